@@ -15,6 +15,7 @@ use crate::{
     domain::{
         counting::stages::{MAX_PER_HOUR, StageSpanQuota},
         model::{span::SpanView, time::Timestamp},
+        traceql::KeyFilter,
         workflow::{
             classify::{ClassifiedBatch, Classifier, InvalidTimestamp, TimeLimits},
             reservoir::SampledAttributes,
@@ -99,6 +100,10 @@ impl TraceConsumer for Ingest {
             refused: BTreeMap::new(),
             with_faults: SpansWithFaults::default(),
         }
+    }
+
+    fn asked_keys(&self, batch: &ClassifiedRequest) -> Arc<KeyFilter> {
+        Arc::clone(batch.classifier.asked_keys())
     }
 
     fn take(&self, span: &dyn SpanView, batch: &mut ClassifiedRequest) -> Result<(), Rejection> {

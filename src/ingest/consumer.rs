@@ -1,9 +1,9 @@
 //! The interface between the two servers and the consumer of spans.
 
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, sync::Arc};
 
 use super::{Rejection, Unavailable, failure::Failure, unreadable::SpansWithFaults};
-use crate::domain::model::span::SpanView;
+use crate::domain::{model::span::SpanView, traceql::KeyFilter};
 
 /// Takes spans and commits them. The product has one, [`Ingest`](super::Ingest); the one in tests
 /// remembers spans and fails on command.
@@ -12,6 +12,12 @@ pub trait TraceConsumer: Clone + Send + Sync + 'static {
 
     /// Makes an empty batch, for the spans of one request.
     fn begin(&self) -> Self::Batch;
+
+    /// Returns the keys of the attributes that every span of the batch will be asked for: a hint, by
+    /// which they are found faster. None by default.
+    fn asked_keys(&self, _batch: &Self::Batch) -> Arc<KeyFilter> {
+        Arc::default()
+    }
 
     /// Adds `span` to `batch`. `Err` rejects this span alone.
     fn take(&self, span: &dyn SpanView, batch: &mut Self::Batch) -> Result<(), Rejection>;

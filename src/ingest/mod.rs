@@ -62,6 +62,15 @@ impl Rejection {
 /// The reason why a whole request cannot be read. Sending it again would change nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
+    #[error(transparent)]
+    Protobuf(#[from] MalformedProtobuf),
+    #[error("the body is not OTLP/JSON: {0}")]
+    Json(String),
+}
+
+/// The reason why protobuf cannot be read. It is small, since every field that is read may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedProtobuf {
     #[error("the body ends in the middle of a field")]
     Truncated,
     #[error("a number is longer than 64 bits or truncated")]
@@ -76,8 +85,6 @@ pub enum Malformed {
     GroupEnd,
     #[error("groups are nested too deep")]
     TooDeep,
-    #[error("the body is not OTLP/JSON: {0}")]
-    Json(String),
 }
 
 /// The batch could not be committed in time. Sending it again is safe and counts nothing twice.

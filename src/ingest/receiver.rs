@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::{
-    Rejection, Unavailable,
+    Malformed, Rejection, Unavailable,
     admission::{AdmissionControl, AdmissionPermit},
     consumer::{CommitError, Rejections, TraceConsumer},
     failure::Failure,
@@ -254,6 +254,7 @@ fn read<D: TraceConsumer>(
 ) -> Result<ReadRequest<D::Batch>, Failure> {
     let bytes = body::decompress(payload.bytes, payload.encoding, limit, &mut admission)?;
     let mut batch = door.begin();
+    let asked_keys = door.asked_keys(&batch);
     let mut refusals = Rejections::default();
     let mut spans = 0;
     let mut each = |span: Result<&dyn SpanView, Rejection>| {
@@ -264,7 +265,9 @@ fn read<D: TraceConsumer>(
         }
     };
     let with_faults = match payload.format {
-        RequestFormat::Protobuf => wire::scan(&bytes, &mut each)?,
+        RequestFormat::Protobuf => {
+            wire::scan(&bytes, &asked_keys, &mut each).map_err(Malformed::from)?
+        }
         RequestFormat::Json => {
             admission.charge(json::footprint(&bytes))?;
             let report = json::read(&bytes, &mut each)?;

@@ -35,21 +35,18 @@ impl UnreadableValue {
     }
 }
 
-/// The faults of values of one span, resource or scope, as far as the values were read.
+/// The faults of values of one span, resource or scope, as far as the values were read: a bit for
+/// each.
 #[derive(Debug, Default)]
-pub(super) struct ValueFaults(Cell<[bool; UnreadableValue::ALL.len()]>);
+pub(super) struct ValueFaults(Cell<u8>);
 
 impl ValueFaults {
     pub(super) fn note(&self, fault: UnreadableValue) {
-        let mut faults = self.0.get();
-        if let Some(is_noted) = faults.get_mut(fault as usize) {
-            *is_noted = true;
-        }
-        self.0.set(faults);
+        self.0.set(self.0.get() | 1 << fault as u8);
     }
 
     fn has(&self, fault: UnreadableValue) -> bool {
-        self.0.get().get(fault as usize) == Some(&true)
+        self.0.get() & 1 << fault as u8 != 0
     }
 }
 
@@ -61,8 +58,7 @@ impl SpansWithFaults {
     /// Counts one span, given the faults of its span, resource and scope.
     pub(super) fn count(&mut self, faults_of_parts: [&ValueFaults; 3]) {
         // Nearly always there is none.
-        let is_clean = |part: &&ValueFaults| !part.0.get().contains(&true);
-        if faults_of_parts.iter().all(is_clean) {
+        if faults_of_parts.iter().all(|part| part.0.get() == 0) {
             return;
         }
         for (count, fault) in self.0.iter_mut().zip(UnreadableValue::ALL) {

@@ -63,9 +63,11 @@ pub trait SpanView {
     fn instrumentation_version(&self) -> &str;
     /// Returns the value; `None` if the attribute is missing or has no value.
     fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>>;
-    /// Calls `each` with the keys of all attributes, whatever their scope; as bytes, since that is
-    /// how they are looked up. A key may occur more than once, and its attribute may have no value.
-    fn each_key(&self, each: &mut dyn FnMut(&[u8]));
+    /// Calls `each` with the keys of attributes, whatever their scope, as bytes. Left out may be
+    /// those that are not asked of every span
+    /// ([`KeyFilter`](crate::domain::traceql::KeyFilter)). A key may occur more than once, and its
+    /// attribute may have no value.
+    fn each_asked_key(&self, each: &mut dyn FnMut(&[u8]));
     /// Calls `each` with all attributes of the span and of its resource that have a value.
     fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>));
     /// Returns whether `test` is true for at least one event.
@@ -212,7 +214,7 @@ impl SpanView for Span {
         }
     }
 
-    fn each_key(&self, each: &mut dyn FnMut(&[u8])) {
+    fn each_asked_key(&self, each: &mut dyn FnMut(&[u8])) {
         let own = [
             &self.attributes,
             &*self.resource,

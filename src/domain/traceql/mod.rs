@@ -45,7 +45,7 @@ mod words;
 mod tests;
 
 pub use self::{
-    index::SelectorIndex,
+    index::{SelectorIndex, key_filter::KeyFilter},
     words::reference::{SelectorReference, SelectorSyntax, TempoDifference, reference},
 };
 

@@ -132,6 +132,25 @@ impl FoundStageEvidence {
     }
 }
 
+const DESTINATIONS: [&str; 2] = ["messaging.destination.name", "messaging.destination"];
+const DELIVERY_TIMESTAMP: &str = "messaging.rocketmq.message.delivery_timestamp";
+const ETA: &str = "celery.eta";
+const COUNTDOWN: &str = "celery.countdown";
+const SERVICE: &str = "service.name";
+
+/// The keys of the attributes that [`message_evidence`] looks up.
+pub const MESSAGE_KEYS: [&str; 6] = {
+    let [destination, older_destination] = DESTINATIONS;
+    [
+        destination,
+        older_destination,
+        DELIVERY_TIMESTAMP,
+        ETA,
+        COUNTDOWN,
+        SERVICE,
+    ]
+};
+
 /// Returns the evidence of a message sent or received; `None` for any other span.
 pub fn message_evidence(span: &dyn SpanView) -> Option<StageEvidence> {
     let kind = match span.kind() {
@@ -141,7 +160,7 @@ pub fn message_evidence(span: &dyn SpanView) -> Option<StageEvidence> {
             return None;
         }
     };
-    let destination = ["messaging.destination.name", "messaging.destination"]
+    let destination = DESTINATIONS
         .into_iter()
         .find_map(|key| text(span, AttributeScope::Span, key));
     Some(StageEvidence {
@@ -175,7 +194,7 @@ fn bare(span: &dyn SpanView, kind: StageEvidenceKind) -> StageEvidence {
         from,
         to: from.max(Timestamp::from_unix_nanos(span.end_unix_nano())),
         name: String::new(),
-        service: text(span, AttributeScope::Resource, "service.name").unwrap_or_default(),
+        service: text(span, AttributeScope::Resource, SERVICE).unwrap_or_default(),
         deliver_at: None,
     }
 }
@@ -200,15 +219,15 @@ fn cut(text: &str) -> String {
 pub fn deliver_at(span: &dyn SpanView) -> Option<Timestamp> {
     let sent = Timestamp::from_unix_nanos(span.start_unix_nano());
     let at = |key| span.attribute(AttributeScope::Span, key);
-    if let Some(Value::Int(millis)) = at("messaging.rocketmq.message.delivery_timestamp") {
+    if let Some(Value::Int(millis)) = at(DELIVERY_TIMESTAMP) {
         return Some(Timestamp::from_micros(millis.saturating_mul(1_000)));
     }
-    if let Some(Value::String(eta)) = at("celery.eta")
+    if let Some(Value::String(eta)) = at(ETA)
         && let Some(eta) = Timestamp::parse_rfc3339(&eta)
     {
         return Some(eta);
     }
-    let countdown = match at("celery.countdown")? {
+    let countdown = match at(COUNTDOWN)? {
         #[expect(clippy::cast_precision_loss, reason = "seconds of a delay")]
         Value::Int(secs) => secs as f64,
         Value::Double(secs) => secs,

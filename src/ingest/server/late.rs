@@ -103,7 +103,7 @@ fn digest(body: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::Malformed;
+    use crate::ingest::MalformedProtobuf;
 
     #[test]
     fn r4_a_late_request_is_found_by_its_body_until_it_fails_or_is_old() {
@@ -119,7 +119,10 @@ mod tests {
         late.keep(b"other spans", watch::channel(None).1, now + KEPT_FOR);
         assert!(late.find(b"spans").is_none(), "it is old");
         assert!(late.find(b"other spans").is_none(), "nobody commits it");
-        let failed = watch::channel(Some(Err(Failure::Malformed(Malformed::Truncated)))).1;
+        let failed = watch::channel(Some(Err(Failure::Malformed(
+            MalformedProtobuf::Truncated.into(),
+        ))))
+        .1;
         late.keep(b"spans", failed, now + KEPT_FOR);
         assert!(late.find(b"spans").is_none(), "it has failed");
     }

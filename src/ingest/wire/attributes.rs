@@ -1,22 +1,49 @@
 //! Attributes in protobuf's wire format: `KeyValue` and the variants of `AnyValue`.
 //!
 //! Most are never read. So an attribute stays bytes: a look-up compares keys, and decodes only the
-//! value that it needs.
+//! value that it needs. Those that every span is asked for are told from the others beforehand.
 
 use std::borrow::Cow;
 
-use super::reader::{Reader, WireField};
+use super::reader::{self, BYTES, Reader, WireField};
 use crate::{
     domain::model::value::{MAX_ELEMENTS, Value},
     ingest::{
-        Malformed,
+        MalformedProtobuf,
         unreadable::{UnreadableValue, ValueFaults},
     },
 };
 
+const KEY: u32 = reader::key(1, BYTES);
+const VALUE: u32 = reader::key(2, BYTES);
+const TEXT: u32 = reader::key(1, BYTES);
+
 /// One `KeyValue`, not yet decoded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WireAttribute<'a>(pub(super) &'a [u8]);
+
+/// An attribute whose key was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyedAttribute<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) attribute: WireAttribute<'a>,
+}
+
+/// Returns the next field, if it is an attribute as nearly all are: short, with its key first and its
+/// value last.
+#[inline]
+pub(super) fn next_short<'a>(field: u32, fields: &mut Reader<'a>) -> Option<KeyedAttribute<'a>> {
+    let (message, behind) = fields.short_message(field, KEY)?;
+    let ([tag, length], value) = message.behind.split_first_chunk::<2>()?;
+    if u32::from(*tag) != VALUE || usize::from(*length) != value.len() {
+        return None;
+    }
+    *fields = behind;
+    Some(KeyedAttribute {
+        key: message.first,
+        attribute: WireAttribute(message.whole),
+    })
+}
 
 /// Finds an attribute by its key; of duplicate keys the last one counts.
 pub(super) fn look_up<'a>(
@@ -34,15 +61,13 @@ impl<'a> WireAttribute<'a> {
     /// Returns the key; empty if it is missing.
     #[inline]
     pub(super) fn key(self) -> &'a [u8] {
-        const KEY: u8 = 1 << 3 | 2;
-        const VALUE: u8 = 2 << 3 | 2;
-
-        // Fast path: nearly always the key is short, and a short value follows and ends the
-        // message.
-        if let [KEY, length @ 0..128, rest @ ..] = self.0
-            && let Some((key, [VALUE, value_length @ 0..128, value @ ..])) =
-                rest.split_at_checked(usize::from(*length))
-            && value.len() == usize::from(*value_length)
+        // Nearly always the key comes first, and the value follows and ends the message.
+        let mut message = Reader::new(self.0);
+        if message.begins_with(KEY)
+            && let Ok(key) = message.bytes()
+            && message.begins_with(VALUE)
+            && message.bytes().is_ok()
+            && message.is_empty()
         {
             return key;
         }
@@ -64,6 +89,9 @@ impl<'a> WireAttribute<'a> {
 
     /// Returns the value; `None` if there is none, or none that can be read.
     pub(super) fn value(self, faults: &ValueFaults) -> Option<Value<'a>> {
+        if let Some(bytes) = self.short_text() {
+            return Some(Value::String(text(bytes, faults)));
+        }
         let mut value = AnyValue::Unset;
         if self.read_value(&mut value, faults).is_err() {
             faults.note(UnreadableValue::Malformed);
@@ -72,7 +100,22 @@ impl<'a> WireAttribute<'a> {
         value.into_value(faults)
     }
 
-    fn read_value(self, value: &mut AnyValue<'a>, faults: &ValueFaults) -> Result<(), Malformed> {
+    /// Returns the value if it is text and short, as most values are.
+    fn short_text(self) -> Option<&'a [u8]> {
+        let mut message = Reader::new(self.0);
+        if !message.begins_with(KEY) {
+            return None;
+        }
+        message.bytes().ok()?;
+        let (value, behind) = message.short_message(VALUE, TEXT)?;
+        (value.behind.is_empty() && behind.is_empty()).then_some(value.first)
+    }
+
+    fn read_value(
+        self,
+        value: &mut AnyValue<'a>,
+        faults: &ValueFaults,
+    ) -> Result<(), MalformedProtobuf> {
         let mut message = Reader::new(self.0);
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
@@ -81,7 +124,7 @@ impl<'a> WireAttribute<'a> {
                 (1, WireField::Bytes(_)) => {}
                 // An index into a table of strings that only profiles have.
                 (3, WireField::Varint(_)) => warn_of_string_indexes(),
-                (1..=3, _) => return Err(Malformed::WireType),
+                (1..=3, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }
@@ -113,7 +156,7 @@ impl<'a> AnyValue<'a> {
         message: &'a [u8],
         arrays: Arrays,
         faults: &ValueFaults,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), MalformedProtobuf> {
         let mut message = Reader::new(message);
         while let Some((tag, field)) = message.field()? {
             *self = match (tag, field) {
@@ -130,7 +173,7 @@ impl<'a> AnyValue<'a> {
                     warn_of_string_indexes();
                     Self::Other
                 }
-                (1..=8, _) => return Err(Malformed::WireType),
+                (1..=8, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => {
                     message.skip(tag, field)?;
                     continue;
@@ -140,7 +183,11 @@ impl<'a> AnyValue<'a> {
         Ok(())
     }
 
-    fn add_elements(&mut self, array: &'a [u8], faults: &ValueFaults) -> Result<(), Malformed> {
+    fn add_elements(
+        &mut self,
+        array: &'a [u8],
+        faults: &ValueFaults,
+    ) -> Result<(), MalformedProtobuf> {
         let mut elements = match std::mem::replace(self, Self::Unset) {
             Self::Array(elements) => elements,
             Self::Unset | Self::Text(_) | Self::Scalar(_) | Self::Other => Vec::new(),
@@ -154,7 +201,7 @@ impl<'a> AnyValue<'a> {
                     elements.push(element.into_value(faults));
                 }
                 (1, WireField::Bytes(_)) => {}
-                (1, _) => return Err(Malformed::WireType),
+                (1, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => array.skip(tag, field)?,
             }
         }

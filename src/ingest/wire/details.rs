@@ -14,7 +14,7 @@ use crate::{
         value::Value,
     },
     ingest::{
-        Malformed,
+        MalformedProtobuf,
         unreadable::{UnreadableValue, ValueFaults},
     },
 };
@@ -42,13 +42,13 @@ impl<'a, 's> WireEvent<'a, 's> {
         event
     }
 
-    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), MalformedProtobuf> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
                 (1, WireField::Fixed64(nanos)) => self.time_unix_nano = nanos,
                 (2, WireField::Bytes(bytes)) => self.name = text(bytes, self.faults),
                 (3, WireField::Bytes(bytes)) => self.attributes.push(WireAttribute(bytes)),
-                (1..=3, _) => return Err(Malformed::WireType),
+                (1..=3, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }
@@ -95,14 +95,14 @@ impl<'a, 's> WireLink<'a, 's> {
         link
     }
 
-    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), MalformedProtobuf> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
                 (1, WireField::Bytes(bytes)) => self.trace_id = bytes,
                 (2, WireField::Bytes(bytes)) => self.span_id = bytes,
                 (3, WireField::Bytes(bytes)) => self.trace_state = text(bytes, self.faults),
                 (4, WireField::Bytes(bytes)) => self.attributes.push(WireAttribute(bytes)),
-                (1..=4, _) => return Err(Malformed::WireType),
+                (1..=4, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }

@@ -2,9 +2,10 @@
 //! messages.
 //!
 //! Almost all spans concern no SLO, and decoding them costs ten times as much as receiving them. So
-//! only the fields of a span that the index of selectors needs are read at once. Everything else
-//! stays slices of the body: an attribute is found and decoded when a selector needs it, and what
-//! nothing needs is never decoded.
+//! a span is read in two steps. The first one reads only what the index of selectors needs of every
+//! span: a few fields, and the attributes whose keys it asks for. It keeps the places of everything
+//! else. In the second one, for those that a selector may concern, whatever is asked for is found
+//! and decoded; what nobody asks for never is.
 //!
 //! So the scan is more tolerant than prost, which rejects a request for any fault in it. The
 //! messages around spans must be well formed. A span whose fields cannot be separated is rejected
@@ -23,24 +24,29 @@ mod span;
 pub(super) mod tests;
 
 use self::{
-    reader::{Reader, WireField},
+    reader::{BYTES, Reader, WireField},
     resource::{WireResource, WireScope},
     span::RawSpan,
 };
-use super::{Malformed, Rejection, unreadable::SpansWithFaults};
-use crate::domain::model::span::SpanView;
+use super::{MalformedProtobuf, Rejection, unreadable::SpansWithFaults};
+use crate::domain::{model::span::SpanView, traceql::KeyFilter};
 
 /// Calls `each` with every span of the body, in order, or with the reason why it cannot be used.
 /// Returns the number of spans with unreadable values.
+///
+/// `asked_keys` are those of the attributes that every span is asked for. Others are found too, but
+/// slower.
 ///
 /// # Errors
 /// Why the whole request is rejected; everything that `each` received before must be discarded.
 pub fn scan(
     body: &[u8],
+    asked_keys: &KeyFilter,
     each: &mut dyn FnMut(Result<&dyn SpanView, Rejection>),
-) -> Result<SpansWithFaults, Malformed> {
+) -> Result<SpansWithFaults, MalformedProtobuf> {
     let mut scan = Scan {
         span: RawSpan::default(),
+        asked_keys,
         with_faults: SpansWithFaults::default(),
         each,
     };
@@ -48,77 +54,78 @@ pub fn scan(
     while let Some((tag, field)) = request.field()? {
         match (tag, field) {
             (1, WireField::Bytes(bytes)) => scan.resource_spans(Reader::new(bytes))?,
-            (1, _) => return Err(Malformed::WireType),
+            (1, _) => return Err(MalformedProtobuf::WireType),
             (tag, field) => request.skip(tag, field)?,
         }
     }
     Ok(scan.with_faults)
 }
 
+/// In a `ResourceSpans` the resource, in a `ScopeSpans` the scope.
+const SHARED: u32 = reader::key(1, BYTES);
+/// In a `ResourceSpans` each `ScopeSpans`, in a `ScopeSpans` each span.
+const INNER: u32 = reader::key(2, BYTES);
+
 struct Scan<'a, 'e> {
     /// The current span; reused for the capacity of its lists.
     span: RawSpan<'a>,
+    asked_keys: &'e KeyFilter,
     with_faults: SpansWithFaults,
     each: &'e mut dyn FnMut(Result<&dyn SpanView, Rejection>),
 }
 
 impl<'a> Scan<'a, '_> {
-    fn resource_spans(&mut self, message: Reader<'a>) -> Result<(), Malformed> {
+    fn resource_spans(&mut self, message: Reader<'a>) -> Result<(), MalformedProtobuf> {
         let mut resource = WireResource::default();
         let mut shared = message;
-        while let Some((tag, field)) = shared.field()? {
-            match (tag, field) {
-                (1, WireField::Bytes(bytes)) => resource.merge(bytes),
-                (2, WireField::Bytes(_)) => {}
-                (1 | 2, _) => return Err(Malformed::WireType),
-                (tag, field) => shared.skip(tag, field)?,
+        while let Some(key) = shared.key()? {
+            match key {
+                SHARED => resource.merge(shared.bytes()?, self.asked_keys),
+                INNER => drop(shared.bytes()?),
+                key => pass_over(key, &mut shared)?,
             }
         }
-        let mut spans = message;
-        while let Some((tag, field)) = spans.field()? {
-            match (tag, field) {
-                (2, WireField::Bytes(bytes)) => self.scope_spans(Reader::new(bytes), &resource)?,
-                (tag, field) => spans.skip(tag, field)?,
-            }
-        }
-        Ok(())
+        let mut scopes = message.each(INNER);
+        scopes.try_for_each(|bytes| self.scope_spans(Reader::new(bytes), &resource))
     }
 
     fn scope_spans(
         &mut self,
         message: Reader<'a>,
         resource: &WireResource<'a>,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), MalformedProtobuf> {
         let mut scope = WireScope::default();
         let mut shared = message;
-        while let Some((tag, field)) = shared.field()? {
-            match (tag, field) {
-                (1, WireField::Bytes(bytes)) => scope.merge(bytes),
-                (2, WireField::Bytes(_)) => {}
-                (1 | 2, _) => return Err(Malformed::WireType),
-                (tag, field) => shared.skip(tag, field)?,
+        while let Some(key) = shared.key()? {
+            match key {
+                SHARED => scope.merge(shared.bytes()?, self.asked_keys),
+                INNER => drop(shared.bytes()?),
+                key => pass_over(key, &mut shared)?,
             }
         }
-        let mut spans = message;
-        while let Some((tag, field)) = spans.field()? {
-            match (tag, field) {
-                (2, WireField::Bytes(bytes)) => self.span(bytes, resource, &scope),
-                (tag, field) => spans.skip(tag, field)?,
-            }
-        }
+        let spans = message.each(INNER);
+        spans.for_each(|bytes| self.span(bytes, resource, &scope));
         Ok(())
     }
 
     fn span(&mut self, bytes: &'a [u8], resource: &WireResource<'a>, scope: &WireScope<'a>) {
-        if let Err(malformed) = self.span.read(bytes) {
+        if let Err(malformed) = self.span.read(bytes, self.asked_keys) {
             (self.each)(Err(Rejection::Malformed(malformed.to_string())));
             return;
         }
-        match self.span.view(resource, scope) {
+        match self.span.view(resource, scope, self.asked_keys) {
             Ok(span) => (self.each)(Ok(&span)),
             Err(refusal) => (self.each)(Err(refusal)),
         }
         let faults_of_parts = [&self.span.faults, &resource.faults, &scope.faults];
         self.with_faults.count(faults_of_parts);
+    }
+}
+
+/// Passes over a field that nothing uses, of a message around spans.
+fn pass_over(key: u32, message: &mut Reader<'_>) -> Result<(), MalformedProtobuf> {
+    match message.value(key)? {
+        (1 | 2, _) => Err(MalformedProtobuf::WireType),
+        (tag, field) => message.skip(tag, field),
     }
 }

@@ -3,55 +3,79 @@
 use std::{borrow::Cow, cell::OnceCell};
 
 use super::{
-    attributes::{WireAttribute, text},
+    attributes::{KeyedAttribute, WireAttribute, text},
     reader::{Reader, WireField},
 };
 use crate::{
-    domain::model::value::Value,
+    domain::{model::value::Value, traceql::KeyFilter},
     ingest::{
-        Malformed,
+        MalformedProtobuf,
         unreadable::{UnreadableValue, ValueFaults},
     },
 };
 
 /// Attributes shared by many spans: each value is decoded when the first span needs it.
 #[derive(Debug, Default)]
-pub(super) struct SharedAttributes<'a>(Vec<SharedAttribute<'a>>);
+pub(super) struct SharedAttributes<'a> {
+    all: Vec<SharedAttribute<'a>>,
+    /// The places of those whose keys every span is asked for.
+    asked: Vec<usize>,
+}
 
 #[derive(Debug)]
 struct SharedAttribute<'a> {
-    key: &'a [u8],
-    attribute: WireAttribute<'a>,
+    attribute: KeyedAttribute<'a>,
     value: OnceCell<Option<Value<'a>>>,
 }
 
 impl<'a> SharedAttributes<'a> {
-    fn push(&mut self, bytes: &'a [u8]) {
+    fn push(&mut self, bytes: &'a [u8], asked_keys: &KeyFilter) {
         let attribute = WireAttribute(bytes);
-        self.0.push(SharedAttribute {
-            key: attribute.key(),
-            attribute,
+        let key = attribute.key();
+        if asked_keys.may_contain(key) {
+            self.asked.push(self.all.len());
+        }
+        self.all.push(SharedAttribute {
+            attribute: KeyedAttribute { key, attribute },
             value: OnceCell::new(),
         });
     }
 
     /// Finds an attribute by its key; of duplicate keys the last one counts.
-    pub(super) fn look_up(&self, key: &str, faults: &ValueFaults) -> Option<Value<'a>> {
+    pub(super) fn look_up(
+        &self,
+        key: &str,
+        asked_keys: &KeyFilter,
+        faults: &ValueFaults,
+    ) -> Option<Value<'a>> {
         let key = key.as_bytes();
-        let mut last_first = self.0.iter().rev();
-        let shared = last_first.find(|shared| shared.key == key)?;
+        let shared = if asked_keys.may_contain(key) {
+            self.asked()
+                .rev()
+                .find(|shared| shared.attribute.key == key)
+        } else {
+            self.all
+                .iter()
+                .rev()
+                .find(|shared| shared.attribute.key == key)
+        };
+        let shared = shared?;
         shared
             .value
-            .get_or_init(|| shared.attribute.value(faults))
+            .get_or_init(|| shared.attribute.attribute.value(faults))
             .clone()
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().map(|shared| shared.key)
+    fn asked(&self) -> impl DoubleEndedIterator<Item = &SharedAttribute<'a>> {
+        self.asked.iter().filter_map(|place| self.all.get(*place))
+    }
+
+    pub(super) fn asked_keys(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.asked().map(|shared| shared.attribute.key)
     }
 
     pub(super) fn each(&self) -> impl Iterator<Item = WireAttribute<'a>> {
-        self.0.iter().map(|shared| shared.attribute)
+        self.all.iter().map(|shared| shared.attribute.attribute)
     }
 }
 
@@ -63,17 +87,21 @@ pub(super) struct WireResource<'a> {
 
 impl<'a> WireResource<'a> {
     /// Merges one more `Resource` message, up to its first unreadable field.
-    pub(super) fn merge(&mut self, bytes: &'a [u8]) {
-        if self.read_fields(Reader::new(bytes)).is_err() {
+    pub(super) fn merge(&mut self, bytes: &'a [u8], asked_keys: &KeyFilter) {
+        if self.read_fields(Reader::new(bytes), asked_keys).is_err() {
             self.faults.note(UnreadableValue::Malformed);
         }
     }
 
-    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+    fn read_fields(
+        &mut self,
+        mut message: Reader<'a>,
+        asked_keys: &KeyFilter,
+    ) -> Result<(), MalformedProtobuf> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, WireField::Bytes(bytes)) => self.attributes.push(bytes),
-                (1, _) => return Err(Malformed::WireType),
+                (1, WireField::Bytes(bytes)) => self.attributes.push(bytes, asked_keys),
+                (1, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }
@@ -91,19 +119,23 @@ pub(super) struct WireScope<'a> {
 
 impl<'a> WireScope<'a> {
     /// Merges one more `InstrumentationScope` message, up to its first unreadable field.
-    pub(super) fn merge(&mut self, bytes: &'a [u8]) {
-        if self.read_fields(Reader::new(bytes)).is_err() {
+    pub(super) fn merge(&mut self, bytes: &'a [u8], asked_keys: &KeyFilter) {
+        if self.read_fields(Reader::new(bytes), asked_keys).is_err() {
             self.faults.note(UnreadableValue::Malformed);
         }
     }
 
-    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+    fn read_fields(
+        &mut self,
+        mut message: Reader<'a>,
+        asked_keys: &KeyFilter,
+    ) -> Result<(), MalformedProtobuf> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
                 (1, WireField::Bytes(bytes)) => self.name = text(bytes, &self.faults),
                 (2, WireField::Bytes(bytes)) => self.version = text(bytes, &self.faults),
-                (3, WireField::Bytes(bytes)) => self.attributes.push(bytes),
-                (1..=3, _) => return Err(Malformed::WireType),
+                (3, WireField::Bytes(bytes)) => self.attributes.push(bytes, asked_keys),
+                (1..=3, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }

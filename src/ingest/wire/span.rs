@@ -4,21 +4,25 @@
 use std::{borrow::Cow, cell::OnceCell};
 
 use super::{
-    attributes::{WireAttribute, look_up, text},
+    attributes::{self, KeyedAttribute, WireAttribute, text},
     details::{WireEvent, WireLink},
-    reader::{Reader, WireField},
+    reader::{self, BYTES, FIXED32, FIXED64, Reader, VARINT, WireField},
     resource::{SharedAttributes, WireResource, WireScope},
 };
 use crate::{
-    domain::model::{
-        ids::{SpanId, TraceId},
-        span::{
-            AttributeScope, EventView, LinkView, RANDOM_TRACE_ID, SpanKind, SpanStatus, SpanView,
+    domain::{
+        model::{
+            ids::{SpanId, TraceId},
+            span::{
+                AttributeScope, EventView, LinkView, RANDOM_TRACE_ID, SpanKind, SpanStatus,
+                SpanView,
+            },
+            value::Value,
         },
-        value::Value,
+        traceql::KeyFilter,
     },
     ingest::{
-        Malformed, Rejection,
+        MalformedProtobuf, Rejection,
         unreadable::{UnreadableValue, ValueFaults},
     },
 };
@@ -37,60 +41,107 @@ pub(super) struct RawSpan<'a> {
     status_message: &'a [u8],
     start_unix_nano: u64,
     end_unix_nano: u64,
-    attributes: Vec<WireAttribute<'a>>,
-    events: Vec<&'a [u8]>,
-    links: Vec<&'a [u8]>,
+    /// The attributes whose keys every span is asked for.
+    asked: Vec<KeyedAttribute<'a>>,
+    /// The fields from the first attribute on.
+    attributes: Reader<'a>,
+    /// The fields from the first event on.
+    events: Reader<'a>,
+    /// The fields from the first link on.
+    links: Reader<'a>,
     dropped_links_count: u32,
     flags: u32,
     pub(super) faults: ValueFaults,
 }
+
+const TRACE_ID: u32 = reader::key(1, BYTES);
+const SPAN_ID: u32 = reader::key(2, BYTES);
+const TRACE_STATE: u32 = reader::key(3, BYTES);
+const PARENT_SPAN_ID: u32 = reader::key(4, BYTES);
+const NAME: u32 = reader::key(5, BYTES);
+const KIND: u32 = reader::key(6, VARINT);
+const START: u32 = reader::key(7, FIXED64);
+const END: u32 = reader::key(8, FIXED64);
+const ATTRIBUTE: u32 = reader::key(9, BYTES);
+const EVENT: u32 = reader::key(11, BYTES);
+const LINK: u32 = reader::key(13, BYTES);
+const DROPPED_LINKS_COUNT: u32 = reader::key(14, VARINT);
+const STATUS: u32 = reader::key(15, BYTES);
+const FLAGS: u32 = reader::key(16, FIXED32);
 
 impl<'a> RawSpan<'a> {
     /// Clears the previous span and reads the next.
     ///
     /// # Errors
     /// If the message is malformed. Nested messages are not checked.
-    pub(super) fn read(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+    pub(super) fn read(
+        &mut self,
+        message: &'a [u8],
+        asked_keys: &KeyFilter,
+    ) -> Result<(), MalformedProtobuf> {
         self.clear();
         let mut message = Reader::new(message);
-        while let Some((tag, field)) = message.field()? {
-            match (tag, field) {
-                (1, WireField::Bytes(bytes)) => self.trace_id = bytes,
-                (2, WireField::Bytes(bytes)) => self.span_id = bytes,
-                (3, WireField::Bytes(bytes)) => self.trace_state = bytes,
-                (4, WireField::Bytes(bytes)) => self.parent_span_id = bytes,
-                (5, WireField::Bytes(bytes)) => self.name = bytes,
-                (6, WireField::Varint(number)) => self.kind = kind(number),
-                (7, WireField::Fixed64(nanos)) => self.start_unix_nano = nanos,
-                (8, WireField::Fixed64(nanos)) => self.end_unix_nano = nanos,
-                (9, WireField::Bytes(bytes)) => self.attributes.push(WireAttribute(bytes)),
-                (11, WireField::Bytes(bytes)) => self.events.push(bytes),
-                (13, WireField::Bytes(bytes)) => self.links.push(bytes),
-                (15, WireField::Bytes(bytes)) => self.read_status(bytes),
-                (14, WireField::Varint(number)) => self.dropped_links_count = low_32_bits(number),
-                (16, WireField::Fixed32(flags)) => self.flags = flags,
-                // The time of a log record.
-                (1, WireField::Fixed64(_)) => return Err(Malformed::LogRecord),
-                // Other counts of dropped items, which nothing uses.
-                (10 | 12, WireField::Varint(_)) => {}
-                (1..=16, _) => return Err(Malformed::WireType),
-                (tag, field) => message.skip(tag, field)?,
+        loop {
+            let from = message;
+            let Some(key) = message.key()? else {
+                return Ok(());
+            };
+            match key {
+                ATTRIBUTE => {
+                    keep_first(&mut self.attributes, from);
+                    self.read_attributes(&mut message, asked_keys)?;
+                }
+                TRACE_ID => self.trace_id = message.bytes()?,
+                SPAN_ID => self.span_id = message.bytes()?,
+                TRACE_STATE => self.trace_state = message.bytes()?,
+                PARENT_SPAN_ID => self.parent_span_id = message.bytes()?,
+                NAME => self.name = message.bytes()?,
+                KIND => self.kind = kind(message.varint()?),
+                START => self.start_unix_nano = message.fixed64()?,
+                END => self.end_unix_nano = message.fixed64()?,
+                EVENT => {
+                    keep_first(&mut self.events, from);
+                    message.bytes()?;
+                }
+                LINK => {
+                    keep_first(&mut self.links, from);
+                    message.bytes()?;
+                }
+                DROPPED_LINKS_COUNT => self.dropped_links_count = low_32_bits(message.varint()?),
+                STATUS => self.read_status(message.bytes()?),
+                FLAGS => self.flags = message.fixed32()?,
+                key => pass_over(key, &mut message)?,
             }
+        }
+    }
+
+    /// Reads the attribute whose key was read, and those that follow it.
+    fn read_attributes(
+        &mut self,
+        message: &mut Reader<'a>,
+        asked_keys: &KeyFilter,
+    ) -> Result<(), MalformedProtobuf> {
+        let attribute = WireAttribute(message.bytes()?);
+        let key = attribute.key();
+        self.keep_if_asked(KeyedAttribute { key, attribute }, asked_keys);
+        while let Some(short) = attributes::next_short(ATTRIBUTE, message) {
+            self.keep_if_asked(short, asked_keys);
         }
         Ok(())
     }
 
+    #[inline]
+    fn keep_if_asked(&mut self, attribute: KeyedAttribute<'a>, asked_keys: &KeyFilter) {
+        if asked_keys.may_contain(attribute.key) {
+            self.asked.push(attribute);
+        }
+    }
+
     fn clear(&mut self) {
-        let mut attributes = std::mem::take(&mut self.attributes);
-        let mut events = std::mem::take(&mut self.events);
-        let mut links = std::mem::take(&mut self.links);
-        attributes.clear();
-        events.clear();
-        links.clear();
+        let mut asked = std::mem::take(&mut self.asked);
+        asked.clear();
         *self = Self {
-            attributes,
-            events,
-            links,
+            asked,
             ..Self::default()
         };
     }
@@ -101,12 +152,12 @@ impl<'a> RawSpan<'a> {
         }
     }
 
-    fn read_status_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+    fn read_status_fields(&mut self, mut message: Reader<'a>) -> Result<(), MalformedProtobuf> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
                 (2, WireField::Bytes(bytes)) => self.status_message = bytes,
                 (3, WireField::Varint(number)) => self.status = status(number),
-                (2 | 3, _) => return Err(Malformed::WireType),
+                (2 | 3, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }
@@ -118,18 +169,51 @@ impl<'a> RawSpan<'a> {
         &'s self,
         resource: &'s WireResource<'a>,
         scope: &'s WireScope<'a>,
+        asked_keys: &'s KeyFilter,
     ) -> Result<WireSpan<'a, 's>, Rejection> {
         Ok(WireSpan {
             trace_id: TraceId::from_slice(self.trace_id).ok_or(Rejection::TraceId)?,
             span_id: SpanId::from_slice(self.span_id).ok_or(Rejection::SpanId)?,
             parent_span_id: parent(self.parent_span_id)?,
-            name: text(self.name, &self.faults),
+            name: OnceCell::new(),
             trace_state: OnceCell::new(),
             status_message: OnceCell::new(),
             raw: self,
             resource,
             scope,
+            asked_keys,
         })
+    }
+
+    /// Finds an attribute by its key; of duplicate keys the last one counts.
+    fn attribute(&self, key: &str, asked_keys: &KeyFilter) -> Option<Value<'a>> {
+        let key = key.as_bytes();
+        let attribute = if asked_keys.may_contain(key) {
+            let mut last_first = self.asked.iter().rev();
+            last_first.find(|asked| asked.key == key)?.attribute
+        } else {
+            let all = self.attributes.each(ATTRIBUTE).map(WireAttribute);
+            all.filter(|attribute| attribute.key() == key).last()?
+        };
+        attribute.value(&self.faults)
+    }
+}
+
+fn keep_first<'a>(first: &mut Reader<'a>, fields: Reader<'a>) {
+    if first.is_empty() {
+        *first = fields;
+    }
+}
+
+/// Passes over a field that nothing uses.
+fn pass_over(key: u32, message: &mut Reader<'_>) -> Result<(), MalformedProtobuf> {
+    match message.value(key)? {
+        // The time of a log record.
+        (1, WireField::Fixed64(_)) => Err(MalformedProtobuf::LogRecord),
+        // Other counts of dropped items.
+        (10 | 12, WireField::Varint(_)) => Ok(()),
+        (1..=16, _) => Err(MalformedProtobuf::WireType),
+        (tag, field) => message.skip(tag, field),
     }
 }
 
@@ -172,12 +256,13 @@ pub(super) struct WireSpan<'a, 's> {
     trace_id: TraceId,
     span_id: SpanId,
     parent_span_id: Option<SpanId>,
-    name: Cow<'a, str>,
+    name: OnceCell<Cow<'a, str>>,
     trace_state: OnceCell<Cow<'a, str>>,
     status_message: OnceCell<Cow<'a, str>>,
     raw: &'s RawSpan<'a>,
     resource: &'s WireResource<'a>,
     scope: &'s WireScope<'a>,
+    asked_keys: &'s KeyFilter,
 }
 
 impl SpanView for WireSpan<'_, '_> {
@@ -194,7 +279,8 @@ impl SpanView for WireSpan<'_, '_> {
     }
 
     fn name(&self) -> &str {
-        &self.name
+        let raw = self.raw;
+        self.name.get_or_init(|| text(raw.name, &raw.faults))
     }
 
     fn kind(&self) -> SpanKind {
@@ -242,10 +328,16 @@ impl SpanView for WireSpan<'_, '_> {
     }
 
     fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>> {
-        let (raw, resource) = (self.raw, self.resource);
-        let of_span = || look_up(&raw.attributes, key, &raw.faults);
-        let of_resource = || resource.attributes.look_up(key, &resource.faults);
-        let of_scope = || self.scope.attributes.look_up(key, &self.scope.faults);
+        let (asked_keys, resource, instrumentation) = (self.asked_keys, self.resource, self.scope);
+        let of_span = || self.raw.attribute(key, asked_keys);
+        let of_resource = || {
+            let attributes = &resource.attributes;
+            attributes.look_up(key, asked_keys, &resource.faults)
+        };
+        let of_scope = || {
+            let attributes = &instrumentation.attributes;
+            attributes.look_up(key, asked_keys, &instrumentation.faults)
+        };
         match scope {
             AttributeScope::Span => of_span(),
             AttributeScope::Resource => of_resource(),
@@ -254,18 +346,18 @@ impl SpanView for WireSpan<'_, '_> {
         }
     }
 
-    fn each_key(&self, each: &mut dyn FnMut(&[u8])) {
-        for attribute in &self.raw.attributes {
-            each(attribute.key());
+    fn each_asked_key(&self, each: &mut dyn FnMut(&[u8])) {
+        for asked in &self.raw.asked {
+            each(asked.key);
         }
         let shared = [&self.resource.attributes, &self.scope.attributes];
-        for key in shared.into_iter().flat_map(SharedAttributes::keys) {
+        for key in shared.into_iter().flat_map(SharedAttributes::asked_keys) {
             each(key);
         }
     }
 
     fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>)) {
-        let own = self.raw.attributes.iter().copied();
+        let own = self.raw.attributes.each(ATTRIBUTE).map(WireAttribute);
         let own = own.map(|attribute| (AttributeScope::Span, attribute, &self.raw.faults));
         let of_resource = self.resource.attributes.each();
         let of_resource = of_resource
@@ -279,13 +371,13 @@ impl SpanView for WireSpan<'_, '_> {
 
     fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool {
         let faults = &self.raw.faults;
-        let mut events = self.raw.events.iter();
+        let mut events = self.raw.events.each(EVENT);
         events.any(|message| test(&WireEvent::read(message, faults)))
     }
 
     fn any_link(&self, test: &mut dyn FnMut(&dyn LinkView) -> bool) -> bool {
         let faults = &self.raw.faults;
-        let mut links = self.raw.links.iter();
+        let mut links = self.raw.links.each(LINK);
         links.any(|message| test(&WireLink::read(message, faults)))
     }
 }

@@ -14,9 +14,6 @@ use crate::domain::{
 
 #[derive(Clone, Debug)]
 pub(crate) struct KeyIndex<T> {
-    /// A bit for each length of a key, modulo 64: most keys of a span have one that none of ours
-    /// has, and need not be hashed.
-    lengths: u64,
     by_key: HashMap<Box<[u8]>, Vec<Needing<T>>, RandomState>,
 }
 
@@ -30,7 +27,6 @@ struct Needing<T> {
 impl<T> Default for KeyIndex<T> {
     fn default() -> Self {
         Self {
-            lengths: 0,
             by_key: HashMap::default(),
         }
     }
@@ -39,7 +35,6 @@ impl<T> Default for KeyIndex<T> {
 impl<T: Copy> KeyIndex<T> {
     pub(crate) fn insert(&mut self, attribute: AttributeName, value: T) {
         let key = attribute.key.as_bytes();
-        self.lengths |= length_bit(key);
         let needing = self.by_key.entry(key.into()).or_default();
         match needing
             .iter_mut()
@@ -53,6 +48,11 @@ impl<T: Copy> KeyIndex<T> {
         }
     }
 
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let needing = self.by_key.values().flatten();
+        needing.map(|needing| needing.attribute.key.as_str())
+    }
+
     /// Calls `found` once for every selector whose attribute `span` has.
     pub(crate) fn visit(&self, span: &dyn SpanView, found: &mut impl FnMut(T)) {
         if self.by_key.is_empty() {
@@ -60,10 +60,8 @@ impl<T: Copy> KeyIndex<T> {
         }
         // By key, since one may stand in a span twice, or in its resource too.
         let mut hits = BTreeMap::new();
-        span.each_key(&mut |key| {
-            if self.lengths & length_bit(key) != 0
-                && let Some((key, needing)) = self.by_key.get_key_value(key)
-            {
+        span.each_asked_key(&mut |key| {
+            if let Some((key, needing)) = self.by_key.get_key_value(key) {
                 hits.insert(key, needing);
             }
         });
@@ -74,10 +72,6 @@ impl<T: Copy> KeyIndex<T> {
             }
         }
     }
-}
-
-const fn length_bit(key: &[u8]) -> u64 {
-    1 << (key.len() % 64)
 }
 
 /// An attribute without which `condition` cannot hold, if there is one: a comparison with what is

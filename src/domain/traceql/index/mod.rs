@@ -76,6 +76,17 @@ impl<T: Copy + PartialEq> SelectorIndex<T> {
         index
     }
 
+    /// Returns the keys of the attributes that [`candidates`](Self::candidates) asks every span for.
+    pub fn asked_keys(&self) -> impl Iterator<Item = &str> {
+        let of_dimensions = DIMENSIONS
+            .into_iter()
+            .filter_map(|dimension| match dimension {
+                Dimension::Attribute(_, key) => Some(key),
+                Dimension::Name | Dimension::Kind => None,
+            });
+        of_dimensions.chain(self.keys.keys())
+    }
+
     /// Calls `found` for every selector that could match `span`: none that does is left out, some
     /// that do not may be among them. No selector is found twice.
     pub fn candidates(&self, span: &dyn SpanView, mut found: impl FnMut(T)) {
@@ -287,5 +298,6 @@ fn kind_name(kind: SpanKind) -> &'static str {
     }
 }
 
+pub(super) mod key_filter;
 mod keys;
 mod overlap;

@@ -43,7 +43,7 @@ use crate::domain::{
     slo::{
         Catalog, Correlator, GroupBy, Indicator, Slo, SloRevisions, SpanInstant, WorkflowIndicator,
     },
-    traceql::{Selector, SelectorContext, SelectorIndex},
+    traceql::{KeyFilter, Selector, SelectorContext, SelectorIndex},
 };
 
 /// All selectors of a catalog, indexed so that spans can be classified.
@@ -60,6 +60,7 @@ pub struct Classifier {
     followed: Vec<Followed>,
     message_ids: BTreeSet<AttributeName>,
     pieces: StageEvidenceFinder,
+    asked_keys: Arc<KeyFilter>,
 }
 
 /// One revision of an SLO.
@@ -120,16 +121,25 @@ impl Classifier {
             let each = selectors(&entry.slo.indicator);
             each.map(move |(role, selector)| (selector, (at, role)))
         }));
+        let pieces = StageEvidenceFinder::new(&slos);
+        let asked_keys = index.asked_keys().chain(pieces.asked_keys());
         Self {
             set,
+            asked_keys: Arc::new(KeyFilter::new(asked_keys)),
             followed: follow::followed(entries.iter().map(|entry| (entry.id, &*entry.slo))),
             message_ids: follow::message_ids(entries.iter().map(|entry| &*entry.slo)),
-            pieces: StageEvidenceFinder::new(&slos),
+            pieces,
             slos,
             revisions,
             entries,
             index,
         }
+    }
+
+    /// Returns the keys of the attributes that [`classify`](Self::classify) asks every span for,
+    /// whether or not an SLO selects it.
+    pub const fn asked_keys(&self) -> &Arc<KeyFilter> {
+        &self.asked_keys
     }
 
     pub fn slos(&self) -> &[(SloId, Arc<Slo>)] {

@@ -18,8 +18,8 @@ use crate::domain::{
     workflow::{
         EventId, EventKey,
         stage_evidence::{
-            FoundStageEvidence, StageEvidence, StageEvidenceKind, StageKey, declared_evidence,
-            message_evidence,
+            FoundStageEvidence, MESSAGE_KEYS, StageEvidence, StageEvidenceKind, StageKey,
+            declared_evidence, message_evidence,
         },
         trace_key,
     },
@@ -85,6 +85,29 @@ impl StageEvidenceFinder {
             marks,
             index,
         }
+    }
+
+    /// Returns the keys of the attributes that [`find`](Self::find) asks every span for, or every
+    /// one of a message.
+    pub(super) fn asked_keys(&self) -> impl Iterator<Item = &str> {
+        let of_messages = if self.auto.is_empty() {
+            &[]
+        } else {
+            MESSAGE_KEYS.as_slice()
+        };
+        let correlators = self.auto.iter().flat_map(|(correlate, _)| correlate);
+        let of_correlators = correlators.flat_map(|correlator| match correlator {
+            Correlator::Attribute { attribute, run } => [Some(attribute), run.as_ref()],
+            Correlator::Message { id, .. } => [Some(id), None],
+            Correlator::TraceState { .. } | Correlator::Trace | Correlator::Links { .. } => {
+                [None, None]
+            }
+        });
+        let of_correlators = of_correlators.flatten().map(|name| name.key.as_str());
+        let of_messages = of_messages.iter().copied();
+        of_messages
+            .chain(of_correlators)
+            .chain(self.index.asked_keys())
     }
 
     /// Adds the stage evidence of `span`, unless it ended before `horizon` or has no start.

@@ -196,8 +196,8 @@ impl SpanView for OneLink<'_> {
         self.span.each_attribute(each);
     }
 
-    fn each_key(&self, each: &mut dyn FnMut(&[u8])) {
-        self.span.each_key(each);
+    fn each_asked_key(&self, each: &mut dyn FnMut(&[u8])) {
+        self.span.each_asked_key(each);
     }
 
     fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool {

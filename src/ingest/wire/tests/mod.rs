@@ -5,6 +5,7 @@
 //! fault costs only the value or the span that it is in; only a fault in the messages around spans
 //! costs the request.
 
+mod asked;
 pub(in crate::ingest) mod generate;
 pub(in crate::ingest) mod oracle;
 
@@ -17,22 +18,35 @@ use opentelemetry_proto::tonic::{
 use proptest::prelude::*;
 use prost::Message as _;
 
-use self::oracle::{SpanAnswers, by_prost, by_scan};
+use self::oracle::{KEYS, SpanAnswers, by_prost, by_scan};
 use super::scan;
 use crate::{
-    domain::model::span::{AttributeScope, SpanView},
-    ingest::{Malformed, Rejection},
+    domain::{
+        model::span::{AttributeScope, SpanView},
+        traceql::KeyFilter,
+    },
+    ingest::{MalformedProtobuf, Rejection},
 };
 
+/// The answers are the same whatever every span is asked for.
 fn compare(body: &[u8]) -> Result<(), TestCaseError> {
-    match (by_prost(body), by_scan(body)) {
-        (Ok(expected), Ok(seen)) => prop_assert_eq!(seen, expected),
-        (Ok(_), Err(refusal)) => prop_assert!(false, "only the scan refuses: {refusal}"),
-        // A fault in a value or in a span that only prost rejects, or one in the request that both
-        // reject.
-        (Err(_), Ok(_) | Err(_)) => {}
+    let some = KeyFilter::new(["a", "service.name"]);
+    let expected = by_prost(body);
+    for asked_keys in [KeyFilter::default(), some, KeyFilter::new(KEYS)] {
+        match (&expected, by_scan(body, &asked_keys)) {
+            (Ok(expected), Ok(seen)) => prop_assert_eq!(&seen, expected),
+            (Ok(_), Err(refusal)) => prop_assert!(false, "only the scan refuses: {refusal}"),
+            // A fault in a value or in a span that only prost rejects, or one in the request that
+            // both reject.
+            (Err(_), Ok(_) | Err(_)) => {}
+        }
     }
     Ok(())
+}
+
+/// What is read of the spans if none of their attributes is asked for beforehand.
+fn read(body: &[u8]) -> Result<Vec<Result<SpanAnswers, Rejection>>, MalformedProtobuf> {
+    by_scan(body, &KeyFilter::default())
 }
 
 /// Makes a request with these encoded spans, each in a `ScopeSpans` of the same resource.
@@ -78,8 +92,8 @@ proptest! {
         damaged in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let whole = span("neighbour").encode_to_vec();
-        let seen = by_scan(&enclose(&[whole.clone(), damaged, whole.clone()])).unwrap();
-        let alone = by_scan(&enclose(&[whole])).unwrap();
+        let seen = read(&enclose(&[whole.clone(), damaged, whole.clone()])).unwrap();
+        let alone = read(&enclose(&[whole])).unwrap();
         prop_assert_eq!(seen.len(), 3);
         prop_assert_eq!((&seen[0], &seen[2]), (&alone[0], &alone[0]));
     }
@@ -92,7 +106,7 @@ proptest! {
         bytes.extend([9 << 3 | 2, u8::try_from(damaged.len()).unwrap()]);
         bytes.extend(&damaged);
         bytes.extend(Span { attributes: vec![text("b", "2")], ..Span::default() }.encode_to_vec());
-        let seen = by_scan(&enclose(&[bytes])).unwrap();
+        let seen = read(&enclose(&[bytes])).unwrap();
         let Ok(SpanAnswers { attributes, .. }) = &seen[0] else {
             panic!("{seen:?}")
         };
@@ -135,9 +149,9 @@ fn body_of(attributes: Vec<KeyValue>, spans: Vec<Span>) -> Vec<u8> {
     ExportTraceServiceRequest { resource_spans }.encode_to_vec()
 }
 
-fn names(body: &[u8]) -> Result<Vec<Result<String, Rejection>>, Malformed> {
+fn names(body: &[u8]) -> Result<Vec<Result<String, Rejection>>, MalformedProtobuf> {
     let mut names = Vec::new();
-    scan(body, &mut |span| {
+    scan(body, &KeyFilter::default(), &mut |span| {
         names.push(span.map(|span| span.name().to_owned()));
     })?;
     Ok(names)
@@ -154,7 +168,7 @@ fn the_generator_makes_many_bodies_that_are_accepted_with_spans_in_them() {
             })
             .take(1_000)
             .collect();
-            by_scan(&generate::request(&choices)).is_ok_and(|spans| spans.iter().any(Result::is_ok))
+            read(&generate::request(&choices)).is_ok_and(|spans| spans.iter().any(Result::is_ok))
         })
         .count();
     assert!(accepted > 40, "{accepted} of 200");
@@ -199,7 +213,7 @@ fn spans_with_bad_ids_are_refused_alone() {
 }
 
 fn faults(body: &[u8], ask: impl Fn(&dyn SpanView)) -> Vec<(&'static str, u64)> {
-    let with_faults = scan(body, &mut |span| ask(span.unwrap())).unwrap();
+    let with_faults = scan(body, &KeyFilter::default(), &mut |span| ask(span.unwrap())).unwrap();
     let all = with_faults.iter().filter(|(_, spans)| *spans > 0);
     all.map(|(fault, spans)| (fault.as_label(), spans))
         .collect()
@@ -217,7 +231,9 @@ fn text_that_is_not_utf8_is_repaired_and_costs_no_span() {
         names(&bytes).unwrap(),
         ["first", "\u{fffd}ecand", "third"].map(|name| Ok(name.to_owned()))
     );
-    assert_eq!(faults(&bytes, |_| ()), [("not_utf8", 1)]);
+    assert_eq!(faults(&bytes, |_| ()), []);
+    let ask = |span: &dyn SpanView| assert!(!span.name().is_empty());
+    assert_eq!(faults(&bytes, ask), [("not_utf8", 1)]);
 }
 
 #[test]
@@ -328,7 +344,7 @@ fn a_resource_behind_its_spans_is_theirs() {
     let inner = [spans.encode_to_vec(), late.encode_to_vec()].concat();
     let mut bytes = vec![0x0a, u8::try_from(inner.len()).unwrap()];
     bytes.extend(inner);
-    let seen = by_scan(&bytes).unwrap();
+    let seen = read(&bytes).unwrap();
     let Ok(SpanAnswers { resource, .. }) = &seen[0] else {
         panic!("{seen:?}")
     };
@@ -387,7 +403,7 @@ fn a_value_may_be_nested_without_end() {
 fn a_string_given_as_an_index_is_absent_and_not_fatal() {
     let by_index = any_value::Value::StringValueStrindex(7);
     let attributes = vec![with_value("indexed", by_index), text("plain", "text")];
-    let seen = by_scan(&body(vec![Span {
+    let seen = read(&body(vec![Span {
         attributes,
         ..span("profiled")
     }]))

@@ -11,11 +11,14 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 
 use crate::{
-    domain::model::{
-        ids::{SpanId, TraceId},
-        span::{AttributeScope, SpanView, Value},
+    domain::{
+        model::{
+            ids::{SpanId, TraceId},
+            span::{AttributeScope, SpanView, Value},
+        },
+        traceql::KeyFilter,
     },
-    ingest::{Malformed, Rejection, wire::scan},
+    ingest::{MalformedProtobuf, Rejection, wire::scan},
 };
 
 /// Attributes by key, as text: `Debug` distinguishes all values, and makes NaN equal to NaN, as
@@ -41,7 +44,7 @@ pub(in crate::ingest) struct SpanAnswers {
 }
 
 /// Every key that the generator writes, and some that it does not.
-const KEYS: [&str; 8] = [
+pub(super) const KEYS: [&str; 8] = [
     "",
     "a",
     "b",
@@ -52,9 +55,12 @@ const KEYS: [&str; 8] = [
     "plain",
 ];
 
-pub(super) fn by_scan(body: &[u8]) -> Result<Vec<Result<SpanAnswers, Rejection>>, Malformed> {
+pub(super) fn by_scan(
+    body: &[u8],
+    asked_keys: &KeyFilter,
+) -> Result<Vec<Result<SpanAnswers, Rejection>>, MalformedProtobuf> {
     let mut seen = Vec::new();
-    scan(body, &mut |span| seen.push(span.map(see)))?;
+    scan(body, asked_keys, &mut |span| seen.push(span.map(see)))?;
     Ok(seen)
 }
 
