@@ -7,7 +7,9 @@ use crate::{
     domain::{
         alerting::{
             alert::{Episode, TransitionKind},
-            incident::{self, IncidentSnapshot, RuleWindows, SnapshotPlan, range_of_search},
+            incident::{
+                self, IncidentSnapshot, MissingEnds, RuleWindows, SnapshotPlan, range_of_search,
+            },
             snapshot::AlertSnapshot,
         },
         counting::series::{Series, SeriesPoint},
@@ -105,9 +107,15 @@ pub(super) async fn beginning(
         return Ok(ended.map_or(began, |ended| began.max(ended)).min(at));
     }
     let windows = RuleWindows { long, short };
-    let range = range_of_search(windows, at);
+    let missing = of.measured.expected_ends.map(|expected| MissingEnds {
+        expected,
+        usual: of.measured.counted(of.slo.window.length()),
+    });
+    let range = range_of_search(windows, missing, at);
     let points = points(tx, slo, of.slo, range, MINUTE).await?;
     let minutes = Series::new(range, MINUTE, &points);
     let burn = of.measured.burn_context(of.slo);
-    Ok(incident::beginning(&minutes, windows, &burn, ended))
+    Ok(incident::beginning(
+        &minutes, windows, &burn, missing, ended,
+    ))
 }

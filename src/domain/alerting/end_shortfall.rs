@@ -54,6 +54,11 @@ impl ExpectedEnds {
         })
     }
 
+    /// How long before its deadline a workflow may end.
+    pub const fn within(&self) -> Duration {
+        self.within
+    }
+
     /// Where the ends are of workflows with a deadline in this range. Others may be among them, which
     /// hides a shortfall rather than making one up where traffic falls.
     pub fn range_of_ends(&self, deadlines: TimeRange) -> TimeRange {
@@ -86,6 +91,17 @@ impl ExpectedEnds {
     }
 }
 
+#[cfg(test)]
+impl ExpectedEnds {
+    /// Makes the expectation for workflows of a minute.
+    pub const fn with_chance(chance: f64) -> Self {
+        Self {
+            chance,
+            within: Duration::from_mins(1),
+        }
+    }
+}
+
 impl EndShortfall {
     pub const fn missing(&self) -> i64 {
         self.expected - self.arrived
@@ -112,13 +128,6 @@ mod tests {
 
     use super::*;
 
-    fn expected_ends(chance: f64) -> ExpectedEnds {
-        ExpectedEnds {
-            chance,
-            within: Duration::from_mins(1),
-        }
-    }
-
     /// Of 1,500 starts of which a tenth of the ends is kept, so many ends.
     fn shortfall(arrived: i64) -> Option<EndShortfall> {
         let due = EventCounts {
@@ -126,7 +135,7 @@ mod tests {
             unobservable: 1_500 - arrived,
             ..EventCounts::ZERO
         };
-        expected_ends(0.1).shortfall(due, due)
+        ExpectedEnds::with_chance(0.1).shortfall(due, due)
     }
 
     #[test]
@@ -146,7 +155,7 @@ mod tests {
             unobservable,
             ..EventCounts::ZERO
         };
-        let tenth = expected_ends(0.1);
+        let tenth = ExpectedEnds::with_chance(0.1);
         assert_eq!(tenth.shortfall(due(499), EventCounts::ZERO), None);
         assert!(tenth.shortfall(due(500), EventCounts::ZERO).is_some());
     }
@@ -162,14 +171,14 @@ mod tests {
             unobservable: 900,
             ..EventCounts::ZERO
         };
-        let tenth = expected_ends(0.1);
+        let tenth = ExpectedEnds::with_chance(0.1);
         assert_eq!(tenth.shortfall(due, ended), None);
         assert!(tenth.shortfall(due, due).is_some());
     }
 
     #[test]
     fn s37_what_lacks_counts_as_the_workflows_that_it_stands_for() {
-        let tenth = expected_ends(0.1);
+        let tenth = ExpectedEnds::with_chance(0.1);
         let lacks = EndShortfall {
             arrived: 3,
             expected: 150,
@@ -204,7 +213,7 @@ mod tests {
         ) {
             let due = EventCounts { good: arrived, unobservable, ..EventCounts::ZERO };
             let more = EventCounts { unobservable: unobservable + 1, ..due };
-            let ends = expected_ends(chance);
+            let ends = ExpectedEnds::with_chance(chance);
             if let Some(found) = ends.shortfall(due, due) {
                 let grown = ends.shortfall(more, more);
                 prop_assert!(grown.is_some_and(|grown| grown.missing() >= found.missing()));

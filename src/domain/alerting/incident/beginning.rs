@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use crate::domain::{
-    alerting::burn_rate::{BurnContext, Window},
+    alerting::{
+        burn_rate::{BurnContext, Window},
+        end_shortfall::ExpectedEnds,
+    },
     counting::series::Series,
-    model::time::{TimeRange, Timestamp},
+    model::{
+        counts::EventCounts,
+        time::{TimeRange, Timestamp},
+    },
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -19,12 +25,49 @@ pub struct RuleWindows {
     pub short: Duration,
 }
 
+/// Ends that are compared with expectation, and the counts that tell what an event weighs.
+#[derive(Clone, Copy, Debug)]
+pub struct MissingEnds {
+    pub expected: ExpectedEnds,
+    pub usual: EventCounts,
+}
+
+impl RuleWindows {
+    /// Returns how far back counts are needed for its windows at one moment.
+    fn reach(self, missing: Option<MissingEnds>) -> Duration {
+        self.long + missing.map_or(Duration::ZERO, MissingEnds::lead)
+    }
+}
+
+impl MissingEnds {
+    /// Returns how long before a window the ends of its workflows may be, in whole minutes.
+    fn lead(self) -> Duration {
+        let minutes = self.expected.within().as_secs().div_ceil(60);
+        MINUTE.saturating_mul(u32::try_from(minutes).unwrap_or(u32::MAX))
+    }
+
+    /// Returns the timeouts that missing ends stand for, in the window before the end of the first
+    /// `end` minutes.
+    fn timeouts(self, minutes: &Series, end: usize, length: Duration) -> EventCounts {
+        let due = minutes.trailing(end, length);
+        let ended = minutes.trailing(end, length + self.lead());
+        let missing = self.expected.shortfall(due, ended);
+        let timeouts = missing.map(|missing| self.expected.timeouts(missing, self.usual));
+        timeouts.unwrap_or_default()
+    }
+}
+
 /// Returns the minutes whose counts [`beginning`] needs: twice the long window back, at least six
-/// hours, and one long window before that.
-pub fn range_of_search(windows: RuleWindows, fired_at: Timestamp) -> TimeRange {
+/// hours, and before that what one look at both windows needs.
+pub fn range_of_search(
+    windows: RuleWindows,
+    missing: Option<MissingEnds>,
+    fired_at: Timestamp,
+) -> TimeRange {
     let to = fired_at.ceil_to(MINUTE);
-    let reach = (windows.long * 2).max(LEAST_REACH);
-    TimeRange::new((to - reach - windows.long).floor_to(MINUTE), to)
+    let searched = (windows.long * 2).max(LEAST_REACH);
+    let from = to - searched - windows.reach(missing);
+    TimeRange::new(from.floor_to(MINUTE), to)
 }
 
 /// Returns the first minute from which the burn rate of the short window stayed at 1 or above until
@@ -38,19 +81,24 @@ pub fn beginning(
     minutes: &Series,
     windows: RuleWindows,
     burn: &BurnContext,
+    missing: Option<MissingEnds>,
     not_before: Option<Timestamp>,
 ) -> Timestamp {
+    let counts = |end: usize, length: Duration| {
+        let timeouts = missing.map(|missing| missing.timeouts(minutes, end, length));
+        (minutes.trailing(end, length) + timeouts.unwrap_or_default()).as_good()
+    };
     let burns = |end: &usize| {
         let long = Window {
             length: windows.long,
-            counts: minutes.trailing(*end, windows.long).as_good(),
+            counts: counts(*end, windows.long),
         };
-        let short = minutes.trailing(*end, windows.short).as_good();
+        let short = counts(*end, windows.short);
         let rate = burn.burn_rates(long, short).short;
         rate.is_some_and(|rate| rate.reaches(1.0))
     };
     let whole = |length: Duration| usize::try_from(length.as_secs() / 60).unwrap_or(usize::MAX);
-    let first = whole(windows.long).saturating_add(1);
+    let first = whole(windows.reach(missing)).saturating_add(1);
     let ends = (first..=minutes.len()).rev();
     let end = ends.take_while(burns).last().unwrap_or(minutes.len());
     let began = minutes.time(end.saturating_sub(1));
@@ -80,7 +128,7 @@ mod tests {
     /// Makes a thousand events a minute, of which `bad` are bad; its last element is the minute
     /// before the rule fires.
     fn series(bad: &[i64]) -> Series {
-        let range = range_of_search(WINDOWS, fired_at());
+        let range = range_of_search(WINDOWS, None, fired_at());
         let minutes = i64::try_from(range.length().as_secs() / 60).unwrap();
         let known = i64::try_from(bad.len()).unwrap();
         let points: Vec<SeriesPoint> = (0..minutes)
@@ -115,7 +163,7 @@ mod tests {
 
     /// Returns how many minutes before the rule fired the incident began.
     fn minutes_before(bad: &[i64], not_before: Option<Timestamp>) -> u64 {
-        let began = beginning(&series(bad), WINDOWS, &burn(), not_before);
+        let began = beginning(&series(bad), WINDOWS, &burn(), None, not_before);
         fired_at().saturating_since(began).as_secs() / 60
     }
 
@@ -145,6 +193,38 @@ mod tests {
         assert_eq!(minutes_before(&bad, None), 30);
     }
 
+    /// Of 100 workflows a minute whose ends are kept by a tenth, 10 ends arrive, until none does.
+    #[test]
+    fn s46_an_incident_of_missing_ends_begins_where_they_began_to_be_missing() {
+        let missing = MissingEnds {
+            expected: ExpectedEnds::with_chance(0.1),
+            usual: EventCounts::ZERO,
+        };
+        let range = range_of_search(WINDOWS, Some(missing), fired_at());
+        let minutes = range.length().as_secs() / 60;
+        let stalled = |minute: u64| minute + 25 >= minutes;
+        let points: Vec<SeriesPoint> = (0..minutes)
+            .map(|minute| SeriesPoint {
+                at: range.from + MINUTE * u32::try_from(minute).unwrap(),
+                counts: EventCounts {
+                    good: if stalled(minute) { 0 } else { 10 },
+                    unobservable: if stalled(minute) { 100 } else { 90 },
+                    ..EventCounts::ZERO
+                },
+            })
+            .collect();
+        let minutes = Series::new(range, MINUTE, &points);
+        let began = |missing| {
+            let began = beginning(&minutes, WINDOWS, &burn(), missing, None);
+            fired_at().saturating_since(began).as_secs() / 60
+        };
+        // The short window needs a few minutes of the stall until what is missing is no chance.
+        let found = began(Some(missing));
+        assert!((20..=25).contains(&found), "{found}");
+        // Without expectation nothing was bad.
+        assert_eq!(began(None), 1);
+    }
+
     #[test]
     fn a_rule_whose_short_window_does_not_burn_begins_when_it_fires() {
         assert_eq!(minutes_before(&[0; 10], None), 1);
@@ -156,7 +236,7 @@ mod tests {
             bad in vec(prop_oneof![Just(0_i64), 0_i64..1_000], 1..300),
         ) {
             let minutes = series(&bad);
-            let began = beginning(&minutes, WINDOWS, &burn(), None);
+            let began = beginning(&minutes, WINDOWS, &burn(), None, None);
             let falls = |end: usize| {
                 let short = minutes.trailing(end, WINDOWS.short);
                 short.bad_ratio().is_some_and(|ratio| ratio >= 0.01 - 1e-12)

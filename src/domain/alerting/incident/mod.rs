@@ -9,7 +9,7 @@ mod picture;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use beginning::{RuleWindows, beginning, range_of_search};
+pub use beginning::{MissingEnds, RuleWindows, beginning, range_of_search};
 pub use picture::{IncidentSnapshot, SnapshotPlan};
 
 use crate::domain::model::time::Timestamp;
