@@ -76,13 +76,14 @@ pub fn router(state: WebState) -> Router {
     let router = pages()
         .merge(api(&state))
         .route_layer(middleware::from_fn_with_state(limit, work_limit::bound))
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn_with_state(state.clone(), page::explain))
         .merge(always())
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(state.clone(), write::guard))
         .layer(middleware::from_fn_with_state(state.clone(), hosts::check))
         .with_state(state.clone())
         .layer(CatchPanicLayer::new())
-        .layer(middleware::from_fn_with_state(state.clone(), page::explain))
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(state, request::observe));
     [

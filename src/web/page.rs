@@ -282,8 +282,8 @@ fn timeless(view: &impl Serialize) -> String {
     fingerprint(value.to_string().as_bytes())
 }
 
-/// Answers of the framework to requests of the API are explained like all others: addresses that cannot
-/// be read, methods that there are not, and handlers that panicked.
+/// Explains the answers of the framework to requests for pages and the API like all others: addresses
+/// that cannot be read, methods that there are not, and handlers that panicked.
 pub(super) async fn explain(
     State(state): State<WebState>,
     request: Request,
@@ -291,14 +291,13 @@ pub(super) async fn explain(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let asked = Negotiation::of(&parts);
-    let is_api = parts.uri.path().starts_with("/api/");
     let response = next.run(Request::from_parts(parts, body)).await;
     let status = response.status();
     let is_ours = response
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind != "text/plain; charset=utf-8");
-    if !is_api || is_ours || !(status.is_client_error() || status.is_server_error()) {
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let (old, body) = response.into_parts();

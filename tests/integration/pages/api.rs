@@ -99,6 +99,50 @@ async fn a1_the_tiles_of_the_overview_keep_the_search() {
     );
 }
 
+/// Addresses that the framework cannot read, and methods that there are not.
+#[tokio::test]
+async fn every_error_outside_the_api_is_a_page() {
+    let shop = fixture::four_weeks().await;
+    let router = &shop.router;
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let answers = [
+        (get(router, "/deliveries/first").await, 400, "Cannot parse"),
+        (
+            get(router, "/events?service=%00").await,
+            400,
+            "NUL character",
+        ),
+        (
+            get(router, "/silences/new?slo=a&slo=b").await,
+            400,
+            "duplicate field",
+        ),
+        (
+            get(router, "/actions/shout/1").await,
+            400,
+            "unknown variant",
+        ),
+        (
+            post_with(router, "/alerts", &form, "").await,
+            405,
+            "no such method",
+        ),
+        (
+            get(router, "/nothing").await,
+            404,
+            "nothing at this address",
+        ),
+    ];
+    for (answer, status, text) in answers {
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+        assert!(answer.body.contains(text), "{text}: {}", answer.body);
+        assert!(answer.body.contains("<h1"), "{}", answer.body);
+    }
+    let ready = get(router, "/healthz").await;
+    assert_eq!(ready.header("content-type"), "text/plain; charset=utf-8");
+}
+
 #[tokio::test]
 async fn a3_every_error_of_the_api_is_a_problem() {
     let shop = fixture::four_weeks().await;
