@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
@@ -9,7 +10,16 @@ use super::{
     api::{Api, ApiError, ServerArgs},
     watch::WatchArgs,
 };
-use crate::{cli::table::TextTable, domain::model::format};
+use crate::{
+    cli::table::TextTable,
+    domain::{
+        alerting::{
+            alert::{AlertStatus, firing},
+            rule_status::{RuleStatus, WindowStatus, leading_rule},
+        },
+        model::format,
+    },
+};
 
 /// Show the state of every SLO, the most urgent first
 ///
@@ -81,27 +91,44 @@ fn all(api: &Api, search: Option<&str>) -> Result<Vec<Value>, ApiError> {
 }
 
 fn table(slos: &[Value]) -> String {
-    let mut table = TextTable::new(["State", "SLO", "Budget left", "Burn 1h", "Bad 1h", "Open"]);
+    let mut table = TextTable::new(["State", "SLO", "Budget left", "Burn rate", "Bad", "Open"]);
     for slo in slos {
-        let burn = slo["burn_rate_last_hour"].as_f64();
+        let left = &slo["budget_remaining_ratio"];
+        let at_worst = &slo["budget_remaining_at_worst_ratio"];
+        let (burn, bad) = pace(slo).unwrap_or_else(|| [format::NONE; 2].map(str::to_owned).into());
         table.row([
             text(&slo["state"]),
             text(&slo["name"]),
-            &format::budget(slo["budget_remaining_ratio"].as_f64()),
-            &burn.map_or_else(|| format::NONE.to_owned(), |rate| format!("{rate:.1}x")),
-            &format!(
-                "{} of {}",
-                slo["last_hour"]["bad"], slo["last_hour"]["total"]
-            ),
+            &format::budget_range(left.as_f64(), at_worst.as_f64()),
+            &burn,
+            &bad,
             &slo["in_flight"].to_string(),
         ]);
     }
     table.to_string()
 }
 
+/// Returns how fast the budget burns and how many events were bad, in the window of the pages.
+fn pace(slo: &Value) -> Option<(String, String)> {
+    let pace: WindowStatus = read(&slo["leading_window"])?;
+    let rules: Vec<RuleStatus> = read(&slo["rules"])?;
+    let alerts: Vec<AlertStatus> = read(&slo["alerts"])?;
+    let fired = firing(&alerts).and_then(|alert| alert.rule.as_ref());
+    let factor = leading_rule(&rules, fired).map(|rule| rule.factor);
+    Some((
+        format::burn_rate(pace.burn_rate, factor),
+        pace.bad_sentence(),
+    ))
+}
+
+fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    T::deserialize(value).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::model::counts::EventCounts;
 
     #[test]
     fn a_state_is_as_urgent_as_it_stands_in_the_list() {
@@ -111,13 +138,21 @@ mod tests {
 
     #[test]
     fn an_slo_is_a_row_with_what_is_left_of_its_budget() {
+        let window = |rate, bad| {
+            let counts = EventCounts {
+                good: 68,
+                late: bad,
+                ..EventCounts::ZERO
+            };
+            WindowStatus::new(21_600, counts, rate)
+        };
         let slo = json!({
             "name": "orders", "state": "paging", "budget_remaining_ratio": 0.25,
-            "burn_rate_last_hour": 14.44, "last_hour": { "bad": 12, "total": 80 }, "in_flight": 3,
+            "leading_window": window(Some(5.591), 12), "rules": [], "alerts": [], "in_flight": 3,
         });
         let young = json!({
             "name": "refunds", "state": null, "budget_remaining_ratio": null,
-            "burn_rate_last_hour": null, "last_hour": { "bad": 0, "total": 0 }, "in_flight": 0,
+            "leading_window": window(None, 0), "rules": [], "alerts": [], "in_flight": 0,
         });
         insta::assert_snapshot!(table(&[slo, young]));
     }

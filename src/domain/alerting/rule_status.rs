@@ -103,6 +103,16 @@ impl WindowStatus {
         }
     }
 
+    /// Formats `200 of 2,000 bad in the last 1 h`.
+    pub fn bad_sentence(&self) -> String {
+        format!(
+            "{} of {} bad in {}",
+            format::count(self.counts.bad()),
+            format::count(self.counts.total()),
+            self.lately()
+        )
+    }
+
     /// Formats the time range with its end: `the last 1 h`.
     pub fn lately(&self) -> String {
         match self.since_first_event_secs {
@@ -110,6 +120,14 @@ impl WindowStatus {
             Some(_) => self.text(),
         }
     }
+}
+
+/// Returns the rule that fired, or else the first of the most severe ones: a burn rate is shown
+/// beside its factor.
+pub fn leading_rule<'a>(rules: &'a [RuleStatus], fired: Option<&Name>) -> Option<&'a RuleStatus> {
+    let of_fired = fired.and_then(|name| rules.iter().find(|rule| rule.name == *name));
+    let mut paging = rules.iter().filter(|rule| rule.severity == Severity::Page);
+    of_fired.or_else(|| paging.next()).or_else(|| rules.first())
 }
 
 impl RuleStatus {

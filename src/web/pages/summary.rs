@@ -11,7 +11,7 @@ use crate::{
             alert::{AlertStatus, Recovery, firing},
             burn_rate::{BurnRate, budget_in_events},
             limit::{LimitState, LimitStatus},
-            rule_status::{RuleStatus, WindowStatus},
+            rule_status::{RuleStatus, WindowStatus, leading_rule},
             status::{LAST_HOUR, SloState, SloStatus},
             suppression::Suppression,
         },
@@ -235,11 +235,10 @@ impl Summary {
 
     /// `82 %`, or `82 % (61 % at worst)` where some events cannot be used.
     pub(crate) fn budget_text(&self) -> String {
-        let left = format::budget(self.budget_remaining_ratio);
-        match self.budget_remaining_at_worst_ratio.map(format::budget) {
-            Some(worst) if worst != left => format!("{left} ({worst} at worst)"),
-            _ => left,
-        }
+        format::budget_range(
+            self.budget_remaining_ratio,
+            self.budget_remaining_at_worst_ratio,
+        )
     }
 
     /// Bad events that have used the budget: seen ones, and those that they stand for.
@@ -296,13 +295,7 @@ impl Summary {
 
     /// `200 of 2,000 bad in the last 1 h`.
     pub(crate) fn bad_text(&self) -> String {
-        let counts = self.pace.counts;
-        format!(
-            "{} of {} bad in {}",
-            format::count(counts.bad()),
-            format::count(counts.total()),
-            self.pace.lately()
-        )
+        self.pace.bad_sentence()
     }
 
     /// What the rule says that fired: `23× over 1 h and 29× over 5 min, limit 13.44×`.
@@ -340,15 +333,8 @@ impl Summary {
         self.leading_rule().map(rule_track).unwrap_or_default()
     }
 
-    /// The one that fired, else that which is nearest to it: the first of the most severe.
     pub(crate) fn leading_rule(&self) -> Option<&RuleStatus> {
-        self.fired_burn()
-            .or_else(|| {
-                self.rules
-                    .iter()
-                    .find(|rule| rule.severity == Severity::Page)
-            })
-            .or_else(|| self.rules.first())
+        leading_rule(&self.rules, self.fired_rule())
     }
 
     /// The rule that fired, where it is one on anything but burn rates.

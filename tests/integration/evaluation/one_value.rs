@@ -84,6 +84,7 @@ async fn all_agree(app: &TestApp, facts: &AlertSnapshot) {
         let is_one = values.iter().all(|(_, value)| *value == values[0].1);
         assert!(is_one && !values[0].1.is_null(), "{notion}: {values:?}");
     }
+    the_command_says_the_same(app, facts).await;
     let page = app.page("/slos/orders").await.body;
     let began = facts.began_at.unwrap();
     let since = format!("since {}", format::moment(began, facts.evaluated_at));
@@ -95,6 +96,22 @@ async fn all_agree(app: &TestApp, facts: &AlertSnapshot) {
         in_words.starts_with(&format::date_time(began)),
         "{in_words}"
     );
+}
+
+async fn the_command_says_the_same(app: &TestApp, facts: &AlertSnapshot) {
+    let row = app.command(&["status"]).await;
+    let told = [
+        format::budget(facts.budget_remaining),
+        format::burn_rate(facts.long.burn_rate, facts.factor),
+        facts.long.bad_sentence(),
+    ];
+    for text in &told {
+        assert!(row.contains(text), "{text}: {row}");
+    }
+    let overview = app.page("/").await.body;
+    for text in &told[..2] {
+        assert!(overview.contains(text), "{text}: {overview}");
+    }
 }
 
 #[tokio::test]

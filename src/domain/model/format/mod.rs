@@ -6,7 +6,8 @@ mod number;
 mod time;
 
 pub use number::{
-    achieved, budget, burn_rate, count, counted, factor, objective, ordinal, percent, whole_percent,
+    achieved, budget, budget_range, burn_rate, count, counted, factor, objective, ordinal, percent,
+    whole_percent,
 };
 pub use time::{
     clock, date_time, duration, lasting, moment, moment_in_words, seconds, since_first_event,

@@ -76,6 +76,16 @@ pub fn budget(ratio: impl Into<Option<f64>>) -> String {
     format!("{} %", trimmed(value, digits))
 }
 
+/// Formats what is left of a budget, and what is if all unusable events are bad: `82 % (61 % at
+/// worst)`.
+pub fn budget_range(left: Option<f64>, at_worst: Option<f64>) -> String {
+    let left = budget(left);
+    match at_worst.map(budget) {
+        Some(worst) if worst != left => format!("{left} ({worst} at worst)"),
+        _ => left,
+    }
+}
+
 /// Formats an objective with every digit that it was written with: `99.95 %`.
 pub fn objective(ratio: f64) -> String {
     // Objectives are stored in millionths.

@@ -1,12 +1,13 @@
 //! Pages and API, asked without a socket.
 
-use std::{io::Write as _, sync::Arc};
+use std::{future, io::Write as _, sync::Arc};
 
 use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt as _;
 use throughline::{
     clock::{Clock, ManualClock},
     domain::{notify::signed_links::signing::SigningKey, slo::Catalog},
+    server::limits::ConnectionLimits,
     store::Store,
     telemetry::metrics::Metrics,
     web::{
@@ -14,22 +15,45 @@ use throughline::{
         Listening, ReadinessCheck, WebState, WriteRules,
     },
 };
-use tokio::sync::watch;
+use tokio::{net::TcpListener, sync::watch};
 use tower::ServiceExt as _;
 
 use super::{HOUR, TestApp};
+use crate::support::service::program;
 
 impl TestApp {
     pub(crate) async fn page(&self, path: &str) -> Answer {
+        get(&web::router(self.web_state()), path).await
+    }
+
+    /// What a command of the program prints that asks this service.
+    #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
+    pub(crate) async fn command(&self, arguments: &'static [&str]) -> String {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let limits = ConnectionLimits::of_pages();
+        let serving = web::serve(listener, self.web_state(), limits, future::pending());
+        let serving = tokio::spawn(serving);
+        let asking = tokio::task::spawn_blocking(move || {
+            let mut program = program();
+            let asks = program.env("THROUGHLINE_SERVER", server).args(arguments);
+            asks.output().expect("the program starts")
+        });
+        let output = asking.await.unwrap();
+        serving.abort();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn web_state(&self) -> WebState {
         let (_files, files) = watch::channel(Arc::default());
-        let state = web_state(
+        web_state(
             self.store.clone(),
             self.clock.clone(),
             self.definitions.catalog.subscribe(),
             files,
             IngestFacts::default(),
-        );
-        get(&web::router(state), path).await
+        )
     }
 
     pub(crate) async fn api(&self, path: &str) -> serde_json::Value {
