@@ -50,6 +50,7 @@ create table customer_counts (
     customer   text        not null,
     events     bigint      not null,
     bad        bigint      not null,
+    bad_by_count bigint    not null default 0,
     constraint customer_counts_pkey primary key (slo_id, resolution, bucket, customer),
     constraint customer_counts_resolution_check check (resolution in (3600, 86400)),
     constraint customer_counts_customer_check check (octet_length(customer) <= 256)
@@ -61,6 +62,7 @@ comment on column customer_counts.bucket is 'Start of the bucket, by the event t
 comment on column customer_counts.customer is 'Value of the customer attribute that the definition names, at most 256 bytes.';
 comment on column customer_counts.events is 'Good and bad events.';
 comment on column customer_counts.bad is 'Bad events among them; the customer is affected while there is at least one.';
+comment on column customer_counts.bad_by_count is 'Those of the bad events that were judged by count: another customer of the same batch may have them.';
 
 create table customer_buckets (
     slo_id          integer     not null,

@@ -244,6 +244,10 @@ impl TransitionContext<'_> {
         let to = self.transition.at.ceil_to(Resolution::Minute.length());
         let range = TimeRange::new(began, to);
         let counts = snapshot::cost(tx, self.slo, self.assessment, range).await?;
+        let customers = match opening.customers_affected {
+            Some(_) => Some(self.customers_affected_in(tx, range).await?),
+            None => None,
+        };
         let burn = self.assessment.map(|of| of.measured.burn_context(of.slo));
         Ok(EpisodeSummary {
             fired_at,
@@ -251,10 +255,8 @@ impl TransitionContext<'_> {
             ended_by,
             flaps: self.transition.episode.flaps,
             counts,
-            customers_affected: match opening.customers_affected {
-                Some(_) => Some(self.customers_affected_in(tx, range).await?),
-                None => None,
-            },
+            customers_affected: customers.map(|(affected, _)| affected),
+            customers_affected_is_upper_bound: customers.is_some_and(|(_, up_to)| up_to),
             budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts)),
             unusable: self.unusable(),
             before: Some(self.before(tx, opening).await?),
@@ -358,15 +360,18 @@ impl TransitionContext<'_> {
         Ok(stages.slowest().and_then(told))
     }
 
-    /// Customers with a bad event.
+    /// Customers with a bad event, and whether it is unknown who they are.
     async fn customers_affected_in(
         &self,
         tx: &mut Tx<'_>,
         range: TimeRange,
-    ) -> Result<i64, StoreError> {
+    ) -> Result<(i64, bool), StoreError> {
         let by_slo = tx
             .customer_impact(&[(self.slo, self.counted(range))])
             .await?;
-        Ok(by_slo.get(&self.slo).map_or(0, |impact| impact.affected))
+        let impact = by_slo.get(&self.slo);
+        Ok(impact.map_or((0, false), |impact| {
+            (impact.affected, impact.total.affected_is_upper_bound)
+        }))
     }
 }

@@ -30,7 +30,7 @@ pub use alerts::change_events::Recorded;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};
 pub use alerts::states::AlertTransition;
 pub use counts::correlated_spans::SelectedSpans;
-pub use counts::customers::CustomerImpact;
+pub use counts::customers::{AffectedCount, CustomerImpact};
 pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
 pub use counts::stage_workflows::{Fold, StageWorkflow};

@@ -70,6 +70,7 @@ const fn out_of(affected: i64, customers: i64) -> CustomerImpact {
     let total = CustomerTotal {
         customers,
         is_lower_bound: false,
+        affected_is_upper_bound: false,
     };
     CustomerImpact { affected, total }
 }

@@ -2,10 +2,14 @@
 //! a missing span comes, and whatever the order and the replica, the counts are the same.
 
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
-use throughline::domain::{model::counts::EventCounts, workflow::classify::DiscardReason};
+use throughline::domain::{
+    counting::customers::CustomerTotal,
+    model::{counts::EventCounts, time::TimeRange},
+    workflow::classify::DiscardReason,
+};
 
 use crate::support::{
-    app::{HORIZON, Replica, TestApp, good},
+    app::{HORIZON, HOUR, Replica, TestApp, good, time},
     database::TestDatabase,
     service::Site,
     span::{SpanBuilder, request, span},
@@ -250,6 +254,7 @@ fn batch_in_the_middle(nth: u64) -> Vec<SpanBuilder> {
     let mut process = span("process").trace(batch).id(1).at(1.0).lasting(1.0);
     for message in 10..20 {
         let publish = span("order placed").trace(batch + message).id(1);
+        let publish = publish.attribute("customer.id", format!("customer-{message}"));
         process = process.after(&publish);
         spans.push(publish);
         let sent = span("send").trace(batch).id(message).at(1.5).child_of(1);
@@ -286,6 +291,22 @@ async fn s33_a_batch_in_the_middle_is_judged_by_number_in_any_order_on_any_repli
         // What was first heard of after its deadline is waited for.
         app.at_second(5_000.0).judge().await;
         app.assert_counts(counts(40, 0, 10)).await;
+    }
+}
+
+#[tokio::test]
+async fn s33_customers_of_a_batch_are_counted_as_the_largest_possible_number() {
+    let app = app(&ORDERS.replace("  grace:", "  customer: span.customer.id\n  grace:")).await;
+    app.send(batch_in_the_middle(0)).await;
+    app.at_second(5_000.0).judge().await;
+    app.assert_counts(counts(8, 0, 2)).await;
+    for hours in [1, 48] {
+        let mut tx = app.store.begin("read customers").await.unwrap();
+        let range = TimeRange::new(time("06:00"), time("06:00") + HOUR * hours);
+        let impact = tx.customer_impact(&[(app.only(), vec![range])]).await;
+        let impact = impact.unwrap()[&app.only()];
+        let people = CustomerTotal::people(Some(impact.affected), Some(&impact.total));
+        assert_eq!(people.unwrap(), "up to 2 of 10 customers");
     }
 }
 

@@ -15,7 +15,6 @@ use crate::domain::{
         time::{Resolution, TimeRange, Timestamp, cover},
     },
     slo::exclusion::union,
-    workflow::Outcome,
 };
 
 /// The number of customers that one bucket of an SLO counts separately. Events of any others are
@@ -34,6 +33,9 @@ pub struct CustomerCounts {
     /// Good and bad.
     pub events: i64,
     pub bad: i64,
+    /// Those of the bad ones that were judged by count: another customer of the same batch may have
+    /// them.
+    pub bad_by_count: i64,
 }
 
 /// One bucket of one SLO.
@@ -49,11 +51,15 @@ pub struct CustomerTotal {
     pub customers: i64,
     /// True if there were more than one bucket counts separately.
     pub is_lower_bound: bool,
+    /// True if it is unknown which customers of a batch had bad events, so that the number of those
+    /// affected is the largest possible one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub affected_is_upper_bound: bool,
 }
 
 impl CustomerCounts {
     const fn is_zero(self) -> bool {
-        self.events == 0 && self.bad == 0
+        self.events == 0 && self.bad == 0 && self.bad_by_count == 0
     }
 
     #[must_use]
@@ -61,6 +67,7 @@ impl CustomerCounts {
         Self {
             events: self.events + other.events,
             bad: self.bad + other.bad,
+            bad_by_count: self.bad_by_count + other.bad_by_count,
         }
     }
 
@@ -68,15 +75,20 @@ impl CustomerCounts {
         Self {
             events: self.events - other.events,
             bad: self.bad - other.bad,
+            bad_by_count: self.bad_by_count - other.bad_by_count,
         }
     }
 
-    /// Returns one event of this outcome; zero if the outcome is not an event.
-    const fn of(outcome: Outcome) -> Self {
-        let counts = outcome.counts();
+    /// Returns one event with this verdict; zero if it is not an event.
+    const fn of(judged: &JudgedWorkflow) -> Self {
+        let counts = judged.verdict.outcome.counts();
         Self {
             events: counts.total(),
             bad: counts.bad(),
+            bad_by_count: match judged.workflow.details.shared {
+                Some(_) => counts.bad(),
+                None => 0,
+            },
         }
     }
 }
@@ -120,7 +132,7 @@ fn counted(
     slo: SloId,
     judged: &JudgedWorkflow,
 ) -> Option<((SloId, Timestamp, String), CustomerCounts)> {
-    let counts = CustomerCounts::of(judged.verdict.outcome);
+    let counts = CustomerCounts::of(judged);
     let at = judged.verdict.at.filter(|_| !counts.is_zero())?;
     let customer = judged.workflow.customer.clone()?;
     let hour = at.floor_to(Resolution::Hour.length());
@@ -144,14 +156,28 @@ impl CustomerTotal {
         format!("{} customer{plural}", self.text())
     }
 
-    /// `29 of 391 customers`, or `29 customers` where nobody knows of how many. Nothing if nobody
-    /// is affected.
+    /// `29 of 391 customers`, or `29 customers` where nobody knows of how many; `up to 29` where it is
+    /// unknown whose events were bad. Nothing if nobody is affected.
     pub fn people(affected: Option<i64>, total: Option<&Self>) -> Option<String> {
         let affected = affected.filter(|affected| *affected > 0)?;
         Some(match total {
             None => format::counted(affected, "customer"),
-            Some(total) => format!("{} of {}", format::count(affected), total.counted()),
+            Some(total) => format!("{} of {}", total.affected(affected), total.counted()),
         })
+    }
+
+    /// `29`, or `up to 29`.
+    pub fn affected(&self, customers: i64) -> String {
+        up_to(format::count(customers), self.affected_is_upper_bound)
+    }
+}
+
+/// Marks a number as the largest possible one.
+pub fn up_to(number: String, is_upper_bound: bool) -> String {
+    if is_upper_bound {
+        format!("up to {number}")
+    } else {
+        number
     }
 }
 
@@ -185,7 +211,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         model::ids::{Revision, TraceId},
-        workflow::{Details, TraceRef, Verdict, Workflow},
+        workflow::{Details, Outcome, SharedEnd, TraceRef, Verdict, Workflow},
     };
 
     const SLO: SloId = SloId(1);
@@ -222,7 +248,10 @@ mod tests {
         moves.take_out(SLO, &timeout);
         moves.put_in(SLO, &judged(Some("acme"), Outcome::Good, 3_599));
         let buckets = moves.by_bucket();
-        let good = CustomerCounts { events: 1, bad: 0 };
+        let good = CustomerCounts {
+            events: 1,
+            ..CustomerCounts::default()
+        };
         let at = |resolution| ((SLO, resolution, Timestamp::from_secs(0)), "acme");
         assert_eq!(
             buckets.into_iter().collect::<Vec<_>>(),
@@ -245,6 +274,7 @@ mod tests {
         let total = |customers, is_lower_bound| CustomerTotal {
             customers,
             is_lower_bound,
+            affected_is_upper_bound: false,
         };
         let people = |affected, total: Option<CustomerTotal>| {
             CustomerTotal::people(Some(affected), total.as_ref())
@@ -259,6 +289,34 @@ mod tests {
         assert_eq!(
             people(412, Some(total(10_000, true))).unwrap(),
             "412 of at least 10,000 customers"
+        );
+        let unknown = CustomerTotal {
+            affected_is_upper_bound: true,
+            ..total(391, false)
+        };
+        assert_eq!(
+            people(29, Some(unknown)).unwrap(),
+            "up to 29 of 391 customers"
+        );
+    }
+
+    #[test]
+    fn s33_whose_event_was_bad_is_unknown_in_a_batch_that_is_judged_by_count() {
+        let mut lost = judged(Some("acme"), Outcome::Timeout, 3_601);
+        lost.workflow.details.shared = Some(SharedEnd::None);
+        let mut moves = CustomerMoves::default();
+        moves.put_in(SLO, &lost);
+        moves.put_in(SLO, &judged(Some("acme"), Outcome::Timeout, 3_602));
+        let expected = CustomerCounts {
+            events: 2,
+            bad: 2,
+            bad_by_count: 1,
+        };
+        assert!(
+            moves
+                .by_bucket()
+                .into_values()
+                .all(|counts| counts == expected)
         );
     }
 

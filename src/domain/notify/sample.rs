@@ -65,6 +65,7 @@ pub(crate) fn firing() -> AlertSnapshot {
         customers_total: Some(CustomerTotal {
             customers: 9_120,
             is_lower_bound: false,
+            affected_is_upper_bound: false,
         }),
         budget_remaining: Some(0.18),
         bad_events_allowed: 403,
@@ -208,6 +209,7 @@ pub(super) fn resolved() -> AlertSnapshot {
             resolved_at: at,
             counts: counts(1_500, 400, 110, 20_000),
             customers_affected: Some(655),
+            customers_affected_is_upper_bound: false,
             budget_spent: Some(0.21),
             before: Some(Before {
                 bad_ratio: Some(0.133),
@@ -308,6 +310,7 @@ pub(crate) fn arbitrary() -> impl Strategy<Value = AlertSnapshot> {
             customers_total: Some(CustomerTotal {
                 customers,
                 is_lower_bound: true,
+                affected_is_upper_bound: false,
             }),
             budget_remaining: ratio,
             budget_empty_in_secs: Some(secs),

@@ -109,6 +109,7 @@ impl Rehearsal {
             customers_total: Some(CustomerTotal {
                 customers: 9_120,
                 is_lower_bound: false,
+                affected_is_upper_bound: false,
             }),
             budget_remaining: Some(0.18),
             bad_events_allowed: 403,
@@ -169,6 +170,7 @@ impl Rehearsal {
                 ended_by: EpisodeEnd::Recovered,
                 counts: counts(2_010, 20_000),
                 customers_affected: Some(655),
+                customers_affected_is_upper_bound: false,
                 budget_spent: Some(0.21),
                 flaps: 0,
                 before: None,

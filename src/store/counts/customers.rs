@@ -37,6 +37,37 @@ pub struct CustomerImpact {
     pub total: CustomerTotal,
 }
 
+/// The number of customers with a bad event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AffectedCount {
+    /// Customers of whom it is known.
+    pub known: i64,
+    /// Bad events that were judged by count: each may be of another customer of its batch.
+    pub unknown: i64,
+}
+
+impl CustomerImpact {
+    /// Makes the largest possible number of affected customers, where it is unknown who they are.
+    fn new(affected: AffectedCount, total: CustomerTotal) -> Self {
+        let AffectedCount { known, unknown } = affected;
+        let most = known + unknown;
+        let is_upper_bound = unknown > 0;
+        let affected = if is_upper_bound && !total.is_lower_bound {
+            most.min(total.customers.max(known))
+        } else {
+            most
+        };
+        Self {
+            affected,
+            total: CustomerTotal {
+                customers: total.customers.max(affected),
+                affected_is_upper_bound: is_upper_bound,
+                ..total
+            },
+        }
+    }
+}
+
 type Key<'a> = (CustomerBucket, &'a str);
 
 /// Differences of the counts of customers.
@@ -52,21 +83,25 @@ impl Batch {
         let customers: Vec<&str> = rows.keys().map(|(_, customer)| *customer).collect();
         let events: Vec<i64> = rows.values().map(|counts| counts.events).collect();
         let bad: Vec<i64> = rows.values().map(|counts| counts.bad).collect();
+        let by_count: Vec<i64> = rows.values().map(|counts| counts.bad_by_count).collect();
         self.add(concat!(
             "-- customer.add\n",
-            "insert into customer_counts as c (slo_id, resolution, bucket, customer, events, bad) ",
-            "select slo_id, resolution, bucket, customer, events, bad ",
+            "insert into customer_counts as c ",
+            "(slo_id, resolution, bucket, customer, events, bad, bad_by_count) select n.* ",
             "from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::text[], ",
-            "$5::bigint[], $6::bigint[]) as n(slo_id, resolution, bucket, customer, events, bad) ",
+            "$5::bigint[], $6::bigint[], $7::bigint[]) ",
+            "as n(slo_id, resolution, bucket, customer, events, bad, bad_by_count) ",
             "on conflict (slo_id, resolution, bucket, customer) do update set ",
-            "events = c.events + excluded.events, bad = c.bad + excluded.bad",
+            "events = c.events + excluded.events, bad = c.bad + excluded.bad, ",
+            "bad_by_count = c.bad_by_count + excluded.bad_by_count",
         ))
         .bind(columns.slos)
         .bind(columns.resolutions)
         .bind(columns.buckets)
         .bind(customers)
         .bind(events)
-        .bind(bad);
+        .bind(bad)
+        .bind(by_count);
     }
 }
 
@@ -231,9 +266,8 @@ impl Tx<'_> {
             let affected = exact
                 .as_ref()
                 .map_or(Some(by_bucket), |exact| exact.get(slo).copied())?;
-            let customers = total.customers.max(affected);
-            let total = CustomerTotal { customers, ..total };
-            (affected > 0).then_some((*slo, CustomerImpact { affected, total }))
+            let impact = CustomerImpact::new(affected, total);
+            (impact.affected > 0).then_some((*slo, impact))
         };
         Ok(asked.iter().filter_map(impact).collect())
     }
@@ -266,7 +300,7 @@ impl Tx<'_> {
     async fn customers_counted(
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
-    ) -> Result<BTreeMap<SloId, (i64, CustomerTotal)>, StoreError> {
+    ) -> Result<BTreeMap<SloId, (AffectedCount, CustomerTotal)>, StoreError> {
         if sets.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -274,12 +308,13 @@ impl Tx<'_> {
         let parts = BucketRangeColumns::of(sets);
         let query = sqlx::query_as(
             "-- customer.count
-             select part.slo_id, count(distinct c.customer) filter (where c.bad > 0),
+             select part.slo_id, count(distinct c.customer) filter (where c.bad > c.bad_by_count),
+                 coalesce(sum(c.bad_by_count), 0)::bigint,
                  count(distinct c.customer) filter (where c.events > 0)
              from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::timestamptz[])
                  as part (slo_id, resolution, lower, upper)
              left join lateral (
-                 select customer, events, bad from customer_counts
+                 select customer, events, bad, bad_by_count from customer_counts
                  where customer_counts.slo_id = part.slo_id
                      and customer_counts.resolution = part.resolution
                      and customer_counts.bucket >= part.lower and customer_counts.bucket < part.upper
@@ -290,14 +325,15 @@ impl Tx<'_> {
         .bind(parts.columns.resolutions)
         .bind(parts.columns.buckets)
         .bind(parts.ends);
-        let rows: Vec<(i32, i64, i64)> = self.fetch_all(query).await?;
-        let counted = rows.into_iter().map(|(slo, affected, customers)| {
+        let rows: Vec<(i32, i64, i64, i64)> = self.fetch_all(query).await?;
+        let counted = rows.into_iter().map(|(slo, known, unknown, customers)| {
             let slo = SloId(slo);
             let total = CustomerTotal {
                 customers,
                 is_lower_bound: beyond.get(&slo).is_some_and(|events| *events > 0),
+                affected_is_upper_bound: false,
             };
-            (slo, (affected, total))
+            (slo, (AffectedCount { known, unknown }, total))
         });
         Ok(counted.collect())
     }
@@ -361,6 +397,7 @@ impl Tx<'_> {
 const NO_CUSTOMERS: CustomerTotal = CustomerTotal {
     customers: 0,
     is_lower_bound: false,
+    affected_is_upper_bound: false,
 };
 
 /// The number of customers in a bucket, and what this transaction adds to its overflow.

@@ -15,7 +15,7 @@ use crate::{
         },
         workflow::{Details, EventKey, Outcome},
     },
-    store::{StoreError, Tx, trace_ids::trace_id},
+    store::{AffectedCount, StoreError, Tx, trace_ids::trace_id},
 };
 
 /// Workflows of one SLO that have started and are not judged.
@@ -131,43 +131,45 @@ impl Tx<'_> {
     pub async fn customers_affected(
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
-    ) -> Result<BTreeMap<SloId, i64>, StoreError> {
+    ) -> Result<BTreeMap<SloId, AffectedCount>, StoreError> {
         let each = || {
             sets.iter()
                 .flat_map(|(slo, of_slo)| of_slo.iter().map(|piece| (slo.0, piece)))
         };
         let pieces: Vec<TimeRange> = each().map(|(_, piece)| *piece).collect();
         let (lower, upper) = bounds(&pieces);
-        // Made distinct before they are counted: that hashes, whereas a distinct count would sort
-        // them all.
+        // Grouped before they are counted: that hashes, whereas a distinct count would sort them
+        // all.
         let query = sqlx::query_as(
             "-- workflows.customers_affected
-             select slo_id, count(*)
+             select slo_id, count(*) filter (where known > 0), sum(unknown)::bigint
              from (
-                 select distinct piece.slo_id, bad.customer
+                 select piece.slo_id, bad.customer, count(*) filter (where bad.is_known) as known,
+                     count(*) filter (where not bad.is_known) as unknown
                  from unnest($1::integer[], $2::timestamptz[], $3::timestamptz[])
                      as piece (slo_id, lower, upper)
                  cross join lateral (
-                     select customer from workflows
+                     select customer, details->'shared' is null as is_known from workflows
                      where slo_id = piece.slo_id and outcome in (2, 3, 4)
                          and judged_at >= piece.lower and judged_at < piece.upper
                      union all
-                     select customer from workflows
+                     select customer, details->'shared' is null as is_known from workflows
                      where group_id = piece.slo_id and outcome in (2, 3, 4)
                          and judged_at >= piece.lower and judged_at < piece.upper
                  ) as bad
                  where bad.customer is not null
+                 group by piece.slo_id, bad.customer
              ) as affected
              group by slo_id",
         )
         .bind(each().map(|(slo, _)| slo).collect::<Vec<_>>())
         .bind(lower)
         .bind(upper);
-        let rows: Vec<(i32, i64)> = self.fetch_all(query).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, customers)| (SloId(id), customers))
-            .collect())
+        let rows: Vec<(i32, i64, i64)> = self.fetch_all(query).await?;
+        let affected = rows.into_iter();
+        let affected =
+            affected.map(|(id, known, unknown)| (SloId(id), AffectedCount { known, unknown }));
+        Ok(affected.collect())
     }
 
     /// Returns the customers with the most bad events in `pieces`, and their total number.

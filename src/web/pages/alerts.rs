@@ -244,7 +244,7 @@ impl FiringView {
             (None, _) => format::NONE.to_owned(),
             (Some(affected), None) => format::count(affected),
             (Some(affected), Some(total)) => {
-                format!("{} of {}", format::count(affected), total.text())
+                format!("{} of {}", total.affected(affected), total.text())
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::{
             alert::TransitionKind, limit::LimitStatus, snapshot::EpisodeSummary, status::SloState,
             suppression::Suppression,
         },
+        counting::customers::up_to,
         model::{
             format,
             group::Group,
@@ -46,6 +47,9 @@ pub(crate) struct TransitionView {
     pub(crate) bad_events: i64,
     pub(crate) total_events: i64,
     pub(crate) customers_affected: Option<i64>,
+    /// Whether it is unknown who they are, so that it is the largest possible number.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    customers_affected_is_upper_bound: bool,
     pub(crate) budget_remaining_ratio: Option<f64>,
     /// Only of an end.
     pub(crate) incident_summary: Option<EpisodeSummary>,
@@ -104,6 +108,9 @@ impl TransitionView {
             bad_events: facts.long.counts.bad(),
             total_events: facts.long.counts.total(),
             customers_affected: facts.customers_affected,
+            customers_affected_is_upper_bound: facts
+                .customers_total
+                .is_some_and(|total| total.affected_is_upper_bound),
             budget_remaining_ratio: facts.budget_remaining,
             incident_summary: facts.episode_summary,
             deliveries,
@@ -201,8 +208,13 @@ impl TransitionView {
     }
 
     pub(crate) fn customers_text(&self) -> String {
-        self.customers_affected
-            .map_or_else(|| format::NONE.to_owned(), format::count)
+        match self.customers_affected {
+            Some(affected) => up_to(
+                format::count(affected),
+                self.customers_affected_is_upper_bound,
+            ),
+            None => format::NONE.to_owned(),
+        }
     }
 
     pub(crate) fn bad_text(&self) -> String {

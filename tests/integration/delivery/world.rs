@@ -401,6 +401,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Alert
             resolved_at: now,
             counts,
             customers_affected: Some(12),
+            customers_affected_is_upper_bound: false,
             budget_spent: Some(0.2),
             before: None,
         }),

@@ -5,13 +5,16 @@ use std::{
     time::Duration,
 };
 
-use throughline::domain::{
-    model::{
-        counts::EventCounts,
-        ids::SloId,
-        time::{TimeRange, Timestamp},
+use throughline::{
+    domain::{
+        model::{
+            counts::EventCounts,
+            ids::SloId,
+            time::{TimeRange, Timestamp},
+        },
+        slo::Slo,
     },
-    slo::Slo,
+    store::AffectedCount,
 };
 
 use crate::support::{
@@ -266,7 +269,11 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
     );
     let sets = ids.map(|slo| (slo, vec![range]));
     let affected = tx.customers_affected(&sets).await.unwrap();
-    assert_eq!(affected, BTreeMap::from([(app.only(), 4), (deploy, 4)]));
+    let known = |known| AffectedCount { known, unknown: 0 };
+    assert_eq!(
+        affected,
+        BTreeMap::from([(app.only(), known(4)), (deploy, known(4))])
+    );
     let oldest = tx.oldest_open_workflows(rollback, 10).await.unwrap();
     assert_eq!(oldest.len(), 3);
     let customers = tx.worst_customers(deploy, &[range], 10).await.unwrap();

@@ -123,6 +123,7 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         customers_total: (state == SloState::Paging).then_some(CustomerTotal {
             customers: 391,
             is_lower_bound: false,
+            affected_is_upper_bound: false,
         }),
     }
 }
@@ -288,6 +289,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
             resolved_at: at,
             counts: late_of(372, 1_800),
             customers_affected: Some(21),
+            customers_affected_is_upper_bound: false,
             budget_spent: Some(0.061),
             before: None,
         }),

@@ -193,6 +193,9 @@ pub struct EpisodeSummary {
     /// Events from `began_at` to the resolve.
     pub counts: EventCounts,
     pub customers_affected: Option<i64>,
+    /// True if it is unknown which customers were affected, so that it is the largest possible number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub customers_affected_is_upper_bound: bool,
     /// Share of the window's budget that the episode spent.
     #[serde(rename = "budget_spent_ratio")]
     pub budget_spent: Option<f64>,

@@ -77,7 +77,7 @@ const fn message_type(facts: &AlertSnapshot) -> &'static str {
 }
 
 fn data(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value {
-    json!({
+    let mut data = json!({
         "alert_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "version": facts.version,
         "incident": facts.episode,
@@ -94,9 +94,6 @@ fn data(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value
         "objective": objective(facts),
         "long_window": window(&facts.long),
         "short_window": window(&facts.short),
-        "customers_affected": facts.customers_affected,
-        "customers_total": facts.customers_total.map(|total| total.customers),
-        "customers_total_is_lower_bound": facts.customers_total.map(|total| total.is_lower_bound),
         "budget": {
             "remaining_ratio": facts.budget_remaining,
             "bad_events_allowed": facts.bad_events_allowed,
@@ -126,6 +123,20 @@ fn data(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value
         "notes": context.notes.iter().map(note).collect::<Vec<_>>(),
         "acknowledge_url": address(context.actions.acknowledge.as_deref()),
         "silence_url": address(context.actions.silence.as_deref()),
+    });
+    if let (Some(all), Value::Object(customers)) = (data.as_object_mut(), customers(facts)) {
+        all.extend(customers);
+    }
+    data
+}
+
+fn customers(facts: &AlertSnapshot) -> Value {
+    let total = facts.customers_total;
+    json!({
+        "customers_affected": facts.customers_affected,
+        "customers_affected_is_upper_bound": total.map(|total| total.affected_is_upper_bound),
+        "customers_total": total.map(|total| total.customers),
+        "customers_total_is_lower_bound": total.map(|total| total.is_lower_bound),
     })
 }
 
@@ -271,6 +282,7 @@ fn cost(episode: &EpisodeSummary) -> Value {
         "total": episode.counts.total(),
         "bad": episode.counts.bad(),
         "customers_affected": episode.customers_affected,
+        "customers_affected_is_upper_bound": episode.customers_affected_is_upper_bound,
         "budget_spent_ratio": episode.budget_spent,
         "before": episode.before.as_ref().map(before),
     })

@@ -217,6 +217,9 @@ fn details(alert: &AlertSnapshot) -> Map<String, Value> {
     }
     if let Some(total) = &alert.customers_total {
         add("customers_total", json!(total.customers));
+        if total.affected_is_upper_bound {
+            add("customers_affected_is_upper_bound", json!(true));
+        }
     }
     if let Some(episode) = &alert.episode_summary {
         add("ended_by", json!(episode.ended_by));

@@ -20,7 +20,10 @@ use crate::domain::{
         snapshot::{AlertSnapshot, Before, EpisodeSummary, SlowestStage},
         status::LAST_HOUR,
     },
-    counting::{customers::CustomerTotal, differences::Difference},
+    counting::{
+        customers::{CustomerTotal, up_to},
+        differences::Difference,
+    },
     model::{counts::EventCounts, format},
     slo::Severity,
     workflow::Outcome,
@@ -380,7 +383,8 @@ pub fn lasted(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
 /// `38 min (06:09 to 06:47 UTC), 655 customers, 2,010 workflows bad, 21 % of the budget spent`.
 pub fn cost(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
     let mut parts = vec![lasted(facts, episode)];
-    parts.extend(CustomerTotal::people(episode.customers_affected, None));
+    let people = CustomerTotal::people(episode.customers_affected, None);
+    parts.extend(people.map(|people| up_to(people, episode.customers_affected_is_upper_bound)));
     parts.push(format!(
         "{} {} bad",
         format::count(episode.counts.bad()),

@@ -158,6 +158,7 @@ fn measured() -> impl Strategy<Value = Measured> {
                 customers_total: (affected > 0).then_some(CustomerTotal {
                     customers: affected + others,
                     is_lower_bound: false,
+                    affected_is_upper_bound: false,
                 }),
                 customers: BTreeMap::new(),
                 freshness: Freshness::Fresh,
