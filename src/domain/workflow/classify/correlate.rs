@@ -188,7 +188,7 @@ pub fn follows_links(correlators: &[Correlator]) -> bool {
 
 fn by_trace_state(key: &str, span: &dyn SpanView) -> Option<Correlation> {
     let identity = |trace_state: &str| {
-        let id = text(&Value::String(trace_state::value(trace_state, key)?.into()))?;
+        let id = id(&Value::String(trace_state::value(trace_state, key)?.into()))?;
         let hashed = hash(&[b"tracestate", key.as_bytes(), id.as_bytes()]);
         Some(Read::of(hashed, id))
     };
@@ -231,7 +231,7 @@ fn by_attribute(
         let read = ids.into_iter().map(|id| identity(id, run_value.as_deref()));
         read.collect()
     };
-    let run_on_span = |name: &AttributeName| text(&on_span(name)?);
+    let run_on_span = |name: &AttributeName| id(&on_span(name)?);
     let mut own = FoundIdentities::default();
     own.add(identities(texts(on_span(attribute).as_ref()), &run_on_span));
     own.correlation(IdentitySource::Span).or_else(|| {
@@ -242,7 +242,7 @@ fn by_attribute(
             };
             identities(texts(on_link(attribute).as_ref()), &|name| {
                 on_link(name)
-                    .and_then(|value| text(&value))
+                    .and_then(|value| id(&value))
                     .or_else(|| run_on_span(name))
             })
         })
@@ -330,15 +330,21 @@ fn on_links(
     found.correlation(IdentitySource::Links)
 }
 
-/// Returns the attribute as text, if it has one value.
-pub(super) fn text_of(attribute: &AttributeName, span: &dyn SpanView) -> Option<String> {
-    text(&span.attribute(attribute.scope, &attribute.key)?)
+/// Returns the attribute as an id, if it has one value.
+pub(super) fn id_of(attribute: &AttributeName, span: &dyn SpanView) -> Option<String> {
+    id(&span.attribute(attribute.scope, &attribute.key)?)
 }
 
-/// Returns each element of an array as text, or the single value.
+/// Returns a single value as an id. One that had to be repaired counts as absent: repaired alike,
+/// different ids would join unrelated workflows.
+pub(super) fn id(value: &Value<'_>) -> Option<String> {
+    text(value).filter(|_| !matches!(value, Value::String(text) if text.contains('\u{fffd}')))
+}
+
+/// Returns each element of an array as an id, or the single value.
 pub(super) fn texts(value: Option<&Value<'_>>) -> Vec<String> {
     let values = value.map(Value::elements).unwrap_or_default();
-    values.iter().filter_map(text).collect()
+    values.iter().filter_map(id).collect()
 }
 
 /// Returns a single value as text. Empty text counts as absent, since it would join unrelated

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     DiscardReason,
-    correlate::{Identity, text_of},
+    correlate::{Identity, id_of},
 };
 use crate::domain::{
     model::{
@@ -108,7 +108,7 @@ fn leg(legs: &FanOut, span: &dyn SpanView) -> Result<LegId, DiscardReason> {
         let key = Identity::of_span(span).key;
         return Ok(first_8_bytes(&key.0));
     };
-    let text = text_of(by, span).ok_or(DiscardReason::NoLeg)?;
+    let text = id_of(by, span).ok_or(DiscardReason::NoLeg)?;
     Ok(first_8_bytes(&Sha256::digest(text.as_bytes())))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::correlate::{Correlation, MAX_KEY, cut, text};
+use super::correlate::{Correlation, MAX_KEY, cut, id};
 use crate::domain::{
     model::span::{AttributeName, AttributeScope, LinkView, SpanRef, SpanView, Value},
     workflow::{
@@ -45,7 +45,7 @@ pub(super) fn published(count: &AttributeName, span: &dyn SpanView) -> Correlati
 pub(super) fn received(attribute: &AttributeName, span: &dyn SpanView) -> Option<Correlation> {
     let own = span
         .attribute(attribute.scope, &attribute.key)
-        .and_then(|value| text(&value));
+        .and_then(|value| id(&value));
     let (mut messages, mut looked_at, mut is_cut) = (BTreeMap::new(), 0, false);
     let mut is_too_long = false;
     let mut add = |context, id: String| {
@@ -93,7 +93,7 @@ pub(super) fn on_link(
 
 fn id_on_link(attribute: &AttributeName, link: &dyn LinkView) -> Option<String> {
     match attribute.scope {
-        AttributeScope::Span | AttributeScope::Any => text(&link.attribute(&attribute.key)?),
+        AttributeScope::Span | AttributeScope::Any => id(&link.attribute(&attribute.key)?),
         AttributeScope::Resource | AttributeScope::Instrumentation => None,
     }
 }

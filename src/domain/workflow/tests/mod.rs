@@ -415,6 +415,7 @@ mod contradictions;
 mod correlate;
 mod definitions;
 mod fan_out;
+mod kin;
 mod laws;
 mod opens;
 mod oracle;
