@@ -73,6 +73,12 @@ fn what_is_doubtful_is_taken_with_a_warning() {
 }
 
 #[test]
+fn a_grace_that_hides_timeouts_from_a_short_window_is_warned_of() {
+    let (_, warnings) = load_good("long-grace");
+    insta::assert_snapshot!("warnings__long-grace", render(&warnings, Colour::Plain));
+}
+
+#[test]
 fn s40_a_start_and_a_finish_that_are_one_span_are_warned_of_unless_something_opens_the_work() {
     let (catalog, warnings) = load_good("one-span");
     insta::assert_snapshot!("warnings__one-span", render(&warnings, Colour::Plain));

@@ -28,7 +28,7 @@ use crate::domain::{
         sampling::{Threshold, UnknownWeight, Weighing},
         window::{Calendar, CalendarUnit, SloWindow},
     },
-    slo::{CustomerDetails, Notify, Slo, Source, duration::format_duration},
+    slo::{Alerting, CustomerDetails, Indicator, Notify, Slo, Source, duration::format_duration},
 };
 
 /// The `spec` of an SLO; the other keys are left for [`complete`].
@@ -69,6 +69,10 @@ fn spec(fields: &Fields<'_>, name: Option<&NamePlace>, known: &References) -> Ch
     let (indicator, weighing) = indicator?;
     let (name, _) = name.ok_or(Reported)?;
     let slo = Slo::new(name.clone(), objective?, window?, indicator);
+    let alerting = alerting?;
+    if let (Indicator::Workflow(_), Ok(grace)) = (&slo.indicator, grace) {
+        warn_of_long_grace(fields, grace, &alerting);
+    }
     Ok(Slo {
         description: description?,
         service: service?,
@@ -81,11 +85,34 @@ fn spec(fields: &Fields<'_>, name: Option<&NamePlace>, known: &References) -> Ch
             unknown: unknown?,
             ..weighing
         },
-        alerting: alerting?,
+        alerting,
         notify: notify?,
         runbook: runbook?,
         ..slo
     })
+}
+
+/// A timeout is counted only after `grace`, when a short window has passed for the most part.
+fn warn_of_long_grace(fields: &Fields<'_>, grace: Duration, alerting: &Alerting) {
+    let shortest = alerting.rules.iter().map(|rule| rule.short).min();
+    let Some(shortest) = shortest.filter(|short| grace * 2 > *short) else {
+        return;
+    };
+    let place = if fields.has("grace") {
+        "grace"
+    } else {
+        "window"
+    };
+    let (written, short) = (format_duration(grace), format_duration(shortest));
+    let enough = format_duration(grace * 2);
+    fields.findings.warn(
+        fields.at(place),
+        format!(
+            "`grace` is {written}, more than half of {short}, the shortest window of its alert rules: most \
+             timeouts are counted when that window has passed"
+        ),
+        format!("shorten `grace`, or write a policy whose `short` is at least {enough}"),
+    );
 }
 
 /// An SLO with the keys beside its `spec`.
