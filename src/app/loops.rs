@@ -22,7 +22,10 @@ use crate::{
     domain::{
         model::time::Timestamp,
         notify::signed_links::{ActionAddresses, SignedLinks, signing::SigningKey},
-        workflow::watermark::{OutageLimits, ReplicaId},
+        workflow::{
+            shapes::SharedShapes,
+            watermark::{OutageLimits, ReplicaId},
+        },
     },
     evaluate::{
         EnrichmentConfig, EvaluationReport, Evaluator, EvaluatorSettings, overdue::DeadlineScan,
@@ -57,6 +60,7 @@ pub(super) struct Loops {
     pub(super) watermark: watch::Sender<Timestamp>,
     pub(super) refused: RefusedSenders,
     pub(super) stages: StageKeeper,
+    pub(super) shapes: SharedShapes,
 }
 
 impl Loops {
@@ -166,6 +170,7 @@ impl Loops {
             .with(EnrichmentConfig {
                 trace_viewers: evaluation.trace_viewers.clone(),
                 pseudonyms: Some(self.signing_key.clone()),
+                shapes: self.shapes.clone(),
             });
         let metrics = self.metrics.clone();
         tasks.spawn(

@@ -38,6 +38,7 @@ use crate::{
         workflow::{
             Judging,
             classify::TimeLimits,
+            shapes::SharedShapes,
             watermark::{OutageLimits, ReplicaId},
         },
     },
@@ -70,6 +71,7 @@ pub struct App {
     signing_key: SigningKey,
     files: FileLimit,
     listeners: BoundListeners,
+    shapes: SharedShapes,
 }
 
 #[derive(Debug)]
@@ -112,6 +114,11 @@ impl App {
                 "messages have no links and no buttons: set --public-url to the address of the pages"
             );
         }
+        let shapes = if config.receiver.no_span_samples {
+            SharedShapes::default()
+        } else {
+            SharedShapes::new()
+        };
         Ok(Self {
             config,
             clock,
@@ -123,6 +130,7 @@ impl App {
             signing_key,
             files,
             listeners,
+            shapes,
         })
     }
 
@@ -185,6 +193,7 @@ impl App {
             watermark,
             refused,
             stages,
+            shapes: self.shapes,
         }
         .spawn(&serving, &shutdown)?;
         shutdown.cancelled().await;
@@ -224,6 +233,7 @@ impl App {
                 skew: Judging::DEFAULT_SKEW_TOLERANCE,
             },
             metrics: self.metrics.clone(),
+            shapes: self.shapes.clone(),
         });
         let limits = ReceiverLimits {
             body_bytes: config.max_request_mib as usize * 1024 * 1024,
@@ -256,6 +266,7 @@ impl App {
             cards: Cards::default(),
             readiness: ReadinessCheck::new(self.clock.now()),
             trace_viewers: self.config.evaluation.trace_viewers.clone(),
+            shapes: self.shapes.clone(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -19,7 +19,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use self::client::{alerts, definitions, deliveries, event, notify_test, silence, status};
+use self::client::{alerts, definitions, deliveries, event, explain, notify_test, silence, status};
 use crate::{config::LogConfig, telemetry};
 
 /// SLOs for work that runs through queues: one good or bad event per workflow, finished or not
@@ -44,6 +44,7 @@ enum Command {
     Status(status::StatusArgs),
     Alerts(alerts::AlertsArgs),
     Definitions(definitions::DefinitionsArgs),
+    Explain(explain::ExplainArgs),
     Event(event::EventArgs),
     Silence(silence::SilenceArgs),
     Deliveries(deliveries::DeliveriesArgs),
@@ -74,6 +75,7 @@ impl Cli {
             Command::Deliveries(args) => deliveries::run(args),
             Command::Schema(args) => Ok(schema::run(&args)),
             Command::Definitions(args) => definitions::run(&args),
+            Command::Explain(args) => explain::run(&args),
             Command::Event(args) => event::run(args),
             Command::Silence(args) => silence::run(&args),
             Command::NotifyTest(args) => notify_test::run(&args),

@@ -73,6 +73,7 @@ mod tests {
                 max_request_mib: 1,
                 max_connections: 16,
                 max_connections_per_peer: 16,
+                no_span_samples: false,
                 cors_allowed_origins: Vec::new(),
                 horizon: second,
                 future_tolerance: second,

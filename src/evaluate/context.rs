@@ -18,6 +18,7 @@ use crate::{
         model::time::{Resolution, TimeRange, Timestamp},
         notify::signed_links::signing::SigningKey,
         slo::CustomerDetails,
+        workflow::shapes::SharedShapes,
     },
     store::{EventSample, StoreError, Tx, WorkflowRecord},
 };
@@ -38,6 +39,8 @@ pub struct EnrichmentConfig {
     pub trace_viewers: Vec<TraceViewer>,
     /// What customers' pseudonyms are made with; without it customers are only counted.
     pub pseudonyms: Option<SigningKey>,
+    /// Spans of the last hour, by which an alert says what is nearest to a selector.
+    pub shapes: SharedShapes,
 }
 
 impl TransitionContext<'_> {

@@ -1,6 +1,7 @@
 //! Everything a tick must know, read for all its SLOs at once.
 
 use std::{
+    cell::LazyCell,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -26,7 +27,8 @@ use crate::{
             time::{Resolution, TimeRange, Timestamp},
             window::SloWindow,
         },
-        slo::{Limit, Severity, Slo},
+        slo::{Indicator, Limit, Severity, Slo},
+        workflow::classify::Role,
     },
     store::{StoreError, Tx},
 };
@@ -96,19 +98,41 @@ impl Evaluator {
             Some(false) => Freshness::Stale,
             Some(true) | None => Freshness::Fresh,
         };
+        let mut measured = read_measured(&mut tx, subjects, &alerts, now, freshness).await?;
+        self.find_nearest_finishes(subjects, &mut measured, now);
         let reading = EvaluationInputs {
             now,
             of_slo: Vec::new(),
             freshness,
             silences: tx.silences_ended_after(now).await?,
             acknowledged: read_acknowledged(&mut tx, &alerts).await?,
-            measured: read_measured(&mut tx, subjects, &alerts, now, freshness).await?,
+            measured,
             alerts,
             rhythms,
             longest_pause: LEAST_GAP.max(self.settings.interval * 3),
         };
         tx.commit().await?;
         Ok(reading)
+    }
+
+    /// Finds what is nearest to a `finish` that nothing has ever matched.
+    fn find_nearest_finishes(
+        &self,
+        subjects: &[Subject],
+        measured: &mut BTreeMap<SloId, Measured>,
+        now: Timestamp,
+    ) {
+        let sample = LazyCell::new(|| self.surroundings.shapes.at(now));
+        for subject in subjects {
+            let of = measured.get_mut(&subject.due.id);
+            let (Some(slo), Some(of)) = (subject.slo.as_deref(), of) else {
+                continue;
+            };
+            if let (Indicator::Workflow(workflow), false) = (&slo.indicator, of.has_ended) {
+                let finish = sample.explain(slo, Role::Finish, &workflow.finish);
+                of.nearest_finish = finish.nearest_sentence();
+            }
+        }
     }
 }
 
@@ -177,6 +201,7 @@ async fn read_measured(
             at: now,
             first_event_at: subject.due.first_event_at,
             has_ended: subject.due.has_ended,
+            nearest_finish: None,
             finish_unmatched_since: subject.due.finish_unmatched_since,
             counts: counted.by_length,
             ends_missing: counted.ends_missing,

@@ -138,7 +138,7 @@ impl PlannedStep<'_> {
 const SEVERITIES: [Severity; 2] = [Severity::Page, Severity::Ticket];
 
 impl Evaluator {
-    pub const fn new(
+    pub fn new(
         store: Store,
         catalog: watch::Receiver<Arc<Catalog>>,
         settings: EvaluatorSettings,
@@ -147,10 +147,7 @@ impl Evaluator {
             store,
             catalog,
             settings,
-            surroundings: EnrichmentConfig {
-                trace_viewers: Vec::new(),
-                pseudonyms: None,
-            },
+            surroundings: EnrichmentConfig::default(),
         }
     }
 

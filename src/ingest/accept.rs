@@ -19,6 +19,7 @@ use crate::{
         workflow::{
             classify::{ClassifiedBatch, Classifier, InvalidTimestamp, TimeLimits},
             reservoir::SampledAttributes,
+            shapes::{LookQuota, SharedShapes, StoredSpan},
         },
     },
     telemetry::metrics::Metrics,
@@ -29,6 +30,7 @@ use crate::{
 pub struct Ingest {
     parts: Arc<IngestParts>,
     stage_room: Arc<StageSpanQuota>,
+    looks: Arc<LookQuota>,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct IngestParts {
     pub clock: Clock,
     pub limits: TimeLimits,
     pub metrics: Metrics,
+    /// Spans by which definitions are explained.
+    pub shapes: SharedShapes,
 }
 
 /// The evidence of one request for SLOs, not yet committed. The whole request is read at one time
@@ -48,6 +52,8 @@ pub struct ClassifiedRequest {
     now: Timestamp,
     findings: ClassifiedBatch,
     taken: u64,
+    /// Spans for the sample, and how many each stands for.
+    looked_at: Vec<(StoredSpan, i64)>,
     /// By the label of the reason.
     refused: BTreeMap<&'static str, u64>,
     with_faults: SpansWithFaults,
@@ -63,6 +69,7 @@ impl Ingest {
         Self {
             parts: Arc::new(parts),
             stage_room: Arc::new(StageSpanQuota::new(MAX_PER_HOUR)),
+            looks: Arc::default(),
         }
     }
 
@@ -97,6 +104,7 @@ impl TraceConsumer for Ingest {
             },
             classifier,
             taken: 0,
+            looked_at: Vec::new(),
             refused: BTreeMap::new(),
             with_faults: SpansWithFaults::default(),
         }
@@ -110,6 +118,12 @@ impl TraceConsumer for Ingest {
         let limits = &self.parts.limits;
         limits.check(span, batch.now)?;
         batch.taken += 1;
+        if self.parts.shapes.is_on()
+            && let Some(stands_for) = self.looks.next(batch.now)
+        {
+            let copy = StoredSpan::copy(span, batch.classifier.hidden());
+            batch.looked_at.push((copy, stands_for));
+        }
         let horizon = batch.now - limits.horizon;
         batch
             .classifier
@@ -148,6 +162,7 @@ impl TraceConsumer for Ingest {
         if result.is_ok() {
             metrics.spans_matched.inc_by(matched);
             self.count(batch.taken, &batch.refused);
+            self.parts.shapes.add(batch.now, batch.looked_at);
             for (fault, spans) in batch.with_faults.iter() {
                 let counter = &metrics.spans_with_unreadable_values;
                 counter.with_label_values(&[fault.as_label()]).inc_by(spans);
@@ -222,6 +237,7 @@ mod tests {
                 skew: Duration::from_secs(1),
             },
             metrics: Metrics::new().unwrap(),
+            shapes: SharedShapes::default(),
         })
     }
 

@@ -54,6 +54,9 @@ pub(super) enum WebError {
     NoSuchSilence { id: String },
     #[error("{0}")]
     BadSilence(DraftError),
+    /// What is wrong with it, by place.
+    #[error("the definition is not valid: {0}")]
+    BadDefinition(String),
     #[error("there is no incident `{id}`")]
     NoSuchIncident { id: String },
     #[error("this incident is over")]
@@ -137,9 +140,10 @@ impl WebError {
                 StatusCode::BAD_REQUEST
             }
             Self::Framework { status, .. } => *status,
-            Self::BadSilence(_) | Self::OtherRequest | Self::InvalidChangeEvent(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::BadSilence(_)
+            | Self::BadDefinition(_)
+            | Self::OtherRequest
+            | Self::InvalidChangeEvent(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::TestedJustNow { .. } | Self::TooManyChangeEvents => StatusCode::TOO_MANY_REQUESTS,
             Self::UnknownHost { .. } => StatusCode::MISDIRECTED_REQUEST,
@@ -224,6 +228,7 @@ impl WebError {
             Self::Token(_) => "take the newest message, or do it on the page of the incident",
             Self::UsedUp => "the page of silences has what came of it, and makes new ones",
             Self::BadSilence(error) => error.help(),
+            Self::BadDefinition(_) => "`throughline validate` shows each place with its mend",
             Self::Delivery(error) => error.help(),
             Self::CrossOrigin => {
                 "open the page again here and repeat it; behind a proxy that changes `Host`, \

@@ -37,7 +37,8 @@ use tower_http::{
 
 use self::{
     pages::{
-        alerts, definitions, deliveries, docs, events, incidents, overview, silences, slo, targets,
+        alerts, definitions, deliveries, docs, events, explain, incidents, overview, silences, slo,
+        targets,
     },
     work_limit::WorkLimit,
 };
@@ -105,6 +106,8 @@ fn pages() -> Router<WebState> {
     Router::new()
         .route("/", get(overview::get))
         .route("/slos/{slo}", get(slo::get))
+        .route("/slos/{slo}/explain", get(explain::get))
+        .route("/explain", get(explain::form).post(explain::submit))
         .route("/slos/{slo}/groups", get(slo::groups::get))
         .route("/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/alerts", get(alerts::get))
@@ -149,6 +152,8 @@ fn api(state: &WebState) -> Router<WebState> {
     let without_parameters = middleware::from_fn_with_state(state.clone(), query::refuse_all);
     let router = Router::new()
         .route("/api/v1/slos/{slo}/groups", get(slo::groups::get))
+        .route("/api/v1/slos/{slo}/explain", get(explain::get))
+        .route("/api/v1/explain", post(explain::post))
         .route("/api/v1/alerts", get(alerts::get))
         .route("/api/v1/incidents/{id}", get(incidents::get))
         .route(

@@ -15,6 +15,7 @@ use crate::{
             Catalog,
             definition::{DefinitionFile, Problem},
         },
+        workflow::shapes::SharedShapes,
     },
     store::Store,
     telemetry::metrics::Metrics,
@@ -39,6 +40,8 @@ pub struct WebState {
     pub readiness: ReadinessCheck,
     /// Where traces can be looked at.
     pub trace_viewers: Vec<TraceViewer>,
+    /// Spans of the last hour, by which definitions are explained.
+    pub shapes: SharedShapes,
     pub version: &'static str,
 }
 

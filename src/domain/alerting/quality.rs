@@ -57,7 +57,7 @@ pub fn recipients(
 /// Returns the ticket that replaces every alert of an SLO whose ends were never joined with a
 /// start. `None` if no rule burns. Its value is the number of ends without a start in the window of
 /// that rule.
-pub(super) fn never_ended(statuses: &RuleStatuses) -> Option<LimitStatus> {
+pub(super) fn never_ended(statuses: &RuleStatuses, nearest: Option<&str>) -> Option<LimitStatus> {
     let burning = statuses
         .rules
         .iter()
@@ -74,6 +74,7 @@ pub(super) fn never_ended(statuses: &RuleStatuses) -> Option<LimitStatus> {
     let ends = window.counts.orphan as f64;
     Some(LimitStatus {
         pending_for,
+        lacking: nearest.map(str::to_owned),
         ..status(
             NEVER_ENDED,
             Limit::NeverEnded,

@@ -168,17 +168,18 @@ impl CustomerTotal {
 
     /// `29`, or `up to 29`.
     pub fn affected(&self, customers: i64) -> String {
-        up_to(format::count(customers), self.affected_is_upper_bound)
+        let count = format::count(customers);
+        if self.affected_is_upper_bound {
+            up_to(&count)
+        } else {
+            count
+        }
     }
 }
 
 /// Marks a number as the largest possible one.
-pub fn up_to(number: String, is_upper_bound: bool) -> String {
-    if is_upper_bound {
-        format!("up to {number}")
-    } else {
-        number
-    }
+pub fn up_to(number: &str) -> String {
+    format!("up to {number}")
 }
 
 /// Returns the buckets from which customers in `ranges`, which are in order, are counted. Each

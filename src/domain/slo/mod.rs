@@ -9,6 +9,7 @@ pub mod definition;
 mod duration;
 pub mod exclusion;
 mod group_by;
+mod hidden;
 mod policy;
 mod revisions;
 mod spec;
@@ -19,6 +20,7 @@ pub use self::{
     catalog::Catalog,
     duration::{ParseDurationError, format_duration, parse_duration},
     group_by::GroupBy,
+    hidden::HiddenAttributes,
     policy::{
         AlertRule, Alerting, BurnKind, CustomerDetails, Guard, Limit, LimitRule, Notify, Severity,
         whole_seconds,

@@ -277,6 +277,19 @@ pub enum Correlator {
     },
 }
 
+impl Correlator {
+    /// Returns a short text for people: `span.order.id`, `message: span.messaging.message.id`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Attribute { attribute, .. } => attribute.to_string(),
+            Self::Message { id, .. } => format!("message: {id}"),
+            Self::TraceState { key } => format!("tracestate: {key}"),
+            Self::Trace => "trace".to_owned(),
+            Self::Links { .. } => "links".to_owned(),
+        }
+    }
+}
+
 /// The rule for ends of messages that one span received together, if the work that it passed on
 /// does not show which message it is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

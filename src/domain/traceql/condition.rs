@@ -116,6 +116,18 @@ impl Operand {
     }
 }
 
+/// Returns what a span says of one field; nothing of a field of events or links.
+pub(super) fn read<'a>(span: &'a dyn SpanView, field: &SelectorField) -> Datum<'a> {
+    let scene = Scene {
+        span,
+        context: SelectorContext::default(),
+        event: None,
+        link: None,
+        at_hand: EventBinding::default(),
+    };
+    scene.read(field)
+}
+
 /// What a test may look at: the span, and the event and the link whose turn it is.
 #[derive(Clone, Copy)]
 struct Scene<'a> {

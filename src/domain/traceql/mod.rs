@@ -36,6 +36,7 @@ mod datum;
 mod index;
 mod lexer;
 mod literal;
+mod nearness;
 mod parser;
 mod re2;
 mod tree;
@@ -46,6 +47,8 @@ mod tests;
 
 pub use self::{
     index::{SelectorIndex, key_filter::KeyFilter},
+    nearness::{Comparisons, NearMiss, similar_attribute},
+    tree::FieldSource,
     words::reference::{SelectorReference, SelectorSyntax, TempoDifference, reference},
 };
 

@@ -98,7 +98,7 @@ pub(super) enum Arithmetic {
 
 /// Where a field is read from. Events and links come in numbers, so what reads them asks for any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FieldSource {
+pub enum FieldSource {
     Span,
     Event,
     Link,

@@ -11,6 +11,7 @@ mod evidence;
 pub mod links;
 mod notice;
 pub mod reservoir;
+pub mod shapes;
 pub mod stage_buffer;
 pub mod stage_evidence;
 mod verdict;

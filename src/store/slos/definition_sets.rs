@@ -71,6 +71,19 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
+    /// Returns the number of the set in force; 0 before the first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn definitions_in_force(&mut self) -> Result<Revision, StoreError> {
+        let query = sqlx::query_as(
+            "-- definition_sets.newest
+             select coalesce(max(number), 0) from definition_sets",
+        );
+        let (number,) = self.fetch_one(query).await?;
+        Ok(Revision(number))
+    }
+
     /// Returns the sets that were activated after `known`, oldest first.
     ///
     /// # Errors

@@ -209,10 +209,10 @@ impl TransitionView {
 
     pub(crate) fn customers_text(&self) -> String {
         match self.customers_affected {
-            Some(affected) => up_to(
-                format::count(affected),
-                self.customers_affected_is_upper_bound,
-            ),
+            Some(affected) if self.customers_affected_is_upper_bound => {
+                up_to(&format::count(affected))
+            }
+            Some(affected) => format::count(affected),
             None => format::NONE.to_owned(),
         }
     }

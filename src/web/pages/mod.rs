@@ -7,6 +7,7 @@ pub(super) mod deliveries;
 pub(super) mod docs;
 pub(super) mod events;
 pub(super) mod exclusions;
+pub(super) mod explain;
 pub(super) mod history;
 pub(super) mod incidents;
 pub(super) mod overview;

@@ -24,7 +24,7 @@ use crate::{
             time::Timestamp,
             window::SloWindow,
         },
-        slo::{Indicator, Severity, Slo},
+        slo::{Indicator, Limit, Severity, Slo},
     },
     store::SloRecord,
     web::chart::{self, Bullet, Markup},
@@ -342,6 +342,12 @@ impl Summary {
         let name = self.fired_rule()?;
         let mut limits = self.threshold_rules.iter().chain(&self.quality_rules);
         limits.find(|limit| limit.name == *name)
+    }
+
+    /// Whether a rule burns although no end was ever joined with a start.
+    pub(crate) fn has_never_ended(&self) -> bool {
+        let mut quality = self.quality_rules.iter();
+        quality.any(|rule| rule.limit == Limit::NeverEnded)
     }
 
     fn fired_rule(&self) -> Option<&Name> {

@@ -191,7 +191,7 @@ fn span(number: u64, at: u64) -> Span {
         span_id: id.to_be_bytes().to_vec(),
         parent_span_id: (id ^ 2).to_be_bytes().to_vec(),
         name: "send orders.created".to_owned(),
-        kind: KINDS[number as usize % KINDS.len()],
+        kind: KINDS[usize::try_from(number).unwrap() % KINDS.len()],
         start_time_unix_nano: at,
         end_time_unix_nano: at + 2_000_000,
         attributes,

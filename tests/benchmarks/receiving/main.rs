@@ -27,6 +27,7 @@ use throughline::{
         workflow::{
             Judging,
             classify::{Classifier, TimeLimits},
+            shapes::SharedShapes,
             watermark::ReplicaId,
         },
     },
@@ -141,12 +142,13 @@ impl Scenario {
                 .each_ref()
                 .map(|server| server.nanos_a_span(&mut loads));
             // The first one warms up.
-            if round > 0 {
-                to_floor.push(spent[1] / spent[0]);
-                to_fewer.push(spent[2] / spent[1]);
-                for (all, spent) in nanos.iter_mut().zip(spent) {
-                    all.push(spent);
-                }
+            if round == 0 {
+                continue;
+            }
+            to_floor.push(spent[1] / spent[0]);
+            to_fewer.push(spent[2] / spent[1]);
+            for (all, spent) in nanos.iter_mut().zip(spent) {
+                all.push(spent);
             }
         }
         let [floor, hundred, thousand] = nanos.map(median);
@@ -250,6 +252,7 @@ async fn door(catalog: &Catalog, store: Store) -> Ingest {
             skew: Judging::DEFAULT_SKEW_TOLERANCE,
         },
         metrics: Metrics::new().unwrap(),
+        shapes: SharedShapes::new(),
     })
 }
 

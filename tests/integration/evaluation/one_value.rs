@@ -99,7 +99,7 @@ async fn all_agree(app: &TestApp, facts: &AlertSnapshot) {
 }
 
 async fn the_command_says_the_same(app: &TestApp, facts: &AlertSnapshot) {
-    let row = app.command(&["status"]).await;
+    let row = app.command(["status"]).await;
     let told = [
         format::budget(facts.budget_remaining),
         format::burn_rate(facts.long.burn_rate, facts.factor),

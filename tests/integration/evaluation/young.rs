@@ -79,6 +79,8 @@ fn orders() -> Vec<SpanBuilder> {
 async fn s44_timeouts_of_an_slo_that_has_never_ended_open_a_ticket_and_page_once_one_has() {
     let app = TestApp::new().slo(ORDERS).young().await;
     app.send(orders()).await;
+    let renamed = span("order-complete").trace(9_000).at(60.0);
+    app.send_over_http(&[renamed]).await;
     app.clock.set(app.minute(16));
     app.judge().await;
     let counts = app.counts().await;
@@ -92,6 +94,9 @@ async fn s44_timeouts_of_an_slo_that_has_never_ended_open_a_ticket_and_page_once
     let headline = wording::headline(&facts);
     let why = "TICKET Orders complete: no span has ever matched `finish`, so 101 timeouts in the 11 min since the first";
     assert!(headline.starts_with(why), "{headline}");
+    let nearest = "nearest: 1 span matches but for `name = \"order complete\"`: `name` is `\"order-complete\"`";
+    let sentence = facts.limit.as_ref().unwrap().sentence();
+    assert!(sentence.ends_with(nearest), "{sentence}");
     assert_eq!(
         app.deliveries().await,
         ["oncall firing slo/orders/ticket 1"]

@@ -20,8 +20,10 @@ use super::{
     fixture,
 };
 
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 20] = [
     "/",
+    "/explain?slo=orders-on-time",
+    "/slos/orders-on-time/explain",
     "/alerts",
     "/silences",
     "/silences/new",

@@ -10,6 +10,7 @@ mod connections;
 mod deliveries;
 mod docs;
 mod events;
+mod explain;
 mod fixture;
 mod groups;
 mod incidents;
@@ -37,7 +38,7 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 22] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
@@ -51,6 +52,8 @@ const PAGES: [&str; 20] = [
     "/deliveries",
     "/deliveries?state=failed",
     "/events",
+    "/explain?slo=orders-on-time",
+    "/slos/orders-on-time/explain",
     "/slos/orders-on-time",
     "/slos/orders-on-time?range=1h",
     "/slos/refunds-settled?range=24h",

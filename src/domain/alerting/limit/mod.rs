@@ -50,7 +50,8 @@ pub struct LimitStatus {
     pub value: Option<f64>,
     #[serde(rename = "condition")]
     pub standing: LimitState,
-    /// What spans lack that do not name their workflow: `span.order.id`.
+    /// What is missing on spans that do not name their workflow (`span.order.id`), or what is nearest
+    /// to a selector that no span has matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacking: Option<String>,
     /// The same if what cannot be used is good; only where the rule is in doubt.

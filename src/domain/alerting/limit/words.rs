@@ -106,7 +106,8 @@ impl LimitStatus {
         match ends {
             ..=0 => format!(
                 "no span has ever matched `finish`, so {timeouts} in {window} may only mean a wrong \
-                 selector"
+                 selector{}",
+                self.nearest()
             ),
             ends => format!(
                 "{} matched `finish` in {window}, none of them with a start: ids differ, so {timeouts} \
@@ -114,6 +115,11 @@ impl LimitStatus {
                 format::counted(ends, "span")
             ),
         }
+    }
+
+    fn nearest(&self) -> String {
+        let nearest = self.lacking.as_ref();
+        nearest.map_or_else(String::new, |nearest| format!("; nearest: {nearest}"))
     }
 
     /// Formats `990 of 1,000 events cannot be used (99 %) in 1 h: 990 invalid, as clocks differ;

@@ -120,6 +120,8 @@ pub struct Measured {
     pub first_event_at: Option<Timestamp>,
     /// True if an end was ever joined with a start, under any definition of the SLO.
     pub has_ended: bool,
+    /// What is nearest to a `finish` that no span of the last hour matched.
+    pub nearest_finish: Option<String>,
     /// Since when `finish` is what it is now, where workflows have finished before and none since.
     pub finish_unmatched_since: Option<Timestamp>,
     /// By [`look_backs`]. Of what [`Self::ends_missing`] the timeouts it stands for are among them.
@@ -323,7 +325,9 @@ impl Measured {
         let counts = self.counted(LAST_HOUR);
         let window = WindowStatus::of(LAST_HOUR, counts, self.pace(burn), burn);
         let never_ended = match slo.indicator {
-            Indicator::Workflow(_) if !self.has_ended => quality::never_ended(statuses),
+            Indicator::Workflow(_) if !self.has_ended => {
+                quality::never_ended(statuses, self.nearest_finish.as_deref())
+            }
             Indicator::Workflow(_) | Indicator::Span(_) => None,
         };
         let guard = slo.alerting.guard;

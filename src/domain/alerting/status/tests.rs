@@ -64,6 +64,7 @@ fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Mea
         at,
         first_event_at: Some(at - DAY * 40),
         has_ended: true,
+        nearest_finish: None,
         finish_unmatched_since: None,
         counts: BTreeMap::from([
             (DAY * 28, window),

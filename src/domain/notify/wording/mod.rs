@@ -384,7 +384,13 @@ pub fn lasted(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
 pub fn cost(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
     let mut parts = vec![lasted(facts, episode)];
     let people = CustomerTotal::people(episode.customers_affected, None);
-    parts.extend(people.map(|people| up_to(people, episode.customers_affected_is_upper_bound)));
+    parts.extend(people.map(|people| {
+        if episode.customers_affected_is_upper_bound {
+            up_to(&people)
+        } else {
+            people
+        }
+    }));
     parts.push(format!(
         "{} {} bad",
         format::count(episode.counts.bad()),

@@ -24,7 +24,7 @@ mod value;
 mod yaml;
 
 pub use self::{
-    check::load,
+    check::{load, load_beside},
     diagnostics::{DefinitionFile, Excerpt, Problem, ProblemSeverity},
     emptied::{digest, emptied},
     reference::{FieldReference, GroupReference, TypeWord, reference},

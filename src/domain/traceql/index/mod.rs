@@ -18,9 +18,10 @@ use super::{
     Selector,
     condition::{Operand, Predicate, ValueTest},
     index::keys::{KeyIndex, needed},
+    nearness::kind_word,
     tree::{Comparison, Intrinsic, Literal, SelectorField},
 };
-use crate::domain::model::span::{AttributeScope, SpanKind, SpanView, Value};
+use crate::domain::model::span::{AttributeScope, SpanView, Value};
 
 /// One selector stands in at most this many places; beyond, it is told apart by fewer dimensions.
 const MAX_PLACES: usize = 1024;
@@ -201,7 +202,7 @@ impl Dimension {
     fn read(self, span: &dyn SpanView) -> Option<Value<'_>> {
         match self {
             Self::Name => Some(Value::String(span.name().into())),
-            Self::Kind => Some(Value::String(kind_name(span.kind()).into())),
+            Self::Kind => Some(Value::String(kind_word(span.kind()).into())),
             Self::Attribute(scope, key) => span.attribute(scope, key),
         }
     }
@@ -281,20 +282,9 @@ fn equality(test: &ValueTest, dimension: Dimension) -> Option<String> {
     if let Literal::Text(text) = literal {
         Some(text.clone())
     } else if let Literal::Kind(kind) = literal {
-        Some(kind_name(*kind).to_owned())
+        Some(kind_word(*kind).to_owned())
     } else {
         None
-    }
-}
-
-fn kind_name(kind: SpanKind) -> &'static str {
-    match kind {
-        SpanKind::Unspecified => "unspecified",
-        SpanKind::Internal => "internal",
-        SpanKind::Server => "server",
-        SpanKind::Client => "client",
-        SpanKind::Producer => "producer",
-        SpanKind::Consumer => "consumer",
     }
 }
 

@@ -181,6 +181,18 @@ pub(super) fn followed_links(correlators: &[Correlator]) -> Option<(Option<&Sele
     })
 }
 
+/// Returns the first correlator that is present on a span in this role.
+pub fn correlator_of<'c>(
+    correlators: &'c [Correlator],
+    role: Role,
+    span: &dyn SpanView,
+) -> Option<&'c Correlator> {
+    correlators.iter().find(|one| {
+        let found = correlate(std::slice::from_ref(one), role, span);
+        !matches!(found, Correlation::Absent | Correlation::TooLong)
+    })
+}
+
 /// Returns whether a correlator follows links from trace to trace.
 pub fn follows_links(correlators: &[Correlator]) -> bool {
     followed_links(correlators).is_some()

@@ -20,7 +20,7 @@ use std::{
 };
 
 pub use crate::domain::workflow::{message_key, trace_key};
-pub use correlate::follows_links;
+pub use correlate::{correlator_of, follows_links};
 pub use findings::{ClassifiedBatch, DiscardReason};
 pub use follow::Linked;
 pub use pieces::evidence_keys;
@@ -41,7 +41,8 @@ use crate::domain::{
         time::{TimeRange, Timestamp},
     },
     slo::{
-        Catalog, Correlator, GroupBy, Indicator, Slo, SloRevisions, SpanInstant, WorkflowIndicator,
+        Catalog, Correlator, GroupBy, HiddenAttributes, Indicator, Slo, SloRevisions, SpanInstant,
+        WorkflowIndicator,
     },
     traceql::{KeyFilter, Selector, SelectorContext, SelectorIndex},
 };
@@ -61,6 +62,7 @@ pub struct Classifier {
     message_ids: BTreeSet<AttributeName>,
     pieces: StageEvidenceFinder,
     asked_keys: Arc<KeyFilter>,
+    hidden: HiddenAttributes,
 }
 
 /// One revision of an SLO.
@@ -76,7 +78,7 @@ struct DeclaredRevision {
 
 /// The role of a selector in its SLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub enum Role {
     Start,
     Opens,
     Finish,
@@ -84,6 +86,21 @@ enum Role {
     Cancel,
     Pause,
     Event,
+}
+
+impl Role {
+    /// Returns the field of a definition that has the selector.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Opens => "opens",
+            Self::Finish => "finish",
+            Self::Fail => "fail",
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Event => "match",
+        }
+    }
 }
 
 impl Classifier {
@@ -129,6 +146,7 @@ impl Classifier {
             followed: follow::followed(entries.iter().map(|entry| (entry.id, &*entry.slo))),
             message_ids: follow::message_ids(entries.iter().map(|entry| &*entry.slo)),
             pieces,
+            hidden: HiddenAttributes::of(slos.iter().map(|(_, slo)| slo)),
             slos,
             revisions,
             entries,
@@ -144,6 +162,11 @@ impl Classifier {
 
     pub fn slos(&self) -> &[(SloId, Arc<Slo>)] {
         &self.slos
+    }
+
+    /// Returns the attributes whose values are not stored with samples of spans.
+    pub const fn hidden(&self) -> &HiddenAttributes {
+        &self.hidden
     }
 
     pub const fn set(&self) -> Revision {
@@ -257,7 +280,8 @@ fn add(
     findings.add(correlation, (evidence, &slo.indicator), span);
 }
 
-fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {
+/// Returns the selectors of an indicator that decide which spans are evidence.
+pub fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {
     let found = match indicator {
         Indicator::Workflow(workflow) => [
             Some((Role::Start, &workflow.start)),

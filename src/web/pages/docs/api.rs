@@ -35,6 +35,14 @@ pub(super) const GROUPS: [ApiGroup; 7] = [
                 "The groups of an SLO with `groupBy`, the most urgent first.",
             ),
             get(
+                "/api/v1/slos/{slo}/explain",
+                "What the selectors of an SLO match among the spans of the last hour, and what keeps others from matching.",
+            ),
+            post(
+                "/api/v1/explain",
+                "The same for a definition that is not in force. Body: `{\"definition\": YAML}`. Nothing is changed.",
+            ),
+            get(
                 "/api/v1/slos/{slo}/groups/{group}",
                 "One group, with the fields of an SLO.",
             ),

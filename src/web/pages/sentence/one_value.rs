@@ -144,6 +144,7 @@ fn measured() -> impl Strategy<Value = Measured> {
                 at: now(),
                 first_event_at: Some(now() - age),
                 has_ended: true,
+                nearest_finish: None,
                 finish_unmatched_since: None,
                 ends_missing: BTreeMap::new(),
                 expected_ends: None,

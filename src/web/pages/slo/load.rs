@@ -38,6 +38,7 @@ use crate::{
         error::WebError,
         pages::{
             exclusions::ExclusionView,
+            explain,
             history::{self, TransitionView},
             summary::Summary,
         },
@@ -97,6 +98,7 @@ pub(super) async fn view(
         excluded: ExclusionView::all(slo, window),
         sampling: sampling_notes(&mut tx, id, (&counts, &summary.rules), now).await?,
         correlation: spans.and_then(|spans| CorrelationView::new(&spans, counts.orphan)),
+        unmatched_selectors: explain::unmatched(state, slo, &summary),
         clocks: ClockView::all(tx.hop_waits(now).await?.remove(&id).unwrap_or_default()),
         in_flight_oldest: oldest,
         worst_workflows: worst,

@@ -112,13 +112,13 @@ async fn answer(
     }
 }
 
-fn declared(state: &WebState, name: &str) -> Option<Arc<Slo>> {
+pub(super) fn declared(state: &WebState, name: &str) -> Option<Arc<Slo>> {
     let name = name.parse().ok()?;
     state.catalog.borrow().slos.get(&name).cloned()
 }
 
 /// An SLO whose definition was removed is told apart from one that never was.
-async fn undeclared(state: &WebState, name: &str) -> WebError {
+pub(super) async fn undeclared(state: &WebState, name: &str) -> WebError {
     match is_known(state, name).await {
         Err(error) => error.into(),
         Ok(true) => WebError::RemovedSlo {

@@ -35,6 +35,7 @@ use crate::{
         chart::{self, BurnPoint, Markup},
         pages::{
             exclusions::ExclusionView,
+            explain::UnmatchedSelector,
             history::TransitionView,
             summary::{Counts, Summary},
         },
@@ -64,6 +65,10 @@ pub(in crate::web) struct SloView {
     pub(super) sampling: Vec<SamplingNote>,
     /// Of the spans of the window; `None` without any.
     pub(super) correlation: Option<CorrelationView>,
+    /// Selectors that no span of the last hour matches, of an SLO that counts nothing or whose workflows
+    /// have never ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unmatched_selectors: Vec<UnmatchedSelector>,
     /// How far the clocks of services are apart, where enough messages tell; nothing of a group.
     pub(super) clocks: Vec<ClockView>,
     pub(super) in_flight_oldest: Vec<WorkflowView>,

@@ -55,7 +55,7 @@ use throughline::{
             Catalog, Slo, SloRevision, Target,
             definition::{DefinitionFile, load},
         },
-        workflow::classify::Classifier,
+        workflow::{classify::Classifier, shapes::SharedShapes},
     },
     evaluate::{EnrichmentConfig, EvaluatorSettings},
     store::{Store, Writer},
@@ -318,7 +318,10 @@ impl TestApp {
                     page_base_url: None,
                     platform_target: None,
                 },
-                surroundings: EnrichmentConfig::default(),
+                surroundings: EnrichmentConfig {
+                    shapes: SharedShapes::new(),
+                    ..EnrichmentConfig::default()
+                },
                 deliver: deliver_settings(),
                 catch_up: Duration::ZERO,
             },

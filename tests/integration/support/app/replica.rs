@@ -10,6 +10,7 @@ use throughline::{
         workflow::{
             Evidence, Judging,
             classify::{ClassifiedBatch, TimeLimits},
+            shapes::SharedShapes,
             watermark::{OutageLimits, ReplicaId},
         },
     },
@@ -75,6 +76,7 @@ pub(crate) struct Replica {
     reminder: Reminder,
     dispatcher: Mutex<Dispatcher>,
     catch_up: Duration,
+    pub(super) shapes: SharedShapes,
     final_check: Arc<FinalCheck>,
     loops: CancellationToken,
 }
@@ -85,6 +87,7 @@ impl Replica {
         let (store, definitions) = (parts.store, parts.definitions);
         let clock = Clock::Manual(parts.clock.clone());
         let watermark = parts.watermark;
+        let shapes = parts.settings.surroundings.shapes.clone();
         let stages = StageKeeper::new(
             store.clone(),
             definitions.classifier.subscribe(),
@@ -112,6 +115,7 @@ impl Replica {
                 skew: Judging::DEFAULT_SKEW_TOLERANCE,
             },
             metrics: Metrics::new().unwrap(),
+            shapes: shapes.clone(),
         });
         let (catalog, settings) = (&definitions.catalog, parts.settings);
         let deliver = settings.deliver;
@@ -132,6 +136,7 @@ impl Replica {
             recorder,
             door,
             catch_up: settings.catch_up,
+            shapes,
             final_check: parts.final_check,
             loops,
         }

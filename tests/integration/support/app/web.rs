@@ -6,7 +6,9 @@ use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt as _;
 use throughline::{
     clock::{Clock, ManualClock},
-    domain::{notify::signed_links::signing::SigningKey, slo::Catalog},
+    domain::{
+        notify::signed_links::signing::SigningKey, slo::Catalog, workflow::shapes::SharedShapes,
+    },
     server::limits::ConnectionLimits,
     store::Store,
     telemetry::metrics::Metrics,
@@ -23,12 +25,17 @@ use crate::support::service::program;
 
 impl TestApp {
     pub(crate) async fn page(&self, path: &str) -> Answer {
-        get(&web::router(self.web_state()), path).await
+        get(&self.router(), path).await
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        web::router(self.web_state())
     }
 
     /// What a command of the program prints that asks this service.
     #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
-    pub(crate) async fn command(&self, arguments: &'static [&str]) -> String {
+    pub(crate) async fn command<const N: usize>(&self, arguments: [&str; N]) -> String {
+        let arguments = arguments.map(str::to_owned);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
         let limits = ConnectionLimits::of_pages();
@@ -47,13 +54,17 @@ impl TestApp {
 
     fn web_state(&self) -> WebState {
         let (_files, files) = watch::channel(Arc::default());
-        web_state(
+        let state = web_state(
             self.store.clone(),
             self.clock.clone(),
             self.definitions.catalog.subscribe(),
             files,
             IngestFacts::default(),
-        )
+        );
+        WebState {
+            shapes: self.shapes.clone(),
+            ..state
+        }
     }
 
     pub(crate) async fn api(&self, path: &str) -> serde_json::Value {
@@ -90,6 +101,7 @@ pub(crate) fn web_state(
                 .parse()
                 .unwrap(),
         ],
+        shapes: SharedShapes::default(),
         version: "0.1.0",
     }
 }

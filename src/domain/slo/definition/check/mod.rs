@@ -46,6 +46,25 @@ pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Pro
     }
 }
 
+/// Returns the SLOs that `file` declares, which may refer to what `others` declare and replace SLOs of
+/// theirs; or all that is wrong with it.
+pub fn load_beside(
+    file: &DefinitionFile,
+    others: &[DefinitionFile],
+) -> Result<Vec<Arc<Slo>>, Vec<Problem>> {
+    // Of two definitions with one name the first counts.
+    let files = std::iter::once(file).chain(others);
+    let sheets: Vec<Sheet<'_>> = files.map(Sheet::open).collect();
+    let catalog = catalog(&sheets);
+    let own = sheets.into_iter().next().map(Sheet::into_problems);
+    let own = own.unwrap_or_default();
+    if own.iter().any(Problem::is_error) {
+        return Err(own);
+    }
+    let slos = catalog.slos.into_values();
+    Ok(slos.filter(|slo| slo.source.file == file.path).collect())
+}
+
 /// What an SLO may refer to. Names of definitions that are wrong themselves are known too, so that
 /// one mistake is reported once.
 #[derive(Debug, Default)]

@@ -1,0 +1,63 @@
+//! Attributes whose values are never stored with samples of spans.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::Slo;
+
+/// Parts of the names of attributes whose values are secret, or name a person.
+const SECRETS: [&str; 11] = [
+    "authorization",
+    "cookie",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "apikey",
+    "credential",
+    "email",
+    "privatekey",
+    "session",
+];
+
+/// The attributes that name customers, besides those whose names say that they are secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HiddenAttributes(BTreeSet<String>);
+
+impl HiddenAttributes {
+    pub fn of<'a>(slos: impl IntoIterator<Item = &'a Arc<Slo>>) -> Self {
+        let customers = slos.into_iter().filter_map(|slo| slo.customer.as_ref());
+        Self(customers.map(|customer| customer.key.clone()).collect())
+    }
+
+    /// Returns whether the values of attributes with this key are never stored.
+    pub fn hide(&self, key: &str) -> bool {
+        let letters = key.chars().filter(char::is_ascii_alphanumeric);
+        let folded: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+        self.0.contains(key) || SECRETS.iter().any(|secret| folded.contains(secret))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_by_any_spelling_of_their_names() {
+        let hidden = HiddenAttributes::default();
+        for key in [
+            "http.request.header.authorization",
+            "Set-Cookie",
+            "db.password",
+            "aws.secretAccessKey",
+            "x-api-key",
+            "api_key",
+            "user.Email",
+            "session.id",
+        ] {
+            assert!(hidden.hide(key), "{key}");
+        }
+        for key in ["order.id", "messaging.destination.name", "key"] {
+            assert!(!hidden.hide(key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! How the selectors of a definition fare against a sample of spans.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use super::{SampledShape, SampledSpans, StoredSpan, advice::advice};
+use crate::domain::{
+    model::{
+        counts::whole,
+        format,
+        ids::{SpanId, TraceId},
+        span::{SpanRef, SpanView as _},
+        time::Timestamp,
+    },
+    slo::{Correlator, Indicator, Slo},
+    traceql::{Comparisons, NearMiss, Selector, SelectorContext},
+    workflow::classify::{Role, correlator_of, selectors},
+};
+
+/// The limit of near misses that are listed, and of spans to look at.
+const LISTED: usize = 3;
+
+/// A definition, explained by the spans of the last hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// Spans that were received in the last hour.
+    pub spans_received: i64,
+    /// Those of them of which only the number is known, as there are too many kinds.
+    pub spans_beyond_limit: i64,
+    pub selectors: Vec<SelectorExplanation>,
+    /// What probably is wrong, and the mend; each a sentence.
+    pub advice: Vec<String>,
+}
+
+/// One selector and the spans of the last hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectorExplanation {
+    /// The field of the definition.
+    pub field: &'static str,
+    pub selector: String,
+    pub matched: i64,
+    /// Spans that match.
+    pub examples: Vec<SpanExample>,
+    /// Spans that match but for one comparison; none while any span matches.
+    pub nearest: Vec<NearestSpans>,
+    /// Which correlator applies to the spans that match; empty for one-span indicators.
+    pub correlated: Vec<CorrelatedSpans>,
+}
+
+/// Spans that fail the same comparison with the same value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NearestSpans {
+    pub spans: i64,
+    pub comparison: String,
+    pub found: String,
+    pub example: SpanExample,
+    likeness: u8,
+}
+
+/// Spans by what identifies their workflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorrelatedSpans {
+    /// `None` if none of the correlators is present.
+    pub by: Option<String>,
+    pub spans: i64,
+}
+
+/// A span to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanExample {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    /// When it was sent, by its own clock.
+    pub ended_at: Timestamp,
+}
+
+/// Explains a definition, in force or not.
+pub fn explain(slo: &Slo, sample: &SampledSpans) -> Explanation {
+    Explanation {
+        spans_received: sample.received,
+        spans_beyond_limit: sample.beyond,
+        selectors: selectors(&slo.indicator)
+            .map(|(role, selector)| sample.explain(slo, role, selector))
+            .collect(),
+        advice: advice(slo, sample),
+    }
+}
+
+impl SampledSpans {
+    /// Explains one selector of a definition.
+    pub fn explain(&self, slo: &Slo, role: Role, selector: &Selector) -> SelectorExplanation {
+        let mut matched = 0.0;
+        let mut examples = Vec::new();
+        let mut correlated: BTreeMap<Option<String>, f64> = BTreeMap::new();
+        for (span, stands_for) in self.matching(selector) {
+            matched += stands_for;
+            examples.push(SpanExample::of(span));
+            if let Indicator::Workflow(workflow) = &slo.indicator {
+                let by = correlator_of(&workflow.correlate, role, span.span());
+                *correlated.entry(by.map(Correlator::in_words)).or_default() += stands_for;
+            }
+        }
+        examples.truncate(LISTED);
+        let matched = whole(matched);
+        let nearest = match matched {
+            0 => self.nearest(selector),
+            _ => Vec::new(),
+        };
+        let correlated = correlated.into_iter().map(|(by, spans)| CorrelatedSpans {
+            by,
+            spans: whole(spans),
+        });
+        SelectorExplanation {
+            field: role.field(),
+            selector: selector.text().to_owned(),
+            matched,
+            examples,
+            nearest,
+            correlated: correlated.collect(),
+        }
+    }
+
+    /// Returns the stored spans that match, and how many spans each stands for.
+    pub(super) fn matching(&self, selector: &Selector) -> impl Iterator<Item = (&StoredSpan, f64)> {
+        let spans = self.spans();
+        spans.filter(|(span, _)| selector.matches(span.span(), SelectorContext::default()))
+    }
+
+    fn spans(&self) -> impl Iterator<Item = (&StoredSpan, f64)> {
+        self.shapes.iter().flat_map(|shape| {
+            let stands_for = shape.weight_of_each();
+            let spans = shape.examples.iter();
+            spans.map(move |span| (&**span, stands_for))
+        })
+    }
+
+    /// Returns the spans that match but for one comparison: first those whose value is most like the
+    /// one that is demanded, then the most frequent ones.
+    fn nearest(&self, selector: &Selector) -> Vec<NearestSpans> {
+        let comparisons = Comparisons::of(selector);
+        let mut misses: BTreeMap<NearMiss, (f64, SpanExample)> = BTreeMap::new();
+        for (span, stands_for) in self.spans() {
+            let is_unknown = |source, key: &str| span.is_unknown(source, key);
+            if let Some(miss) = comparisons.near_miss(span.span(), &is_unknown) {
+                let found = misses.entry(miss);
+                found.or_insert((0.0, SpanExample::of(span))).0 += stands_for;
+            }
+        }
+        let nearest = misses
+            .into_iter()
+            .map(|(miss, (spans, example))| NearestSpans {
+                spans: whole(spans).max(1),
+                comparison: miss.comparison,
+                found: miss.found,
+                likeness: miss.likeness,
+                example,
+            });
+        let mut nearest: Vec<NearestSpans> = nearest.collect();
+        nearest.sort_by_key(|one| (Reverse(one.likeness), Reverse(one.spans)));
+        nearest.truncate(LISTED);
+        nearest
+    }
+}
+
+impl SampledShape {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn weight_of_each(&self) -> f64 {
+        self.spans as f64 / self.examples.len().max(1) as f64
+    }
+}
+
+impl SpanExample {
+    fn of(span: &StoredSpan) -> Self {
+        let SpanRef { trace_id, span_id } = span.id();
+        Self {
+            trace_id,
+            span_id,
+            ended_at: Timestamp::from_unix_nanos(span.span().end_unix_nano()),
+        }
+    }
+}
+
+impl NearestSpans {
+    /// Formats ``412 spans match but for `kind = producer`: `kind` is `client` ``.
+    pub fn sentence(&self) -> String {
+        format!(
+            "{} but for `{}`: {}",
+            match self.spans {
+                1 => "1 span matches".to_owned(),
+                many => format!("{} spans match", format::count(many)),
+            },
+            self.comparison,
+            self.found
+        )
+    }
+}
+
+impl SelectorExplanation {
+    /// Formats how many spans match: `412 spans of the last hour match`.
+    pub fn matched_sentence(&self) -> String {
+        match self.matched {
+            0 => "no span of the last hour matches".to_owned(),
+            1 => "1 span of the last hour matches".to_owned(),
+            many => format!("{} spans of the last hour match", format::count(many)),
+        }
+    }
+
+    /// Formats what is nearest to a selector that no span matches; `None` if any does, or nothing is
+    /// near.
+    pub fn nearest_sentence(&self) -> Option<String> {
+        self.nearest.first().map(NearestSpans::sentence)
+    }
+}

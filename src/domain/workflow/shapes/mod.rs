@@ -1,0 +1,210 @@
+//! A bounded sample of the spans of the last hour, by which a definition is explained: which spans
+//! its selectors match, and which comparison keeps others from matching.
+//!
+//! Spans of one shape have the same service, name, kind, status and attributes. Every shape is
+//! counted and a few of its spans are stored, so values of other spans are unknown: counts of what
+//! depends on values are estimates.
+
+mod advice;
+mod explanation;
+mod look;
+mod stored_span;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+pub use explanation::{
+    CorrelatedSpans, Explanation, NearestSpans, SelectorExplanation, SpanExample, explain,
+};
+pub use look::LookQuota;
+pub use stored_span::StoredSpan;
+
+use crate::domain::model::{
+    span::{SpanKind, SpanStatus, SpanView as _},
+    time::Timestamp,
+};
+
+/// The range in which spans are counted.
+pub const REACH: Duration = Duration::from_hours(1);
+const SLOT: Duration = Duration::from_mins(5);
+/// The limit of shapes. Spans of any others are only counted, so that random names cannot fill the
+/// memory.
+const MAX_SHAPES: usize = 1_000;
+/// The limit of shapes with one service, name and kind: attributes may be random too.
+const MAX_OF_NAME: usize = 6;
+/// The number of the newest spans of a shape that are stored.
+const STORED: usize = 3;
+
+/// The spans that one replica has received in the last hour. Clones share it. The default stores
+/// nothing.
+#[derive(Clone, Debug, Default)]
+pub struct SharedShapes(Option<Arc<Mutex<SpanShapes>>>);
+
+#[derive(Debug, Default)]
+struct SpanShapes {
+    shapes: BTreeMap<ShapeKey, SpanShape>,
+    all: SlotCounts,
+    beyond: SlotCounts,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ShapeKey {
+    service: String,
+    name: String,
+    kind: u8,
+    status: u8,
+    /// Hash of the attributes' keys and types.
+    attributes: u64,
+}
+
+#[derive(Debug, Default)]
+struct SpanShape {
+    counts: SlotCounts,
+    newest: VecDeque<Arc<StoredSpan>>,
+}
+
+/// Spans by slots of five minutes, those of the last hour only.
+#[derive(Debug, Default)]
+struct SlotCounts(VecDeque<(Timestamp, i64)>);
+
+/// The sample at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct SampledSpans {
+    /// Spans received in the last hour.
+    pub received: i64,
+    /// Those of them whose shapes are beyond the limit, so that nothing else is known of them.
+    pub beyond: i64,
+    shapes: Vec<SampledShape>,
+}
+
+/// The number of spans of one shape, and some of them.
+#[derive(Clone, Debug)]
+struct SampledShape {
+    spans: i64,
+    examples: Vec<Arc<StoredSpan>>,
+}
+
+impl SharedShapes {
+    pub fn new() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    pub const fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Adds spans, each of which stands for as many as its weight says.
+    pub fn add(&self, now: Timestamp, spans: Vec<(StoredSpan, i64)>) {
+        let Some(shapes) = self.0.as_ref().filter(|_| !spans.is_empty()) else {
+            return;
+        };
+        let mut shapes = shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (span, weight) in spans {
+            shapes.add(now, span, weight);
+        }
+    }
+
+    /// Returns the spans of the hour before `now`.
+    pub fn at(&self, now: Timestamp) -> SampledSpans {
+        let Some(shapes) = &self.0 else {
+            return SampledSpans::default();
+        };
+        let mut shapes = shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        shapes.sample(now)
+    }
+}
+
+impl SpanShapes {
+    fn add(&mut self, now: Timestamp, span: StoredSpan, weight: i64) {
+        self.all.add(now, weight);
+        let key = ShapeKey::of(&span);
+        if !self.shapes.contains_key(&key) && !self.has_room(now, &key) {
+            self.beyond.add(now, weight);
+            return;
+        }
+        let shape = self.shapes.entry(key).or_default();
+        shape.counts.add(now, weight);
+        shape.newest.push_front(Arc::new(span));
+        shape.newest.truncate(STORED);
+    }
+
+    fn has_room(&mut self, now: Timestamp, key: &ShapeKey) -> bool {
+        if self.shapes.len() >= MAX_SHAPES {
+            self.forget_old(now);
+        }
+        let first = ShapeKey {
+            status: 0,
+            attributes: 0,
+            ..key.clone()
+        };
+        let of_name = self.shapes.range(first..).take_while(|(known, _)| {
+            (&known.service, &known.name, known.kind) == (&key.service, &key.name, key.kind)
+        });
+        self.shapes.len() < MAX_SHAPES && of_name.count() < MAX_OF_NAME
+    }
+
+    fn forget_old(&mut self, now: Timestamp) {
+        self.shapes
+            .retain(|_, shape| shape.counts.sum_until(now) > 0);
+    }
+
+    fn sample(&mut self, now: Timestamp) -> SampledSpans {
+        self.forget_old(now);
+        let shapes = self.shapes.values_mut().map(|shape| SampledShape {
+            spans: shape.counts.sum_until(now),
+            examples: shape.newest.iter().cloned().collect(),
+        });
+        SampledSpans {
+            shapes: shapes.collect(),
+            received: self.all.sum_until(now),
+            beyond: self.beyond.sum_until(now),
+        }
+    }
+}
+
+impl ShapeKey {
+    fn of(stored: &StoredSpan) -> Self {
+        let span = stored.span();
+        Self {
+            service: stored.service(),
+            name: span.name().to_owned(),
+            kind: kind_number(span.kind()),
+            status: match span.status() {
+                SpanStatus::Unset => 0,
+                SpanStatus::Ok => 1,
+                SpanStatus::Error => 2,
+            },
+            attributes: stored.fingerprint(),
+        }
+    }
+}
+
+const fn kind_number(kind: SpanKind) -> u8 {
+    kind as u8
+}
+
+impl SlotCounts {
+    fn add(&mut self, now: Timestamp, spans: i64) {
+        let slot = now.floor_to(SLOT);
+        match self.0.back_mut() {
+            Some((newest, count)) if *newest >= slot => *count += spans,
+            _ => self.0.push_back((slot, spans)),
+        }
+        self.forget_before(now);
+    }
+
+    fn sum_until(&mut self, now: Timestamp) -> i64 {
+        self.forget_before(now);
+        self.0.iter().map(|(_, spans)| spans).sum()
+    }
+
+    fn forget_before(&mut self, now: Timestamp) {
+        let first = now.floor_to(SLOT) - REACH;
+        while self.0.front().is_some_and(|(slot, _)| *slot <= first) {
+            self.0.pop_front();
+        }
+    }
+}

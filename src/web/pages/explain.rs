@@ -1,0 +1,453 @@
+//! `/slos/{slo}/explain`: why a definition counts what it counts, by the spans of the last hour. `/explain`
+//! does the same for a definition that is not in force.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    slo::{declared, undeclared},
+    summary::Summary,
+};
+use crate::{
+    domain::{
+        alerting::{
+            status::SloState,
+            trace_link::{TraceLink, TraceViewer, Traced},
+        },
+        model::{
+            format,
+            ids::{Name, Revision, SpanId, TraceId},
+            time::Timestamp,
+        },
+        slo::{
+            Slo,
+            definition::{DefinitionFile, Problem, load_beside},
+        },
+        workflow::shapes::{Explanation, SelectorExplanation, SpanExample, explain},
+    },
+    web::{
+        error::{ErrorExplanation, WebError},
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+        write::body::ParsedBody,
+    },
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// The name of a definition that is in no file.
+const PASTED: &str = "pasted";
+
+/// Definitions, explained by the spans that this replica has received in the last hour.
+#[derive(Debug, Serialize)]
+pub(in crate::web) struct ExplainView {
+    as_of: Timestamp,
+    /// Whether samples of spans are stored.
+    is_sampling: bool,
+    spans_received: i64,
+    /// Spans of which only the number is known, since there are too many kinds.
+    spans_beyond_limit: i64,
+    slos: Vec<ExplainedSlo>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExplainedSlo {
+    name: Name,
+    display_name: String,
+    selectors: Vec<ExplainedSelector>,
+    /// What probably is wrong, and the mend.
+    advice: Vec<String>,
+    /// What became of the workflows; empty if the definition is not in force.
+    funnel: Vec<FunnelStep>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExplainedSelector {
+    field: &'static str,
+    selector: String,
+    matched: i64,
+    matched_text: String,
+    examples: Vec<TraceView>,
+    nearest: Vec<NearestView>,
+    correlated: Vec<CorrelatedView>,
+}
+
+#[derive(Debug, Serialize)]
+struct NearestView {
+    spans: i64,
+    comparison: String,
+    found: String,
+    text: String,
+    example: TraceView,
+}
+
+#[derive(Debug, Serialize)]
+struct CorrelatedView {
+    by: Option<String>,
+    spans: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct TraceView {
+    trace_id: TraceId,
+    span_id: SpanId,
+    links: Vec<TraceLink>,
+}
+
+/// Workflows of the last hour at one step.
+#[derive(Debug, Serialize)]
+struct FunnelStep {
+    step: &'static str,
+    workflows: i64,
+    meaning: String,
+}
+
+/// A selector that no span of the last hour matches.
+#[derive(Debug, Serialize)]
+pub(in crate::web) struct UnmatchedSelector {
+    field: &'static str,
+    /// What is nearest to it, if anything is.
+    nearest: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::web) struct PastedDefinition {
+    definition: String,
+}
+
+/// What a link to the form fills in.
+#[derive(Debug, Deserialize)]
+pub(in crate::web) struct ExplainQuery {
+    slo: Option<String>,
+}
+
+pub(in crate::web) async fn get(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Path(name): Path<String>,
+) -> Response {
+    match declared(&state, &name) {
+        None => asked.refuse(&state, &undeclared(&state, &name).await),
+        Some(slo) => {
+            let view = in_force(&state, &slo).await;
+            let title = format!("{} explained · Throughline", slo.display_name);
+            asked.reply(&state, view, |view| ExplainPage {
+                layout: Layout {
+                    json: Some(format!("/api/v1/slos/{name}/explain")),
+                    ..Layout::new(&state, Section::Overview, title)
+                },
+                slo: Some(slo.name.clone()),
+                text: String::new(),
+                view: Some(view),
+                mistake: None,
+            })
+        }
+    }
+}
+
+/// The form, with the definition of an SLO in it if there is one to begin with.
+pub(in crate::web) async fn form(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Query(query): Query<ExplainQuery>,
+) -> Response {
+    let slo = query.slo.and_then(|name| declared(&state, &name));
+    let text = slo.map_or_else(String::new, |slo| slo.source.text.clone());
+    asked.page(&state, StatusCode::OK, &ExplainPage::form(&state, text))
+}
+
+pub(in crate::web) async fn submit(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    ParsedBody { body, .. }: ParsedBody<PastedDefinition>,
+) -> Response {
+    let explained = pasted(&state, &body.definition).await;
+    let mut page = ExplainPage::form(&state, body.definition);
+    match explained {
+        Ok(view) => {
+            page.view = Some(view);
+            asked.page(&state, StatusCode::OK, &page)
+        }
+        Err(error @ WebError::BadDefinition(_)) => {
+            page.mistake = Some(error.explanation());
+            asked.page(&state, error.status(), &page)
+        }
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+pub(in crate::web) async fn post(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    ParsedBody { body, .. }: ParsedBody<PastedDefinition>,
+) -> Response {
+    let view = pasted(&state, &body.definition).await;
+    asked.json(&state, StatusCode::OK, view)
+}
+
+/// Returns the selectors without a match, of an SLO that counts nothing or whose workflows have never
+/// ended; none while this replica receives nothing, or stores no samples.
+pub(super) fn unmatched(state: &WebState, slo: &Slo, summary: &Summary) -> Vec<UnmatchedSelector> {
+    let counts_nothing = matches!(summary.state, None | Some(SloState::NoData));
+    if !counts_nothing && !summary.has_never_ended() {
+        return Vec::new();
+    }
+    let explained = explain(slo, &state.shapes.at(state.clock.now()));
+    if explained.spans_received == 0 {
+        return Vec::new();
+    }
+    let unmatched = explained.selectors.into_iter();
+    let unmatched = unmatched
+        .filter(|one| one.matched == 0 && matches!(one.field, "start" | "finish" | "match"));
+    unmatched
+        .map(|one| UnmatchedSelector {
+            field: one.field,
+            nearest: one.nearest_sentence(),
+        })
+        .collect()
+}
+
+impl UnmatchedSelector {
+    /// Formats ``No span of the last hour matches `start`; nearest: ...``.
+    pub(in crate::web) fn sentence(&self) -> String {
+        let nearest = self.nearest.as_ref();
+        let nearest = nearest.map_or_else(String::new, |nearest| format!("; nearest: {nearest}"));
+        format!(
+            "No span of the last hour matches `{}`{nearest}.",
+            self.field
+        )
+    }
+}
+
+async fn in_force(state: &WebState, slo: &Slo) -> Result<ExplainView, WebError> {
+    let mut tx = state.store.begin("read an SLO to explain it").await?;
+    let record = tx.slo(&slo.name).await?;
+    drop(tx);
+    let mut view = ExplainView::new(state, [slo]);
+    if let Some(first) = view.slos.first_mut() {
+        first.funnel = funnel(&Summary::new(slo, record.as_ref()));
+    }
+    Ok(view)
+}
+
+/// Explains what a text declares, which may refer to policies and targets in force.
+async fn pasted(state: &WebState, text: &str) -> Result<ExplainView, WebError> {
+    let mut tx = state.store.begin("read the definitions in force").await?;
+    let newest = tx.definitions_in_force().await?;
+    let sets = tx
+        .definition_sets_after(Revision(newest.0.saturating_sub(1)))
+        .await?;
+    drop(tx);
+    let in_force = sets.into_iter().next_back();
+    let in_force = in_force.map(|set| set.files).unwrap_or_default();
+    let file = DefinitionFile {
+        path: PASTED.to_owned(),
+        text: text.to_owned(),
+    };
+    let slos = load_beside(&file, &in_force).map_err(|problems| mistakes(&problems))?;
+    if slos.is_empty() {
+        let nothing = "it declares no SLO".to_owned();
+        return Err(WebError::BadDefinition(nothing));
+    }
+    Ok(ExplainView::new(state, slos.iter().map(|slo| &**slo)))
+}
+
+fn mistakes(problems: &[Problem]) -> WebError {
+    let errors = problems.iter().filter(|problem| problem.is_error());
+    let texts: Vec<String> = errors
+        .map(|problem| format!("line {}: {}", problem.line, problem.message))
+        .collect();
+    WebError::BadDefinition(texts.join("; "))
+}
+
+impl ExplainView {
+    fn new<'a>(state: &WebState, slos: impl IntoIterator<Item = &'a Slo>) -> Self {
+        let now = state.clock.now();
+        let sample = state.shapes.at(now);
+        let explained = slos.into_iter().map(|slo| {
+            let explanation = explain(slo, &sample);
+            ExplainedSlo::new(slo, explanation, &state.trace_viewers)
+        });
+        Self {
+            as_of: now,
+            is_sampling: state.shapes.is_on(),
+            spans_received: sample.received,
+            spans_beyond_limit: sample.beyond,
+            slos: explained.collect(),
+        }
+    }
+
+    fn received_text(&self) -> String {
+        if !self.is_sampling {
+            return "This replica stores no samples of spans (`--no-span-samples`).".to_owned();
+        }
+        let spans = format::counted(self.spans_received, "span");
+        let beyond = match self.spans_beyond_limit {
+            0 => String::new(),
+            beyond => format!(
+                "; of {} only the number is known, since there are too many kinds",
+                format::count(beyond)
+            ),
+        };
+        format!("By the {spans} that this replica has received in the last hour{beyond}.")
+    }
+}
+
+impl ExplainedSlo {
+    fn new(slo: &Slo, explanation: Explanation, viewers: &[TraceViewer]) -> Self {
+        let selectors = explanation.selectors.into_iter();
+        Self {
+            name: slo.name.clone(),
+            display_name: slo.display_name.clone(),
+            selectors: selectors
+                .map(|one| ExplainedSelector::new(one, viewers))
+                .collect(),
+            advice: explanation.advice,
+            funnel: Vec::new(),
+        }
+    }
+}
+
+impl ExplainedSelector {
+    fn new(one: SelectorExplanation, viewers: &[TraceViewer]) -> Self {
+        let matched_text = one.matched_sentence();
+        let examples = one.examples.into_iter();
+        let nearest = one.nearest.into_iter();
+        let correlated = one.correlated.into_iter();
+        Self {
+            field: one.field,
+            selector: one.selector,
+            matched: one.matched,
+            matched_text,
+            examples: examples
+                .map(|example| TraceView::new(example, viewers))
+                .collect(),
+            nearest: nearest
+                .map(|near| NearestView {
+                    text: near.sentence(),
+                    spans: near.spans,
+                    example: TraceView::new(near.example, viewers),
+                    comparison: near.comparison,
+                    found: near.found,
+                })
+                .collect(),
+            correlated: correlated
+                .map(|group| CorrelatedView {
+                    by: group.by,
+                    spans: group.spans,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl CorrelatedView {
+    fn text(&self) -> String {
+        let spans = format::counted(self.spans, "span");
+        match &self.by {
+            Some(by) => format!("{spans} by `{by}`"),
+            None => format!("{spans} by nothing"),
+        }
+    }
+}
+
+impl TraceView {
+    fn new(example: SpanExample, viewers: &[TraceViewer]) -> Self {
+        let label = example.trace_id.to_string();
+        let traced = Traced {
+            trace_id: example.trace_id,
+            label: &label,
+            from: example.ended_at - SECOND,
+            to: example.ended_at,
+        };
+        Self {
+            links: TraceViewer::links(viewers, traced),
+            trace_id: example.trace_id,
+            span_id: example.span_id,
+        }
+    }
+}
+
+/// Of the workflows that were judged in the last hour, and of those that are open.
+fn funnel(slo: &Summary) -> Vec<FunnelStep> {
+    let counts = slo.last_hour.by_outcome;
+    let ended = counts.good + counts.late + counts.failed + counts.cancelled;
+    let excluded = counts.cancelled + counts.orphan + counts.unobservable + counts.unusable();
+    let started = counts.total() + excluded - counts.orphan + slo.in_flight;
+    let step = |step, workflows, meaning: String| FunnelStep {
+        step,
+        workflows,
+        meaning,
+    };
+    vec![
+        step(
+            "started",
+            started,
+            format!(
+                "{} are open, the others were judged in the last hour",
+                format::count(slo.in_flight)
+            ),
+        ),
+        step("ended", ended, "finished, failed or cancelled".to_owned()),
+        step(
+            "judged",
+            counts.total(),
+            format!(
+                "{} good, {} bad",
+                format::count(counts.good),
+                format::count(counts.bad())
+            ),
+        ),
+        step(
+            "excluded",
+            excluded,
+            format!(
+                "{} cancelled, {} ends without a start, {} unobservable, {} unusable",
+                format::count(counts.cancelled),
+                format::count(counts.orphan),
+                format::count(counts.unobservable),
+                format::count(counts.unusable())
+            ),
+        ),
+    ]
+}
+
+impl FunnelStep {
+    fn workflows_text(&self) -> String {
+        format::count(self.workflows)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "explain.html", config = "src/web/askama.toml")]
+struct ExplainPage {
+    layout: Layout,
+    /// The SLO in force that is explained; `None` on the form.
+    slo: Option<Name>,
+    text: String,
+    view: Option<ExplainView>,
+    mistake: Option<ErrorExplanation>,
+}
+
+impl ExplainPage {
+    fn form(state: &WebState, text: String) -> Self {
+        let layout = Layout::new(
+            state,
+            Section::Definitions,
+            "Explain a definition · Throughline",
+        );
+        Self {
+            layout: layout.still(),
+            slo: None,
+            text,
+            view: None,
+            mistake: None,
+        }
+    }
+}
