@@ -76,6 +76,49 @@ create index workflows_unaggregated_idx on workflows (slo_id, judged_at)
             or aggregated_judged_at is distinct from judged_at);
 create index workflows_reaggregate_idx on workflows (slo_id, reaggregate_at) where reaggregate_at is not null;
 
+-- At most 200 bytes for a workflow with its indexes, so numbers are as short as possible, and in an
+-- order without gaps between them.
+create table workflow_search (
+    key            uuid     not null,
+    slo_id         integer  not null,
+    started_second integer  not null,
+    trace_prefix   integer  not null,
+    customer_hash  integer,
+    epoch          smallint not null,
+    label          text     collate "C",
+    constraint workflow_search_label_check check (octet_length(label) <= 256)
+) partition by list (epoch);
+comment on table workflow_search is 'By what people find workflows. Written behind recording, from search_queue. A workflow has a second row if it was found by something else before; what is found is compared with the workflow itself.';
+comment on column workflow_search.key is 'The key, as in workflows.';
+comment on column workflow_search.slo_id is 'The SLO, as in workflows.';
+comment on column workflow_search.started_second is 'Seconds from 2020-01-01 to its start; to when its first evidence was committed, while no start is known.';
+comment on column workflow_search.trace_prefix is 'First 4 bytes of workflows.trace_id, as a big-endian number.';
+comment on column workflow_search.customer_hash is 'First 4 bytes of the SHA-256 of workflows.customer, as a big-endian number. Null if there is none.';
+comment on column workflow_search.epoch is 'Partition of the workflow, and of this row, as in workflows.';
+comment on column workflow_search.label is 'Its name, in the order of its bytes. Null if that is the trace id or the id of its one span.';
+create index workflow_search_started_second_idx on workflow_search (slo_id, started_second);
+create index workflow_search_trace_prefix_idx on workflow_search (trace_prefix);
+create index workflow_search_label_idx on workflow_search (label) where label is not null;
+create index workflow_search_customer_hash_idx on workflow_search (customer_hash, started_second)
+    where customer_hash is not null;
+
+create table search_queue (
+    id        bigint      generated always as identity,
+    queued_at timestamptz not null default clock_timestamp(),
+    epochs    integer[]   not null,
+    slo_ids   integer[]   not null,
+    keys      uuid[]      not null,
+    constraint search_queue_pkey primary key (id),
+    constraint search_queue_keys_check check (cardinality(keys) = cardinality(epochs)
+        and cardinality(keys) = cardinality(slo_ids))
+);
+comment on table search_queue is 'Workflows that workflow_search does not have yet: a row per transaction that recorded any.';
+comment on column search_queue.id is 'Order in which the rows are taken.';
+comment on column search_queue.queued_at is 'When the row was inserted: the search is as far behind as the oldest row.';
+comment on column search_queue.epochs is 'Partitions of the workflows.';
+comment on column search_queue.slo_ids is 'SLOs of the workflows, in the same order.';
+comment on column search_queue.keys is 'Keys of the workflows, in the same order.';
+
 create table epochs (
     epoch     integer     not null,
     opened_at timestamptz not null,
@@ -262,6 +305,8 @@ create table stage_spans (
     deliver_at   timestamptz,
     name         text        not null,
     service      text        not null,
+    trace_id     uuid        not null,
+    is_error     boolean     not null,
     constraint stage_spans_pkey primary key (key, slo_id, content_hash, slot),
     constraint stage_spans_kind_check check (kind between 1 and 5),
     constraint stage_spans_ended_at_check check (ended_at >= started_at),
@@ -279,6 +324,8 @@ comment on column stage_spans.ended_at is 'End of the span.';
 comment on column stage_spans.deliver_at is 'Time at which the sender wanted the message delivered. Null if at once.';
 comment on column stage_spans.name is 'Name of the queue or of the declared stage, at most 256 bytes.';
 comment on column stage_spans.service is 'service.name of the span''s resource, at most 256 bytes.';
+comment on column stage_spans.trace_id is 'Trace of the span.';
+comment on column stage_spans.is_error is 'Whether the status of the span is an error.';
 
 create table stage_spans_0 partition of stage_spans for values in (0);
 create table stage_spans_1 partition of stage_spans for values in (1);

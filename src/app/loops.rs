@@ -28,8 +28,9 @@ use crate::{
         },
     },
     evaluate::{
-        EnrichmentConfig, EvaluationReport, Evaluator, EvaluatorSettings, overdue::DeadlineScan,
-        resolve_links::Unplaced, stages::StageFolder,
+        EnrichmentConfig, EvaluationReport, Evaluator, EvaluatorSettings,
+        index_workflows::SearchIndexer, overdue::DeadlineScan, resolve_links::Unplaced,
+        stages::StageFolder,
     },
     ingest::refused::RefusedSenders,
     recording::StageKeeper,
@@ -78,6 +79,7 @@ impl Loops {
         self.spawn_overdue(tasks, &periodic);
         self.spawn_unplaced(tasks, &periodic);
         self.spawn_stages(tasks, &periodic);
+        self.spawn_search(tasks, &periodic);
         self.spawn_evaluation(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
         self.spawn_delivery(tasks, &periodic)?;
@@ -156,6 +158,16 @@ impl Loops {
         tasks.spawn(periodic.clone().run("stages", FOLD_INTERVAL, move |now| {
             let folder = folder.clone();
             async move { Ok(folder.tick(now).await?) }
+        }));
+    }
+
+    fn spawn_search(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let indexer = SearchIndexer {
+            store: self.store.clone(),
+        };
+        tasks.spawn(periodic.clone().run("search", SECOND, move |_| {
+            let indexer = indexer.clone();
+            async move { Ok(indexer.tick().await?) }
         }));
     }
 

@@ -12,6 +12,7 @@
 
 mod context;
 mod facts;
+pub mod index_workflows;
 mod inputs;
 pub mod overdue;
 pub mod resolve_links;

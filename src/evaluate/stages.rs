@@ -11,7 +11,7 @@ use crate::{
     domain::{
         counting::stages::{Breakdown, Folded, HopWaits, KnownStages, StageMoves, break_down},
         model::{ids::SloId, time::Timestamp},
-        slo::{Indicator, Slo, WorkflowIndicator},
+        slo::{Slo, WorkflowIndicator},
         workflow::{
             Outcome,
             classify::{Classifier, DiscardReason},
@@ -45,17 +45,9 @@ pub struct FoldReport {
 /// at most until `horizon`.
 pub fn stage_spans_kept<'a>(slos: impl Iterator<Item = &'a Slo>, horizon: Duration) -> Duration {
     let longest = slos
-        .filter_map(|slo| told_apart(slo).map(|workflow| workflow.within + slo.grace))
+        .filter_map(|slo| slo.staged().map(|workflow| workflow.within + slo.grace))
         .max();
     (longest.unwrap_or_default() + DAY).min(horizon)
-}
-
-/// The indicator of an SLO that wants to know where the time goes.
-fn told_apart(slo: &Slo) -> Option<&WorkflowIndicator> {
-    match &slo.indicator {
-        Indicator::Workflow(workflow) if !workflow.stages.is_none() => Some(workflow),
-        Indicator::Workflow(_) | Indicator::Span(_) => None,
-    }
 }
 
 impl StageFolder {
@@ -65,7 +57,7 @@ impl StageFolder {
         let wanted: BTreeMap<SloId, &WorkflowIndicator> = classifier
             .slos()
             .iter()
-            .filter_map(|(id, slo)| Some((*id, told_apart(slo)?)))
+            .filter_map(|(id, slo)| Some((*id, slo.staged()?)))
             .collect();
         let ids: Vec<SloId> = wanted.keys().copied().collect();
         let mut tx = self.store.begin("look for workflows to fold").await?;

@@ -95,7 +95,7 @@ impl<'a, 'c> Recording<'a, 'c> {
         for ((id, row, judged), group) in changed.iter().zip(groups) {
             match row {
                 Some(row) => updates.push_known(id, row, (judged, group)),
-                None => inserts.push(id, self.state.epoch, (judged, group)),
+                None => inserts.push_new(id, self.state.epoch, (judged, group)),
             }
         }
         self.tx.insert_workflows(&inserts).await?;

@@ -14,6 +14,7 @@ mod links;
 mod outbox;
 mod platform;
 mod pools;
+mod search;
 mod slos;
 mod trace_ids;
 mod tx;
@@ -27,6 +28,7 @@ use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
 use self::{pools::Pools, tx::Operation};
 use crate::{domain::model::time::Timestamp, telemetry::metrics::DatabaseMetrics};
 pub use alerts::change_events::Recorded;
+pub use alerts::episodes::EpisodeRecord;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};
 pub use alerts::states::AlertTransition;
 pub use counts::correlated_spans::SelectedSpans;
@@ -53,6 +55,8 @@ pub use platform::notifications::NewNotification;
 pub use platform::retention::Retention;
 pub use platform::service_state::LastHeartbeat;
 pub use pools::ConnectionUse;
+pub use search::customer::CustomerTally;
+pub use search::find::{SearchBy, SearchCandidate, SearchPosition};
 pub use slos::definition_sets::DefinitionSet;
 pub use slos::group_reads::{GroupRecord, GroupTally};
 pub(crate) use slos::groups::{GroupIds, Grouping};
@@ -62,7 +66,7 @@ pub use workflows::epochs::LedgerState;
 pub use workflows::heard::HeardWorkflows;
 pub use workflows::reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub(crate) use workflows::rows::{LockedWorkflow, WorkflowColumns};
-pub use workflows::{losses::Loss, observations::LearnedSampling};
+pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWorkflow};
 
 /// All migrations, in order. They are edited in place until the first release; from then on only
 /// added, which `tests/fixtures/migrations.released` enforces.

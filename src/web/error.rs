@@ -26,6 +26,8 @@ pub(super) enum WebError {
     RemovedSlo { name: String },
     #[error("the SLO `{slo}` has no group {group}")]
     NoSuchGroup { slo: String, group: String },
+    #[error("the SLO `{slo}` has no workflow `{key}`")]
+    NoSuchWorkflow { slo: String, key: String },
     #[error("there is no target `{name}`")]
     NoSuchTarget {
         name: String,
@@ -123,6 +125,7 @@ impl WebError {
             Self::NoSuchSlo { .. }
             | Self::RemovedSlo { .. }
             | Self::NoSuchGroup { .. }
+            | Self::NoSuchWorkflow { .. }
             | Self::NoSuchSilence { .. }
             | Self::NoSuchIncident { .. }
             | Self::NoSuchTarget { .. }
@@ -196,6 +199,9 @@ impl WebError {
                 "its definition was removed or renamed; put it back under this name and its history goes on"
             }
             Self::NoSuchGroup { .. } => "the page of the SLO lists those that it has",
+            Self::NoSuchWorkflow { .. } => {
+                "an address has 32 hexadecimal digits; it may be older than what is kept"
+            }
             Self::NoSuchTarget { .. } => "the page of the targets lists all that are declared",
             Self::UnknownHost { .. } => {
                 "open it by its address or by the host of `--public-url`, or allow this host with `--allowed-hosts`"

@@ -37,8 +37,8 @@ use tower_http::{
 
 use self::{
     pages::{
-        alerts, definitions, deliveries, docs, events, explain, incidents, overview, silences, slo,
-        targets,
+        alerts, customer, definitions, deliveries, docs, events, explain, incidents, overview,
+        silences, slo, targets, workflow, workflows,
     },
     work_limit::WorkLimit,
 };
@@ -110,6 +110,9 @@ fn pages() -> Router<WebState> {
         .route("/explain", get(explain::form).post(explain::submit))
         .route("/slos/{slo}/groups", get(slo::groups::get))
         .route("/slos/{slo}/groups/{group}", get(slo::get_group))
+        .route("/workflows", get(workflows::get))
+        .route("/customers/{customer}", get(customer::get))
+        .route("/workflows/{slo}/{key}", get(workflow::get))
         .route("/alerts", get(alerts::get))
         .route("/incidents/{id}", get(incidents::get))
         .route("/i/{id}", get(incidents::short))
@@ -154,6 +157,8 @@ fn api(state: &WebState) -> Router<WebState> {
         .route("/api/v1/slos/{slo}/groups", get(slo::groups::get))
         .route("/api/v1/slos/{slo}/explain", get(explain::get))
         .route("/api/v1/explain", post(explain::post))
+        .route("/api/v1/workflows/{slo}/{key}", get(workflow::get))
+        .route("/api/v1/customers/{customer}", get(customer::get))
         .route("/api/v1/alerts", get(alerts::get))
         .route("/api/v1/incidents/{id}", get(incidents::get))
         .route(
@@ -190,6 +195,7 @@ fn api(state: &WebState) -> Router<WebState> {
 fn api_with_parameters() -> Router<WebState> {
     Router::new()
         .route("/api/v1/slos", get(overview::get))
+        .route("/api/v1/workflows", get(workflows::get))
         .route("/api/v1/slos/{slo}", get(slo::get))
         .route("/api/v1/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/api/v1/deliveries", get(deliveries::get))

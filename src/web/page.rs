@@ -47,6 +47,7 @@ pub(super) struct Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     Overview,
+    Workflows,
     Alerts,
     Silences,
     Targets,
@@ -86,6 +87,7 @@ impl Layout {
 #[derive(Clone, Debug)]
 pub(super) struct Negotiation {
     format: ResponseFormat,
+    wants_csv: bool,
     if_none_match: Option<String>,
     request_id: Option<String>,
 }
@@ -120,6 +122,7 @@ impl Negotiation {
             } else {
                 ResponseFormat::Html
             },
+            wants_csv: accept.contains("text/csv"),
             if_none_match: text(header::IF_NONE_MATCH).map(str::to_owned),
             request_id: RequestId::known(parts),
         }
@@ -180,6 +183,22 @@ impl Negotiation {
                 uncached(status, html, body)
             }
             Err(error) => self.refuse(state, &error.into()),
+        }
+    }
+
+    /// Whether a spreadsheet asks, or whoever fills one.
+    pub(super) const fn wants_csv(&self) -> bool {
+        self.wants_csv
+    }
+
+    /// Answers with comma-separated values of this moment.
+    pub(super) fn csv(&self, state: &WebState, lines: Result<String, WebError>) -> Response {
+        match lines {
+            Ok(lines) => {
+                let csv = HeaderValue::from_static("text/csv; charset=utf-8");
+                uncached(StatusCode::OK, csv, lines)
+            }
+            Err(error) => self.refuse(state, &error),
         }
     }
 

@@ -42,3 +42,4 @@ mod support;
 mod system;
 mod telemetry;
 mod verdicts;
+mod workflows;

@@ -17,8 +17,8 @@ use crate::domain::{
         time::{Resolution, TimeRange, Timestamp},
     },
     workflow::{
-        Deadline, Judging, Losses, Outcome, Start, Verdict, Workflow, WorkflowNote, is_reuse,
-        judge, notices,
+        Correction, CorrectionReason, Deadline, Judging, Losses, Outcome, Start, Verdict, Workflow,
+        WorkflowNote, is_reuse, judge, notices,
     },
 };
 
@@ -47,8 +47,7 @@ impl CountDelta {
     fn replace(&mut self, slo: SloId, old: Option<&JudgedWorkflow>, new: &JudgedWorkflow) {
         if let Some(old) = old {
             self.take_out(slo, old);
-            let place = |judged: &JudgedWorkflow| (judged.verdict.outcome, judged.verdict.at);
-            if old.verdict.at.is_some() && place(old) != place(new) {
+            if is_corrected(old, new) {
                 self.note(slo, WorkflowNote::Corrected);
             }
         }
@@ -198,6 +197,7 @@ pub fn apply_whole(
     if known == Some(&judged) {
         return None;
     }
+    let judged = corrected(known, judged, judging.now);
     moves.replace(slo, known, &judged);
     let noticed = |one: &JudgedWorkflow| notices(&one.workflow, &one.verdict, judging);
     let before = known.map(noticed).unwrap_or_default();
@@ -205,6 +205,30 @@ pub fn apply_whole(
         moves.note(slo, *note);
     }
     Some(judged)
+}
+
+/// Returns whether a verdict was replaced by another one, or moved to another bucket.
+fn is_corrected(old: &JudgedWorkflow, new: &JudgedWorkflow) -> bool {
+    let place = |judged: &JudgedWorkflow| (judged.verdict.outcome, judged.verdict.at);
+    old.verdict.at.is_some() && place(old) != place(new)
+}
+
+/// Returns `new` with a note of its correction, if `known` had another verdict.
+fn corrected(
+    known: Option<&JudgedWorkflow>,
+    mut new: JudgedWorkflow,
+    now: Timestamp,
+) -> JudgedWorkflow {
+    if let Some(old) = known.filter(|old| is_corrected(old, &new)) {
+        let correction = Correction {
+            at: now,
+            from: old.verdict.outcome,
+            to: new.verdict.outcome,
+            reason: CorrectionReason::of(&old.workflow, &new.workflow),
+        };
+        new.workflow.details.corrections.join(&correction.into());
+    }
+    new
 }
 
 /// Returns the range in which an end would have been in time, if the verdict is a timeout: the
@@ -333,8 +357,11 @@ pub fn rejudge(
     };
     workflow.details.is_ambiguous = known.workflow.details.is_ambiguous;
     workflow.details.shared = known.workflow.details.shared;
+    let corrections = &known.workflow.details.corrections;
+    workflow.details.corrections.join(corrections);
     let verdict = judge(&workflow, &in_hindsight(Some(known), judging));
     let judged = weigh(workflow, verdict, Some(known), judging);
+    let judged = corrected(Some(known), judged, judging.now);
     moves.replace(slo, Some(known), &judged);
     Some(judged)
 }

@@ -7,5 +7,6 @@ mod judged;
 pub mod ledger;
 pub mod series;
 pub mod stages;
+pub mod story;
 
 pub use judged::JudgedWorkflow;

@@ -106,6 +106,14 @@ impl Slo {
         exclusion::union(each.flat_map(|exclusion| exclusion.within(range)).collect())
     }
 
+    /// Returns the indicator of an SLO that divides the time of its workflows into stages.
+    pub const fn staged(&self) -> Option<&WorkflowIndicator> {
+        match &self.indicator {
+            Indicator::Workflow(workflow) if !workflow.stages.is_none() => Some(workflow),
+            Indicator::Workflow(_) | Indicator::Span(_) => None,
+        }
+    }
+
     /// Returns the counted parts of `range`.
     pub fn counted(&self, range: TimeRange) -> Vec<TimeRange> {
         exclusion::cut(range, &self.excluded(range))

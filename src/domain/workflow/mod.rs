@@ -10,7 +10,9 @@ mod context;
 mod evidence;
 pub mod links;
 mod notice;
+mod outcome;
 pub mod reservoir;
+pub mod search;
 pub mod shapes;
 pub mod stage_buffer;
 pub mod stage_evidence;
@@ -19,12 +21,14 @@ pub mod watermark;
 
 pub use context::{DelayedEnds, EndObservations, JudgingContext};
 pub use evidence::{
-    Deadline, Details, EventId, EventKey, Evidence, EvidenceByEvent, Fact, Intervals, JudgingTerms,
-    LegId, Legs, Opening, Pauses, SharedEnd, SpanOutcome, Start, StartRemark, StartRemarks,
-    TraceRef, Workflow, attributes, gather, join, may_time_out, message_key, trace_key,
+    Correction, CorrectionReason, Corrections, Deadline, Details, EventId, EventKey, Evidence,
+    EvidenceByEvent, Fact, Intervals, JudgingTerms, LegId, Legs, Opening, Pauses, SharedEnd,
+    SpanOutcome, Start, StartRemark, StartRemarks, TraceRef, Workflow, attributes, gather, join,
+    may_time_out, message_key, trace_key,
 };
 pub use notice::{WorkflowNote, is_reuse, notices};
-pub use verdict::{Judging, Losses, Outcome, Verdict, judge};
+pub use outcome::Outcome;
+pub use verdict::{Judging, Losses, Verdict, judge};
 
 #[cfg(test)]
 mod tests;

@@ -204,6 +204,8 @@ mod tests {
                 name: String::new(),
                 service: String::new(),
                 deliver_at: None,
+                trace_id: TraceId::from_slice(&[workflow + 1; 16]).unwrap(),
+                is_error: false,
             },
         }
     }

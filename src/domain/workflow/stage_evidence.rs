@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::{
     model::{
         ids::{SloId, TraceId},
-        span::{AttributeScope, SpanKind, SpanRef, SpanView, Value},
+        span::{AttributeScope, SpanKind, SpanRef, SpanStatus, SpanView, Value},
         time::Timestamp,
     },
     workflow::{EventKey, evidence::hash, trace_key},
@@ -26,6 +26,10 @@ pub struct StageEvidence {
     pub service: String,
     /// The delivery time that the sender requested, if not immediate.
     pub deliver_at: Option<Timestamp>,
+    /// The trace of the span.
+    pub trace_id: TraceId,
+    /// True if the status of the span is an error.
+    pub is_error: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -196,6 +200,8 @@ fn bare(span: &dyn SpanView, kind: StageEvidenceKind) -> StageEvidence {
         name: String::new(),
         service: text(span, AttributeScope::Resource, SERVICE).unwrap_or_default(),
         deliver_at: None,
+        trace_id: span.trace_id(),
+        is_error: span.status() == SpanStatus::Error,
     }
 }
 

@@ -14,7 +14,10 @@ use crate::{
             stage_evidence::{FoundStageEvidence, StageEvidence, StageEvidenceKind},
         },
     },
-    store::{Progress, StoreError, Tx},
+    store::{
+        Progress, StoreError, Tx,
+        trace_ids::{trace_id, uuid},
+    },
 };
 
 /// The number of partitions that are used in turn, one day each.
@@ -47,8 +50,8 @@ impl Tx<'_> {
             "-- stage_spans.add\n",
             "with new as (select * from unnest($3::uuid[], $4::integer[], $5::bigint[], ",
             "$6::smallint[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[], ",
-            "$11::text[]) as n(key, slo_id, content_hash, kind, started_at, ended_at, deliver_at, name, ",
-            "service) ",
+            "$11::text[], $12::uuid[], $13::boolean[]) as n(key, slo_id, content_hash, kind, started_at, ",
+            "ended_at, deliver_at, name, service, trace_id, is_error) ",
             "where not exists (select 1 from stage_spans s where s.slot = $1 and s.key = n.key ",
             "and s.slo_id = n.slo_id and s.content_hash = n.content_hash)), ",
             // Counted row by row and not joined: the transaction allows nested loops only, and a
@@ -57,9 +60,9 @@ impl Tx<'_> {
             "as place, (select count(*) from (select 1 from stage_spans s where s.slot = $1 ",
             "and s.key = new.key and s.slo_id = new.slo_id limit $2) as c) as taken from new), ",
             "kept as (insert into stage_spans (slot, key, slo_id, content_hash, kind, started_at, ",
-            "ended_at, deliver_at, name, service) select $1, key, slo_id, content_hash, kind, ",
-            "started_at, ended_at, ",
-            "deliver_at, name, service from ranked ",
+            "ended_at, deliver_at, name, service, trace_id, is_error) select $1, key, slo_id, ",
+            "content_hash, kind, started_at, ended_at, deliver_at, name, service, trace_id, is_error ",
+            "from ranked ",
             "where taken + place <= $2 order by key, slo_id, content_hash on conflict do nothing) ",
             "select key, slo_id, count(*) from ranked ",
             "where taken + place > $2 group by key, slo_id",
@@ -74,7 +77,9 @@ impl Tx<'_> {
         .bind(rows.to)
         .bind(rows.deliver)
         .bind(rows.names)
-        .bind(rows.services);
+        .bind(rows.services)
+        .bind(rows.traces)
+        .bind(rows.errors);
         let refused: Vec<(Uuid, i32, i64)> = self.fetch_all(query).await?;
         let mut missed = BTreeMap::new();
         for (key, slo, count) in refused {
@@ -105,7 +110,8 @@ impl Tx<'_> {
             .unzip();
         let query = sqlx::query_as(concat!(
             "-- stage_spans.read\n",
-            "select k.ordinal, s.kind, s.started_at, s.ended_at, s.deliver_at, s.name, s.service ",
+            "select k.ordinal, s.kind, s.started_at, s.ended_at, s.deliver_at, s.name, s.service, ",
+            "s.trace_id, s.is_error ",
             "from unnest($1::bigint[], $2::uuid[]) as k(ordinal, key) cross join lateral (",
             "select * from stage_spans s where s.key = k.key and s.slo_id in (0, $3) ",
             "order by s.started_at, s.content_hash limit $4) as s",
@@ -182,6 +188,8 @@ struct StageSpanColumns {
     deliver: Vec<Option<DateTime<Utc>>>,
     names: Vec<String>,
     services: Vec<String>,
+    traces: Vec<Uuid>,
+    errors: Vec<bool>,
 }
 
 impl StageSpanColumns {
@@ -207,6 +215,8 @@ impl StageSpanColumns {
                 .push(piece.deliver_at.map(Timestamp::to_chrono));
             rows.names.push(piece.name.clone());
             rows.services.push(piece.service.clone());
+            rows.traces.push(uuid(piece.trace_id));
+            rows.errors.push(piece.is_error);
         }
         rows
     }
@@ -221,6 +231,8 @@ struct StageEvidenceRow {
     deliver_at: Option<DateTime<Utc>>,
     name: String,
     service: String,
+    trace_id: Uuid,
+    is_error: bool,
 }
 
 impl StageEvidenceRow {
@@ -233,6 +245,8 @@ impl StageEvidenceRow {
             name: self.name,
             service: self.service,
             deliver_at: self.deliver_at.map(Timestamp::from),
+            trace_id: trace_id(self.trace_id).ok()?,
+            is_error: self.is_error,
         })
     }
 }

@@ -72,6 +72,11 @@ impl StageWorkflow {
         folded.map(|folded| (folded.outcome, folded.judged_at)) != self.verdict()
     }
 
+    /// Returns when it ended; `None` if it has not.
+    pub const fn ended_at(&self) -> Option<Timestamp> {
+        self.ended_at
+    }
+
     /// Returns the time from its start to its end; one that has not ended lasts until `until`.
     pub fn timeline(&self, until: Timestamp) -> Timeline<'_> {
         Timeline {

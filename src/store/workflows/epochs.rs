@@ -17,11 +17,12 @@ use crate::{
 pub(crate) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
 
 /// The tables with a partition per epoch, besides the workflows themselves.
-const PARTITIONED_LIKE_WORKFLOWS: [&str; 4] = [
+const PARTITIONED_LIKE_WORKFLOWS: [&str; 5] = [
     "span_edges",
     "link_evidence",
     "pending_spans",
     "batch_messages",
+    "workflow_search",
 ];
 
 /// The oldest epoch, if no other transaction is dropping it.

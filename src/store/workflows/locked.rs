@@ -109,7 +109,7 @@ impl Tx<'_> {
             return Ok(());
         }
         self.execute(rows.bind(INSERT)).await?;
-        Ok(())
+        self.queue_for_search(&rows.queued).await
     }
 
     /// Updates rows that this transaction has locked. They are addressed by `ctid`, which avoids
@@ -127,7 +127,7 @@ impl Tx<'_> {
         if updated != rows.len() as u64 {
             return Err(self.failed(inconsistent("the row of a locked workflow was not found")));
         }
-        Ok(())
+        self.queue_for_search(&rows.queued).await
     }
 
     /// Deletes rows that this transaction has locked.

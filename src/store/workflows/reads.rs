@@ -271,16 +271,16 @@ fn ids(slos: &[SloId]) -> Vec<i32> {
 }
 
 #[derive(FromRow)]
-struct WorkflowRow {
-    key: Uuid,
-    label: String,
-    trace_id: Uuid,
-    customer: Option<String>,
-    outcome: i16,
-    started_at: Option<DateTime<Utc>>,
-    within_us: Option<i64>,
-    ended_at: Option<DateTime<Utc>>,
-    details: Option<Json<Details>>,
+pub(crate) struct WorkflowRow {
+    pub(crate) key: Uuid,
+    pub(crate) label: String,
+    pub(crate) trace_id: Uuid,
+    pub(crate) customer: Option<String>,
+    pub(crate) outcome: i16,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) within_us: Option<i64>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    pub(crate) details: Option<Json<Details>>,
 }
 
 impl TryFrom<WorkflowRow> for WorkflowRecord {

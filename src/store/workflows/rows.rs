@@ -26,6 +26,7 @@ use crate::{
     store::{
         error::inconsistent,
         trace_ids::{trace_id, uuid},
+        workflows::search_queue::QueuedWorkflows,
     },
 };
 
@@ -152,6 +153,8 @@ pub(crate) struct WorkflowColumns {
     revisions: Vec<i32>,
     /// The `ctid`s; set for known rows only.
     pub(crate) places: Vec<String>,
+    /// Those that the search must learn of.
+    pub(crate) queued: QueuedWorkflows,
 }
 
 impl WorkflowColumns {
@@ -169,16 +172,18 @@ impl WorkflowColumns {
         known: &LockedWorkflow,
         counted: CountedWorkflow<'_>,
     ) {
+        self.queued
+            .push_changed(id, known.epoch, (&known.judged, counted.0));
         self.push(id, known.epoch, counted);
         self.places.push(known.place.clone());
     }
 
-    pub(crate) fn push(
-        &mut self,
-        (slo, key): &EventId,
-        epoch: i32,
-        (judged, group): CountedWorkflow<'_>,
-    ) {
+    pub(crate) fn push_new(&mut self, id: &EventId, epoch: i32, counted: CountedWorkflow<'_>) {
+        self.queued.push(id, epoch);
+        self.push(id, epoch, counted);
+    }
+
+    fn push(&mut self, (slo, key): &EventId, epoch: i32, (judged, group): CountedWorkflow<'_>) {
         let JudgedWorkflow {
             workflow,
             verdict,

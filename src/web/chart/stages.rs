@@ -45,6 +45,20 @@ pub(in crate::web) fn strip(bars: &[Bar], deadline: f64, sentence: &str) -> Mark
     svg
 }
 
+/// One row of a drawing whose rows share an axis; the row says the same in words.
+pub(in crate::web) fn track(bars: &[Bar], deadline: f64) -> Markup {
+    let mut svg = Markup::default();
+    svg.add(format_args!(
+        r#"<svg class="bar" width="100%" height="16" aria-hidden="true">"#
+    ));
+    for bar in bars {
+        add(&mut svg, *bar, 3, 10);
+    }
+    add_deadline(&mut svg, deadline, 16);
+    svg.add(format_args!("</svg>"));
+    svg
+}
+
 fn add(svg: &mut Markup, bar: Bar, y: u8, height: u8) {
     let look = match bar.kind {
         // By attribute: in a style sheet the address would be that of the sheet.

@@ -1,7 +1,9 @@
 //! The pages, each with its JSON view.
 
+pub(super) mod addresses;
 pub(super) mod alerts;
 mod backlog;
+pub(super) mod customer;
 pub(super) mod definitions;
 pub(super) mod deliveries;
 pub(super) mod docs;
@@ -17,3 +19,5 @@ pub(super) mod silences;
 pub(super) mod slo;
 pub(super) mod summary;
 pub(super) mod targets;
+pub(super) mod workflow;
+pub(super) mod workflows;

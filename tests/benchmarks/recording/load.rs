@@ -186,6 +186,8 @@ impl Load {
                 name: "orders".to_owned(),
                 service: "shop".to_owned(),
                 deliver_at: None,
+                trace_id: TraceId::from_slice(&key.0).unwrap(),
+                is_error: false,
             },
         }
     }

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::{
     browser::{answers, browser, path_of, serve},
     client::{get, post_json},
-    fixture,
+    fixture, workflow,
 };
 
 const PAGES: [&str; 20] = [
@@ -67,7 +67,8 @@ async fn every_page_is_valid_and_open_to_everybody() {
         incident,
         fixture::now() + Duration::from_hours(1),
     );
-    let incidents = [
+    let others = [
+        workflow::path(),
         format!("/incidents/{incident}"),
         format!("/actions/silence/{incident}?token={token}"),
     ];
@@ -77,7 +78,7 @@ async fn every_page_is_valid_and_open_to_everybody() {
     let addresses = PAGES
         .iter()
         .copied()
-        .chain(incidents.iter().map(String::as_str))
+        .chain(others.iter().map(String::as_str))
         .map(|path| format!("http://{full}{path}"))
         .chain([format!("http://{empty}/"), format!("http://{empty}/alerts")]);
     let mut command = Command::new("node");

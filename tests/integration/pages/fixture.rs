@@ -22,7 +22,7 @@ use throughline::{
 };
 use tokio::sync::{OnceCell, watch};
 
-use super::{client, events, people, stages, status};
+use super::{client, events, people, stages, status, workflow};
 use crate::support::database::{DatabaseTemplate, TestDatabase};
 
 pub(super) const NOW: &str = "2026-11-22T10:08:04Z";
@@ -300,6 +300,7 @@ async fn fill(connection: &mut PgConnection) {
     .await;
     people::fill(connection).await;
     stages::fill(connection).await;
+    workflow::fill(connection).await;
     events::fill(connection).await;
     run(connection, "insert into evidence_counts values (1, '2026-11-20', 'too_late', 3), (1, '2026-11-22', 'corrected', 11), (1, '2026-11-21', 'uncorrelated', 2), (1, '2026-11-22', 'uncorrelated', 1040), (1, '2026-11-22', 'no_start_time', 7)").await;
 }

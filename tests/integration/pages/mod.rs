@@ -21,6 +21,7 @@ mod silences;
 mod stages;
 mod status;
 mod target_tests;
+mod workflow;
 mod writes;
 
 use std::collections::BTreeSet;
@@ -72,7 +73,8 @@ async fn every_page_is_small_strict_and_free_of_nonsense() {
     ];
     let [style, script] = assets.map(|answer| client::gzipped(answer.body.as_bytes()));
     assert!(script <= 4 * 1024, "{script} bytes of script");
-    for path in PAGES {
+    let workflow = workflow::path();
+    for path in PAGES.into_iter().chain([workflow.as_str()]) {
         let page = get(&shop.router, path).await;
         assert_eq!(page.status, 200, "{path}: {}", page.body);
         let size = client::gzipped(page.body.as_bytes()) + style + script;

@@ -47,47 +47,62 @@ pub struct StageTime {
     pub first_micros: i64,
 }
 
+/// A range of time without interruption in one stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageSection {
+    pub stage: Stage,
+    pub range: TimeRange,
+}
+
 impl Breakdown {
     pub fn total_micros(&self) -> i64 {
         self.0.iter().map(|part| part.micros).sum()
+    }
+
+    /// Adds up the sections of each stage. They are in the order of time.
+    pub fn of(sections: Vec<StageSection>) -> Self {
+        let start = sections.first().map(|first| first.range.from);
+        let mut parts: BTreeMap<Stage, StageTime> = BTreeMap::new();
+        for StageSection { stage, range } in sections {
+            let part = parts.entry(stage).or_insert_with_key(|stage| StageTime {
+                stage: stage.clone(),
+                micros: 0,
+                first_micros: start.map_or(0, |start| range.from.micros_since(start)),
+            });
+            part.micros += range.to.micros_since(range.from);
+        }
+        Self(parts.into_values().collect())
     }
 }
 
 /// Divides the time. The parts add up to the whole, and neither the order of `pieces` nor
 /// duplicates of them matter.
-///
-/// Where several fragments overlap, the one that began last gets the time: the others wait for it.
 pub fn break_down(timeline: Timeline<'_>, pieces: &[StageEvidence], stages: &Stages) -> Breakdown {
-    let pieces: BTreeSet<&StageEvidence> = pieces.iter().collect();
-    let plan = StageCandidates::new(timeline, &pieces, stages);
-    let mut parts: BTreeMap<Stage, (i64, i64)> = BTreeMap::new();
-    for (from, to) in plan.ranges() {
-        let first = from.micros_since(timeline.range.from);
-        let part = parts.entry(plan.stage(from, to)).or_insert((0, first));
-        part.0 += to.micros_since(from);
-    }
-    let parts = parts.into_iter();
-    Breakdown(
-        parts
-            .map(|(stage, (micros, first_micros))| StageTime {
-                stage,
-                micros,
-                first_micros,
-            })
-            .collect(),
-    )
+    Breakdown::of(sections(timeline, pieces, stages))
 }
 
-/// Returns the stage at the end of the timeline; `None` if it has no length.
-pub fn last_stage(
+/// Returns which stage the workflow was in, from its start to its end without a gap.
+///
+/// Where several fragments overlap, the one that began last gets the time: the others wait for it.
+pub fn sections(
     timeline: Timeline<'_>,
     pieces: &[StageEvidence],
     stages: &Stages,
-) -> Option<Stage> {
+) -> Vec<StageSection> {
     let pieces: BTreeSet<&StageEvidence> = pieces.iter().collect();
     let plan = StageCandidates::new(timeline, &pieces, stages);
-    let (from, to) = plan.ranges().pop()?;
-    Some(plan.stage(from, to))
+    let mut sections: Vec<StageSection> = Vec::new();
+    for (from, to) in plan.ranges() {
+        let stage = plan.stage(from, to);
+        match sections.last_mut() {
+            Some(last) if last.stage == stage => last.range.to = to,
+            _ => sections.push(StageSection {
+                stage,
+                range: TimeRange::new(from, to),
+            }),
+        }
+    }
+    sections
 }
 
 /// Everything that a range of time may be assigned to.

@@ -88,7 +88,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::model::time::Timestamp;
+    use crate::domain::model::{ids::TraceId, time::Timestamp};
 
     fn message(kind: StageEvidenceKind, service: &str, secs: f64) -> StageEvidence {
         let noon = Timestamp::from_secs(1_795_320_000);
@@ -100,6 +100,8 @@ mod tests {
             name: "orders".to_owned(),
             service: service.to_owned(),
             deliver_at: None,
+            trace_id: TraceId::from_slice(&[7; 16]).unwrap(),
+            is_error: false,
         }
     }
 

@@ -16,7 +16,9 @@ pub use crate::domain::workflow::stage_evidence::{
     FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind, declared_evidence,
     deliver_at, message_evidence,
 };
-pub use breakdown::{Breakdown, StageTime, Timeline, TimelineEnd, break_down, last_stage};
+pub use breakdown::{
+    Breakdown, StageSection, StageTime, Timeline, TimelineEnd, break_down, sections,
+};
 pub use hops::{HopWait, HopWaits, MAX_SERVICE_PAIRS, ServicePair};
 pub use room::{MAX_PER_HOUR, StageSpanQuota};
 pub use sums::{

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     model::{
+        ids::TraceId,
         sampling::Weight,
         time::{TimeRange, Timestamp},
     },
@@ -36,6 +37,8 @@ fn piece(
         name: name.to_owned(),
         service: service.to_owned(),
         deliver_at: None,
+        trace_id: TraceId::from_slice(&[7; 16]).unwrap(),
+        is_error: false,
     }
 }
 

@@ -10,8 +10,8 @@ pub use number::{
     whole_percent,
 };
 pub use time::{
-    clock, date_time, duration, lasting, moment, moment_in_words, seconds, since_first_event,
-    time_of_day, window,
+    clock, date_time, duration, instant, lasting, moment, moment_in_words, seconds,
+    since_first_event, time_of_day, window,
 };
 
 /// The text for a missing number.

@@ -64,6 +64,15 @@ pub fn clock(at: Timestamp) -> String {
     at.to_chrono().format("%H:%M:%S").to_string()
 }
 
+/// Formats an instant to the millisecond: `21:31:04.250` on the day of `now`, otherwise `Thu 19 Nov
+/// 21:31:04.250`, with the year if it differs.
+pub fn instant(at: Timestamp, now: Timestamp) -> String {
+    let day = moment(at, now);
+    let day = day.rsplit_once(' ').map(|(day, _)| format!("{day} "));
+    let time = at.to_chrono().format("%H:%M:%S%.3f");
+    format!("{}{time}", day.unwrap_or_default())
+}
+
 /// Formats as `06:18 UTC`.
 pub fn time_of_day(at: Timestamp) -> String {
     at.to_chrono().format("%H:%M UTC").to_string()

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{JudgingTerms, Legs, Pauses, SharedEnd, StartRemarks, Workflow};
+use super::{Corrections, JudgingTerms, Legs, Pauses, SharedEnd, StartRemarks, Workflow};
 use crate::domain::{
     model::{group::GroupValues, ids::Revision, sampling::Draws, time::Timestamp},
     slo::Completion,
@@ -55,6 +55,9 @@ pub struct Details {
     /// Set only for workflows that may belong to the sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attributes: Option<EventAttributes>,
+    /// Verdicts that were replaced: not the evidence of a span.
+    #[serde(skip_serializing_if = "Corrections::is_empty")]
+    pub corrections: Corrections,
     /// The workflow as seen by the other revisions of its definition, by which it is not judged.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub other_revisions: BTreeMap<Revision, Workflow>,
@@ -72,6 +75,7 @@ impl Details {
         self.group.join(&other.group);
         self.draws.join(&other.draws);
         self.starts.join(&other.starts);
+        self.corrections.join(&other.corrections);
         self.shared = self.shared.max(other.shared);
         self.is_ambiguous |= other.is_ambiguous;
         if let Some(theirs) = &other.attributes {

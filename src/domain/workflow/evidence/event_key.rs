@@ -1,5 +1,7 @@
 //! The identity of an event.
 
+use std::fmt;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::model::{ids::TraceId, span::SpanRef};
@@ -8,6 +10,21 @@ use crate::domain::model::{ids::TraceId, span::SpanRef};
 /// them. A time is included only if it identifies a span, never if evidence could correct it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey(pub [u8; 16]);
+
+impl EventKey {
+    /// Parses 32 hexadecimal digits, as [`fmt::Display`] writes them.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let is_hex = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = is_hex.then(|| u128::from_str_radix(text, 16).ok());
+        Some(Self(number??.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
 
 /// Returns the key of the workflow that is a trace, or that began in it.
 pub fn trace_key(trace_id: TraceId) -> EventKey {

@@ -89,6 +89,12 @@ impl Legs {
         self.expected
     }
 
+    /// Returns each leg with its first success and its first failure.
+    pub fn ends(&self) -> impl Iterator<Item = (LegId, Option<Timestamp>, Option<Timestamp>)> {
+        let ends = self.ends.iter();
+        ends.map(|(leg, ends)| (*leg, ends.success, ends.failure))
+    }
+
     /// Adds all of `other`.
     pub fn join(&mut self, other: &Self) {
         self.expected = self.expected.max(other.expected);

@@ -2,6 +2,7 @@
 
 pub mod attributes;
 mod by_event;
+mod corrections;
 mod details;
 mod event_key;
 mod intervals;
@@ -20,6 +21,7 @@ pub(super) use self::event_key::hash;
 pub(super) use self::legs::{LegsProgress, earliest};
 pub use self::{
     by_event::{EventId, EvidenceByEvent, gather, join, may_time_out},
+    corrections::{Correction, CorrectionReason, Corrections},
     details::{Details, Opening},
     event_key::{EventKey, message_key, trace_key},
     intervals::Intervals,

@@ -18,7 +18,7 @@ pub(super) struct ApiGroup {
     pub(super) operations: &'static [ApiOperation],
 }
 
-pub(super) const GROUPS: [ApiGroup; 7] = [
+pub(super) const GROUPS: [ApiGroup; 8] = [
     ApiGroup {
         heading: "SLOs",
         operations: &[
@@ -45,6 +45,23 @@ pub(super) const GROUPS: [ApiGroup; 7] = [
             get(
                 "/api/v1/slos/{slo}/groups/{group}",
                 "One group, with the fields of an SLO.",
+            ),
+        ],
+    },
+    ApiGroup {
+        heading: "Workflows",
+        operations: &[
+            get(
+                "/api/v1/workflows",
+                "Workflows. `q` finds by name or the beginning of a name, trace id (at least 8 digits) or customer; without it the newest come first. Filter with `slo`, `outcome` (`bad` is late, failed and timeout), `stage` (where open ones are), `customer`, `from` and `to` (start), `min_duration` and `max_duration`. At most `limit` (50, at most 500); `after` is `next` of the last answer. `format=csv` or `Accept: text/csv` answers with comma-separated values. `search_lag_seconds`: how far the search is behind.",
+            ),
+            get(
+                "/api/v1/customers/{customer}",
+                "One customer: events of the last 28 days by SLO, workflows that are open, and the newest workflows.",
+            ),
+            get(
+                "/api/v1/workflows/{slo}/{key}",
+                "One workflow: its steps in all traces, its stages, its verdict with the rule that gave it, what is missing, and its incidents. `key` is the `key` of a workflow in other answers.",
             ),
         ],
     },

@@ -116,6 +116,11 @@ pub(super) struct Facet {
 }
 
 impl Filter {
+    /// The search for workflows with the same text.
+    pub(super) fn workflows(&self) -> String {
+        format!("/workflows?q={}", encoded(&self.q))
+    }
+
     /// How many SLOs a program wants, if it asks for what there is.
     pub(super) fn checked(&self) -> Result<usize, WebError> {
         let known = STATES.map(|state| StatusBadge::of(state).word);

@@ -13,7 +13,8 @@ use super::{
     groups::{GroupHead, GroupsView},
     sampling::SamplingNote,
     stages,
-    view::{CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView},
+    view::{CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView},
+    workflow_row::WorkflowView,
 };
 use crate::{
     domain::{
@@ -181,7 +182,7 @@ async fn workflows(
     let mut own = stages::of_workflows(tx, (id, slo), both, now).await?;
     let mut view = |record: WorkflowRecord| {
         let stages = own.remove(&record.key).unwrap_or_default();
-        WorkflowView::new(record, stages, (viewers, now))
+        WorkflowView::new(record, stages, &slo.name, (viewers, now))
     };
     let oldest = oldest.into_iter().map(&mut view).collect();
     Ok((worst.into_iter().map(view).collect(), oldest))

@@ -12,6 +12,7 @@ mod parts;
 mod sampling;
 mod stages;
 mod view;
+mod workflow_row;
 
 use std::sync::Arc;
 
@@ -22,6 +23,11 @@ use axum::{
 };
 use serde::Deserialize;
 
+pub(in crate::web::pages) use self::{
+    evidence::explanation,
+    stages::{OwnStages, of_workflows},
+    workflow_row::WorkflowView,
+};
 use super::{
     overview::freshness_of,
     period::PeriodView,
@@ -112,13 +118,13 @@ async fn answer(
     }
 }
 
-pub(super) fn declared(state: &WebState, name: &str) -> Option<Arc<Slo>> {
+pub(in crate::web::pages) fn declared(state: &WebState, name: &str) -> Option<Arc<Slo>> {
     let name = name.parse().ok()?;
     state.catalog.borrow().slos.get(&name).cloned()
 }
 
 /// An SLO whose definition was removed is told apart from one that never was.
-pub(super) async fn undeclared(state: &WebState, name: &str) -> WebError {
+pub(in crate::web::pages) async fn undeclared(state: &WebState, name: &str) -> WebError {
     match is_known(state, name).await {
         Err(error) => error.into(),
         Ok(true) => WebError::RemovedSlo {

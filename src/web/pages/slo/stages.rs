@@ -6,15 +6,13 @@ use serde::Serialize;
 
 use crate::{
     domain::{
-        counting::stages::{
-            Breakdown, Stage, StageKind, StageMean, WhereTimeGoes, break_down, last_stage,
-        },
+        counting::stages::{Breakdown, Stage, StageKind, StageMean, WhereTimeGoes, sections},
         model::{
             format,
             ids::SloId,
             time::{TimeRange, Timestamp},
         },
-        slo::{Indicator, Slo, WorkflowIndicator},
+        slo::Slo,
         workflow::EventKey,
     },
     store::{StoreError, Tx, WorkflowRecord},
@@ -49,7 +47,7 @@ pub(super) struct StageRow {
 
 /// The stages of one workflow, in the order in which it came to them.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct OwnStages {
+pub(in crate::web::pages) struct OwnStages {
     stages: Vec<OwnStage>,
     /// Where it is by now, of one that has not ended.
     pub(super) current_stage: Option<String>,
@@ -62,20 +60,13 @@ struct OwnStage {
     seconds: f64,
 }
 
-fn told_apart(slo: &Slo) -> Option<&WorkflowIndicator> {
-    match &slo.indicator {
-        Indicator::Workflow(workflow) if !workflow.stages.is_none() => Some(workflow),
-        Indicator::Workflow(_) | Indicator::Span(_) => None,
-    }
-}
-
 /// `None` where the definition wants no stages.
 pub(super) async fn over(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
     range: TimeRange,
 ) -> Result<Option<StagesView>, StoreError> {
-    let Some(workflow) = told_apart(slo) else {
+    let Some(workflow) = slo.staged() else {
         return Ok(None);
     };
     let (good, bad) = tx.stage_sums(id, range).await?;
@@ -84,13 +75,13 @@ pub(super) async fn over(
 }
 
 /// Of each of `workflows` that has any, by key.
-pub(super) async fn of_workflows(
+pub(in crate::web::pages) async fn of_workflows(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
     workflows: impl Iterator<Item = &WorkflowRecord>,
     now: Timestamp,
 ) -> Result<BTreeMap<EventKey, OwnStages>, StoreError> {
-    let Some(indicator) = told_apart(slo) else {
+    let Some(indicator) = slo.staged() else {
         return Ok(BTreeMap::new());
     };
     let keys: Vec<EventKey> = workflows.map(|record| record.key).collect();
@@ -102,12 +93,11 @@ pub(super) async fn of_workflows(
     let keys = tx.evidence_keys(id, &indicator.correlate, &begun).await?;
     let pieces = tx.stage_evidence_of(id, &keys).await?;
     let own = workflows.iter().zip(&pieces).map(|(workflow, pieces)| {
-        let timeline = workflow.timeline(now);
-        let breakdown = break_down(timeline, pieces, &indicator.stages);
-        let current_stage = last_stage(timeline, pieces, &indicator.stages);
+        let sections = sections(workflow.timeline(now), pieces, &indicator.stages);
+        let current_stage = sections.last().map(|last| last.stage.title());
         let stages = OwnStages {
-            stages: OwnStage::all(breakdown),
-            current_stage: current_stage.map(|stage| stage.title()),
+            stages: OwnStage::all(Breakdown::of(sections)),
+            current_stage,
         };
         (workflow.key, stages)
     });
@@ -227,6 +217,13 @@ impl OwnStage {
 }
 
 impl OwnStages {
+    /// Whether it waits or is worked on there: by the name of the stage or by its title.
+    pub(in crate::web::pages) fn is_in(&self, asked: Option<&str>) -> bool {
+        let title = self.current_stage.as_deref();
+        let name = title.map(|title| title.strip_prefix("wait in ").unwrap_or(title));
+        asked.is_some() && (asked == title || asked == name)
+    }
+
     /// To the scale of the longest workflow beside it.
     pub(super) fn strip(&self, longest_secs: f64, within_secs: Option<f64>) -> Markup {
         let axis = longest_secs.max(f64::EPSILON);

@@ -12,25 +12,23 @@ use super::{
     evidence::clocks::ClockView,
     groups::{GroupHead, GroupsView},
     sampling::SamplingNote,
-    stages::{OwnStages, StagesView},
+    stages::StagesView,
+    workflow_row::WorkflowView,
 };
 use crate::{
     domain::{
         alerting::{
             burn_rate::{Ageing, BurnContext},
             change_event::ChangeEvent,
-            trace_link::{TraceLink, TraceViewer, Traced},
         },
         counting::{customers::CustomerTotal, series::Series},
         model::{
             format,
-            ids::TraceId,
             time::{Resolution, Timestamp},
         },
         slo::Slo,
-        workflow::Outcome,
     },
-    store::{AffectedCustomer, WorkflowRecord},
+    store::AffectedCustomer,
     web::{
         chart::{self, BurnPoint, Markup},
         pages::{
@@ -240,91 +238,6 @@ impl Range {
             Self::Week => (Resolution::Hour, minutes(60), minutes(120)),
             Self::FourWeeks => (Resolution::Hour, minutes(120), minutes(480)),
         }
-    }
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct WorkflowView {
-    pub(super) label: String,
-    pub(super) trace_id: TraceId,
-    pub(super) customer: Option<String>,
-    pub(super) outcome: Outcome,
-    pub(super) started_at: Option<Timestamp>,
-    pub(super) ended_at: Option<Timestamp>,
-    pub(super) deadline: Option<Timestamp>,
-    /// Start to end; to now for one that has not ended.
-    pub(super) duration_seconds: Option<f64>,
-    /// How far past its deadline; below 0 while there is time.
-    pub(super) late_by_seconds: Option<f64>,
-    /// Where its trace can be looked at.
-    pub(super) links: Vec<TraceLink>,
-    #[serde(flatten)]
-    pub(super) stages: OwnStages,
-}
-
-impl WorkflowView {
-    pub(super) fn new(
-        record: WorkflowRecord,
-        stages: OwnStages,
-        (viewers, now): (&[TraceViewer], Timestamp),
-    ) -> Self {
-        let end = record.ended_at.unwrap_or(now);
-        let traced = Traced {
-            trace_id: record.trace_id,
-            label: &record.label,
-            from: record.started_at.unwrap_or(end),
-            to: end,
-        };
-        let links = TraceViewer::links(viewers, traced);
-        let secs = |from: Timestamp| {
-            #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
-            let secs = end.micros_since(from) as f64 / 1e6;
-            secs
-        };
-        Self {
-            duration_seconds: record.took_secs(now).map(|secs| secs.max(0.0)),
-            late_by_seconds: record.deadline.map(secs),
-            label: record.label,
-            trace_id: record.trace_id,
-            customer: record.customer,
-            outcome: record.outcome,
-            started_at: record.started_at,
-            ended_at: record.ended_at,
-            deadline: record.deadline,
-            links,
-            stages,
-        }
-    }
-
-    pub(super) fn current_stage(&self) -> &str {
-        self.stages.current_stage.as_deref().unwrap_or(format::NONE)
-    }
-
-    pub(super) fn took_text(&self) -> String {
-        format::seconds(self.duration_seconds)
-    }
-
-    pub(super) fn is_late(&self) -> bool {
-        self.late_by_seconds.is_some_and(|secs| secs > 0.0)
-    }
-
-    pub(super) fn due_text(&self) -> String {
-        match self.late_by_seconds {
-            Some(secs) if secs > 0.0 => format!("{} late", format::seconds(secs)),
-            Some(secs) => format!("due in {}", format::seconds(-secs)),
-            None => format::NONE.to_owned(),
-        }
-    }
-
-    pub(super) fn reason(&self) -> &'static str {
-        match self.outcome {
-            Outcome::Timeout => "never finished",
-            other => other.as_str(),
-        }
-    }
-
-    pub(super) fn trace_text(&self) -> String {
-        self.trace_id.to_string()
     }
 }
 

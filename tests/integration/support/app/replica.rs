@@ -16,6 +16,7 @@ use throughline::{
     },
     evaluate::{
         EvaluationReport, Evaluator,
+        index_workflows::{IndexReport, SearchIndexer},
         overdue::{DeadlineScan, OverdueReport},
         resolve_links::{Unplaced, UnplacedReport},
         stages::{FoldReport, StageFolder},
@@ -215,6 +216,7 @@ impl Replica {
         self.judge_overdue().await;
         self.place().await;
         self.fold().await;
+        self.index().await;
         self.evaluate().await;
         self.reminder.tick(now).await.unwrap();
         self.deliverer.escalate(now).await.unwrap();
@@ -286,6 +288,14 @@ impl Replica {
             classifier: self.definitions.classifier.subscribe(),
         };
         folder.tick(self.clock.now()).await.unwrap()
+    }
+
+    /// Makes everything that was recorded findable.
+    pub(crate) async fn index(&self) -> IndexReport {
+        let indexer = SearchIndexer {
+            store: self.store.clone(),
+        };
+        indexer.tick().await.unwrap()
     }
 
     pub(crate) async fn evaluate(&self) -> EvaluationReport {

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use crate::domain::workflow::tests::*;
+use crate::domain::workflow::{Corrections, tests::*};
 
 fn by_links(batch: LinkBatch) -> SloUnderTest {
     let links = Correlator::Links { only: None, batch };
@@ -268,11 +268,13 @@ fn spans_that_end_nothing() -> impl Strategy<Value = Vec<Span>> {
     })
 }
 
-/// Returns the workflows without the time of their first evidence, which depends on the order.
+/// Returns the workflows without the time of their first evidence and their corrections, which depend
+/// on the order.
 fn known(world: &SloUnderTest) -> BTreeMap<(SloId, EventKey), JudgedWorkflow> {
     let mut known = world.known.clone();
     for judged in known.values_mut() {
         judged.workflow.first_evidence_at = None;
+        judged.workflow.details.corrections = Corrections::default();
     }
     known
 }

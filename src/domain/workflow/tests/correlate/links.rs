@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use crate::domain::workflow::links::{EvidenceFragment, place};
-use crate::domain::workflow::tests::*;
+use crate::domain::workflow::{Corrections, tests::*};
 
 fn start(id: &str, secs: f64) -> Span {
     span(id, "enqueue", [secs, secs + 0.1])
@@ -408,11 +408,12 @@ proptest! {
         }
         let world = world.receive(&spans).until(10_000.0).adds_up();
         let at_once = SloUnderTest::by_links().receive(&spans).until(10_000.0);
-        // The time of the first evidence depends on the order.
+        // The time of the first evidence and the corrections depend on the order.
         let known = |world: &SloUnderTest| {
             let mut known = world.known.clone();
             for judged in known.values_mut() {
                 judged.workflow.first_evidence_at = None;
+                judged.workflow.details.corrections = Corrections::default();
             }
             known
         };

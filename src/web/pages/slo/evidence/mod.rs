@@ -251,7 +251,8 @@ const UNHEARD_OF: (&str, &str) = (
     "Look the reason up in the documentation of that version.",
 );
 
-fn explanation(reason: &str) -> (&'static str, &'static str) {
+/// What a reason means, and what to do about it.
+pub(in crate::web::pages) fn explanation(reason: &str) -> (&'static str, &'static str) {
     [SPANS, LINKS, WORKFLOWS, SAMPLING, DETAILS]
         .into_iter()
         .flatten()

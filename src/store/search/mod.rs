@@ -1,0 +1,5 @@
+//! The search for workflows: its table, written behind recording from `workflows::search_queue`.
+
+pub(super) mod customer;
+pub(super) mod find;
+pub(super) mod index;

@@ -1,0 +1,122 @@
+//! `/customers/{customer}`: their workflows, good and bad, and what they wait for now.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    response::Response,
+};
+use serde::Serialize;
+
+use super::{
+    addresses,
+    workflows::{self, FoundView, WorkflowsQuery},
+};
+use crate::{
+    domain::model::{
+        format,
+        ids::{Name, SloId},
+        time::{Resolution, Timestamp},
+    },
+    store::CustomerTally,
+    web::{
+        error::WebError,
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+    },
+};
+
+/// Events are added up over so many days.
+const DAYS: u32 = 28;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CustomerPageView {
+    as_of: Timestamp,
+    customer: String,
+    /// Events of the last 28 days, by SLO.
+    slos: Vec<CustomerSlo>,
+    /// Open ones among the newest workflows.
+    waiting: Vec<FoundView>,
+    /// The newest first, at most 50.
+    workflows: Vec<FoundView>,
+    /// Where the list goes on.
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct CustomerSlo {
+    slo: Name,
+    total: i64,
+    bad: i64,
+}
+
+pub(crate) async fn get(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    address: Result<Path<String>, PathRejection>,
+) -> Response {
+    let view = match address {
+        Ok(Path(customer)) => view(&state, &customer).await,
+        Err(error) => Err(WebError::Unreadable(error.body_text())),
+    };
+    asked.reply(&state, view, |view| CustomerPage::new(&state, view))
+}
+
+async fn view(state: &WebState, customer: &str) -> Result<CustomerPageView, WebError> {
+    let now = state.clock.now();
+    let mut tx = state.store.begin("read a customer").await?;
+    let newest = WorkflowsQuery::of_customer(customer);
+    let open = WorkflowsQuery {
+        outcome: "open".to_owned(),
+        ..newest.clone()
+    };
+    let found = workflows::find(&mut tx, state, &newest.read(now)?).await?;
+    let waiting = workflows::find(&mut tx, state, &open.read(now)?).await?;
+    let records = tx.slos().await?;
+    let ids: Vec<SloId> = records.iter().map(|record| record.id).collect();
+    let from = now - DAYS * Resolution::Day.length();
+    let tallies = tx.customer_tallies(&ids, customer, from).await?;
+    let of_slo = |tally: &CustomerTally| {
+        let record = records.iter().find(|record| record.id == tally.slo)?;
+        Some(CustomerSlo {
+            slo: record.name.clone(),
+            total: tally.events,
+            bad: tally.bad,
+        })
+    };
+    Ok(CustomerPageView {
+        as_of: now,
+        slos: tallies.iter().filter_map(of_slo).collect(),
+        waiting: waiting.workflows,
+        next: found
+            .next
+            .map(|after| format!("/workflows?{}", newest.after(&after))),
+        workflows: found.workflows,
+        customer: customer.to_owned(),
+    })
+}
+
+impl CustomerSlo {
+    fn total_text(&self) -> String {
+        format::count(self.total)
+    }
+
+    fn bad_text(&self) -> String {
+        format::count(self.bad)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "customer.html", config = "src/web/askama.toml")]
+struct CustomerPage {
+    layout: Layout,
+    view: CustomerPageView,
+}
+
+impl CustomerPage {
+    fn new(state: &WebState, view: CustomerPageView) -> Self {
+        let title = format!("{} · Throughline", view.customer);
+        let mut layout = Layout::new(state, Section::Workflows, title);
+        layout.json = Some(format!("/api/v1{}", addresses::customer(&view.customer)));
+        Self { layout, view }
+    }
+}
