@@ -320,6 +320,13 @@ impl TransitionContext<'_> {
         format!("{base}/incidents/{}", self.transition.episode.id)
     }
 
+    /// Of the workflow, which belongs to the SLO also where the alert is that of a group.
+    fn workflow_url(&self, of: &SloEvaluation<'_>, workflow: &WorkflowRecord) -> Option<String> {
+        let base = self.page_base_url?.trim_end_matches('/');
+        let (slo, key) = (&of.slo.name, workflow.key);
+        Some(format!("{base}/workflows/{slo}/{key}"))
+    }
+
     async fn worst(
         &self,
         tx: &mut Tx<'_>,
@@ -330,6 +337,7 @@ impl TransitionContext<'_> {
         let counted = self.counted(range);
         let workflows = tx.worst_workflows(self.slo, (&counted, now), WORST).await?;
         let named = |workflow: WorkflowRecord| WorstWorkflow {
+            page_url: self.workflow_url(of, &workflow),
             links: self.trace_links(&workflow),
             took_secs: workflow.took_secs(now),
             ended: workflow.ended_at.is_some(),

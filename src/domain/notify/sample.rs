@@ -147,6 +147,9 @@ fn lost_order() -> WorstWorkflow {
         started_at: Some(Timestamp::from_secs(1_795_328_309)),
         took_secs: Some(11.2),
         ended: false,
+        page_url: Some(
+            "https://slo.example/workflows/orders/0a0b0c0d0e0f0a0b0c0d0e0f0a0b0c0d".to_owned(),
+        ),
         links: vec![TraceLink {
             name: "Jaeger".to_owned(),
             url: "https://jaeger.example/trace/0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a".to_owned(),

@@ -150,6 +150,7 @@ impl Rehearsal {
             started_at: Some(began),
             took_secs: Some(11.2),
             ended: true,
+            page_url: None,
             links: Vec::new(),
         };
         let late = TraceId::from_slice(self.id.as_bytes()).map(late);

@@ -344,6 +344,7 @@ fn late_order(now: Timestamp) -> WorstWorkflow {
         started_at: Some(now),
         took_secs: Some(400.0),
         ended: true,
+        page_url: None,
         links: Vec::new(),
     }
 }

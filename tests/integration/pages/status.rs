@@ -327,6 +327,7 @@ fn worst(at: Timestamp) -> WorstWorkflow {
         started_at: Some(at - Duration::from_mins(12)),
         took_secs: Some(720.0),
         ended: false,
+        page_url: None,
         links: vec![TraceLink {
             name: "Jaeger".to_owned(),
             url: "https://jaeger.example/trace/7f7f".to_owned(),

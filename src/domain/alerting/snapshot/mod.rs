@@ -152,6 +152,9 @@ pub struct WorstWorkflow {
     pub took_secs: Option<f64>,
     /// True if it has ended.
     pub ended: bool,
+    /// Its page; `None` if the public URL is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_url: Option<String>,
     /// Links to its trace in trace viewers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<TraceLink>,

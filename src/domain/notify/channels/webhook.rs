@@ -232,6 +232,7 @@ fn worst(worst: &WorstWorkflow) -> Value {
         "started_at": worst.started_at,
         "duration_seconds": worst.took_secs,
         "ended": worst.ended,
+        "page_url": worst.page_url.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
         "links": worst.links.iter().filter_map(link).collect::<Vec<_>>(),
     })
 }

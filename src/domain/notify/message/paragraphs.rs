@@ -142,6 +142,9 @@ fn worst_line(worst: &WorstWorkflow) -> Line {
     if let Some(customer) = &worst.customer {
         line.extend([ours(", customer "), theirs(customer)]);
     }
+    let page = worst.page_url.as_ref();
+    let page = page.and_then(|url| link("what happened", url));
+    line.extend(page.into_iter().flat_map(|page| [ours(", "), page]));
     line.push(ours(format!(", trace {}", worst.trace_id)));
     for trace in &worst.links {
         let trace = link(&trace.name, &trace.url);
