@@ -19,7 +19,11 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use self::client::{alerts, definitions, deliveries, event, explain, notify_test, silence, status};
+use self::client::{
+    alerts, definitions, deliveries, event,
+    inspect::{explain, workflow},
+    notify_test, silence, status,
+};
 use crate::{config::LogConfig, telemetry};
 
 /// SLOs for work that runs through queues: one good or bad event per workflow, finished or not
@@ -43,6 +47,7 @@ enum Command {
     Schema(schema::SchemaArgs),
     Status(status::StatusArgs),
     Alerts(alerts::AlertsArgs),
+    Workflow(workflow::WorkflowArgs),
     Definitions(definitions::DefinitionsArgs),
     Explain(explain::ExplainArgs),
     Event(event::EventArgs),
@@ -81,6 +86,7 @@ impl Cli {
             Command::NotifyTest(args) => notify_test::run(&args),
             Command::Status(args) => status::run(&args),
             Command::Alerts(args) => alerts::run(&args),
+            Command::Workflow(args) => workflow::run(&args),
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 let mut command = <Self as clap::CommandFactory>::command();

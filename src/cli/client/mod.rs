@@ -6,7 +6,7 @@ pub mod api;
 pub mod definitions;
 pub mod deliveries;
 pub mod event;
-pub mod explain;
+pub mod inspect;
 pub mod notify_test;
 pub mod silence;
 pub mod status;

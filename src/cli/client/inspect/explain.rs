@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{
+use super::super::{
     answer::{Answer, AnswerArgs, items, text},
     api::{Api, ServerArgs},
 };
