@@ -18,6 +18,7 @@ mod search;
 mod slos;
 mod trace_ids;
 mod tx;
+mod updates;
 mod workflows;
 
 use std::str::FromStr as _;
@@ -36,7 +37,6 @@ pub use counts::customers::{AffectedCount, CustomerImpact};
 pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
 pub use counts::stage_workflows::{Fold, StageWorkflow};
-pub use counts::updates::SpanCounts;
 pub use error::{ForeignSchema, StoreError, StoreErrorKind};
 pub(crate) use links::{
     batch_messages::{Batches, MessageRow, PUBLICATION},
@@ -62,6 +62,7 @@ pub use slos::group_reads::{GroupRecord, GroupTally};
 pub(crate) use slos::groups::{GroupIds, Grouping};
 pub use slos::records::{Declaration, DueSlo, SloRecord};
 pub use tx::{Progress, Tx};
+pub use updates::SpanCounts;
 pub use workflows::epochs::LedgerState;
 pub use workflows::heard::HeardWorkflows;
 pub use workflows::reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
