@@ -73,7 +73,7 @@ struct ExplainedSelector {
     selector: String,
     matched: i64,
     matched_text: String,
-    examples: Vec<TraceView>,
+    examples: Vec<ExampleTrace>,
     nearest: Vec<NearestView>,
     correlated: Vec<CorrelatedView>,
 }
@@ -84,7 +84,7 @@ struct NearestView {
     comparison: String,
     found: String,
     text: String,
-    example: TraceView,
+    example: ExampleTrace,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,7 +94,7 @@ struct CorrelatedView {
 }
 
 #[derive(Debug, Serialize)]
-struct TraceView {
+struct ExampleTrace {
     trace_id: TraceId,
     span_id: SpanId,
     links: Vec<TraceLink>,
@@ -326,13 +326,13 @@ impl ExplainedSelector {
             matched: one.matched,
             matched_text,
             examples: examples
-                .map(|example| TraceView::new(example, viewers))
+                .map(|example| ExampleTrace::new(example, viewers))
                 .collect(),
             nearest: nearest
                 .map(|near| NearestView {
                     text: near.sentence(),
                     spans: near.spans,
-                    example: TraceView::new(near.example, viewers),
+                    example: ExampleTrace::new(near.example, viewers),
                     comparison: near.comparison,
                     found: near.found,
                 })
@@ -357,7 +357,7 @@ impl CorrelatedView {
     }
 }
 
-impl TraceView {
+impl ExampleTrace {
     fn new(example: SpanExample, viewers: &[TraceViewer]) -> Self {
         let label = example.trace_id.to_string();
         let traced = Traced {
