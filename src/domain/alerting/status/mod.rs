@@ -1,33 +1,25 @@
 //! The status of an SLO at one moment, as pages, API and alerts use it.
 
+mod measured;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
+pub use measured::{Measured, look_backs};
 use serde::{Deserialize, Serialize};
 
 use super::{
     alert::{self, AlertState, AlertStatus, TickHistory},
-    burn_rate::{Ageing, BurnBounds, BurnContext, BurnRate, PeriodSoFar, Window},
-    condition,
-    end_shortfall::{EndShortfall, ExpectedEnds},
-    limit::{self, CustomersByLength, LimitStatus, Numbers},
-    quality,
-    rule_status::{BurnCondition, CountsByLength, Freshness, RuleStatus, WindowStatus},
+    burn_rate::{BurnBounds, BurnContext, BurnRate},
+    limit::LimitStatus,
+    rule_status::{BurnCondition, RuleStatus, WindowStatus},
     rule_statuses::RuleStatuses,
 };
 use crate::domain::{
     counting::customers::CustomerTotal,
-    model::{
-        counts::{EventCounts, StartSpans},
-        ids::Name,
-        time::{TimeRange, Timestamp},
-    },
-    slo::{Indicator, Limit, LimitRule, Severity, Slo},
+    model::{counts::EventCounts, time::Timestamp},
+    slo::{Severity, Slo},
 };
 
 /// One evaluation of one SLO. Stored as JSON in `slo_statuses`.
@@ -110,265 +102,6 @@ pub enum SloState {
 
 /// The look-back of the "now" numbers.
 pub const LAST_HOUR: Duration = Duration::from_hours(1);
-
-/// The counts of one SLO at one moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// The moment that all look-backs end at.
-    pub at: Timestamp,
-    /// The time of the earliest event ever counted.
-    pub first_event_at: Option<Timestamp>,
-    /// True if an end was ever joined with a start, under any definition of the SLO.
-    pub has_ended: bool,
-    /// What is nearest to a `finish` that no span of the last hour matched.
-    pub nearest_finish: Option<String>,
-    /// Since when `finish` is what it is now, where workflows have finished before and none since.
-    pub finish_unmatched_since: Option<Timestamp>,
-    /// By [`look_backs`]. Of what [`Self::ends_missing`] the timeouts it stands for are among them.
-    pub counts: CountsByLength,
-    /// Look-backs in which ends lack that are held against expectation.
-    pub ends_missing: BTreeMap<Duration, EndShortfall>,
-    /// How ends are held against expectation, where they are.
-    pub expected_ends: Option<ExpectedEnds>,
-    /// In the period of the calendar, where the window is one.
-    pub in_period: EventCounts,
-    /// Of the last hour; of a group none.
-    pub starts: StartSpans,
-    /// Since the incident began that goes on.
-    pub in_incident: Option<EventCounts>,
-    /// Of a rolling window; empty where nothing burns.
-    pub ageing: Ageing,
-    pub in_flight: i64,
-    pub overdue: i64,
-    /// Distinct customers with a bad event in the last hour.
-    pub customers_affected: i64,
-    /// Customers with any event; `None` if none is affected.
-    pub customers_total: Option<CustomerTotal>,
-    /// Distinct customers with a bad event, by the look-backs of rules.
-    pub customers: CustomersByLength,
-    pub freshness: Freshness,
-}
-
-/// Returns all lengths that an evaluation of `slo` counts events over.
-pub fn look_backs(slo: &Slo) -> BTreeSet<Duration> {
-    let of_rules = slo
-        .alerting
-        .rules
-        .iter()
-        .flat_map(|rule| [rule.long, rule.short]);
-    let limits = slo.alerting.limits.iter();
-    let of_limits = limits.flat_map(|rule| limit::look_backs(rule.limit));
-    let of_slo = [slo.window.length(), LAST_HOUR];
-    of_rules.chain(of_limits).chain(of_slo).collect()
-}
-
-impl Measured {
-    /// Marks the counts if they are inconsistent, after a defect of the service or a faulty restore
-    /// of the database: then no alert may fire or resolve on them.
-    #[must_use]
-    pub fn or_inconsistent(self) -> Self {
-        let counts = self.counts.values().chain([&self.in_period]);
-        let customers = self.customers.values();
-        let is_inconsistent = counts.into_iter().any(|counts| !counts.is_possible())
-            || customers
-                .chain([&self.customers_affected])
-                .any(|hurt| *hurt < 0);
-        Self {
-            freshness: if is_inconsistent {
-                Freshness::Inconsistent
-            } else {
-                self.freshness
-            },
-            ..self
-        }
-    }
-
-    pub fn counted(&self, length: Duration) -> EventCounts {
-        self.counts.get(&length).copied().unwrap_or_default()
-    }
-
-    /// Returns the inputs of the burn rates of `slo`, with unusable events counted as good.
-    pub fn burn_context(&self, slo: &Slo) -> BurnContext {
-        self.burn_bounds(slo).as_good
-    }
-
-    /// Whether the budget falls in any look-back, so that it is of interest until when it lasts.
-    pub fn burns(&self, slo: &Slo) -> bool {
-        let burn = self.burn_context(slo);
-        let falls = |length: Duration| {
-            let pace = burn.burn_rate(self.look_back(length));
-            length < burn.window && pace.is_some_and(|pace| pace.reaches(1.0))
-        };
-        look_backs(slo).into_iter().any(falls)
-    }
-
-    /// How long the budget lasts at the rate of the long window of the rule that fired, or of the last
-    /// hour where none did. A rule on that very number tells it itself.
-    pub fn budget_lasts(
-        &self,
-        slo: &Slo,
-        rules: &RuleStatuses,
-        fired: Option<&Name>,
-    ) -> Option<Duration> {
-        let burn = self.burn_context(slo);
-        if let Some(secs) = fired.and_then(|fired| rules.exhaustion(fired)) {
-            return Duration::try_from_secs_f64(secs)
-                .ok()
-                .filter(|lasts| !lasts.is_zero());
-        }
-        let windows = fired.and_then(|fired| rules.windows_of(fired));
-        let of_rule = windows.and_then(|(long, ..)| burn.burn_rate(self.look_back(long)));
-        burn.time_to_exhaustion(of_rule.or(self.pace(&burn))?, &self.ageing)
-    }
-
-    fn look_back(&self, length: Duration) -> Window {
-        Window {
-            length,
-            counts: self.counted(length).as_good(),
-        }
-    }
-
-    fn burn_bounds(&self, slo: &Slo) -> BurnBounds {
-        let window = slo.window.length();
-        BurnBounds::new(&BurnContext {
-            objective: slo.objective,
-            kind: slo.alerting.burn,
-            window,
-            in_window: self.counted(window),
-            observed: self
-                .first_event_at
-                .map_or(Duration::ZERO, |first| self.at.saturating_since(first))
-                .min(window),
-            period: slo.window.period(self.at).map(|period| PeriodSoFar {
-                counts: self.in_period,
-                rest: period.to.saturating_since(self.at),
-            }),
-        })
-    }
-
-    /// Returns the events whose bad ones spend the budget of `slo`.
-    fn budgeted(&self, slo: &Slo) -> EventCounts {
-        match slo.window.period(self.at) {
-            Some(_) => self.in_period,
-            None => self.counted(slo.window.length()),
-        }
-    }
-
-    fn period_status(&self, slo: &Slo, burn: &BurnContext) -> Option<PeriodStatus> {
-        let TimeRange { from, to } = slo.window.period(self.at)?;
-        Some(PeriodStatus {
-            from,
-            to,
-            expected_events: burn.budget_volume(),
-        })
-    }
-
-    /// Returns the statuses of the rules of `slo`.
-    pub fn rule_statuses(&self, slo: &Slo) -> RuleStatuses {
-        let burn = self.burn_bounds(slo);
-        let guard = slo.alerting.guard;
-        let rules = slo.alerting.rules.iter();
-        let mut statuses = RuleStatuses {
-            rules: rules
-                .map(|rule| condition::rule_status(rule, guard, &burn, &self.counts))
-                .collect(),
-            limits: self.limit_statuses(slo, &burn),
-            quality: Vec::new(),
-        };
-        statuses.quality = self.quality_statuses(slo, &burn.as_good, &statuses);
-        for window in statuses.windows_mut() {
-            let length = Duration::from_secs(window.secs);
-            window.ends_missing = self.ends_missing.get(&length).copied();
-        }
-        statuses
-    }
-
-    fn limit_statuses(&self, slo: &Slo, burn: &BurnBounds) -> Vec<LimitStatus> {
-        let counting = |each: fn(EventCounts) -> EventCounts| -> CountsByLength {
-            let counts = self.counts.iter();
-            counts.map(|(length, of)| (*length, each(*of))).collect()
-        };
-        let as_good = counting(EventCounts::as_good);
-        let as_bad = counting(EventCounts::as_bad);
-        let status = |rule: &LimitRule, burn, counts| {
-            let numbers = Numbers {
-                burn,
-                guard: slo.alerting.guard,
-                counts,
-                customers: &self.customers,
-                freshness: self.freshness_for(slo, rule),
-            };
-            limit::limit_status(rule, numbers)
-        };
-        let limits = slo.alerting.limits.iter();
-        limits
-            .map(|rule| {
-                let at_worst = status(rule, &burn.as_bad, &as_bad);
-                let mut status = status(rule, &burn.as_good, &as_good).unless_in_doubt(&at_worst);
-                status.window.counts = self.counted(Duration::from_secs(status.window.secs));
-                status
-            })
-            .collect()
-    }
-
-    /// Returns the statuses of the rules on data quality; none for an SLO without rules, which
-    /// requests no alerts.
-    fn quality_statuses(
-        &self,
-        slo: &Slo,
-        burn: &BurnContext,
-        statuses: &RuleStatuses,
-    ) -> Vec<LimitStatus> {
-        if slo.alerting.rules.is_empty() && slo.alerting.limits.is_empty() {
-            return Vec::new();
-        }
-        let counts = self.counted(LAST_HOUR);
-        let window = WindowStatus::of(LAST_HOUR, counts, self.pace(burn), burn);
-        let never_ended = match slo.indicator {
-            Indicator::Workflow(_) if !self.has_ended => {
-                quality::never_ended(statuses, self.nearest_finish.as_deref())
-            }
-            Indicator::Workflow(_) | Indicator::Span(_) => None,
-        };
-        let guard = slo.alerting.guard;
-        let uncorrelated = match &slo.indicator {
-            Indicator::Workflow(workflow) => {
-                let lacking = workflow.identified_by();
-                quality::uncorrelated(self.starts, lacking, (window.clone(), guard))
-            }
-            Indicator::Span(_) => None,
-        };
-        let unusable = quality::unusable(window, guard, statuses);
-        let rules = [never_ended, unusable, uncorrelated];
-        rules.into_iter().flatten().collect()
-    }
-
-    /// Returns the burn rate of the last hour.
-    fn pace(&self, burn: &BurnContext) -> Option<BurnRate> {
-        burn.burn_rate(self.look_back(LAST_HOUR))
-    }
-
-    /// Returns the freshness for a rule. Planned work leaves events out, so their absence shows as
-    /// little as during an outage of ingest.
-    fn freshness_for(&self, slo: &Slo, rule: &LimitRule) -> Freshness {
-        match rule.limit {
-            Limit::Absence { length } => {
-                let looked_at = TimeRange::ending_at(self.at, length);
-                if slo.excluded(looked_at).is_empty() {
-                    self.freshness
-                } else {
-                    Freshness::Stale
-                }
-            }
-            Limit::BudgetSpent { .. }
-            | Limit::Exhaustion { .. }
-            | Limit::Customers { .. }
-            | Limit::NeverEnded
-            | Limit::Unusable { .. }
-            | Limit::Uncorrelated { .. } => self.freshness,
-        }
-    }
-}
 
 impl SloStatus {
     /// Makes the status of `slo` by what was `measured`, with its rules and alerts as they are

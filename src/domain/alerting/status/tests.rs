@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::{
-    alerting::{alert::AlertProgress, burn_rate::steps, condition::Signal},
+    alerting::{
+        alert::AlertProgress,
+        burn_rate::{Ageing, steps},
+        condition::{self, Signal},
+        rule_status::Freshness,
+    },
     counting::series::{Series, SeriesPoint},
     model::{
+        counts::StartSpans,
         ids::Name,
         span::{AttributeName, AttributeScope},
     },
