@@ -187,6 +187,18 @@ comment on column delayed_ends.slo_id is 'The SLO that the spans were selected b
 comment on column delayed_ends.newest_end_at is 'Latest event time of these ends.';
 comment on column delayed_ends.last_arrived_at is 'Time at which the last of these ends was committed.';
 
+create table delayed_timeouts (
+    slo_id          integer     not null,
+    behind_us       bigint      not null,
+    last_counted_at timestamptz not null,
+    constraint delayed_timeouts_pkey primary key (slo_id),
+    constraint delayed_timeouts_behind_us_check check (behind_us > 0)
+);
+comment on table delayed_timeouts is 'SLOs with timeouts that were counted later than grace after their deadline. Rules on burn rates also look at windows that end before them.';
+comment on column delayed_timeouts.slo_id is 'The SLO that the spans were selected by.';
+comment on column delayed_timeouts.behind_us is 'The longest of these delays, beyond grace, in microseconds.';
+comment on column delayed_timeouts.last_counted_at is 'Time at which the last of these timeouts was counted.';
+
 create table batch_messages (
     slo_id        integer not null,
     trace_id      uuid    not null,

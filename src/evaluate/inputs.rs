@@ -8,7 +8,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Evaluator, SEVERITIES, Subject};
+use super::{Evaluator, SEVERITIES, Subject, settled};
 use crate::{
     domain::{
         alerting::{
@@ -94,11 +94,16 @@ impl Evaluator {
         let mut tx = self.store.begin("read what alerts depend on").await?;
         let alerts = read_alerts(&mut tx, subjects, now).await?;
         let rhythms = tx.rhythms(&ids).await?;
-        let freshness = match tx.ingest_was_healthy(now - MAX_LAG).await? {
-            Some(false) => Freshness::Stale,
-            Some(true) | None => Freshness::Fresh,
+        let healthy_until = tx.ingest_healthy_until().await?;
+        let freshness = match healthy_until {
+            Some(until) if until < now - MAX_LAG => Freshness::Stale,
+            Some(_) | None => Freshness::Fresh,
         };
-        let mut measured = read_measured(&mut tx, subjects, &alerts, now, freshness).await?;
+        let expected = expected_ends(subjects, &tx.end_sampling(now).await?);
+        let counts = read_counts(&mut tx, subjects, &alerts, &expected, now).await?;
+        let mut measured = read_measured(&mut tx, subjects, counts, now, freshness).await?;
+        let watermark = healthy_until.map_or(now, |until| until.min(now));
+        settled::read(&mut tx, subjects, &mut measured, (watermark, now)).await?;
         self.find_nearest_finishes(subjects, &mut measured, now);
         let reading = EvaluationInputs {
             now,
@@ -140,12 +145,7 @@ impl Counted {
     /// Adds what was counted in a stretch, with the timeouts that missing ends stand for.
     fn add(&mut self, stretch: Stretch, due: EventCounts, ended: EventCounts) {
         let usual = *self.usual.get_or_insert(due);
-        let mut sum = due;
-        let expected = self.expected_ends;
-        let missing = expected.and_then(|expected| expected.shortfall(due, ended));
-        if let (Some(expected), Some(missing)) = (expected, missing) {
-            sum += expected.timeouts(missing, usual);
-        }
+        let (sum, missing) = with_missing(self.expected_ends, (due, ended), usual);
         match stretch {
             Stretch::LookBack(length) => {
                 self.by_length.insert(length, sum);
@@ -158,10 +158,23 @@ impl Counted {
     }
 }
 
+/// Adds to what was `due` the timeouts that missing ends stand for, by what `ended` in the same stretch
+/// and by what an event usually weighs.
+pub(super) fn with_missing(
+    expected: Option<ExpectedEnds>,
+    (due, ended): (EventCounts, EventCounts),
+    usual: EventCounts,
+) -> (EventCounts, Option<EndShortfall>) {
+    let missing = expected.and_then(|expected| expected.shortfall(due, ended));
+    let timeouts = expected.zip(missing);
+    let timeouts = timeouts.map(|(expected, missing)| expected.timeouts(missing, usual));
+    (due + timeouts.unwrap_or_default(), missing)
+}
+
 impl EvaluationInputs {
     /// What was counted for one SLO that is declared; leaves nothing behind.
     pub(super) fn take_measured(&mut self, slo: SloId) -> Option<Measured> {
-        self.measured.remove(&slo)
+        self.measured.remove(&slo).map(Measured::or_inconsistent)
     }
 
     /// How this tick follows the last one of the SLO.
@@ -176,12 +189,11 @@ impl EvaluationInputs {
 async fn read_measured(
     tx: &mut Tx<'_>,
     subjects: &[Subject],
-    alerts: &BTreeMap<(SloId, Severity), Alert>,
+    mut counts: BTreeMap<SloId, Counted>,
     now: Timestamp,
     freshness: Freshness,
 ) -> Result<BTreeMap<SloId, Measured>, StoreError> {
     let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
-    let mut counts = read_counts(tx, subjects, alerts, now).await?;
     let open = tx
         .open_workflows(&ids, now, longest_grace(subjects))
         .await?;
@@ -206,6 +218,7 @@ async fn read_measured(
             counts: counted.by_length,
             ends_missing: counted.ends_missing,
             expected_ends: counted.expected_ends,
+            settled: None,
             in_period: counted.in_period,
             starts: starts.get(&id).copied().unwrap_or_default(),
             in_incident: counted.in_incident,
@@ -217,7 +230,7 @@ async fn read_measured(
             customers: customers_by_length.remove(&id).unwrap_or_default(),
             freshness,
         };
-        measured.insert(id, of_slo.or_inconsistent());
+        measured.insert(id, of_slo);
     }
     read_ageing(tx, subjects, &mut measured, now).await?;
     Ok(measured)
@@ -317,9 +330,9 @@ async fn read_counts(
     tx: &mut Tx<'_>,
     subjects: &[Subject],
     alerts: &BTreeMap<(SloId, Severity), Alert>,
+    expected: &BTreeMap<SloId, ExpectedEnds>,
     now: Timestamp,
 ) -> Result<BTreeMap<SloId, Counted>, StoreError> {
-    let expected = expected_ends(subjects, &tx.end_sampling(now).await?);
     let (mut stretches, mut due, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for subject in subjects {
         let Some(slo) = &subject.slo else { continue };
@@ -382,11 +395,7 @@ fn expected_ends(
     subjects: &[Subject],
     learned: &BTreeMap<SloId, EndSampling>,
 ) -> BTreeMap<SloId, ExpectedEnds> {
-    let of_whole: BTreeMap<&Name, SloId> = subjects
-        .iter()
-        .filter(|subject| subject.due.group.is_none())
-        .map(|subject| (&subject.due.name, subject.due.id))
-        .collect();
+    let of_whole = ids_of_whole(subjects);
     let of_one = |subject: &Subject| {
         let learned = learned.get(of_whole.get(&subject.due.name)?).copied();
         let slo = subject.slo.as_deref()?;
@@ -394,6 +403,15 @@ fn expected_ends(
         Some((subject.due.id, expected))
     };
     subjects.iter().filter_map(of_one).collect()
+}
+
+/// The ids of SLOs without those of their groups, by name.
+pub(super) fn ids_of_whole(subjects: &[Subject]) -> BTreeMap<&Name, SloId> {
+    subjects
+        .iter()
+        .filter(|subject| subject.due.group.is_none())
+        .map(|subject| (&subject.due.name, subject.due.id))
+        .collect()
 }
 
 /// Of the most severe alert that fires.

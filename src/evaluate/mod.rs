@@ -16,6 +16,7 @@ pub mod index_workflows;
 mod inputs;
 pub mod overdue;
 pub mod resolve_links;
+mod settled;
 mod slo_evaluation;
 mod snapshot;
 pub mod stages;

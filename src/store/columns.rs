@@ -1,6 +1,6 @@
 //! Domain values as columns, in both directions.
 
-use std::str::FromStr as _;
+use std::{str::FromStr as _, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{
@@ -14,6 +14,11 @@ use crate::domain::{
     model::{ids::Name, time::Timestamp},
     notify::delivery::DeliveryState,
 };
+
+/// Returns a length as it is stored: a bigint of microseconds.
+pub(in crate::store) fn micros(length: Duration) -> i64 {
+    i64::try_from(length.as_micros()).unwrap_or(i64::MAX)
+}
 
 /// Stored as `timestamptz`.
 impl Type<Postgres> for Timestamp {

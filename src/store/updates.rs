@@ -47,6 +47,7 @@ impl Tx<'_> {
         batch.add_evidence_counts(now, &spans.discarded, &delta.noted);
         batch.learn_end_sampling(now, &delta.ends);
         batch.note_delayed_ends(now, &delta.delayed_ends);
+        batch.note_delayed_timeouts(now, &delta.delayed_timeouts);
         batch.add_correlated_spans((writer, now), &spans.correlated);
         batch.add_start_spans((writer, now), &spans.starts);
         batch.add_heard_workflows(spans.heard.as_ref());

@@ -11,6 +11,7 @@ pub mod limit;
 pub mod quality;
 pub mod rule_status;
 pub mod rule_statuses;
+pub mod settled;
 pub mod silence;
 pub mod snapshot;
 pub mod status;

@@ -9,7 +9,7 @@ use super::{
     end_shortfall::EndShortfall,
 };
 use crate::domain::{
-    model::{counts::EventCounts, format, ids::Name},
+    model::{counts::EventCounts, format, ids::Name, time::Timestamp},
     slo::{Severity, whole_seconds},
 };
 
@@ -59,6 +59,10 @@ pub struct WindowStatus {
         skip_serializing_if = "Option::is_none"
     )]
     pub since_first_event_secs: Option<u64>,
+    /// The end of the window, if that is not the moment of the evaluation: the time until which all
+    /// timeouts are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_until: Option<Timestamp>,
     pub counts: EventCounts,
     /// Where ends are held against expectation, and lack; those that do are among the timeouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,6 +77,7 @@ impl WindowStatus {
         Self {
             secs,
             since_first_event_secs: None,
+            settled_until: None,
             counts,
             ends_missing: None,
             burn_rate,
@@ -94,13 +99,23 @@ impl WindowStatus {
         }
     }
 
-    /// Formats the time range of the counts, to follow "in" or "over": `1 h`, or `the 20 s since
-    /// the first event`. Never longer than the time in which events are possible.
+    /// Formats the time range of the counts, to follow "in" or "over": `1 h`, `the 20 s since the
+    /// first event` or `the 1 h until 16:30 UTC`. Never longer than the time in which events are
+    /// possible.
     pub fn text(&self) -> String {
-        match self.since_first_event_secs {
+        let length = match self.since_first_event_secs {
             None => format::window(self.secs),
             Some(secs) => format::since_first_event(secs),
-        }
+        };
+        let Some(end) = self.settled_until else {
+            return length;
+        };
+        let article = if self.since_first_event_secs.is_some() {
+            ""
+        } else {
+            "the "
+        };
+        format!("{article}{length} until {}", format::time_of_day(end))
     }
 
     /// Formats `200 of 2,000 bad in the last 1 h`.
@@ -115,9 +130,9 @@ impl WindowStatus {
 
     /// Formats the time range with its end: `the last 1 h`.
     pub fn lately(&self) -> String {
-        match self.since_first_event_secs {
-            None => format!("the last {}", format::window(self.secs)),
-            Some(_) => self.text(),
+        match (self.since_first_event_secs, self.settled_until) {
+            (None, None) => format!("the last {}", format::window(self.secs)),
+            _ => self.text(),
         }
     }
 }
@@ -131,6 +146,15 @@ pub fn leading_rule<'a>(rules: &'a [RuleStatus], fired: Option<&Name>) -> Option
 }
 
 impl RuleStatus {
+    /// Returns the same status, of windows that end at `at`.
+    #[must_use]
+    pub(super) fn settled_at(mut self, at: Timestamp) -> Self {
+        for window in [&mut self.long, &mut self.short] {
+            window.settled_until = Some(at);
+        }
+        self
+    }
+
     /// `27× over 1 h and 24× over 5 min, limit 14.4×`.
     pub fn sentence(&self) -> String {
         burn_sentence(&self.long, &self.short, self.factor)

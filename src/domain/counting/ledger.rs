@@ -22,6 +22,10 @@ use crate::domain::{
     },
 };
 
+/// Timeouts are looked for every second, so those of a service that keeps up are counted within this
+/// time.
+const COUNTED_IN_TIME: Duration = Duration::from_secs(5);
+
 /// Changes of the counts. They are differences, so that a correction subtracts an event from its
 /// old bucket and adds it to the new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +43,9 @@ pub struct CountDelta {
     pub ends: BTreeMap<SloId, EndSampling>,
     /// The newest of the ends that arrived after their SLO's grace.
     pub delayed_ends: BTreeMap<SloId, Timestamp>,
+    /// The longest time, beyond `grace`, that a timeout was counted after its deadline; only if it
+    /// was delayed.
+    pub delayed_timeouts: BTreeMap<SloId, Duration>,
     pub customers: CustomerMoves,
 }
 
@@ -99,6 +106,28 @@ impl CountDelta {
         {
             let newest = self.delayed_ends.entry(slo).or_insert(end);
             *newest = end.max(*newest);
+        }
+    }
+
+    /// Records a timeout in `judged`, which was none in `known`, that was counted late: at most the
+    /// catch-up time, which bounds how long any sender is waited for.
+    fn note_timeout(
+        &mut self,
+        slo: SloId,
+        known: Option<&JudgedWorkflow>,
+        judged: &JudgedWorkflow,
+        judging: &Judging,
+    ) {
+        let is_timeout = |one: &JudgedWorkflow| one.verdict.outcome == Outcome::Timeout;
+        if !is_timeout(judged) || known.is_some_and(is_timeout) {
+            return;
+        }
+        let due = judged.verdict.at.map(|deadline| deadline + judging.grace);
+        let behind = due.map_or(Duration::ZERO, |due| judging.now.saturating_since(due));
+        let behind = behind.min(judging.catch_up);
+        if behind > COUNTED_IN_TIME {
+            let longest = self.delayed_timeouts.entry(slo).or_default();
+            *longest = behind.max(*longest);
         }
     }
 
@@ -199,6 +228,7 @@ pub fn apply_whole(
     }
     let judged = corrected(known, judged, judging.now);
     moves.replace(slo, known, &judged);
+    moves.note_timeout(slo, known, &judged, judging);
     let noticed = |one: &JudgedWorkflow| notices(&one.workflow, &one.verdict, judging);
     let before = known.map(noticed).unwrap_or_default();
     for note in noticed(&judged).difference(&before) {

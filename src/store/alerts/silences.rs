@@ -11,7 +11,7 @@ use crate::{
         alerting::silence::{Ended, Matcher, Silence, SilenceRecurrence, SilenceTerms},
         model::time::{TimeRange, Timestamp},
     },
-    store::{StoreError, Tx},
+    store::{StoreError, Tx, columns::micros},
 };
 
 const COLUMNS: &str = "id, matchers, starts, duration_us, recurrence_rule, time_zone, reason, created_by, \
@@ -96,10 +96,6 @@ impl Tx<'_> {
             self.failed(sqlx::Error::Decode(message.into()))
         })
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[derive(FromRow)]

@@ -1,11 +1,13 @@
-//! Observations of the ends of each SLO: their sampling, day by day, and whether they arrive late.
+//! Observations of the ends of each SLO: their sampling, day by day, and whether they or the timeouts
+//! that stand for them come late.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::{
     domain::{
+        alerting::settled::TimeoutDelay,
         model::{
             ids::SloId,
             sampling::{EndDraw, EndSampling, Threshold},
@@ -13,12 +15,15 @@ use crate::{
         },
         workflow::{DelayedEnds, EndObservations},
     },
-    store::{StoreError, Tx, batch::Batch},
+    store::{StoreError, Tx, batch::Batch, columns::micros},
 };
 
 /// A newer end or a later arrival is not written if the difference is smaller, so that replicas
 /// rarely wait for each other's row.
 const DELAY_STEP_MS: i64 = 1_000;
+
+/// A delay of timeouts is that of a new backlog if the last one was counted longer ago.
+const DELAY_REMEMBERED: Duration = Duration::from_mins(5);
 
 /// The sampling of an SLO's ends that was observed on one day.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -64,6 +69,40 @@ impl Batch {
         .bind(ends)
         .bind(now.to_chrono())
         .bind(DELAY_STEP_MS);
+    }
+
+    pub(crate) fn note_delayed_timeouts(
+        &mut self,
+        now: Timestamp,
+        longest: &BTreeMap<SloId, Duration>,
+    ) {
+        if longest.is_empty() {
+            return;
+        }
+        let slos: Vec<i32> = longest.keys().map(|slo| slo.0).collect();
+        let behind: Vec<i64> = longest.values().map(|behind| micros(*behind)).collect();
+        self.add(
+            "-- delayed_timeouts.note
+             insert into delayed_timeouts as d (slo_id, behind_us, last_counted_at)
+             select n.slo_id, n.behind_us, $3
+             from unnest($1::integer[], $2::bigint[]) as n (slo_id, behind_us)
+             where not exists (
+                 select 1 from delayed_timeouts known where known.slo_id = n.slo_id
+                     and known.behind_us >= n.behind_us
+                     and known.last_counted_at > $3 - $4 * interval '1 millisecond')
+             order by n.slo_id
+             on conflict (slo_id) do update set
+                 behind_us = case
+                     when d.last_counted_at < $3 - $5 * interval '1 microsecond'
+                         then excluded.behind_us
+                     else greatest(d.behind_us, excluded.behind_us) end,
+                 last_counted_at = greatest(d.last_counted_at, excluded.last_counted_at)",
+        )
+        .bind(slos)
+        .bind(behind)
+        .bind(now.to_chrono())
+        .bind(DELAY_STEP_MS)
+        .bind(micros(DELAY_REMEMBERED));
     }
 
     /// Stores, on the day of `now`, thresholds that are stricter than the stored ones. Usually
@@ -127,6 +166,23 @@ impl Tx<'_> {
             observed.entry(slo).or_default().delayed = Some(delayed);
         }
         Ok(observed)
+    }
+
+    /// Returns how late timeouts are counted, for every SLO where they ever were.
+    pub async fn timeout_delays(&mut self) -> Result<BTreeMap<SloId, TimeoutDelay>, StoreError> {
+        let query = sqlx::query_as(
+            "-- delayed_timeouts.all
+             select slo_id, behind_us, last_counted_at from delayed_timeouts",
+        );
+        let rows: Vec<(i32, i64, DateTime<Utc>)> = self.fetch_all(query).await?;
+        let delay = |(slo, behind_us, last_counted_at): (i32, i64, DateTime<Utc>)| {
+            let delay = TimeoutDelay {
+                behind: Duration::from_micros(u64::try_from(behind_us).unwrap_or_default()),
+                last_counted_at: last_counted_at.into(),
+            };
+            (SloId(slo), delay)
+        };
+        Ok(rows.into_iter().map(delay).collect())
     }
 
     async fn delayed_ends(&mut self) -> Result<Vec<(SloId, DelayedEnds)>, StoreError> {

@@ -129,22 +129,6 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))?;
         Ok(until.map(Timestamp::from))
     }
-
-    /// Returns whether ingest is known to have been healthy until `since`; `None` while nothing has
-    /// ever been received.
-    pub async fn ingest_was_healthy(
-        &mut self,
-        since: Timestamp,
-    ) -> Result<Option<bool>, StoreError> {
-        sqlx::query_scalar(
-            "-- watermark.was_healthy
-             select complete_until >= $1 from ingest_watermark",
-        )
-        .bind(since.to_chrono())
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))
-    }
 }
 
 type Row = (i64, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);

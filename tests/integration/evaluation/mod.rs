@@ -127,13 +127,14 @@ async fn an_alert_resolves_after_quiet_and_tells_what_the_episode_cost() {
     story.add_bad(first).await;
     story.ticks(10..=38).await;
     assert_eq!(story.status().await.state, SloState::Paging);
+    // The short window is clear at 39, and a grace later up to where all timeouts are counted.
     story.ticks(39..=43).await;
     let status = story.status().await;
     assert_eq!(status.state, SloState::Recovering);
     let recovery = status.alerts[0].progress.recovery.unwrap();
     assert_eq!(
         (recovery.since, recovery.resolves_at),
-        (after(39), after(44))
+        (after(40), after(45))
     );
     assert_eq!(story.ticks(44..=60).await.resolved, 1);
     assert_eq!(story.status().await.state, SloState::Ok);
@@ -146,10 +147,10 @@ async fn an_alert_resolves_after_quiet_and_tells_what_the_episode_cost() {
     let summary = told[1].episode_summary.clone().unwrap();
     assert_eq!(
         (summary.fired_at, summary.resolved_at),
-        (after(10), after(44))
+        (after(10), after(45))
     );
     assert_eq!(summary.ended_by, EpisodeEnd::Recovered);
-    assert_eq!((summary.counts.timeout, summary.counts.good), (100, 340));
+    assert_eq!((summary.counts.timeout, summary.counts.good), (100, 350));
     assert_eq!(summary.customers_affected, Some(1));
     assert!(summary.budget_spent.unwrap() > 0.3);
     assert_eq!(story.deliveries().await.len(), 4);
@@ -322,4 +323,31 @@ async fn the_counts_around_an_incident_are_kept_when_it_begins_and_when_it_ends(
         let peak = picture.burn().filter_map(|(_, long, _)| long);
         assert!(peak.into_iter().any(|rate| rate >= 13.44), "{picture:?}");
     }
+}
+
+/// A fifth of all workflows never end. Each is counted three minutes after its deadline, so a window of
+/// five minutes that ends now has the good ones of five minutes and the timeouts of two.
+#[tokio::test]
+async fn a_rule_burns_although_its_short_window_ends_before_most_timeouts_are_counted() {
+    let mut orders = slo();
+    orders.grace = MINUTE * 3;
+    let story = TestApp::new().define(orders).history(HOUR * 48, good(10));
+    let story = story.await;
+    let mut fired = 0;
+    for minute in 0..70 {
+        story.fill([minute, minute + 1], good(8)).await;
+        if let Some(due) = minute.checked_sub(3) {
+            story.fill([due, due + 1], timeouts(2)).await;
+        }
+        fired += story.ticks([minute + 1]).await.fired;
+    }
+    assert_eq!(fired, 1);
+    let facts = story.facts().await.remove(0);
+    assert_eq!(facts.long.settled_until, facts.short.settled_until);
+    let until = facts.short.settled_until.unwrap();
+    assert_eq!(until, facts.evaluated_at - MINUTE * 3);
+    assert_eq!(
+        (facts.short.counts.timeout, facts.short.counts.good),
+        (10, 40)
+    );
 }

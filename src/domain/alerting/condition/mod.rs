@@ -104,6 +104,24 @@ pub fn rule_status(
     }
 }
 
+/// Returns the worse of two looks at a rule: one at windows that end now, the other at windows that
+/// end where all timeouts are counted. So a rule burns if either burns, and is clear only if both
+/// are. A look without events says nothing about the other.
+pub(super) fn worse_of(now: RuleStatus, settled: RuleStatus) -> RuleStatus {
+    let rank = |rule: &RuleStatus| match RuleState::of_rule(rule).now {
+        LimitState::Over => 4,
+        LimitState::InDoubt => 3,
+        LimitState::Near => 2,
+        LimitState::TooFew => 1,
+        LimitState::Under | LimitState::Unknown => 0,
+    };
+    if rank(&settled) > rank(&now) {
+        settled
+    } else {
+        now
+    }
+}
+
 /// One of the two evaluations of a rule.
 struct Computed {
     long: EventCounts,

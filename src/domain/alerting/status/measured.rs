@@ -13,8 +13,9 @@ use crate::domain::{
         end_shortfall::{EndShortfall, ExpectedEnds},
         limit::{self, CustomersByLength, LimitStatus, Numbers},
         quality,
-        rule_status::{CountsByLength, Freshness, WindowStatus},
+        rule_status::{CountsByLength, Freshness, RuleStatus, WindowStatus},
         rule_statuses::RuleStatuses,
+        settled::SettledCounts,
     },
     counting::customers::CustomerTotal,
     model::{
@@ -44,6 +45,8 @@ pub struct Measured {
     pub ends_missing: BTreeMap<Duration, EndShortfall>,
     /// How ends are held against expectation, where they are.
     pub expected_ends: Option<ExpectedEnds>,
+    /// Of windows that end where all timeouts are counted; `None` if nothing lately was bad.
+    pub settled: Option<SettledCounts>,
     /// In the period of the calendar, where the window is one.
     pub in_period: EventCounts,
     /// Of the last hour; of a group none.
@@ -81,7 +84,8 @@ impl Measured {
     /// of the database: then no alert may fire or resolve on them.
     #[must_use]
     pub fn or_inconsistent(self) -> Self {
-        let counts = self.counts.values().chain([&self.in_period]);
+        let settled = self.settled.iter().flat_map(|of| of.counts.values());
+        let counts = self.counts.values().chain([&self.in_period]).chain(settled);
         let customers = self.customers.values();
         let is_inconsistent = counts.into_iter().any(|counts| !counts.is_possible())
             || customers
@@ -143,6 +147,11 @@ impl Measured {
     }
 
     pub(super) fn burn_bounds(&self, slo: &Slo) -> BurnBounds {
+        self.burn_bounds_at(slo, self.at)
+    }
+
+    /// Returns them for windows that end at `end`.
+    fn burn_bounds_at(&self, slo: &Slo, end: Timestamp) -> BurnBounds {
         let window = slo.window.length();
         BurnBounds::new(&BurnContext {
             objective: slo.objective,
@@ -151,7 +160,7 @@ impl Measured {
             in_window: self.counted(window),
             observed: self
                 .first_event_at
-                .map_or(Duration::ZERO, |first| self.at.saturating_since(first))
+                .map_or(Duration::ZERO, |first| end.saturating_since(first))
                 .min(window),
             period: slo.window.period(self.at).map(|period| PeriodSoFar {
                 counts: self.in_period,
@@ -180,21 +189,38 @@ impl Measured {
     /// Returns the statuses of the rules of `slo`.
     pub fn rule_statuses(&self, slo: &Slo) -> RuleStatuses {
         let burn = self.burn_bounds(slo);
-        let guard = slo.alerting.guard;
-        let rules = slo.alerting.rules.iter();
         let mut statuses = RuleStatuses {
-            rules: rules
-                .map(|rule| condition::rule_status(rule, guard, &burn, &self.counts))
-                .collect(),
+            rules: self.burn_statuses(slo, &burn),
             limits: self.limit_statuses(slo, &burn),
             quality: Vec::new(),
         };
         statuses.quality = self.quality_statuses(slo, &burn.as_good, &statuses);
         for window in statuses.windows_mut() {
+            let settled = self
+                .settled
+                .as_ref()
+                .filter(|_| window.settled_until.is_some());
+            let missing = settled.map_or(&self.ends_missing, |settled| &settled.ends_missing);
             let length = Duration::from_secs(window.secs);
-            window.ends_missing = self.ends_missing.get(&length).copied();
+            window.ends_missing = missing.get(&length).copied();
         }
         statuses
+    }
+
+    /// Looks at each rule on burn rates twice, if anything lately was bad.
+    fn burn_statuses(&self, slo: &Slo, burn: &BurnBounds) -> Vec<RuleStatus> {
+        let guard = slo.alerting.guard;
+        let rules = slo.alerting.rules.iter();
+        let now = rules.map(|rule| condition::rule_status(rule, guard, burn, &self.counts));
+        let Some(SettledCounts { up_to, counts, .. }) = &self.settled else {
+            return now.collect();
+        };
+        let burn = self.burn_bounds_at(slo, *up_to);
+        let rules = slo.alerting.rules.iter();
+        let settled = rules.map(|rule| condition::rule_status(rule, guard, &burn, counts));
+        now.zip(settled)
+            .map(|(now, settled)| condition::worse_of(now, settled.settled_at(*up_to)))
+            .collect()
     }
 
     fn limit_statuses(&self, slo: &Slo, burn: &BurnBounds) -> Vec<LimitStatus> {

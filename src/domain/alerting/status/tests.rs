@@ -9,6 +9,7 @@ use crate::domain::{
         burn_rate::{Ageing, steps},
         condition::{self, Signal},
         rule_status::Freshness,
+        settled::SettledCounts,
     },
     counting::series::{Series, SeriesPoint},
     model::{
@@ -79,6 +80,7 @@ fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Mea
         ]),
         ends_missing: BTreeMap::new(),
         expected_ends: None,
+        settled: None,
         in_period: EventCounts::ZERO,
         starts: StartSpans::default(),
         in_incident: None,
@@ -177,6 +179,54 @@ fn slo_by(correlate: Vec<Correlator>) -> Slo {
         indicator: Indicator::Workflow(workflow),
         ..slo()
     }
+}
+
+/// A stall of the last minutes, with a grace of three of them: by now two of five minutes are known.
+fn looked_at_twice(now: EventCounts, settled: EventCounts) -> RuleStatus {
+    let counts_of = |minutes| BTreeMap::from([(LAST_HOUR, counts(1_000, 30)), (FIVE, minutes)]);
+    let at = Timestamp::from_secs(1_790_000_000);
+    let measured = Measured {
+        settled: Some(SettledCounts {
+            up_to: at - Duration::from_mins(3),
+            counts: counts_of(settled),
+            ends_missing: BTreeMap::new(),
+        }),
+        ..measured(counts(100_000, 30), counts(1_000, 30), now)
+    };
+    measured.rule_statuses(&slo()).rules.remove(0)
+}
+
+const FIVE: Duration = Duration::from_mins(5);
+
+#[test]
+fn a_rule_burns_if_it_burns_where_all_timeouts_are_counted() {
+    let rule = looked_at_twice(counts(80, 1), counts(80, 8));
+    assert_eq!(rule.condition, BurnCondition::Burning);
+    assert_eq!(
+        rule.sentence(),
+        "20× over the 1 h until 14:10 UTC and 67× over the 5 min until 14:10 UTC, limit 13.44×"
+    );
+    assert_eq!(
+        rule.short.bad_sentence(),
+        "8 of 80 bad in the 5 min until 14:10 UTC"
+    );
+}
+
+#[test]
+fn a_rule_is_clear_only_if_it_is_clear_where_all_timeouts_are_counted() {
+    let clear = (counts(80, 0), counts(80, 0));
+    let bad = counts(80, 40);
+    let condition = |(now, settled)| looked_at_twice(now, settled).condition;
+    assert_eq!(condition(clear), BurnCondition::Recovering);
+    assert_eq!(condition((clear.0, bad)), BurnCondition::Burning);
+    assert_eq!(condition((bad, clear.1)), BurnCondition::Burning);
+    // Where there is no event, nothing is known: the other look decides.
+    let none = EventCounts::ZERO;
+    assert_eq!(looked_at_twice(none, counts(80, 0)).short.burn_rate, None);
+    assert_eq!(
+        looked_at_twice(counts(80, 0), none).short.burn_rate,
+        Some(0.0)
+    );
 }
 
 fn ticket(starts: StartSpans) -> (Signal, String) {

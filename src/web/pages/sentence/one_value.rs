@@ -148,6 +148,7 @@ fn measured() -> impl Strategy<Value = Measured> {
                 finish_unmatched_since: None,
                 ends_missing: BTreeMap::new(),
                 expected_ends: None,
+                settled: None,
                 starts: StartSpans::default(),
                 in_period: EventCounts::ZERO,
                 in_incident: counts.get(&(MINUTE * 360)).copied(),
