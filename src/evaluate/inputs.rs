@@ -15,7 +15,7 @@ use crate::{
             alert::{Alert, AlertStatus, TickGap, TickHistory},
             burn_rate::Ageing,
             end_shortfall::{EndShortfall, ExpectedEnds},
-            limit::CustomersByLength,
+            limit::{BoundedCount, CustomersByLength},
             rule_status::{CountsByLength, Freshness},
             silence::Silence,
             status::{LAST_HOUR, Measured, look_backs},
@@ -445,7 +445,11 @@ async fn read_customers(
         let impact = tx.customer_impact(&sets).await?;
         for (slo, impact) in impact {
             let by_length = customers.entry(slo).or_default();
-            by_length.insert(length, impact.affected);
+            let affected = BoundedCount {
+                count: impact.affected,
+                is_upper_bound: impact.total.affected_is_upper_bound,
+            };
+            by_length.insert(length, affected);
         }
     }
     Ok(customers)

@@ -156,6 +156,7 @@ fn status(
         limit,
         pending_for: Duration::ZERO,
         value,
+        value_is_upper_bound: false,
         standing,
         as_good: None,
         lacking: None,

@@ -134,6 +134,7 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
             limit: Limit::BudgetSpent { over: 0.9 },
             pending_for: Duration::ZERO,
             value: Some(0.92),
+            value_is_upper_bound: false,
             standing: LimitState::Over,
             as_good: None,
             lacking: None,

@@ -223,6 +223,7 @@ fn limit(standing: LimitState) -> LimitStatus {
         freshness: Freshness::Fresh,
     };
     LimitStatus {
+        value_is_upper_bound: false,
         standing,
         ..limit_status(&limit, numbers)
     }

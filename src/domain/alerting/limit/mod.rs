@@ -24,7 +24,16 @@ use crate::domain::{
 };
 
 /// Distinct customers with a bad event, by look-back.
-pub type CustomersByLength = BTreeMap<Duration, i64>;
+pub type CustomersByLength = BTreeMap<Duration, BoundedCount>;
+
+/// The number of customers with a bad event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BoundedCount {
+    pub count: i64,
+    /// True if it is unknown which customers of a batch they were, so that it is the largest
+    /// possible number.
+    pub is_upper_bound: bool,
+}
 
 const WEEK: Duration = Duration::from_hours(7 * 24);
 const HOUR: Duration = Duration::from_hours(1);
@@ -48,6 +57,9 @@ pub struct LimitStatus {
     /// seconds that it lasts, the customers affected, or for an absence the events a week ago.
     /// `None` if there is no such number: without events, or if a budget does not burn down.
     pub value: Option<f64>,
+    /// True if the value is the largest possible number of customers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub value_is_upper_bound: bool,
     #[serde(rename = "condition")]
     pub standing: LimitState,
     /// What is missing on spans that do not name their workflow (`span.order.id`), or what is nearest
@@ -141,6 +153,7 @@ pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
         limit: rule.limit,
         pending_for: rule.pending_for,
         value,
+        value_is_upper_bound: numbers.is_upper_bound(rule.limit),
         standing,
         as_good: None,
         lacking: None,
@@ -177,6 +190,22 @@ impl Numbers<'_> {
             return self.burn.in_window;
         }
         self.counts.get(&length).copied().unwrap_or_default()
+    }
+
+    fn customers_in(&self, length: Duration) -> BoundedCount {
+        self.customers.get(&length).copied().unwrap_or_default()
+    }
+
+    fn is_upper_bound(&self, limit: Limit) -> bool {
+        match limit {
+            Limit::Customers { length, .. } => self.customers_in(length).is_upper_bound,
+            Limit::BudgetSpent { .. }
+            | Limit::Exhaustion { .. }
+            | Limit::Absence { .. }
+            | Limit::NeverEnded
+            | Limit::Unusable { .. }
+            | Limit::Uncorrelated { .. } => false,
+        }
     }
 
     fn window(&self, length: Duration) -> WindowStatus {
@@ -256,7 +285,7 @@ impl Numbers<'_> {
             return (None, LimitState::Unknown);
         }
         #[expect(clippy::cast_precision_loss, reason = "customers stay far below 2^53")]
-        let hurt = self.customers.get(&length).copied().unwrap_or(0) as f64;
+        let hurt = self.customers_in(length).count as f64;
         let most = f64::from(affected);
         let standing = if hurt >= most {
             LimitState::Over

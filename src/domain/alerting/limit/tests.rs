@@ -197,7 +197,7 @@ fn a_pace_is_taken_over_whole_minutes() {
     assert_eq!([15, 16, 240].map(minutes), [4, 4, 60]);
 }
 
-fn customers(hurt: i64, events: EventCounts) -> LimitState {
+fn status_of_customers(hurt: BoundedCount, events: EventCounts) -> LimitStatus {
     let length = HOUR;
     let limit = Limit::Customers {
         affected: 10,
@@ -205,7 +205,30 @@ fn customers(hurt: i64, events: EventCounts) -> LimitState {
     };
     let burn = burn(0.99, DAY * 28, counts(1_000, 0));
     let hurt = CustomersByLength::from([(length, hurt)]);
-    of_customers(limit, &burn, &[(length, events)], &hurt).standing
+    of_customers(limit, &burn, &[(length, events)], &hurt)
+}
+
+fn customers(affected: i64, events: EventCounts) -> LimitState {
+    let hurt = BoundedCount {
+        count: affected,
+        is_upper_bound: false,
+    };
+    status_of_customers(hurt, events).standing
+}
+
+#[test]
+fn s33_customers_of_whom_only_the_number_is_known_are_the_largest_possible_number() {
+    let hurt = BoundedCount {
+        count: 12,
+        is_upper_bound: true,
+    };
+    let status = status_of_customers(hurt, counts(20, 12));
+    assert_eq!(status.standing, LimitState::Over);
+    assert_eq!(status.reading(), "up to 12");
+    assert_eq!(
+        status.sentence(),
+        "up to 12 customers with a bad event in 1 h, limit 10"
+    );
 }
 
 #[test]

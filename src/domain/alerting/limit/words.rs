@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{LimitStatus, usual_length};
-use crate::domain::{model::format, slo::Limit};
+use crate::domain::{counting::customers::up_to, model::format, slo::Limit};
 
 impl Limit {
     /// What has a limit: `budget spent`.
@@ -48,7 +48,7 @@ impl LimitStatus {
                 format::percent(share)
             }
             (Limit::Exhaustion { .. }, Some(secs)) => lasting(secs),
-            (Limit::Customers { .. }, Some(hurt)) => format::count(whole(hurt)),
+            (Limit::Customers { .. }, Some(hurt)) => self.at_most(format::count(whole(hurt))),
         }
     }
 
@@ -72,7 +72,7 @@ impl LimitStatus {
             }
             (Limit::Customers { affected, .. }, hurt) => format!(
                 "{} with a bad event in {}, limit {}",
-                format::counted(whole(hurt.unwrap_or_default()), "customer"),
+                self.at_most(format::counted(whole(hurt.unwrap_or_default()), "customer")),
                 self.window.text(),
                 format::count(i64::from(affected))
             ),
@@ -80,6 +80,15 @@ impl LimitStatus {
             (Limit::NeverEnded, ends) => self.never_ended(whole(ends.unwrap_or_default())),
             (Limit::Unusable { .. }, _) => self.unusable(),
             (Limit::Uncorrelated { .. }, _) => self.uncorrelated(),
+        }
+    }
+
+    /// Marks the number, if it is the largest possible one.
+    fn at_most(&self, number: String) -> String {
+        if self.value_is_upper_bound {
+            up_to(&number)
+        } else {
+            number
         }
     }
 

@@ -86,7 +86,7 @@ impl Measured {
     pub fn or_inconsistent(self) -> Self {
         let settled = self.settled.iter().flat_map(|of| of.counts.values());
         let counts = self.counts.values().chain([&self.in_period]).chain(settled);
-        let customers = self.customers.values();
+        let customers = self.customers.values().map(|of| &of.count);
         let is_inconsistent = counts.into_iter().any(|counts| !counts.is_possible())
             || customers
                 .chain([&self.customers_affected])

@@ -227,6 +227,7 @@ fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
         },
         pending_for: Duration::ZERO,
         value: Some(240.0),
+        value_is_upper_bound: false,
         standing: LimitState::Over,
         as_good: None,
         lacking: None,
