@@ -194,8 +194,8 @@ async fn read_measured(
     freshness: Freshness,
 ) -> Result<BTreeMap<SloId, Measured>, StoreError> {
     let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
-    let open = tx
-        .open_workflows(&ids, now, longest_grace(subjects))
+    let mut open = tx
+        .open_workflows(&promises(subjects), now, longest_grace(subjects))
         .await?;
     let starts = tx
         .start_spans(&ids, TimeRange::ending_at(now, LAST_HOUR))
@@ -206,7 +206,7 @@ async fn read_measured(
     let mut measured = BTreeMap::new();
     for subject in subjects.iter().filter(|subject| subject.slo.is_some()) {
         let id = subject.due.id;
-        let open = open.get(&id).copied().unwrap_or_default();
+        let open = open.remove(&id).unwrap_or_default();
         let affected = customers.get(&id);
         let counted = counts.remove(&id).unwrap_or_default();
         let of_slo = Measured {
@@ -223,7 +223,7 @@ async fn read_measured(
             starts: starts.get(&id).copied().unwrap_or_default(),
             in_incident: counted.in_incident,
             ageing: Ageing::default(),
-            in_flight: open.in_flight,
+            promise_use: open.promise_use,
             overdue: open.overdue,
             customers_affected: affected.map_or(0, |of_slo| of_slo.affected),
             customers_total: affected.map(|of_slo| of_slo.total),
@@ -279,6 +279,15 @@ fn with_customers(subjects: &[Subject], range: TimeRange) -> Vec<(SloId, Vec<Tim
         Some((subject.due.id, slo.counted(range)))
     };
     subjects.iter().filter_map(of_one).collect()
+}
+
+/// The time in which workflows are to end, of each SLO that has any.
+fn promises(subjects: &[Subject]) -> Vec<(SloId, Duration)> {
+    let promise = |subject: &Subject| match &subject.slo.as_deref()?.indicator {
+        Indicator::Workflow(workflow) => Some((subject.due.id, workflow.within)),
+        Indicator::Span(_) => None,
+    };
+    subjects.iter().filter_map(promise).collect()
 }
 
 fn longest_grace(subjects: &[Subject]) -> Duration {

@@ -192,3 +192,28 @@ async fn planned_work_is_no_absence_of_events() {
     // The first quarter of an hour that holds no minute of the work ends at 35.
     assert_eq!(story.told_at(0..=40).await, [35]);
 }
+
+/// Nothing is bad yet; five minutes are promised.
+#[tokio::test]
+async fn workflows_that_have_used_most_of_their_promise_page_before_any_event_is_bad() {
+    let limit = Limit::AtRisk {
+        used: 0.8,
+        workflows: 3,
+    };
+    let story = story(limit, DAY).await;
+    story.fill([0, 30], good(10)).await;
+    for minute in [0, 1, 1, 3] {
+        story.add_open(after(minute)).await;
+    }
+    // Four minutes of five are four fifths.
+    assert_eq!(story.told_at(3..=5).await, [5]);
+    let facts = story.facts().await.remove(0);
+    assert_eq!(facts.long.counts.bad(), 0);
+    let headline = wording::headline(&facts);
+    assert!(
+        headline.contains("80 % of the promise used, 3 in flight, limit 3"),
+        "{headline}"
+    );
+    let status = story.status().await;
+    assert_eq!(status.promise_use.tenths()[4..], [1, 0, 0, 0, 2, 0, 1]);
+}

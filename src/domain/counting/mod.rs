@@ -5,6 +5,7 @@ pub mod differences;
 pub mod groups;
 mod judged;
 pub mod ledger;
+pub mod promise_use;
 pub mod series;
 pub mod stages;
 pub mod story;

@@ -41,6 +41,9 @@ pub struct LimitRule {
     pub pending_for: Duration,
 }
 
+/// The steps of a promise that a rule on workflows at risk may name, each of 5 %.
+pub const PROMISE_STEPS: u8 = 20;
+
 /// A quantity and its limit.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -63,6 +66,8 @@ pub enum Limit {
         #[serde(rename = "for_seconds", with = "whole_seconds")]
         length: Duration,
     },
+    /// At least this many workflows in flight have used this share of their promise, in steps of 5 %.
+    AtRisk { used: f64, workflows: u32 },
     /// No end was ever joined with a start, so every timeout may be due to a wrong selector or id.
     /// Every SLO has this rule; no file declares it.
     NeverEnded,

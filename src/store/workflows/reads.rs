@@ -9,20 +9,22 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        counting::promise_use::PromiseUse,
         model::{
             ids::{SloId, TraceId},
             time::{TimeRange, Timestamp},
         },
+        slo::PROMISE_STEPS,
         workflow::{Details, EventKey, Outcome},
     },
     store::{AffectedCount, StoreError, Tx, trace_ids::trace_id},
 };
 
 /// Workflows of one SLO that have started and are not judged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenWorkflows {
-    pub in_flight: i64,
-    /// Those of them past their deadline.
+    pub promise_use: PromiseUse,
+    /// Those past their deadline.
     pub overdue: i64,
 }
 
@@ -81,11 +83,11 @@ macro_rules! bad_workflows {
 }
 
 impl Tx<'_> {
-    /// Returns the open workflows of each of `slos`; an SLO without any is left out. No SLO's grace
-    /// is longer than `longest_grace`.
+    /// Returns the open workflows of each of `slos`, with the time that is promised now; an SLO
+    /// without any is left out. No SLO's grace is longer than `longest_grace`.
     pub async fn open_workflows(
         &mut self,
-        slos: &[SloId],
+        slos: &[(SloId, Duration)],
         now: Timestamp,
         longest_grace: Duration,
     ) -> Result<BTreeMap<SloId, OpenWorkflows>, StoreError> {
@@ -93,37 +95,62 @@ impl Tx<'_> {
         // deadline is near. A single query for both would read every open row of the table.
         let query = sqlx::query_as(
             "-- workflows.open
-             select slo_id, sum(in_flight)::bigint, sum(overdue)::bigint
+             with promised as (
+                 select * from unnest($1::integer[], $4::double precision[]) as p (id, seconds)
+             )
+             select id, step, sum(in_flight)::bigint, sum(overdue)::bigint
              from (
-                 select slo_id, count(*) as in_flight, 0 as overdue
-                 from workflows
-                 where slo_id = any ($1) and outcome = 0 and started_at is not null
-                 group by slo_id
+                 select p.id, least(greatest(floor(extract(epoch from $2 - w.started_at)
+                         ::double precision / p.seconds * $5), 0), $5)::smallint as step,
+                     count(*) as in_flight, 0 as overdue
+                 from promised p join workflows w on w.slo_id = p.id
+                 where w.slo_id = any ($1) and w.outcome = 0 and w.started_at is not null
+                 group by 1, 2
                  union all
-                 select slo_id, 0, count(*)
+                 select slo_id, $5::smallint, 0, count(*)
                  from workflows
                  where slo_id = any ($1) and outcome = 0 and due_at <= $3
                      and started_at + within_us * interval '1 microsecond' < $2
                  group by slo_id
                  union all
-                 select group_id, count(*), count(*) filter (
-                     where due_at <= $3
-                         and started_at + within_us * interval '1 microsecond' < $2)
-                 from workflows
-                 where group_id = any ($1) and outcome = 0 and started_at is not null
-                 group by group_id
+                 select p.id, least(greatest(floor(extract(epoch from $2 - w.started_at)
+                         ::double precision / p.seconds * $5), 0), $5)::smallint,
+                     count(*), count(*) filter (
+                         where due_at <= $3
+                             and started_at + within_us * interval '1 microsecond' < $2)
+                 from promised p join workflows w on w.group_id = p.id
+                 where w.group_id = any ($1) and w.outcome = 0 and w.started_at is not null
+                 group by 1, 2
              ) as counted
-             group by slo_id",
+             group by 1, 2",
         )
-        .bind(ids(slos))
+        .bind(slos.iter().map(|(slo, _)| slo.0).collect::<Vec<_>>())
         .bind(now.to_chrono())
-        .bind((now + longest_grace).to_chrono());
-        let rows: Vec<(i32, i64, i64)> = self.fetch_all(query).await?;
-        let counts = rows.into_iter().map(|(id, in_flight, overdue)| {
-            let open = OpenWorkflows { in_flight, overdue };
-            (SloId(id), open)
+        .bind((now + longest_grace).to_chrono())
+        .bind(
+            slos.iter()
+                .map(|(_, promise)| promise.as_secs_f64())
+                .collect::<Vec<_>>(),
+        )
+        .bind(f64::from(PROMISE_STEPS));
+        let rows: Vec<(i32, i16, i64, i64)> = self.fetch_all(query).await?;
+        let mut open: BTreeMap<SloId, (Vec<(u8, i64)>, i64)> = BTreeMap::new();
+        for (id, step, in_flight, overdue) in rows {
+            let (steps, all_overdue) = open.entry(SloId(id)).or_default();
+            steps.push((u8::try_from(step).unwrap_or_default(), in_flight));
+            *all_overdue += overdue;
+        }
+        let open = open.into_iter().map(|(id, (steps, overdue))| {
+            let promise_use = PromiseUse::new(steps);
+            (
+                id,
+                OpenWorkflows {
+                    promise_use,
+                    overdue,
+                },
+            )
         });
-        Ok(counts.collect())
+        Ok(open.collect())
     }
 
     /// Returns the number of distinct customers with a bad event in the ranges of each set, by SLO;
@@ -264,10 +291,6 @@ fn bounds(pieces: &[TimeRange]) -> (Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) {
         .iter()
         .map(|piece| (piece.from.to_chrono(), piece.to.to_chrono()))
         .unzip()
-}
-
-fn ids(slos: &[SloId]) -> Vec<i32> {
-    slos.iter().map(|slo| slo.0).collect()
 }
 
 #[derive(FromRow)]

@@ -27,7 +27,7 @@ pub(super) use dumbbell::dumbbell;
 pub(super) use happenings::EventMark;
 pub(super) use markup::{Markup, prose};
 pub(super) use reasons::reasons;
-pub(super) use sparkline::sparkline;
+pub(super) use sparkline::{promise_bars, sparkline};
 pub(super) use stages::{Bar, strip, track, waterfall};
 
 /// A plot with everything that says the same in words.

@@ -1,6 +1,8 @@
-//! The budget over the SLO's window in the space of a word. All of them have the same scale.
+//! Charts in the space of a word: the budget over the SLO's window, all on the same scale, and what is
+//! in flight by how much of the promise it has used.
 
 use super::markup::{Markup, escaped, number, path};
+use crate::domain::model::format;
 
 const HEIGHT: f64 = 30.0;
 const TOP: f64 = 4.0;
@@ -36,6 +38,44 @@ pub(in crate::web) fn sparkline(points: &[Option<f64>], sentence: &str) -> Marku
             r#"<circle class="{class}" cx="{}" cy="{}" r="2.6"/>"#,
             number(x),
             number(y)
+        ));
+    }
+    svg.add(format_args!("</svg>"));
+    svg
+}
+
+/// The tenth from which a workflow is drawn as one that will soon break its promise.
+const LATE: usize = 8;
+/// The height of the tallest bar.
+const TALLEST: f64 = 24.0;
+
+/// `tenths` are workflows by tenth of the promise used, with broken promises last.
+pub(in crate::web) fn promise_bars(tenths: &[i64]) -> Markup {
+    let mut svg = Markup::default();
+    let most = tenths.iter().copied().max().unwrap_or(0);
+    if most <= 0 {
+        return svg;
+    }
+    let from = |first: usize| tenths.iter().skip(first).sum();
+    svg.add(format_args!(
+        r#"<svg class="spark" width="120" height="{HEIGHT}" role="img" aria-label="{} in flight: {} with 80 % or more of the promise used, {} with a broken one"><path class="ax" d="M0 28h109"/>"#,
+        format::count(from(0)),
+        format::count(from(LATE)),
+        format::count(from(tenths.len() - 1)),
+    ));
+    #[expect(clippy::cast_precision_loss, reason = "a bar has few pixels")]
+    for (index, workflows) in tenths.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let height = (*workflows as f64 / most as f64 * TALLEST).max(1.0);
+        let class = match index {
+            _ if index + 1 == tenths.len() => "fp",
+            LATE.. => "fw",
+            _ => "f1",
+        };
+        svg.add(format_args!(
+            r#"<rect class="{class}" x="{}" y="{}" width="8" height="{}"/>"#,
+            index * 10,
+            number(28.0 - height),
+            number(height)
         ));
     }
     svg.add(format_args!("</svg>"));

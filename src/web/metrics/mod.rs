@@ -62,6 +62,11 @@ mod names {
         "Customers with a bad event, of rules of kind `customers`.",
         &["slo", "rule"],
     );
+    pub(super) const AT_RISK: Metric = (
+        "throughline_slo_workflows_at_risk",
+        "Workflows in flight that have used the share of their promise that a rule of kind `atRisk` names.",
+        &["slo", "rule"],
+    );
     pub(super) const REFERENCE_EVENTS: Metric = (
         "throughline_slo_reference_events",
         "Events in the same time a week ago, of rules of kind `absence`.",
@@ -240,6 +245,7 @@ struct Gauges {
     budget_spent: GaugeVec,
     exhaustion: GaugeVec,
     customers: GaugeVec,
+    at_risk: GaugeVec,
     reference_events: GaugeVec,
     exceeded: GaugeVec,
     events: GaugeVec,
@@ -265,6 +271,7 @@ impl Gauges {
             budget_spent: gauge(names::BUDGET_SPENT)?,
             exhaustion: gauge(names::EXHAUSTION)?,
             customers: gauge(names::CUSTOMERS)?,
+            at_risk: gauge(names::AT_RISK)?,
             reference_events: gauge(names::REFERENCE_EVENTS)?,
             exceeded: gauge(names::EXCEEDED)?,
             events: gauge(names::EVENTS)?,
@@ -294,6 +301,7 @@ impl Gauges {
             Limit::Exhaustion { .. } => ("exhaustion", &self.exhaustion),
             Limit::Customers { .. } => ("customers", &self.customers),
             Limit::Absence { .. } => ("absence", &self.reference_events),
+            Limit::AtRisk { .. } => ("at_risk", &self.at_risk),
             Limit::NeverEnded | Limit::Unusable { .. } | Limit::Uncorrelated { .. } => return,
         };
         let name = rule.name.as_str();

@@ -78,6 +78,8 @@ pub(crate) struct Summary {
     pub(crate) customers_total_last_hour: Option<CustomerTotal>,
     /// Started and not judged.
     pub(crate) in_flight: i64,
+    /// The same, by tenth of the promise that they have used; the eleventh is of broken promises.
+    pub(crate) in_flight_by_time_used: Vec<i64>,
     /// In flight past the deadline.
     pub(crate) overdue: i64,
     /// Judged when their time was up, and still unheard of.
@@ -168,6 +170,7 @@ impl Summary {
             customers_affected_last_hour: status.and_then(|status| status.customers_affected),
             customers_total_last_hour: status.and_then(|status| status.customers_total),
             in_flight: status.map_or(0, |status| status.in_flight),
+            in_flight_by_time_used: status.map_or_else(Vec::new, SloStatus::tenths_used),
             overdue: status.map_or(0, |status| status.overdue),
             never_finished: status.map(Backlog::new).unwrap_or_default(),
             rules: status.map_or_else(Vec::new, |status| status.rules.clone()),
@@ -322,6 +325,11 @@ impl Summary {
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
             .collect()
+    }
+
+    /// A bar for each tenth of the promise; empty if nothing is in flight.
+    pub(crate) fn promise_bars(&self) -> Markup {
+        chart::promise_bars(&self.in_flight_by_time_used)
     }
 
     pub(crate) fn budget_bar(&self) -> Markup {

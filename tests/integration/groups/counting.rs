@@ -258,11 +258,15 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
     let labels: Vec<_> = worst.unwrap().into_iter().map(|one| one.label).collect();
     assert_eq!(labels, ["order-3", "order-2"]);
     let ids = [app.only(), deploy, rollback];
+    let promised = ids.map(|slo| (slo, Duration::from_mins(1)));
     let open = tx
-        .open_workflows(&ids, at(61), Duration::from_mins(2))
+        .open_workflows(&promised, at(61), Duration::from_mins(2))
         .await;
     let open: BTreeMap<_, _> = open.unwrap();
-    let of = |slo| open.get(&slo).map(|open| (open.in_flight, open.overdue));
+    let of = |slo| {
+        let open = open.get(&slo)?;
+        Some((open.promise_use.in_flight(), open.overdue))
+    };
     assert_eq!(
         [of(app.only()), of(deploy), of(rollback)],
         [Some((3, 3)), None, Some((3, 3))]

@@ -15,7 +15,7 @@ use throughline::domain::{
         status::{SloState, SloStatus},
         trace_link::TraceLink,
     },
-    counting::customers::CustomerTotal,
+    counting::{customers::CustomerTotal, promise_use::PromiseUse},
     model::{
         counts::EventCounts,
         ids::{Name, SloId, TraceId},
@@ -100,6 +100,7 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
     let empty_in = budget_remaining
         .zip(burn_rate)
         .filter(|(left, rate)| *left > 0.0 && *rate > 0.0);
+    let promise_use = in_flight(state);
     SloStatus {
         evaluated_at: at,
         state,
@@ -116,15 +117,26 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         quality: Vec::new(),
         alerts: alerts(state),
         in_incident: (state == SloState::Paging).then_some(last_hour),
-        in_flight: if state == SloState::Paging { 63 } else { 0 },
+        in_flight: promise_use.in_flight(),
+        promise_use,
         overdue: if state == SloState::Paging { 8 } else { 0 },
         customers_affected: (state == SloState::Paging).then_some(7),
         steady_ticks: 2,
-        customers_total: (state == SloState::Paging).then_some(CustomerTotal {
-            customers: 391,
-            is_lower_bound: false,
-            affected_is_upper_bound: false,
-        }),
+        customers_total: (state == SloState::Paging).then_some(CUSTOMERS),
+    }
+}
+
+const CUSTOMERS: CustomerTotal = CustomerTotal {
+    customers: 391,
+    is_lower_bound: false,
+    affected_is_upper_bound: false,
+};
+
+/// 63 workflows, eight of them overdue.
+fn in_flight(state: SloState) -> PromiseUse {
+    match state {
+        SloState::Paging => PromiseUse::new([(2, 30), (11, 20), (17, 5), (20, 8)]),
+        _ => PromiseUse::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     alerting::limit::{Numbers, limit_status},
+    counting::promise_use::PromiseUse,
     model::{counts::EventCounts, objective::Objective},
     slo::{BurnKind, Limit, LimitRule},
 };
@@ -220,6 +221,7 @@ fn limit(standing: LimitState) -> LimitStatus {
         guard: Guard { bad_events: 5 },
         counts: &CountsByLength::new(),
         customers: &BTreeMap::new(),
+        promise_use: &PromiseUse::default(),
         freshness: Freshness::Fresh,
     };
     LimitStatus {

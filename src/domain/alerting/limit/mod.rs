@@ -19,8 +19,9 @@ use crate::domain::{
         burn_rate::{BurnContext, Window},
         rule_status::{CLEAR_SHARE, CountsByLength, Freshness, WindowStatus},
     },
+    counting::promise_use::PromiseUse,
     model::{counts::EventCounts, ids::Name},
-    slo::{Guard, Limit, LimitRule, Severity, whole_seconds},
+    slo::{Guard, Limit, LimitRule, PROMISE_STEPS, Severity, whole_seconds},
 };
 
 /// Distinct customers with a bad event, by look-back.
@@ -98,6 +99,7 @@ pub struct Numbers<'a> {
     pub guard: Guard,
     pub counts: &'a CountsByLength,
     pub customers: &'a CustomersByLength,
+    pub promise_use: &'a PromiseUse,
     pub freshness: Freshness,
 }
 
@@ -105,6 +107,7 @@ pub struct Numbers<'a> {
 pub fn look_backs(limit: Limit) -> Vec<Duration> {
     match limit {
         Limit::BudgetSpent { .. }
+        | Limit::AtRisk { .. }
         | Limit::NeverEnded
         | Limit::Unusable { .. }
         | Limit::Uncorrelated { .. } => vec![HOUR],
@@ -141,6 +144,10 @@ pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
         Limit::Absence { length } => {
             let (value, standing) = numbers.absence(length);
             (value, standing, length)
+        }
+        Limit::AtRisk { used, workflows } => {
+            let (value, standing) = numbers.at_risk(used, workflows);
+            (value, standing, HOUR)
         }
         // Data quality is judged by what the other rules say: see [`super::quality`].
         Limit::NeverEnded | Limit::Unusable { .. } | Limit::Uncorrelated { .. } => {
@@ -202,6 +209,7 @@ impl Numbers<'_> {
             Limit::BudgetSpent { .. }
             | Limit::Exhaustion { .. }
             | Limit::Absence { .. }
+            | Limit::AtRisk { .. }
             | Limit::NeverEnded
             | Limit::Unusable { .. }
             | Limit::Uncorrelated { .. } => false,
@@ -286,15 +294,24 @@ impl Numbers<'_> {
         }
         #[expect(clippy::cast_precision_loss, reason = "customers stay far below 2^53")]
         let hurt = self.customers_in(length).count as f64;
-        let most = f64::from(affected);
-        let standing = if hurt >= most {
-            LimitState::Over
-        } else if hurt >= CLEAR_SHARE * most {
-            LimitState::Near
-        } else {
-            LimitState::Under
-        };
-        (Some(hurt), standing)
+        (Some(hurt), against(hurt, affected))
+    }
+
+    /// Returns the number of workflows in flight that have used a share of their promise. If ingest
+    /// may have missed their ends, it shows nothing.
+    fn at_risk(&self, used: f64, workflows: u32) -> (Option<f64>, LimitState) {
+        if self.freshness != Freshness::Fresh {
+            return (None, LimitState::Unknown);
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share is at most 1"
+        )]
+        let step = (used * f64::from(PROMISE_STEPS)).round() as u8;
+        #[expect(clippy::cast_precision_loss, reason = "workflows stay far below 2^53")]
+        let at_risk = self.promise_use.since_step(step) as f64;
+        (Some(at_risk), against(at_risk, workflows))
     }
 
     /// Returns over if there was no event for `length`, though the hour before this moment had
@@ -315,5 +332,17 @@ impl Numbers<'_> {
             Freshness::Fresh | Freshness::Stale | Freshness::Inconsistent => LimitState::Unknown,
         };
         (value, standing)
+    }
+}
+
+/// Compares a number of customers or workflows with how many are too many.
+fn against(number: f64, too_many: u32) -> LimitState {
+    let most = f64::from(too_many);
+    if number >= most {
+        LimitState::Over
+    } else if number >= CLEAR_SHARE * most {
+        LimitState::Near
+    } else {
+        LimitState::Under
     }
 }

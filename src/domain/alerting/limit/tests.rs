@@ -38,6 +38,7 @@ fn of_customers(
     counts: &[(Duration, EventCounts)],
     customers: &CustomersByLength,
 ) -> LimitStatus {
+    let promise_use = PromiseUse::new([(15, 40), (16, 11), (19, 7), (PROMISE_STEPS, 2)]);
     let rule = LimitRule {
         name: "rule".parse().unwrap(),
         severity: Severity::Page,
@@ -49,6 +50,7 @@ fn of_customers(
         guard: Guard { bad_events: 5 },
         counts: &counts.iter().copied().collect(),
         customers,
+        promise_use: &promise_use,
         freshness: Freshness::Fresh,
     };
     limit_status(&rule, numbers)
@@ -260,6 +262,7 @@ fn absence(now: i64, week: i64, hour_before: i64, freshness: Freshness) -> Limit
         guard: Guard { bad_events: 5 },
         counts: &counts,
         customers: &CustomersByLength::new(),
+        promise_use: &PromiseUse::default(),
         freshness,
     };
     limit_status(&rule, numbers).standing
@@ -342,4 +345,33 @@ fn s43_a_budget_is_not_judged_by_its_first_few_events() {
         assert_eq!(standing(Duration::from_secs(20)), LimitState::Unknown);
         assert_eq!(standing(HOUR), LimitState::Over);
     }
+}
+
+/// Of 60 in flight, by the share of the promise used: 40 from 75 %, 11 from 80 %, 7 from 95 %, and two
+/// that broke it.
+fn at_risk(used: f64, workflows: u32) -> LimitStatus {
+    let burn = burn(0.99, DAY * 28, counts(1_000, 0));
+    status(Limit::AtRisk { used, workflows }, &burn, &[])
+}
+
+#[test]
+fn workflows_are_at_risk_from_the_share_of_the_promise_on_that_a_rule_names() {
+    assert_eq!(at_risk(0.8, 20).standing, LimitState::Over);
+    assert_eq!(at_risk(0.8, 21).standing, LimitState::Near);
+    assert_eq!(at_risk(0.8, 30).standing, LimitState::Under);
+    assert_eq!(at_risk(0.95, 9).standing, LimitState::Over);
+    assert_eq!(at_risk(0.75, 60).standing, LimitState::Over);
+}
+
+#[test]
+fn a_rule_on_workflows_at_risk_says_how_many_there_are() {
+    let status = at_risk(0.8, 20);
+    assert_eq!(
+        status.sentence(),
+        "80 % of the promise used, 20 in flight, limit 20"
+    );
+    assert_eq!(
+        (status.reading().as_str(), status.limit.threshold().as_str()),
+        ("20", "20 at 80 %")
+    );
 }

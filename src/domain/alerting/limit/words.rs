@@ -13,6 +13,7 @@ impl Limit {
             Limit::Exhaustion { .. } => "budget gone",
             Limit::Customers { .. } => "customers affected",
             Limit::Absence { .. } => "no events",
+            Limit::AtRisk { .. } => "workflows at risk",
             Limit::NeverEnded => "no end",
             Limit::Unusable { .. } => "unusable events",
             Limit::Uncorrelated { .. } => "starts without an id",
@@ -31,6 +32,10 @@ impl Limit {
                 format!("{affected} in {}", format::duration(length))
             }
             Limit::Absence { length } => format!("for {}", format::duration(length)),
+            Limit::AtRisk { used, workflows } => {
+                let workflows = format::count(i64::from(workflows));
+                format!("{workflows} at {}", format::percent(used))
+            }
             Limit::NeverEnded => format::NONE.to_owned(),
         }
     }
@@ -43,6 +48,7 @@ impl LimitStatus {
             (Limit::Absence { .. }, _) => format::counted(self.window.counts.total(), "event"),
             (_, None) => format::NONE.to_owned(),
             (Limit::BudgetSpent { .. }, Some(spent)) => format::budget(spent),
+            (Limit::AtRisk { .. }, Some(workflows)) => format::count(whole(workflows)),
             (Limit::NeverEnded, Some(ends)) => format::counted(whole(ends), "end"),
             (Limit::Unusable { .. } | Limit::Uncorrelated { .. }, Some(share)) => {
                 format::percent(share)
@@ -76,6 +82,12 @@ impl LimitStatus {
                 self.window.text(),
                 format::count(i64::from(affected))
             ),
+            (Limit::AtRisk { used, workflows }, at_risk) => format!(
+                "{} of the promise used, {} in flight, limit {}",
+                format::percent(used),
+                format::count(whole(at_risk.unwrap_or_default())),
+                format::count(i64::from(workflows))
+            ),
             (Limit::Absence { length }, usual) => self.absence(length, usual.unwrap_or_default()),
             (Limit::NeverEnded, ends) => self.never_ended(whole(ends.unwrap_or_default())),
             (Limit::Unusable { .. }, _) => self.unusable(),
@@ -103,6 +115,7 @@ impl LimitStatus {
             Limit::Exhaustion { .. } if value <= 0.0 => Some(f64::INFINITY),
             Limit::Exhaustion { within } => Some(within.as_secs_f64() / value),
             Limit::Customers { affected, .. } => Some(value / f64::from(affected)),
+            Limit::AtRisk { workflows, .. } => Some(value / f64::from(workflows)),
             Limit::Absence { .. } | Limit::NeverEnded => None,
         }
     }
@@ -218,11 +231,13 @@ mod tests {
             Limit::Customers { length, .. } | Limit::Absence { length } => length,
             Limit::BudgetSpent { .. }
             | Limit::Exhaustion { .. }
+            | Limit::AtRisk { .. }
             | Limit::NeverEnded
             | Limit::Unusable { .. }
             | Limit::Uncorrelated { .. } => Duration::from_hours(1),
         };
         let status = LimitStatus {
+            value_is_upper_bound: false,
             name: "rule".parse().unwrap(),
             severity: Severity::Page,
             limit,

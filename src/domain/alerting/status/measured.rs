@@ -17,7 +17,7 @@ use crate::domain::{
         rule_statuses::RuleStatuses,
         settled::SettledCounts,
     },
-    counting::customers::CustomerTotal,
+    counting::{customers::CustomerTotal, promise_use::PromiseUse},
     model::{
         counts::{EventCounts, StartSpans},
         ids::Name,
@@ -55,7 +55,8 @@ pub struct Measured {
     pub in_incident: Option<EventCounts>,
     /// Of a rolling window; empty where nothing burns.
     pub ageing: Ageing,
-    pub in_flight: i64,
+    /// Of workflows that have started and are not judged.
+    pub promise_use: PromiseUse,
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour.
     pub customers_affected: i64,
@@ -236,6 +237,7 @@ impl Measured {
                 guard: slo.alerting.guard,
                 counts,
                 customers: &self.customers,
+                promise_use: &self.promise_use,
                 freshness: self.freshness_for(slo, rule),
             };
             limit::limit_status(rule, numbers)
@@ -303,6 +305,7 @@ impl Measured {
             Limit::BudgetSpent { .. }
             | Limit::Exhaustion { .. }
             | Limit::Customers { .. }
+            | Limit::AtRisk { .. }
             | Limit::NeverEnded
             | Limit::Unusable { .. }
             | Limit::Uncorrelated { .. } => self.freshness,

@@ -17,7 +17,7 @@ use super::{
     rule_statuses::RuleStatuses,
 };
 use crate::domain::{
-    counting::customers::CustomerTotal,
+    counting::{customers::CustomerTotal, promise_use::PromiseUse},
     model::{counts::EventCounts, time::Timestamp},
     slo::{Severity, Slo},
 };
@@ -60,6 +60,9 @@ pub struct SloStatus {
     pub in_incident: Option<EventCounts>,
     /// Started, not judged.
     pub in_flight: i64,
+    /// The same, by how much of the promise they have used.
+    #[serde(default, rename = "in_flight_by_time_used")]
+    pub promise_use: PromiseUse,
     /// In flight past the deadline, still within the grace.
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour; `None` if the SLO names none.
@@ -145,7 +148,8 @@ impl SloStatus {
                 .in_incident
                 .filter(|_| alert::firing(&alerts).is_some()),
             alerts,
-            in_flight: measured.in_flight,
+            in_flight: measured.promise_use.in_flight(),
+            promise_use: measured.promise_use.clone(),
             overdue: measured.overdue,
             customers_affected: slo.customer.as_ref().map(|_| measured.customers_affected),
             steady_ticks: settled(),
@@ -175,6 +179,11 @@ impl SloStatus {
             || WindowStatus::new(LAST_HOUR.as_secs(), self.last_hour, self.burn_rate),
             |rule| rule.short.clone(),
         )
+    }
+
+    /// Returns what is in flight by tenth of the promise used; the eleventh is of broken promises.
+    pub fn tenths_used(&self) -> Vec<i64> {
+        self.promise_use.tenths()
     }
 
     /// The same, evaluated in this rhythm.

@@ -85,7 +85,7 @@ fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Mea
         starts: StartSpans::default(),
         in_incident: None,
         ageing: calm(at),
-        in_flight: 7,
+        promise_use: PromiseUse::new([(3, 5), (20, 2)]),
         overdue: 2,
         customers_affected: 3,
         customers_total: None,

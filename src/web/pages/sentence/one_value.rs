@@ -21,6 +21,7 @@ use crate::{
         },
         counting::{
             customers::CustomerTotal,
+            promise_use::PromiseUse,
             series::{Series, SeriesPoint},
         },
         model::{
@@ -28,7 +29,9 @@ use crate::{
             ids::SloId,
             span::{AttributeName, AttributeScope},
         },
-        slo::{AlertRule, Alerting, BurnKind, Indicator, Severity, Slo, SpanIndicator},
+        slo::{
+            AlertRule, Alerting, BurnKind, Indicator, PROMISE_STEPS, Severity, Slo, SpanIndicator,
+        },
         traceql::Selector,
     },
     store::SloRecord,
@@ -154,7 +157,7 @@ fn measured() -> impl Strategy<Value = Measured> {
                 in_incident: counts.get(&(MINUTE * 360)).copied(),
                 ageing,
                 counts,
-                in_flight: running + overdue,
+                promise_use: PromiseUse::new([(0, running), (PROMISE_STEPS, overdue)]),
                 overdue,
                 customers_affected: affected,
                 customers_total: (affected > 0).then_some(CustomerTotal {

@@ -11,6 +11,7 @@ use crate::{
             rule_status::{RuleStatus, WindowStatus},
             status::SloStatus,
         },
+        counting::promise_use::PromiseUse,
         model::{counts::EventCounts, ids::SloId},
         slo::{Indicator, Limit, Severity, Slo, SpanIndicator},
         traceql::Selector,
@@ -39,6 +40,7 @@ fn slo() -> Arc<Slo> {
 fn status(state: SloState) -> SloStatus {
     let window = |secs, burn_rate| WindowStatus::new(secs, EventCounts::ZERO, Some(burn_rate));
     SloStatus {
+        promise_use: PromiseUse::default(),
         evaluated_at: now(),
         state,
         window: EventCounts {

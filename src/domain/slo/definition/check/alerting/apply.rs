@@ -9,7 +9,7 @@ use super::{
 use crate::domain::{
     model::{ids::Name, objective::Objective},
     slo::{
-        AlertRule, Alerting, LimitRule, Severity,
+        AlertRule, Alerting, Indicator, LimitRule, Severity,
         definition::{
             check::{
                 References,
@@ -33,6 +33,7 @@ pub(crate) struct BudgetTerms {
     objective: Objective,
     pub(crate) window: Duration,
     pub(crate) names_customers: bool,
+    pub(crate) has_deadline: bool,
     place: SourceSpan,
     window_place: SourceSpan,
 }
@@ -42,11 +43,13 @@ impl BudgetTerms {
         fields: &Fields<'_>,
         objective: Checked<Objective>,
         window: Checked<Duration>,
+        indicator: Option<&Indicator>,
     ) -> Checked<Self> {
         Ok(Self {
             objective: objective?,
             window: window?,
             names_customers: fields.has("customer"),
+            has_deadline: !matches!(indicator, Some(Indicator::Span(_))),
             place: fields.at("objective"),
             window_place: fields.at("window"),
         })

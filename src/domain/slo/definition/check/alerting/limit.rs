@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::apply::BudgetTerms;
 use crate::domain::slo::{
-    Limit,
+    Limit, PROMISE_STEPS,
     definition::{
         check::values,
         shape::Shape,
@@ -50,7 +50,7 @@ pub(crate) fn exhaustion(value: YamlValue<'_>) -> Checked<Limit> {
 pub(crate) fn customers(value: YamlValue<'_>) -> Checked<Limit> {
     let about = "How many customers had a bad event.";
     value.group("Customers", about, |fields| {
-        let affected = fields.required("affected", "How many are too many.", affected);
+        let affected = fields.required("affected", "How many are too many.", too_many);
         let length = fields.required("in", "In the last of this time, at most 1d.", |value| {
             at_most(value, MOST_OF_CUSTOMERS)
         });
@@ -61,15 +61,44 @@ pub(crate) fn customers(value: YamlValue<'_>) -> Checked<Limit> {
     })
 }
 
-fn affected(value: YamlValue<'_>) -> Checked<u32> {
-    let affected = value.whole()?;
-    let some = u32::try_from(affected).ok().filter(|most| *most > 0);
+/// How many customers or workflows are too many.
+fn too_many(value: YamlValue<'_>) -> Checked<u32> {
+    let written = value.whole()?;
+    let some = u32::try_from(written).ok().filter(|most| *most > 0);
     some.ok_or_else(|| {
         value.error_with_help(
-            format!("a limit of {affected} customers is always reached or never"),
+            format!("a limit of {written} is always reached or never"),
             "write how many are too many: 1 or more".to_owned(),
         )
     })
+}
+
+pub(crate) fn at_risk(value: YamlValue<'_>) -> Checked<Limit> {
+    let about = "Workflows in flight that will soon break their promise.";
+    value.group("AtRisk", about, |fields| {
+        let about = "Share of the promise that has passed since they started, such as 80%, in steps \
+                     of 5%.";
+        let used = fields.required("used", about, promise_step);
+        let workflows = fields.required("workflows", "How many are too many.", too_many);
+        Ok(Limit::AtRisk {
+            used: used?,
+            workflows: workflows?,
+        })
+    })
+}
+
+fn promise_step(value: YamlValue<'_>) -> Checked<f64> {
+    let used = values::share(value)?;
+    let steps = used * f64::from(PROMISE_STEPS);
+    if used < 1.0 && (steps - steps.round()).abs() < 1e-9 {
+        return Ok(used);
+    }
+    let nearest = steps.round().clamp(1.0, f64::from(PROMISE_STEPS - 1)) * 5.0;
+    let written = value.scalar(Shape::Scalar)?;
+    Err(value.error_with_help(
+        format!("`{written}` is not a multiple of 5 % below 100 %"),
+        format!("write `{nearest:.0}%`"),
+    ))
 }
 
 pub(crate) fn absence(value: YamlValue<'_>) -> Checked<Limit> {
@@ -110,10 +139,15 @@ pub(crate) fn never_reached(limit: Limit, promise: BudgetTerms) -> Option<(Strin
             "can never fire: the SLO does not say which attribute names the customer".to_owned(),
             "add `customer: span.customer.id`, with your attribute, to the SLO",
         )),
+        Limit::AtRisk { .. } if !promise.has_deadline => Some((
+            "can never fire: spans have no deadline, only workflows have".to_owned(),
+            "write the rule in the policy of an SLO with `within`",
+        )),
         Limit::Exhaustion { .. }
         | Limit::Customers { .. }
         | Limit::BudgetSpent { .. }
         | Limit::Absence { .. }
+        | Limit::AtRisk { .. }
         | Limit::NeverEnded
         | Limit::Unusable { .. }
         | Limit::Uncorrelated { .. } => None,

@@ -169,6 +169,11 @@ fn rule(fields: &Fields<'_>) -> Checked<(Rule, SourceSpan)> {
                 "Fires if there are no events, although there were some a week ago.",
                 &|value| limit::absence(value).map(RuleTrigger::Limit),
             ),
+            (
+                "atRisk",
+                "Fires if so many workflows in flight have used most of their promise.",
+                &|value| limit::at_risk(value).map(RuleTrigger::Limit),
+            ),
         ],
     );
     let rule = Rule {

@@ -61,7 +61,8 @@ fn spec(fields: &Fields<'_>, name: Option<&NamePlace>, known: &References) -> Ch
     let grace = grace(fields, length);
     let clock_skew = clock_skew(fields);
     let unknown = unknown_weight(fields);
-    let terms = BudgetTerms::of(fields, objective, length);
+    let measured = indicator.as_ref().ok().map(|(indicator, _)| indicator);
+    let terms = BudgetTerms::of(fields, objective, length, measured);
     let alerting = apply::read(fields, terms, known);
     let notify = notify(fields, name, known);
     let about = "Address of the instructions for who receives an alert.";
