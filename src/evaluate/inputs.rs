@@ -104,6 +104,7 @@ impl Evaluator {
         let mut measured = read_measured(&mut tx, subjects, counts, now, freshness).await?;
         let watermark = healthy_until.map_or(now, |until| until.min(now));
         settled::read(&mut tx, subjects, &mut measured, (watermark, now)).await?;
+        read_ageing(&mut tx, subjects, &mut measured, now).await?;
         self.find_nearest_finishes(subjects, &mut measured, now);
         let reading = EvaluationInputs {
             now,
@@ -232,7 +233,6 @@ async fn read_measured(
         };
         measured.insert(id, of_slo);
     }
-    read_ageing(tx, subjects, &mut measured, now).await?;
     Ok(measured)
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    burn_rate::BurnRate,
     limit::{LimitState, LimitStatus},
     rule_status::{BurnCondition, RuleStatus, WindowStatus},
 };
@@ -18,6 +19,19 @@ pub struct RuleStatuses {
     pub limits: Vec<LimitStatus>,
     /// The rules on data quality that every SLO with rules has; they open tickets.
     pub quality: Vec<LimitStatus>,
+}
+
+/// Returns the long window of the rule of this name; a rule on one number has one window.
+pub(super) fn long_window<'a>(
+    rules: &'a [RuleStatus],
+    limits: [&'a [LimitStatus]; 2],
+    name: &Name,
+) -> Option<&'a WindowStatus> {
+    let burn = rules.iter().map(|rule| (&rule.name, &rule.long));
+    let limits = limits.into_iter().flatten();
+    let limits = limits.map(|limit| (&limit.name, &limit.window));
+    let found = burn.chain(limits).find(|(known, _)| *known == name);
+    found.map(|(_, window)| window)
 }
 
 impl RuleStatuses {
@@ -39,6 +53,12 @@ impl RuleStatuses {
         let limit = limits.find(|limit| limit.name == *name)?;
         let is_absence = matches!(limit.limit, Limit::Absence { .. });
         Some((length(&limit.window), length(&limit.window), is_absence))
+    }
+
+    /// Returns the burn rate of the long window of the rule of this name.
+    pub(super) fn burn_rate(&self, name: &Name) -> Option<BurnRate> {
+        let window = long_window(&self.rules, [&self.limits, &self.quality], name)?;
+        BurnRate::of_value(window.burn_rate?)
     }
 
     /// Every window that a rule looks at.

@@ -114,11 +114,14 @@ impl Measured {
     /// Whether the budget falls in any look-back, so that it is of interest until when it lasts.
     pub fn burns(&self, slo: &Slo) -> bool {
         let burn = self.burn_context(slo);
-        let falls = |length: Duration| {
-            let pace = burn.burn_rate(self.look_back(length));
+        let falls = |(length, counts): (&Duration, &EventCounts)| {
+            let counts = counts.as_good();
+            let length = *length;
+            let pace = burn.burn_rate(Window { length, counts });
             length < burn.window && pace.is_some_and(|pace| pace.reaches(1.0))
         };
-        look_backs(slo).into_iter().any(falls)
+        let settled = self.settled.iter().flat_map(|settled| &settled.counts);
+        self.counts.iter().chain(settled).any(falls)
     }
 
     /// How long the budget lasts at the rate of the long window of the rule that fired, or of the last
@@ -135,8 +138,7 @@ impl Measured {
                 .ok()
                 .filter(|lasts| !lasts.is_zero());
         }
-        let windows = fired.and_then(|fired| rules.windows_of(fired));
-        let of_rule = windows.and_then(|(long, ..)| burn.burn_rate(self.look_back(long)));
+        let of_rule = fired.and_then(|fired| rules.burn_rate(fired));
         burn.time_to_exhaustion(of_rule.or(self.pace(&burn))?, &self.ageing)
     }
 

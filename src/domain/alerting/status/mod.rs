@@ -14,7 +14,7 @@ use super::{
     burn_rate::{BurnBounds, BurnContext, BurnRate},
     limit::LimitStatus,
     rule_status::{BurnCondition, RuleStatus, WindowStatus},
-    rule_statuses::RuleStatuses,
+    rule_statuses::{RuleStatuses, long_window},
 };
 use crate::domain::{
     counting::{customers::CustomerTotal, promise_use::PromiseUse},
@@ -161,14 +161,11 @@ impl SloStatus {
     /// have it, or in the last hour where none did.
     pub fn pace(&self) -> WindowStatus {
         let fired = alert::firing(&self.alerts).and_then(|alert| alert.rule.as_ref());
-        let burn = self.rules.iter().map(|rule| (&rule.name, &rule.long));
-        let limits = self.limits.iter().chain(&self.quality);
-        let limits = limits.map(|limit| (&limit.name, &limit.window));
-        let of_fired = burn.chain(limits).find(|(name, _)| Some(*name) == fired);
-        of_fired.map_or_else(
-            || WindowStatus::new(LAST_HOUR.as_secs(), self.last_hour, self.burn_rate),
-            |(_, window)| window.clone(),
-        )
+        let of_fired =
+            fired.and_then(|fired| long_window(&self.rules, [&self.limits, &self.quality], fired));
+        of_fired.cloned().unwrap_or_else(|| {
+            WindowStatus::new(LAST_HOUR.as_secs(), self.last_hour, self.burn_rate)
+        })
     }
 
     /// What goes on by now: the short window of the rule on burn rates that fired, or of the first one.

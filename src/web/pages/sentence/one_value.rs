@@ -16,6 +16,7 @@ use crate::{
             },
             burn_rate::{Ageing, steps},
             rule_status::Freshness,
+            settled::SettledCounts,
             snapshot::AlertSnapshot,
             status::{Measured, SloStatus},
         },
@@ -137,13 +138,13 @@ fn measured() -> impl Strategy<Value = Measured> {
         (60_u64..2_000_000).prop_map(Duration::from_secs)
     ];
     (
-        counted(),
+        (counted(), proptest::option::of(counted())),
         age,
         (0_i64..500, 0_i64..500),
         (0_i64..900, 0_i64..99),
     )
         .prop_map(
-            |((counts, ageing), age, (affected, others), (running, overdue))| Measured {
+            |(((counts, ageing), settled), age, (affected, others), (running, overdue))| Measured {
                 at: now(),
                 first_event_at: Some(now() - age),
                 has_ended: true,
@@ -151,7 +152,10 @@ fn measured() -> impl Strategy<Value = Measured> {
                 finish_unmatched_since: None,
                 ends_missing: BTreeMap::new(),
                 expected_ends: None,
-                settled: None,
+                settled: settled.map(|(counts, _)| SettledCounts {
+                    counts,
+                    ..SettledCounts::new(now() - MINUTE * 3)
+                }),
                 starts: StartSpans::default(),
                 in_period: EventCounts::ZERO,
                 in_incident: counts.get(&(MINUTE * 360)).copied(),
