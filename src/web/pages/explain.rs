@@ -12,6 +12,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    addresses,
     slo::{declared, undeclared},
     summary::Summary,
 };
@@ -30,7 +31,10 @@ use crate::{
             Slo,
             definition::{DefinitionFile, Problem, load_beside},
         },
-        workflow::shapes::{Explanation, SelectorExplanation, SpanExample, explain},
+        workflow::{
+            Outcome,
+            shapes::{Explanation, SelectorExplanation, SpanExample, explain},
+        },
     },
     web::{
         error::{ErrorExplanation, WebError},
@@ -106,6 +110,15 @@ struct FunnelStep {
     step: &'static str,
     workflows: i64,
     meaning: String,
+    /// Searches for them, newest first.
+    searches: Vec<WorkflowsLink>,
+}
+
+/// A search for workflows.
+#[derive(Debug, Serialize)]
+struct WorkflowsLink {
+    text: &'static str,
+    path: String,
 }
 
 /// A selector that no span of the last hour matches.
@@ -384,6 +397,7 @@ fn funnel(slo: &Summary) -> Vec<FunnelStep> {
         step,
         workflows,
         meaning,
+        searches: searches(slo, step),
     };
     vec![
         step(
@@ -416,6 +430,34 @@ fn funnel(slo: &Summary) -> Vec<FunnelStep> {
             ),
         ),
     ]
+}
+
+/// Searches for the workflows of a step, one for each outcome that the last hour has.
+fn searches(slo: &Summary, step: &str) -> Vec<WorkflowsLink> {
+    let counts = slo.last_hour.by_outcome;
+    let outcomes = match step {
+        "started" => vec![(Outcome::Open, slo.in_flight)],
+        "ended" => vec![
+            (Outcome::Good, counts.good),
+            (Outcome::Late, counts.late),
+            (Outcome::Failed, counts.failed),
+        ],
+        "judged" => vec![(Outcome::Timeout, counts.timeout)],
+        _ => vec![
+            (Outcome::Cancelled, counts.cancelled),
+            (Outcome::Orphan, counts.orphan),
+            (Outcome::Unobservable, counts.unobservable),
+            (Outcome::Invalid, counts.invalid),
+            (Outcome::Ambiguous, counts.ambiguous),
+            (Outcome::EvidenceLost, counts.evidence_lost),
+        ],
+    };
+    let seen = outcomes.into_iter().filter(|(_, count)| *count > 0);
+    seen.map(|(outcome, _)| WorkflowsLink {
+        text: outcome.in_words(),
+        path: addresses::workflows(&slo.name, outcome),
+    })
+    .collect()
 }
 
 impl FunnelStep {

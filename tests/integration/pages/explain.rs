@@ -206,3 +206,20 @@ async fn a_definition_that_is_not_valid_is_told_with_its_lines() {
     let form = app.page("/explain?slo=orders").await.body;
     assert!(form.contains("name: orders"), "{form}");
 }
+
+#[tokio::test]
+async fn what_became_of_the_workflows_is_linked_with_a_search_for_each_outcome() {
+    let yaml = definition(PUBLISH, CONFIRM, BY_TRACE);
+    let app = TestApp::new().slo(&yaml).await;
+    app.send_over_http(&shop()).await;
+    app.tick_at(1).await;
+    let view = app.api("/slos/tried/explain").await;
+    let searches = &view["slos"][0]["funnel"][0]["searches"];
+    let open = json!([{ "text": "In flight", "path": "/workflows?slo=tried&outcome=open" }]);
+    assert_eq!(*searches, open);
+    let page = app.page("/slos/tried/explain").await.body;
+    assert!(
+        page.contains("href=\"/workflows?slo=tried&#38;outcome=open\""),
+        "{page}"
+    );
+}
