@@ -98,7 +98,7 @@ impl Story {
         self.consumers.send_replace(Consumers::Working);
         narrator.say(
             "THE WAREHOUSE IS BACK and works off its backlog. Orders that come late stay bad.\n\
-             The alert resolves when the minutes it looks at are good again: in a minute or two.",
+             The alert resolves when the minutes it looks at are good again: in two minutes or three.",
         );
         let body = self.webhook("slo.alert.resolved").await?;
         narrator.show(

@@ -83,15 +83,15 @@ async fn get(address: &str, path: &str) -> String {
     answer
 }
 
-async fn within_four_minutes(story: impl Future<Output = ()>) {
-    tokio::time::timeout(Duration::from_mins(4), story)
+async fn within_five_minutes(story: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_mins(5), story)
         .await
-        .expect("a demo is over in four minutes");
+        .expect("a demo is over in five minutes");
 }
 
 #[tokio::test]
 async fn a_queue_stalls_the_alert_fires_and_resolves_and_the_demo_ends() {
-    within_four_minutes(async {
+    within_five_minutes(async {
         let mut demo = Demo::start(&["--stall-after=5s", "--exit-after-recovery", "--json"]);
         let line = demo.says("Look at").await;
         let (_, pages) = line.split_once("http://").unwrap();
@@ -136,7 +136,7 @@ async fn a_queue_stalls_the_alert_fires_and_resolves_and_the_demo_ends() {
 
 #[tokio::test]
 async fn an_interrupt_ends_it_cleanly() {
-    within_four_minutes(async {
+    within_five_minutes(async {
         let mut demo = Demo::start(&["--seed=2"]);
         demo.says("All is well").await;
         demo.interrupt();
