@@ -19,7 +19,7 @@ use crate::{
         workflow::{
             classify::{ClassifiedBatch, Classifier, InvalidTimestamp, TimeLimits},
             reservoir::SampledAttributes,
-            shapes::{LookQuota, SharedShapes, StoredSpan},
+            shapes::{SampleCandidate, SharedShapes},
         },
     },
     telemetry::metrics::Metrics,
@@ -30,7 +30,6 @@ use crate::{
 pub struct Ingest {
     parts: Arc<IngestParts>,
     stage_room: Arc<StageSpanQuota>,
-    looks: Arc<LookQuota>,
 }
 
 #[derive(Debug)]
@@ -52,8 +51,8 @@ pub struct ClassifiedRequest {
     now: Timestamp,
     findings: ClassifiedBatch,
     taken: u64,
-    /// Spans for the sample, and how many each stands for.
-    looked_at: Vec<(StoredSpan, i64)>,
+    /// Spans for the samples.
+    looked_at: Vec<SampleCandidate>,
     /// By the label of the reason.
     refused: BTreeMap<&'static str, u64>,
     with_faults: SpansWithFaults,
@@ -69,7 +68,6 @@ impl Ingest {
         Self {
             parts: Arc::new(parts),
             stage_room: Arc::new(StageSpanQuota::new(MAX_PER_HOUR)),
-            looks: Arc::default(),
         }
     }
 
@@ -118,12 +116,9 @@ impl TraceConsumer for Ingest {
         let limits = &self.parts.limits;
         limits.check(span, batch.now)?;
         batch.taken += 1;
-        if self.parts.shapes.is_on()
-            && let Some(stands_for) = self.looks.next(batch.now)
-        {
-            let copy = StoredSpan::copy(span, batch.classifier.hidden());
-            batch.looked_at.push((copy, stands_for));
-        }
+        let hidden = batch.classifier.hidden();
+        let looked_at = self.parts.shapes.look(span, hidden, batch.now);
+        batch.looked_at.extend(looked_at);
         let horizon = batch.now - limits.horizon;
         batch
             .classifier

@@ -38,6 +38,7 @@ mod lexer;
 mod literal;
 mod nearness;
 mod parser;
+mod print;
 mod re2;
 mod tree;
 mod words;
@@ -47,7 +48,8 @@ mod tests;
 
 pub use self::{
     index::{SelectorIndex, key_filter::KeyFilter},
-    nearness::{Comparisons, NearMiss, similar_attribute},
+    nearness::{Comparisons, NearMiss, kind_word, similar_attribute},
+    print::{quoted_attribute, quoted_text},
     tree::FieldSource,
     words::reference::{SelectorReference, SelectorSyntax, TempoDifference, reference},
 };

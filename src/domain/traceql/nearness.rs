@@ -262,7 +262,8 @@ const fn status_word(status: SpanStatus) -> &'static str {
 }
 
 /// Returns the word for a kind of spans in selectors.
-pub(super) const fn kind_word(kind: SpanKind) -> &'static str {
+/// Returns the word of a selector for a kind.
+pub const fn kind_word(kind: SpanKind) -> &'static str {
     match kind {
         SpanKind::Unspecified => "unspecified",
         SpanKind::Internal => "internal",

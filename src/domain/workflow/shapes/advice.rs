@@ -18,7 +18,8 @@ const LONGEST: Duration = Duration::from_hours(366 * 24);
 /// The most by which clocks of two hosts plausibly differ.
 const SKEW: Duration = Duration::from_mins(5);
 
-const UNITS: [(TimeUnit, &str); 5] = [
+/// The units of times with the words of a definition.
+pub const TIME_UNITS: [(TimeUnit, &str); 5] = [
     (TimeUnit::Nanoseconds, "ns"),
     (TimeUnit::Microseconds, "us"),
     (TimeUnit::Milliseconds, "ms"),
@@ -158,7 +159,7 @@ fn wrong_unit(indicator: &Indicator, sample: &SampledSpans) -> Option<String> {
         Indicator::Span(event) => (event.started_at.as_ref()?, &event.matches),
     };
     let span = spans(sample, selector).find(|span| !is_plausible(source, span))?;
-    let plausible = UNITS.into_iter().find(|(unit, _)| {
+    let plausible = TIME_UNITS.into_iter().find(|(unit, _)| {
         let other = with_unit(source, *unit);
         is_plausible(&other, span)
     });

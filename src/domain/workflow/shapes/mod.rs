@@ -1,5 +1,7 @@
-//! A bounded sample of the spans of the last hour, by which a definition is explained: which spans
-//! its selectors match, and which comparison keeps others from matching.
+//! Bounded samples of the spans of the last hour.
+//!
+//! By spans of all shapes a definition is explained: which spans its selectors match, and which
+//! comparison keeps others from matching. By whole traces flows are discovered.
 //!
 //! Spans of one shape have the same service, name, kind, status and attributes. Every shape is
 //! counted and a few of its spans are stored, so values of other spans are unknown: counts of what
@@ -9,22 +11,28 @@ mod advice;
 mod explanation;
 mod look;
 mod stored_span;
+mod traces;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+pub use advice::TIME_UNITS;
 pub use explanation::{
     CorrelatedSpans, Explanation, NearestSpans, SelectorExplanation, SpanExample, explain,
 };
-pub use look::LookQuota;
 pub use stored_span::StoredSpan;
+pub use traces::{SampleAdmission, TraceSample, TracedSpan, is_id_key, last_word};
 
-use crate::domain::model::{
-    span::{SpanKind, SpanStatus, SpanView as _},
-    time::Timestamp,
+use self::{look::SecondCounter, traces::SharedTraces};
+use crate::domain::{
+    model::{
+        span::{SpanKind, SpanStatus, SpanView},
+        time::Timestamp,
+    },
+    slo::HiddenAttributes,
 };
 
 /// The range in which spans are counted.
@@ -41,7 +49,24 @@ const STORED: usize = 3;
 /// The spans that one replica has received in the last hour. Clones share it. The default stores
 /// nothing.
 #[derive(Clone, Debug, Default)]
-pub struct SharedShapes(Option<Arc<Mutex<SpanShapes>>>);
+pub struct SharedShapes(Option<Arc<SpanSamples>>);
+
+#[derive(Debug, Default)]
+struct SpanSamples {
+    looked_at: SecondCounter,
+    shapes: Mutex<SpanShapes>,
+    traces: SharedTraces,
+}
+
+/// A span that belongs to a sample once its request is committed.
+#[derive(Clone, Debug)]
+pub struct SampleCandidate {
+    pub span: Arc<StoredSpan>,
+    /// How many spans it stands for among the shapes; `None` if it is not counted there.
+    pub stands_for: Option<i64>,
+    /// Why it belongs to the sample of traces; `None` if it does not.
+    pub admission: Option<SampleAdmission>,
+}
 
 #[derive(Debug, Default)]
 struct SpanShapes {
@@ -96,38 +121,71 @@ impl SharedShapes {
         self.0.is_some()
     }
 
-    /// Adds spans, each of which stands for as many as its weight says.
-    pub fn add(&self, now: Timestamp, spans: Vec<(StoredSpan, i64)>) {
-        let Some(shapes) = self.0.as_ref().filter(|_| !spans.is_empty()) else {
+    /// Copies a span if it belongs to a sample.
+    pub fn look(
+        &self,
+        span: &dyn SpanView,
+        hidden: &HiddenAttributes,
+        now: Timestamp,
+    ) -> Option<SampleCandidate> {
+        let samples = self.0.as_ref()?;
+        let stands_for = samples.looked_at.weight_of_next(now);
+        let admission = samples.traces.admit(span, hidden, now);
+        (stands_for.is_some() || admission.is_some()).then(|| SampleCandidate {
+            span: Arc::new(StoredSpan::copy(span, hidden)),
+            stands_for,
+            admission,
+        })
+    }
+
+    pub fn add(&self, now: Timestamp, spans: Vec<SampleCandidate>) {
+        let Some(samples) = self.0.as_ref().filter(|_| !spans.is_empty()) else {
             return;
         };
-        let mut shapes = shapes.lock().unwrap_or_else(PoisonError::into_inner);
-        for (span, weight) in spans {
-            shapes.add(now, span, weight);
+        let mut shapes = samples.shapes();
+        for one in &spans {
+            if let Some(weight) = one.stands_for {
+                shapes.add(now, &one.span, weight);
+            }
         }
+        drop(shapes);
+        let traced = spans.into_iter();
+        let traced = traced.filter_map(|one| Some((one.span, one.admission?)));
+        samples.traces.add(now, traced.collect());
     }
 
     /// Returns the spans of the hour before `now`.
     pub fn at(&self, now: Timestamp) -> SampledSpans {
-        let Some(shapes) = &self.0 else {
-            return SampledSpans::default();
-        };
-        let mut shapes = shapes.lock().unwrap_or_else(PoisonError::into_inner);
-        shapes.sample(now)
+        let samples = self.0.as_ref();
+        samples.map_or_else(SampledSpans::default, |samples| {
+            samples.shapes().sample(now)
+        })
+    }
+
+    /// Returns traces of the hour before `now`.
+    pub fn traces_at(&self, now: Timestamp) -> TraceSample {
+        let samples = self.0.as_ref();
+        samples.map_or_else(TraceSample::default, |samples| samples.traces.sample(now))
+    }
+}
+
+impl SpanSamples {
+    fn shapes(&self) -> MutexGuard<'_, SpanShapes> {
+        self.shapes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SpanShapes {
-    fn add(&mut self, now: Timestamp, span: StoredSpan, weight: i64) {
+    fn add(&mut self, now: Timestamp, span: &Arc<StoredSpan>, weight: i64) {
         self.all.add(now, weight);
-        let key = ShapeKey::of(&span);
+        let key = ShapeKey::of(span);
         if !self.shapes.contains_key(&key) && !self.has_room(now, &key) {
             self.beyond.add(now, weight);
             return;
         }
         let shape = self.shapes.entry(key).or_default();
         shape.counts.add(now, weight);
-        shape.newest.push_front(Arc::new(span));
+        shape.newest.push_front(Arc::clone(span));
         shape.newest.truncate(STORED);
     }
 

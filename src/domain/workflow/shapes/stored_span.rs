@@ -28,6 +28,9 @@ const MESSAGE_ID: &str = "messaging.message.id";
 /// The value of an attribute whose values are never stored.
 const HIDDEN: &str = "(hidden)";
 
+/// What an attribute, a link or an event takes beside its text.
+const ENTRY: usize = 64;
+
 /// A copy of a span, bounded in size.
 #[derive(Clone, Debug)]
 pub struct StoredSpan(Span);
@@ -70,15 +73,45 @@ impl StoredSpan {
         })
     }
 
-    pub(super) const fn span(&self) -> &Span {
+    pub const fn span(&self) -> &Span {
         &self.0
     }
 
-    pub(super) fn id(&self) -> SpanRef {
+    pub fn id(&self) -> SpanRef {
         SpanRef::of(&self.0)
     }
 
-    pub(super) fn service(&self) -> String {
+    /// Returns about how much memory the copy takes.
+    pub(super) fn bytes(&self) -> usize {
+        let own = [&self.0.attributes, &*self.0.resource];
+        let attributes = own.into_iter().flatten();
+        let attributes = attributes.map(|(key, value)| ENTRY + key.len() + value_bytes(value));
+        let links = self
+            .0
+            .links
+            .iter()
+            .map(|link| ENTRY + link.trace_state.len());
+        let events = self.0.events.iter().map(|event| ENTRY + event.name.len());
+        size_of::<Span>() + self.0.name.len() + attributes.chain(links).chain(events).sum::<usize>()
+    }
+
+    /// Returns the value of an attribute of the span itself as text, if it is a string or a number
+    /// that is stored.
+    pub fn text_of(&self, key: &str) -> Option<String> {
+        match self.0.attribute(AttributeScope::Span, key)? {
+            Value::String(text) if text != HIDDEN => Some(text.into_owned()),
+            Value::Int(number) => Some(number.to_string()),
+            Value::String(_) | Value::Bool(_) | Value::Double(_) | Value::Array(_) => None,
+        }
+    }
+
+    /// Returns the keys of the span's own attributes.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.attributes.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// Returns the name of its service; empty if it has none.
+    pub fn service(&self) -> String {
         match self.0.attribute(AttributeScope::Resource, "service.name") {
             Some(Value::String(name)) => name.into_owned(),
             _ => String::new(),
@@ -111,6 +144,14 @@ impl StoredSpan {
             named.any(|(_, value)| *value == OwnedValue::from(HIDDEN))
         };
         is_hidden(&self.0.attributes) || is_hidden(&self.0.resource)
+    }
+}
+
+fn value_bytes(value: &OwnedValue) -> usize {
+    match value {
+        OwnedValue::String(text) => text.len(),
+        OwnedValue::Array(elements) => elements.iter().map(|one| ENTRY + value_bytes(one)).sum(),
+        OwnedValue::Bool(_) | OwnedValue::Int(_) | OwnedValue::Double(_) | OwnedValue::Other => 0,
     }
 }
 

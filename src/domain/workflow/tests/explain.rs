@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::{
     slo::HiddenAttributes,
     workflow::shapes::{
-        Explanation, NearestSpans, SampledSpans, SharedShapes, StoredSpan, explain,
+        Explanation, NearestSpans, SampleCandidate, SampledSpans, SharedShapes, StoredSpan, explain,
     },
 };
 
@@ -30,12 +30,18 @@ fn slo_of(workflow: WorkflowIndicator) -> Slo {
 
 fn sample(slo: &Slo, spans: &[Span]) -> SampledSpans {
     let hidden = HiddenAttributes::of([&Arc::new(slo.clone())]);
-    let copies = spans
-        .iter()
-        .map(|span| (StoredSpan::copy(span, &hidden), 1));
+    let copies = spans.iter().map(|span| candidate(span, &hidden, 1));
     let shapes = SharedShapes::new();
     shapes.add(at(0.0), copies.collect());
     shapes.at(at(1.0))
+}
+
+fn candidate(span: &Span, hidden: &HiddenAttributes, stands_for: i64) -> SampleCandidate {
+    SampleCandidate {
+        span: Arc::new(StoredSpan::copy(span, hidden)),
+        stands_for: Some(stands_for),
+        admission: None,
+    }
 }
 
 fn explained(slo: &Slo, spans: &[Span]) -> Explanation {
@@ -297,8 +303,8 @@ fn of_spans_with_random_names_and_attributes_a_bounded_number_is_stored() {
             ..publish("a:1")
         };
         let with_key = publish("a:1").with(&format!("key-{nth}"), 1);
-        let copies = [named, with_key]
-            .map(|span| (StoredSpan::copy(&span, &HiddenAttributes::default()), 1));
+        let copies =
+            [named, with_key].map(|span| candidate(&span, &HiddenAttributes::default(), 1));
         shapes.add(at(0.0), copies.into());
     }
     let explanation = explain(&slo, &shapes.at(at(1.0)));
@@ -308,10 +314,7 @@ fn of_spans_with_random_names_and_attributes_a_bounded_number_is_stored() {
     let later = at(4_000.0);
     shapes.add(
         later,
-        vec![(
-            StoredSpan::copy(&publish("a:1"), &HiddenAttributes::default()),
-            7,
-        )],
+        vec![candidate(&publish("a:1"), &HiddenAttributes::default(), 7)],
     );
     let explanation = explain(&slo, &shapes.at(later));
     assert_eq!(
@@ -325,10 +328,7 @@ fn without_samples_nothing_is_explained() {
     let shapes = SharedShapes::default();
     shapes.add(
         at(0.0),
-        vec![(
-            StoredSpan::copy(&publish("a:1"), &HiddenAttributes::default()),
-            1,
-        )],
+        vec![candidate(&publish("a:1"), &HiddenAttributes::default(), 1)],
     );
     assert!(!shapes.is_on());
     let slo = slo(r#"{ name = "orders publish" }"#, "{ false }");

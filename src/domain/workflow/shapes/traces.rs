@@ -1,0 +1,352 @@
+//! A bounded sample of whole traces of the last hour, by which flows are discovered.
+//!
+//! Whether a span is kept depends on a hash of its trace id, so that all spans of a trace are kept,
+//! whenever and in whichever request they arrive. A flow may go through several traces: of spans
+//! that begin a trace, send a message or receive one, the hashes of the traces that they link to
+//! and of the ids that they carry count as well, so that both ends of a flow are kept together.
+//! Whenever the memory is full, the share of hashes that are kept is halved.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher as _},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{REACH, StoredSpan, look::SecondCounter};
+use crate::domain::{
+    model::{
+        ids::TraceId,
+        span::{AttributeScope, SpanKind, SpanView, Value},
+        time::Timestamp,
+    },
+    slo::HiddenAttributes,
+};
+
+/// The limit of memory: some thousand spans, of which some hundred workflows consist. More of them
+/// would hardly change what is proposed.
+const MAX_BYTES: usize = 8 << 20;
+/// The limit of spans of one trace, so that one that never ends does not push out the others.
+const MAX_OF_TRACE: usize = 64;
+/// The same for spans of messages: a trace with many other spans shows its queues nevertheless.
+const MAX_MESSAGES_OF_TRACE: usize = 128;
+/// The limit of spans that are kept for the same value of an id: a value that so many have names a
+/// customer or a region, not a workflow.
+const MAX_OF_VALUE: u32 = 32;
+/// The time after which the share of traces may grow again.
+const EASE_AFTER: Duration = Duration::from_mins(10);
+/// Words by which the names of attributes with ids end.
+const ID_WORDS: [&str; 8] = ["id", "uuid", "guid", "jid", "key", "number", "no", "ref"];
+
+/// The sample of one replica.
+#[derive(Debug, Default)]
+pub(super) struct SharedTraces {
+    /// Hashes with at least so many trailing zeros are kept: one in 2 to the power of it.
+    level: AtomicU32,
+    ids_read: SecondCounter,
+    kept: Mutex<KeptTraces>,
+}
+
+/// Why a span belongs to the sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleAdmission {
+    /// The rank of its trace, or of one that it links to.
+    of_trace: u32,
+    /// The id with the highest rank, and that rank.
+    of_id: Option<IdRank>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct IdRank {
+    rank: u32,
+    value: u64,
+}
+
+/// A span of the sample.
+#[derive(Clone, Debug)]
+pub struct TracedSpan {
+    pub span: Arc<StoredSpan>,
+    /// Whether all spans of its trace that were received are kept, up to the limit of a trace.
+    pub is_whole: bool,
+}
+
+/// The sample at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct TraceSample {
+    /// In the order of traces, then of arrival.
+    pub spans: Vec<TracedSpan>,
+    pub traces: usize,
+    level: u32,
+    /// Since when that many are kept; `None` if nothing was received.
+    pub since: Option<Timestamp>,
+}
+
+impl TraceSample {
+    /// One in so many traces is kept.
+    pub fn one_in(&self) -> u64 {
+        1_u64.checked_shl(self.level).unwrap_or(u64::MAX)
+    }
+
+    /// Returns whether spans with this value of an id are kept, in all traces, if they begin a trace
+    /// or are about a message.
+    pub fn keeps_id(&self, key: &str, value: &str) -> bool {
+        rank_of((key, value)) >= self.level
+    }
+}
+
+#[derive(Debug, Default)]
+struct KeptTraces {
+    traces: BTreeMap<TraceId, KeptTrace>,
+    /// Spans by the value that alone admitted them.
+    of_value: BTreeMap<u64, u32>,
+    bytes: usize,
+    level: u32,
+    level_changed_at: Option<Timestamp>,
+    since: Option<Timestamp>,
+}
+
+#[derive(Debug, Default)]
+struct KeptTrace {
+    spans: Vec<KeptSpan>,
+    last_heard: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct KeptSpan {
+    admission: SampleAdmission,
+    bytes: usize,
+    span: Arc<StoredSpan>,
+}
+
+impl SharedTraces {
+    /// Returns why the span belongs to the sample; `None` if it does not.
+    pub(super) fn admit(
+        &self,
+        span: &dyn SpanView,
+        hidden: &HiddenAttributes,
+        now: Timestamp,
+    ) -> Option<SampleAdmission> {
+        let mut admission = SampleAdmission {
+            of_trace: rank_of(span.trace_id()),
+            of_id: None,
+        };
+        if joins_traces(span) && self.ids_read.reads_ids_of_next(now) {
+            admission.of_trace = admission.of_trace.max(rank_of_links(span));
+            admission.of_id = rank_of_ids(span, hidden);
+        }
+        let level = self.level.load(Ordering::Relaxed);
+        admission.passes(level).then_some(admission)
+    }
+
+    pub(super) fn add(&self, now: Timestamp, spans: Vec<(Arc<StoredSpan>, SampleAdmission)>) {
+        if spans.is_empty() {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for (span, admission) in spans {
+            kept.add(now, span, admission);
+        }
+        self.level.store(kept.level, Ordering::Relaxed);
+    }
+
+    pub(super) fn sample(&self, now: Timestamp) -> TraceSample {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.forget_before(now - REACH);
+        kept.sample(now)
+    }
+}
+
+fn rank_of(value: impl Hash) -> u32 {
+    hash(value).trailing_zeros()
+}
+
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns whether a flow may enter or leave a trace by this span.
+fn joins_traces(span: &dyn SpanView) -> bool {
+    let is_message = matches!(span.kind(), SpanKind::Producer | SpanKind::Consumer);
+    is_message || span.parent_span_id().is_none()
+}
+
+fn rank_of_links(span: &dyn SpanView) -> u32 {
+    let mut rank = 0;
+    span.any_link(&mut |link| {
+        rank = rank.max(link.trace_id().map_or(0, rank_of));
+        false
+    });
+    rank
+}
+
+fn rank_of_ids(span: &dyn SpanView, hidden: &HiddenAttributes) -> Option<IdRank> {
+    let mut best: Option<IdRank> = None;
+    span.each_attribute(&mut |scope, key, value| {
+        if scope != AttributeScope::Span || !is_id_key(key) || hidden.hide(key) {
+            return;
+        }
+        let value = match value {
+            Value::String(text) => hash((key, &*text)),
+            Value::Int(number) => hash((key, number.to_string().as_str())),
+            Value::Bool(_) | Value::Double(_) | Value::Array(_) => return,
+        };
+        let rank = value.trailing_zeros();
+        if best.is_none_or(|best| rank > best.rank) {
+            best = Some(IdRank { rank, value });
+        }
+    });
+    best
+}
+
+impl SampleAdmission {
+    fn passes(self, level: u32) -> bool {
+        self.of_trace >= level || self.of_id.is_some_and(|id| id.rank >= level)
+    }
+
+    /// Returns the value of the id, if only that admits the span.
+    fn only_id(self, level: u32) -> Option<u64> {
+        let id = self.of_id.filter(|_| self.of_trace < level);
+        id.map(|id| id.value)
+    }
+}
+
+/// Returns whether an attribute with this key probably holds an id: `order.id`, `orderId`,
+/// `job_uuid`.
+pub fn is_id_key(key: &str) -> bool {
+    last_word(key).is_some_and(|word| ID_WORDS.contains(&word.as_str()))
+}
+
+/// Returns the last word of an attribute's key in lower case: `id` of `order.id`, `orderId` and
+/// `temporalWorkflowID`.
+pub fn last_word(key: &str) -> Option<String> {
+    let part = key
+        .rsplit(|c: char| !c.is_alphanumeric())
+        .find(|part| !part.is_empty())?;
+    let mut before_last = None;
+    for (at, c) in part.char_indices() {
+        let is_after_lower = part
+            .get(..at)
+            .and_then(|before| before.chars().next_back())
+            .is_some_and(char::is_lowercase);
+        if c.is_uppercase() && is_after_lower {
+            before_last = Some(at);
+        }
+    }
+    let word = part.get(before_last.unwrap_or(0)..)?;
+    Some(word.to_lowercase())
+}
+
+impl KeptTraces {
+    fn add(&mut self, now: Timestamp, span: Arc<StoredSpan>, admission: SampleAdmission) {
+        self.since.get_or_insert(now);
+        // Another request may have halved the share meanwhile.
+        if !admission.passes(self.level) {
+            return;
+        }
+        let trace = self.traces.entry(span.id().trace_id).or_default();
+        let is_new = trace.has_room_for(&span)
+            && admission
+                .only_id(self.level)
+                .is_none_or(|value| count_value(&mut self.of_value, value) <= MAX_OF_VALUE);
+        if is_new {
+            let bytes = span.bytes();
+            self.bytes += bytes;
+            trace.last_heard = Some(now);
+            trace.spans.push(KeptSpan {
+                admission,
+                bytes,
+                span,
+            });
+        } else if trace.spans.is_empty() {
+            let trace_id = span.id().trace_id;
+            self.traces.remove(&trace_id);
+        }
+        self.fit(now);
+    }
+
+    /// Halves the share of traces until the memory suffices, or doubles it if most is free.
+    fn fit(&mut self, now: Timestamp) {
+        if self.bytes > MAX_BYTES {
+            self.forget_before(now - REACH);
+        }
+        while self.bytes > MAX_BYTES {
+            self.level += 1;
+            self.level_changed_at = Some(now);
+            self.retain(|span, level| span.admission.passes(level));
+        }
+        let changed = self.level_changed_at;
+        let may_ease = changed.is_none_or(|at| now.saturating_since(at) >= EASE_AFTER);
+        if self.level > 0 && self.bytes < MAX_BYTES / 4 && may_ease {
+            self.level -= 1;
+            self.level_changed_at = Some(now);
+            self.since = Some(now);
+        }
+    }
+
+    fn retain(&mut self, keep: impl Fn(&KeptSpan, u32) -> bool) {
+        let level = self.level;
+        for trace in self.traces.values_mut() {
+            trace.spans.retain(|span| keep(span, level));
+        }
+        self.recount();
+    }
+
+    fn forget_before(&mut self, first: Timestamp) {
+        self.traces
+            .retain(|_, trace| trace.last_heard.is_some_and(|at| at >= first));
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        self.traces.retain(|_, trace| !trace.spans.is_empty());
+        let spans = self.traces.values().flat_map(|trace| &trace.spans);
+        self.bytes = 0;
+        self.of_value.clear();
+        for span in spans {
+            self.bytes += span.bytes;
+            if let Some(value) = span.admission.only_id(self.level) {
+                count_value(&mut self.of_value, value);
+            }
+        }
+    }
+
+    fn sample(&self, now: Timestamp) -> TraceSample {
+        let spans = self.traces.iter().flat_map(|(trace_id, trace)| {
+            let is_whole = rank_of(*trace_id) >= self.level;
+            trace.spans.iter().map(move |kept| TracedSpan {
+                span: Arc::clone(&kept.span),
+                is_whole,
+            })
+        });
+        TraceSample {
+            spans: spans.collect(),
+            traces: self.traces.len(),
+            level: self.level,
+            since: self.since.map(|since| since.max(now - REACH)),
+        }
+    }
+}
+
+fn count_value(of_value: &mut BTreeMap<u64, u32>, value: u64) -> u32 {
+    let count = of_value.entry(value).or_default();
+    *count = count.saturating_add(1);
+    *count
+}
+
+impl KeptTrace {
+    /// Returns whether the span may be kept: a span that is sent again is kept once.
+    fn has_room_for(&self, span: &StoredSpan) -> bool {
+        let limit = if joins_traces(span.span()) {
+            MAX_MESSAGES_OF_TRACE
+        } else {
+            MAX_OF_TRACE
+        };
+        let is_known = |kept: &KeptSpan| kept.span.id() == span.id();
+        self.spans.len() < limit && !self.spans.iter().any(is_known)
+    }
+}
