@@ -264,7 +264,7 @@ impl History {
 
 /// The spans of one order as they would have been received; links are left out, since no definition
 /// of the demo asks for them.
-fn spans(rng: &mut StdRng, visits: &[Visit]) -> Vec<Span> {
+pub(super) fn spans(rng: &mut StdRng, visits: &[Visit]) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::with_capacity(10);
     for visit in visits {
         let before = spans.last().map(|span| (span.trace_id, span.span_id));

@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod classify;
 mod context;
+pub mod discover;
 mod evidence;
 pub mod links;
 mod notice;

@@ -414,6 +414,7 @@ mod cases;
 mod contradictions;
 mod correlate;
 mod definitions;
+mod discover;
 mod explain;
 mod fan_out;
 mod kin;

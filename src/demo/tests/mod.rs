@@ -1,6 +1,8 @@
 //! The plot holds: by the product's own maths the alert fires soon and resolves soon, and the past
 //! is counted as the spans of it would have been.
 
+mod discover;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
