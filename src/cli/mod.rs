@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 
 use self::client::{
     alerts, definitions, deliveries, event,
-    inspect::{explain, workflow},
+    inspect::{explain, suggest, workflow},
     notify_test, silence, status,
 };
 use crate::{config::LogConfig, telemetry};
@@ -50,6 +50,7 @@ enum Command {
     Workflow(workflow::WorkflowArgs),
     Definitions(definitions::DefinitionsArgs),
     Explain(explain::ExplainArgs),
+    Suggest(suggest::SuggestArgs),
     Event(event::EventArgs),
     Silence(silence::SilenceArgs),
     Deliveries(deliveries::DeliveriesArgs),
@@ -81,6 +82,7 @@ impl Cli {
             Command::Schema(args) => Ok(schema::run(&args)),
             Command::Definitions(args) => definitions::run(&args),
             Command::Explain(args) => explain::run(&args),
+            Command::Suggest(args) => suggest::run(&args),
             Command::Event(args) => event::run(args),
             Command::Silence(args) => silence::run(&args),
             Command::NotifyTest(args) => notify_test::run(&args),

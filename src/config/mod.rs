@@ -105,8 +105,8 @@ pub struct ReceiverConfig {
     #[arg(long, env = "THROUGHLINE_MAX_CONNECTIONS_PER_PEER", value_name = "NUMBER", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections_per_peer: u32,
     /// Do not store samples of received spans in memory, by which `explain` says which spans a
-    /// selector matches and why others do not. Values of attributes whose names look secret, and of
-    /// those that name customers, are never stored
+    /// selector matches and why others do not, and `suggest` proposes definitions. Values of
+    /// attributes whose names look secret, and of those that name customers, are never stored
     #[arg(long, env = "THROUGHLINE_NO_SPAN_SAMPLES")]
     pub no_span_samples: bool,
     /// Origins of web pages that may send spans, as `https://shop.example,https://*.shop.example`

@@ -37,8 +37,8 @@ use tower_http::{
 
 use self::{
     pages::{
-        alerts, customer, definitions, deliveries, docs, events, explain, incidents, overview,
-        silences, slo, targets, workflow, workflows,
+        alerts, customer, definitions, deliveries, discover, docs, events, explain, incidents,
+        overview, silences, slo, targets, workflow, workflows,
     },
     work_limit::WorkLimit,
 };
@@ -108,6 +108,7 @@ fn pages() -> Router<WebState> {
         .route("/slos/{slo}", get(slo::get))
         .route("/slos/{slo}/explain", get(explain::get))
         .route("/explain", get(explain::form).post(explain::submit))
+        .route("/discover", get(discover::get))
         .route("/slos/{slo}/groups", get(slo::groups::get))
         .route("/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/workflows", get(workflows::get))
@@ -157,6 +158,7 @@ fn api(state: &WebState) -> Router<WebState> {
         .route("/api/v1/slos/{slo}/groups", get(slo::groups::get))
         .route("/api/v1/slos/{slo}/explain", get(explain::get))
         .route("/api/v1/explain", post(explain::post))
+        .route("/api/v1/discover", get(discover::get))
         .route("/api/v1/workflows/{slo}/{key}", get(workflow::get))
         .route("/api/v1/customers/{customer}", get(customer::get))
         .route("/api/v1/alerts", get(alerts::get))

@@ -6,6 +6,7 @@ mod backlog;
 pub(super) mod customer;
 pub(super) mod definitions;
 pub(super) mod deliveries;
+pub(super) mod discover;
 pub(super) mod docs;
 pub(super) mod events;
 pub(super) mod exclusions;

@@ -8,19 +8,23 @@ use std::{
     time::Duration,
 };
 
-use throughline::domain::{
-    notify::signed_links::signing::{Purpose, SigningKey},
-    slo::Catalog,
+use throughline::{
+    domain::{
+        notify::signed_links::signing::{Purpose, SigningKey},
+        slo::Catalog,
+    },
+    web::{WebState, router},
 };
 use tokio::task::JoinSet;
 
 use super::{
     browser::{answers, browser, path_of, serve},
     client::{get, post_json},
-    fixture, workflow,
+    discover, fixture, workflow,
 };
 
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 21] = [
+    "/discover",
     "/",
     "/explain?slo=orders-on-time",
     "/slos/orders-on-time/explain",
@@ -73,14 +77,18 @@ async fn every_page_is_valid_and_open_to_everybody() {
         format!("/actions/silence/{incident}?token={token}"),
     ];
     let full = serve(&mut servers, &shop).await;
-    let new_shop = fixture::empty(Catalog::default()).await;
+    let mut new_shop = fixture::empty(Catalog::default()).await;
+    new_shop.router = router(WebState {
+        shapes: discover::sampled(fixture::now()),
+        ..new_shop.state.clone()
+    });
     let empty = serve(&mut servers, &new_shop).await;
     let addresses = PAGES
         .iter()
         .copied()
         .chain(others.iter().map(String::as_str))
         .map(|path| format!("http://{full}{path}"))
-        .chain([format!("http://{empty}/"), format!("http://{empty}/alerts")]);
+        .chain(["/", "/alerts", "/discover"].map(|path| format!("http://{empty}{path}")));
     let mut command = Command::new("node");
     command
         .arg("check.mjs")

@@ -8,6 +8,7 @@ mod busy;
 mod calendar;
 mod connections;
 mod deliveries;
+mod discover;
 mod docs;
 mod events;
 mod explain;
@@ -39,7 +40,7 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 23] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
@@ -53,6 +54,7 @@ const PAGES: [&str; 22] = [
     "/deliveries",
     "/deliveries?state=failed",
     "/events",
+    "/discover",
     "/explain?slo=orders-on-time",
     "/slos/orders-on-time/explain",
     "/slos/orders-on-time",

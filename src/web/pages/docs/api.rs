@@ -43,6 +43,10 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
                 "The same for a definition that is not in force. Body: `{\"definition\": YAML}`. Nothing is changed.",
             ),
             get(
+                "/api/v1/discover",
+                "Flows through queues among the spans that this replica received in the last hour: their queues, how often they run, how long they take, and for each the definition of an SLO to begin with.",
+            ),
+            get(
                 "/api/v1/slos/{slo}/groups/{group}",
                 "One group, with the fields of an SLO.",
             ),
