@@ -101,6 +101,9 @@ pub(super) async fn beginning(
     let Some((long, short, is_absence)) = of.rules.windows_of(&fired.rule) else {
         return Ok(at);
     };
+    if !of.rules.is_on_budget(&fired.rule) {
+        return Ok(at);
+    }
     let ended = tx.last_resolved_at(slo, severity).await?;
     if is_absence {
         let began = tx.last_event_minute(slo).await?.unwrap_or(at - long);
@@ -111,7 +114,8 @@ pub(super) async fn beginning(
         expected,
         usual: of.measured.counted(of.slo.window.length()),
     });
-    let range = range_of_search(windows, missing, at);
+    let end = of.rules.settled_until(&fired.rule).unwrap_or(at);
+    let range = range_of_search(windows, missing, end);
     let points = points(tx, slo, of.slo, range, MINUTE).await?;
     let minutes = Series::new(range, MINUTE, &points);
     let burn = of.measured.burn_context(of.slo);

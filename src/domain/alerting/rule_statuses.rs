@@ -8,7 +8,7 @@ use super::{
     rule_status::{BurnCondition, RuleStatus, WindowStatus},
 };
 use crate::domain::{
-    model::ids::Name,
+    model::{ids::Name, time::Timestamp},
     slo::{Limit, Severity},
 };
 
@@ -59,6 +59,27 @@ impl RuleStatuses {
     pub(super) fn burn_rate(&self, name: &Name) -> Option<BurnRate> {
         let window = long_window(&self.rules, [&self.limits, &self.quality], name)?;
         BurnRate::of_value(window.burn_rate?)
+    }
+
+    /// Returns the end of the windows of the rule of this name, if that is not the moment of the
+    /// evaluation.
+    pub fn settled_until(&self, name: &Name) -> Option<Timestamp> {
+        long_window(&self.rules, [&self.limits, &self.quality], name)?.settled_until
+    }
+
+    /// Returns whether the rule of this name compares events with a budget.
+    pub fn is_on_budget(&self, name: &Name) -> bool {
+        let mut limits = self.limits.iter().chain(&self.quality);
+        let limit = limits.find(|limit| limit.name == *name);
+        limit.is_none_or(|limit| !matches!(limit.limit, Limit::AtRisk { .. }))
+    }
+
+    /// Returns whether the short window of the rule on burn rates of this name shows that the budget
+    /// does not fall any more.
+    pub(super) fn has_stopped(&self, name: &Name) -> bool {
+        let rule = self.rules.iter().find(|rule| rule.name == *name);
+        let rate = rule.and_then(|rule| BurnRate::of_value(rule.short.burn_rate?));
+        rate.is_some_and(|rate| !rate.reaches(1.0))
     }
 
     /// Every window that a rule looks at.

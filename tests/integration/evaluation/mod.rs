@@ -350,4 +350,5 @@ async fn a_rule_burns_although_its_short_window_ends_before_most_timeouts_are_co
         (facts.short.counts.timeout, facts.short.counts.good),
         (10, 40)
     );
+    assert_eq!(facts.began_at, Some(after(0)));
 }

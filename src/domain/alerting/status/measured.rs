@@ -138,6 +138,9 @@ impl Measured {
                 .ok()
                 .filter(|lasts| !lasts.is_zero());
         }
+        if fired.is_some_and(|fired| rules.has_stopped(fired)) {
+            return None;
+        }
         let of_rule = fired.and_then(|fired| rules.burn_rate(fired));
         burn.time_to_exhaustion(of_rule.or(self.pace(&burn))?, &self.ageing)
     }
