@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::Outcome;
+use super::{Outcome, classify::cut};
 use crate::domain::model::{
     ids::{SloId, TraceId},
     time::{TimeRange, Timestamp},
@@ -19,8 +19,8 @@ impl SearchText {
     /// `None` if there is nothing to search for.
     pub fn new(typed: &str) -> Option<Self> {
         let text = typed.trim();
-        // As names are stored.
-        (!text.is_empty()).then(|| Self(text.replace('\0', "\u{fffd}")))
+        // As labels and names are stored.
+        (!text.is_empty()).then(|| Self(cut(text.replace('\0', "\u{fffd}"))))
     }
 
     pub fn as_str(&self) -> &str {
@@ -110,6 +110,12 @@ mod tests {
     fn nothing_but_white_space_is_no_search() {
         assert_eq!(SearchText::new(" \t"), None);
         assert_eq!(text(" 4711 ").as_str(), "4711");
+    }
+
+    #[test]
+    fn an_id_that_is_longer_than_its_label_is_found_by_the_whole_id() {
+        let id = "x".repeat(300);
+        assert_eq!(text(&id).as_str(), &id[..256]);
     }
 
     #[test]

@@ -378,7 +378,7 @@ pub(super) fn text(value: &Value<'_>) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-pub(super) fn cut(mut text: String) -> String {
+pub(in crate::domain::workflow) fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
 }

@@ -20,6 +20,7 @@ use std::{
 };
 
 pub use crate::domain::workflow::{message_key, trace_key};
+pub(super) use correlate::cut;
 pub use correlate::{correlator_of, follows_links};
 pub use findings::{ClassifiedBatch, DiscardReason};
 pub use follow::Linked;
@@ -27,7 +28,7 @@ pub use pieces::evidence_keys;
 pub use times::{InvalidTimestamp, TimeLimits};
 
 use self::{
-    correlate::{Correlation, correlate, cut, text},
+    correlate::{Correlation, correlate, text},
     follow::Followed,
     pieces::StageEvidenceFinder,
 };

@@ -436,6 +436,7 @@ impl CurrentStage {
             None => String::new(),
         };
         let stage = match self.kind {
+            StageKind::Wait if self.name.is_empty() => "Waits in a queue".to_owned(),
             StageKind::Wait => format!("Waits in `{}`", self.name),
             StageKind::Delay => format!("Delayed on purpose in `{}`", self.name),
             StageKind::Processing | StageKind::Declared => format!("In `{}`", self.name),

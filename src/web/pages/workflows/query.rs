@@ -179,6 +179,7 @@ impl WorkflowsQuery {
 
     fn rows(&self) -> Result<usize, WebError> {
         let rows = match self.limit.as_str() {
+            "" if self.is_csv() => Some(MOST_ROWS),
             "" => Some(ROWS),
             text => text.parse().ok(),
         };
