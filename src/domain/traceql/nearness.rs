@@ -5,7 +5,7 @@ use super::{
     condition::{self, Predicate},
     datum::Datum,
     parser,
-    tree::{Comparison, Expr, Expression, FieldSource, Literal, SelectorField},
+    tree::{Comparison, Expr, Expression, FieldSource, Intrinsic, Literal, SelectorField},
 };
 use crate::domain::model::{
     span::{AttributeName, SpanKind, SpanStatus, SpanView},
@@ -17,6 +17,7 @@ const VALUE_CHARS: usize = 60;
 /// Two texts that are at least so alike, in percent, may be meant to be one.
 const ALIKE: u8 = 85;
 const SURELY_ALIKE: u8 = 100;
+const SERVICE_NAME: &str = "service.name";
 
 /// The comparisons that a selector joins with `&&`, each tested separately.
 #[derive(Debug)]
@@ -89,18 +90,70 @@ impl Comparisons {
             return None;
         };
         let mut others = self.0.iter().filter(|one| !std::ptr::eq(*one, first));
+        let has_named_it = others.any(|one| one.demands && one.tells_spans_apart());
         let found = first.found(span);
-        (found.likeness > 0 || others.any(|one| one.demands)).then(|| NearMiss {
+        // A span that is named, but of another kind, is nearer than any with another name.
+        let likeness = if has_named_it && !first.tells_spans_apart() {
+            SURELY_ALIKE
+        } else {
+            found.likeness
+        };
+        (likeness > 0 || has_named_it).then(|| NearMiss {
             comparison: first.text.clone(),
             found: found.text,
-            likeness: found.likeness,
+            likeness,
+        })
+    }
+
+    /// Returns whether the span may match although the selector does not hold for what is known of
+    /// it: nothing fails but comparisons with values that `is_unknown` names.
+    pub fn may_match(
+        &self,
+        span: &dyn SpanView,
+        is_unknown: &dyn Fn(FieldSource, &str) -> bool,
+    ) -> bool {
+        let mut all = self.0.iter();
+        all.clone().any(|one| one.has_unknown(span, is_unknown))
+            && !all.any(|one| one.fails(span, is_unknown))
+    }
+
+    /// Returns whether spans with the same service, name, kind and status may differ in whether they
+    /// match.
+    pub fn reads_values(&self) -> bool {
+        let mut fields = self.0.iter().flat_map(|one| &one.fields);
+        fields.any(|(_, field)| match field {
+            SelectorField::Intrinsic(intrinsic) => !matches!(
+                intrinsic,
+                Intrinsic::Name | Intrinsic::Kind | Intrinsic::Status
+            ),
+            SelectorField::Attribute(name) => name.key != SERVICE_NAME,
+            SelectorField::EventAttribute(_) | SelectorField::LinkAttribute(_) => true,
         })
     }
 }
 
 impl SingleComparison {
     fn fails(&self, span: &dyn SpanView, is_unknown: &dyn Fn(FieldSource, &str) -> bool) -> bool {
-        let has_unknown = self.fields.iter().any(|(_, field)| match field {
+        !self.has_unknown(span, is_unknown)
+            && !self.condition.holds(span, SelectorContext::default())
+    }
+
+    /// Returns whether it reads more than a kind or a status, which most spans share.
+    fn tells_spans_apart(&self) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|(_, field)| {
+            let shared = [Intrinsic::Kind, Intrinsic::Status];
+            !matches!(field, SelectorField::Intrinsic(intrinsic) if shared.contains(intrinsic))
+        })
+    }
+
+    /// Returns whether it reads a value that the span has and that is not known.
+    fn has_unknown(
+        &self,
+        span: &dyn SpanView,
+        is_unknown: &dyn Fn(FieldSource, &str) -> bool,
+    ) -> bool {
+        self.fields.iter().any(|(_, field)| match field {
             SelectorField::Attribute(name) => {
                 let is_there = !condition::read(span, field).is_nil();
                 is_there && is_unknown(FieldSource::Span, &name.key)
@@ -108,8 +161,7 @@ impl SingleComparison {
             SelectorField::EventAttribute(key) => is_unknown(FieldSource::Event, key),
             SelectorField::LinkAttribute(key) => is_unknown(FieldSource::Link, key),
             SelectorField::Intrinsic(_) => false,
-        });
-        !has_unknown && !self.condition.holds(span, SelectorContext::default())
+        })
     }
 
     fn found(&self, span: &dyn SpanView) -> FoundValue {

@@ -76,6 +76,7 @@ struct ExplainedSelector {
     field: &'static str,
     selector: String,
     matched: i64,
+    matched_is_estimate: bool,
     matched_text: String,
     examples: Vec<ExampleTrace>,
     nearest: Vec<NearestView>,
@@ -337,6 +338,7 @@ impl ExplainedSelector {
             field: one.field,
             selector: one.selector,
             matched: one.matched,
+            matched_is_estimate: one.matched_is_estimate,
             matched_text,
             examples: examples
                 .map(|example| ExampleTrace::new(example, viewers))

@@ -43,7 +43,7 @@ fn spans<'s>(
     sample: &'s SampledSpans,
     selector: &'s Selector,
 ) -> impl Iterator<Item = &'s StoredSpan> {
-    sample.matching(selector).map(|(span, _)| span)
+    sample.matching(selector).map(|found| found.span)
 }
 
 /// A span is exported when it ends, so work that never ends is never heard of.

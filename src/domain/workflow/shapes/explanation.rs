@@ -38,6 +38,11 @@ pub struct SelectorExplanation {
     pub field: &'static str,
     pub selector: String,
     pub matched: i64,
+    /// True if not all spans were looked at, or not all values are stored, so that others than those
+    /// may match.
+    pub matched_is_estimate: bool,
+    /// True if spans match as far as is known: values of attributes that it reads are not stored.
+    pub reads_hidden_values: bool,
     /// Spans that match.
     pub examples: Vec<SpanExample>,
     /// Spans that match but for one comparison; none while any span matches.
@@ -62,6 +67,16 @@ pub struct CorrelatedSpans {
     /// `None` if none of the correlators is present.
     pub by: Option<String>,
     pub spans: i64,
+}
+
+/// A stored span that a selector matches, as far as is known.
+pub(super) struct MatchingSpan<'s> {
+    pub(super) span: &'s StoredSpan,
+    /// How many spans it stands for.
+    stands_for: f64,
+    /// True if it is certain that they match as well.
+    is_exact: bool,
+    reads_hidden_values: bool,
 }
 
 /// A span to look at.
@@ -91,8 +106,15 @@ impl SampledSpans {
         let mut matched = 0.0;
         let mut examples = Vec::new();
         let mut correlated: BTreeMap<Option<String>, f64> = BTreeMap::new();
-        for (span, stands_for) in self.matching(selector) {
+        let mut is_exact = true;
+        let mut reads_hidden_values = false;
+        for found in self.matching(selector) {
+            let MatchingSpan {
+                span, stands_for, ..
+            } = found;
             matched += stands_for;
+            is_exact &= found.is_exact;
+            reads_hidden_values |= found.reads_hidden_values;
             examples.push(SpanExample::of(span));
             if let Indicator::Workflow(workflow) = &slo.indicator {
                 let by = correlator_of(&workflow.correlate, role, span.span());
@@ -113,16 +135,46 @@ impl SampledSpans {
             field: role.field(),
             selector: selector.text().to_owned(),
             matched,
+            matched_is_estimate: match matched {
+                0 => self.may_hide(selector),
+                _ => !is_exact,
+            },
+            reads_hidden_values,
             examples,
             nearest,
             correlated: correlated.collect(),
         }
     }
 
-    /// Returns the stored spans that match, and how many spans each stands for.
-    pub(super) fn matching(&self, selector: &Selector) -> impl Iterator<Item = (&StoredSpan, f64)> {
-        let spans = self.spans();
-        spans.filter(|(span, _)| selector.matches(span.span(), SelectorContext::default()))
+    /// Returns the stored spans that match, as far as is known.
+    pub(super) fn matching(&self, selector: &Selector) -> impl Iterator<Item = MatchingSpan<'_>> {
+        let comparisons = Comparisons::of(selector);
+        let reads_values = comparisons.reads_values();
+        self.shapes.iter().flat_map(move |shape| {
+            let stands_for = shape.weight_of_each();
+            let is_every_one = shape.looked_at == shape.spans;
+            let is_exact = is_every_one && (!reads_values || shape.is_stored_whole());
+            let found = shape.examples.iter().filter_map(|span| {
+                let matches = selector.matches(span.span(), SelectorContext::default());
+                let is_unknown = |source, key: &str| span.is_unknown(source, key);
+                let may_match = || comparisons.may_match(span.span(), &is_unknown);
+                (matches || may_match()).then(|| MatchingSpan {
+                    span,
+                    stands_for,
+                    is_exact,
+                    reads_hidden_values: !matches,
+                })
+            });
+            found.collect::<Vec<_>>()
+        })
+    }
+
+    /// Returns whether spans that are not stored may match although no stored one does.
+    fn may_hide(&self, selector: &Selector) -> bool {
+        let mut shapes = self.shapes.iter();
+        self.beyond > 0
+            || Comparisons::of(selector).reads_values()
+                && shapes.any(|shape| !shape.is_stored_whole())
     }
 
     fn spans(&self) -> impl Iterator<Item = (&StoredSpan, f64)> {
@@ -162,6 +214,10 @@ impl SampledSpans {
 }
 
 impl SampledShape {
+    fn is_stored_whole(&self) -> bool {
+        usize::try_from(self.spans) == Ok(self.examples.len())
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     fn weight_of_each(&self) -> f64 {
         self.spans as f64 / self.examples.len().max(1) as f64
@@ -195,12 +251,29 @@ impl NearestSpans {
 }
 
 impl SelectorExplanation {
-    /// Formats how many spans match: `412 spans of the last hour match`.
+    /// Formats how many spans match: `412 spans of the last hour match`, `about 412 …` if others were
+    /// not looked at.
     pub fn matched_sentence(&self) -> String {
+        let about = if self.matched_is_estimate {
+            "about "
+        } else {
+            ""
+        };
+        let known = if self.reads_hidden_values {
+            ", as far as is known: values that it reads are not stored"
+        } else {
+            ""
+        };
         match self.matched {
+            0 if self.matched_is_estimate => {
+                "no span of the last hour that is stored as an example matches".to_owned()
+            }
             0 => "no span of the last hour matches".to_owned(),
-            1 => "1 span of the last hour matches".to_owned(),
-            many => format!("{} spans of the last hour match", format::count(many)),
+            1 => format!("{about}1 span of the last hour matches{known}"),
+            many => format!(
+                "{about}{} spans of the last hour match{known}",
+                format::count(many)
+            ),
         }
     }
 

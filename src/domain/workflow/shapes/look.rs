@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::domain::model::time::Timestamp;
+use crate::domain::model::{ids::SpanId, time::Timestamp};
 
 /// The number of spans in a second that are all looked at; of further ones, one in [`EVERY`].
 const ALL_OF: i64 = 100;
@@ -21,11 +21,11 @@ pub(super) struct SecondCounter {
 
 impl SecondCounter {
     /// Returns how many spans the next one stands for; `None` if it is not looked at.
-    pub(super) fn weight_of_next(&self, now: Timestamp) -> Option<i64> {
-        let before = self.count(now);
-        match before {
+    pub(super) fn weight_of_next(&self, span: SpanId, now: Timestamp) -> Option<i64> {
+        match self.count(now) {
             ..ALL_OF => Some(1),
-            _ => (before % EVERY == 0).then_some(EVERY),
+            // By its id: every hundredth would always be of the same kind where kinds take turns.
+            _ => is_drawn(span).then_some(EVERY),
         }
     }
 
@@ -45,20 +45,38 @@ impl SecondCounter {
     }
 }
 
+/// One in [`EVERY`]. Ids may be in sequence, so their bits are mixed (Fibonacci hashing).
+fn is_drawn(span: SpanId) -> bool {
+    let mixed = u64::from_be_bytes(*span.as_bytes()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 32).is_multiple_of(EVERY.unsigned_abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn span(id: u64) -> SpanId {
+        SpanId::from_slice(&id.to_be_bytes()).unwrap()
+    }
 
     #[test]
     fn of_a_flood_few_spans_are_looked_at_and_stand_for_the_others() {
         let quota = SecondCounter::default();
         let now = Timestamp::from_secs(1_795_328_280);
-        let weights = (0..10_000).filter_map(|_| quota.weight_of_next(now));
-        let weights: Vec<i64> = weights.collect();
-        assert_eq!(weights.len(), 199);
-        assert_eq!(weights.iter().sum::<i64>(), 10_000);
+        let weigh = |id: u64| quota.weight_of_next(span(id), now);
+        let weights: Vec<(u64, i64)> = (1..=100_000)
+            .filter_map(|id| Some((id, weigh(id)?)))
+            .collect();
+        let sum = |odd| {
+            let of_kind = weights.iter().filter(|(id, _)| id % 2 == odd);
+            of_kind.map(|(_, weight)| weight).sum::<i64>()
+        };
+        assert!(weights.len() < 1_400, "{}", weights.len());
+        // Two kinds that take turns are both represented.
+        assert!((40_000..60_000).contains(&sum(0)), "{}", sum(0));
+        assert!((40_000..60_000).contains(&sum(1)), "{}", sum(1));
         let later = Timestamp::from_secs(1_795_328_281);
-        assert_eq!(quota.weight_of_next(later), Some(1));
+        assert_eq!(quota.weight_of_next(span(7), later), Some(1));
     }
 
     #[test]

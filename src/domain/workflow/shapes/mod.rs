@@ -88,6 +88,7 @@ struct ShapeKey {
 #[derive(Debug, Default)]
 struct SpanShape {
     counts: SlotCounts,
+    looked_at: SlotCounts,
     newest: VecDeque<Arc<StoredSpan>>,
 }
 
@@ -109,6 +110,8 @@ pub struct SampledSpans {
 #[derive(Clone, Debug)]
 struct SampledShape {
     spans: i64,
+    /// Those that were looked at; any others are extrapolated.
+    looked_at: i64,
     examples: Vec<Arc<StoredSpan>>,
 }
 
@@ -129,7 +132,7 @@ impl SharedShapes {
         now: Timestamp,
     ) -> Option<SampleCandidate> {
         let samples = self.0.as_ref()?;
-        let stands_for = samples.looked_at.weight_of_next(now);
+        let stands_for = samples.looked_at.weight_of_next(span.span_id(), now);
         let admission = samples.traces.admit(span, hidden, now);
         (stands_for.is_some() || admission.is_some()).then(|| SampleCandidate {
             span: Arc::new(StoredSpan::copy(span, hidden)),
@@ -185,6 +188,7 @@ impl SpanShapes {
         }
         let shape = self.shapes.entry(key).or_default();
         shape.counts.add(now, weight);
+        shape.looked_at.add(now, 1);
         shape.newest.push_front(Arc::clone(span));
         shape.newest.truncate(STORED);
     }
@@ -213,6 +217,7 @@ impl SpanShapes {
         self.forget_old(now);
         let shapes = self.shapes.values_mut().map(|shape| SampledShape {
             spans: shape.counts.sum_until(now),
+            looked_at: shape.looked_at.sum_until(now),
             examples: shape.newest.iter().cloned().collect(),
         });
         SampledSpans {

@@ -334,3 +334,52 @@ fn without_samples_nothing_is_explained() {
     let slo = slo(r#"{ name = "orders publish" }"#, "{ false }");
     assert_eq!(explain(&slo, &shapes.at(at(1.0))).spans_received, 0);
 }
+
+fn matched(explanation: &Explanation, field: &str) -> String {
+    let mut selectors = explanation.selectors.iter();
+    let selector = selectors.find(|one| one.field == field).unwrap();
+    selector.matched_sentence()
+}
+
+#[test]
+fn a_span_that_is_named_is_nearer_than_others_of_the_kind_that_is_asked_for() {
+    let slo = slo(r#"{ name = "POST /pay" && kind = producer }"#, "{ false }");
+    let mut spans = vec![span("a:1", "POST /pay", [0.0, 0.1]).of_kind(SpanKind::Server)];
+    for id in ["b:1", "c:1", "d:1"] {
+        spans.push(span(id, "orders publish", [0.0, 0.1]).of_kind(SpanKind::Producer));
+    }
+    assert_eq!(
+        nearest(&explained(&slo, &spans), "start"),
+        ["1 span matches but for `kind = producer`: `kind` is `server`"]
+    );
+}
+
+#[test]
+fn a_value_that_is_not_stored_keeps_no_span_from_matching() {
+    let selects = r#"{ name = "orders publish" && span.user.password = "hunter2" }"#;
+    let slo = slo(selects, "{ false }");
+    let spans = ["a:1", "b:1"].map(|id| publish(id).with("user.password", "hunter3"));
+    assert_eq!(
+        matched(&explained(&slo, &spans), "start"),
+        "2 spans of the last hour match, as far as is known: values that it reads are not stored"
+    );
+}
+
+/// Of spans of one shape the newest three are stored.
+#[test]
+fn a_number_that_is_extrapolated_is_said_to_be_one() {
+    let selects = r#"{ name = "orders publish" && span.order.state = "new" }"#;
+    let slo = slo(selects, r#"{ name = "orders publish" }"#);
+    let states = ["old", "old", "new", "old", "new"];
+    let spans = states.map(|state| publish("a:1").with("order.state", state));
+    let explanation = explained(&slo, &spans);
+    assert_eq!(
+        matched(&explanation, "start"),
+        "about 3 spans of the last hour match"
+    );
+    // By the name alone all five are known to match.
+    assert_eq!(
+        matched(&explanation, "finish"),
+        "5 spans of the last hour match"
+    );
+}
