@@ -57,7 +57,7 @@ impl DatabaseOutage {
     }
 
     /// Updates the state with one check of the database; `answer` is `None` if it did not answer.
-    /// The notification is returned at each check until [`notified`](Self::told) confirms that it was
+    /// The notification is returned at each check until [`Self::notified`] confirms that it was
     /// sent.
     pub fn look(
         &mut self,

@@ -225,8 +225,8 @@ pub fn judge_by_count(
     shares
 }
 
-/// Notes in what [`judge_by_number`] gave that its workflows are counted in several groups: which of them
-/// those without an end are is unknown, unless none has an end.
+/// Notes in the result of [`judge_by_count`] that its workflows are counted in several groups: which
+/// of them those without an end are is unknown, unless none has an end.
 pub fn note_several_groups(shares: &mut BTreeMap<EventKey, SharedEnd>) {
     if shares.values().any(|share| share.at().is_some()) {
         let without_end = shares
