@@ -90,7 +90,8 @@ pub(super) fn standing(status: &SloStatus) -> String {
     });
     format!(
         "{state}, {} in flight, {} overdue, {budget} of the budget left{burn}",
-        status.in_flight, status.overdue
+        status.promise_use.in_flight(),
+        status.overdue
     )
 }
 

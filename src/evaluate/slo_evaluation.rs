@@ -57,7 +57,7 @@ impl SloEvaluation<'_> {
             return Duration::ZERO;
         };
         let windows = self.rules.windows_of(&episode.rule);
-        windows.map_or(Duration::ZERO, |(long, ..)| long.min(LONGEST_DOUBT))
+        windows.map_or(Duration::ZERO, |rule| rule.long.length().min(LONGEST_DOUBT))
     }
 
     /// By whom an alert is silenced, if it is.

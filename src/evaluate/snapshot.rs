@@ -18,7 +18,7 @@ use crate::{
             ids::SloId,
             time::{Resolution, TimeRange, Timestamp},
         },
-        slo::{Severity, Slo},
+        slo::{Limit, Severity, Slo},
     },
     store::{SeriesQuery, StoreError, Tx},
 };
@@ -89,7 +89,7 @@ pub(super) async fn cost(
 }
 
 /// When the incident began that the rule `fired` has just made an alert of. One of absence began with
-/// the last event.
+/// the last event, one that is not on a budget when it fired.
 pub(super) async fn beginning(
     tx: &mut Tx<'_>,
     slo: SloId,
@@ -98,23 +98,27 @@ pub(super) async fn beginning(
     fired: &Episode,
 ) -> Result<Timestamp, StoreError> {
     let at = fired.fired_at;
-    let Some((long, short, is_absence)) = of.rules.windows_of(&fired.rule) else {
+    let Some(rule) = of.rules.windows_of(&fired.rule) else {
         return Ok(at);
     };
-    if !of.rules.is_on_budget(&fired.rule) {
-        return Ok(at);
-    }
     let ended = tx.last_resolved_at(slo, severity).await?;
-    if is_absence {
-        let began = tx.last_event_minute(slo).await?.unwrap_or(at - long);
-        return Ok(ended.map_or(began, |ended| began.max(ended)).min(at));
+    match rule.limit {
+        Some(Limit::Absence { length }) => {
+            let began = tx.last_event_minute(slo).await?.unwrap_or(at - *length);
+            return Ok(ended.map_or(began, |ended| began.max(ended)).min(at));
+        }
+        Some(limit) if !limit.is_on_budget() => return Ok(at),
+        Some(_) | None => {}
     }
-    let windows = RuleWindows { long, short };
+    let windows = RuleWindows {
+        long: rule.long.length(),
+        short: rule.short.length(),
+    };
     let missing = of.measured.expected_ends.map(|expected| MissingEnds {
         expected,
         usual: of.measured.counted(of.slo.window.length()),
     });
-    let end = of.rules.settled_until(&fired.rule).unwrap_or(at);
+    let end = rule.long.settled_until.unwrap_or(at);
     let range = range_of_search(windows, missing, end);
     let points = points(tx, slo, of.slo, range, MINUTE).await?;
     let minutes = Series::new(range, MINUTE, &points);

@@ -99,6 +99,15 @@ impl WindowStatus {
         }
     }
 
+    pub const fn length(&self) -> Duration {
+        Duration::from_secs(self.secs)
+    }
+
+    /// The burn rate as it is compared; `None` without events.
+    pub(super) fn rate(&self) -> Option<BurnRate> {
+        BurnRate::of_value(self.burn_rate?)
+    }
+
     /// Formats the time range of the counts, to follow "in" or "over": `1 h`, `the 20 s since the
     /// first event` or `the 1 h until 16:30 UTC`. Never longer than the time in which events are
     /// possible.

@@ -1,14 +1,11 @@
 //! All rules of one SLO at one moment.
 
-use std::time::Duration;
-
 use super::{
-    burn_rate::BurnRate,
     limit::{LimitState, LimitStatus},
     rule_status::{BurnCondition, RuleStatus, WindowStatus},
 };
 use crate::domain::{
-    model::{ids::Name, time::Timestamp},
+    model::ids::Name,
     slo::{Limit, Severity},
 };
 
@@ -21,17 +18,36 @@ pub struct RuleStatuses {
     pub quality: Vec<LimitStatus>,
 }
 
-/// Returns the long window of the rule of this name; a rule on one number has one window.
-pub(super) fn long_window<'a>(
+/// The windows of one rule at one moment. A rule on one number has one window, which is both.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleWindowsStatus<'a> {
+    pub long: &'a WindowStatus,
+    pub short: &'a WindowStatus,
+    /// `None` of a rule on burn rates.
+    pub limit: Option<&'a Limit>,
+}
+
+/// Returns the windows of the rule of this name, if there is such a rule.
+pub(super) fn windows_of<'a>(
     rules: &'a [RuleStatus],
     limits: [&'a [LimitStatus]; 2],
     name: &Name,
-) -> Option<&'a WindowStatus> {
-    let burn = rules.iter().map(|rule| (&rule.name, &rule.long));
-    let limits = limits.into_iter().flatten();
-    let limits = limits.map(|limit| (&limit.name, &limit.window));
-    let found = burn.chain(limits).find(|(known, _)| *known == name);
-    found.map(|(_, window)| window)
+) -> Option<RuleWindowsStatus<'a>> {
+    let of_burn = rules.iter().find(|rule| rule.name == *name);
+    let mut limits = limits.into_iter().flatten();
+    let of_burn = of_burn.map(|rule| RuleWindowsStatus {
+        long: &rule.long,
+        short: &rule.short,
+        limit: None,
+    });
+    of_burn.or_else(|| {
+        let rule = limits.find(|limit| limit.name == *name)?;
+        Some(RuleWindowsStatus {
+            long: &rule.window,
+            short: &rule.window,
+            limit: Some(&rule.limit),
+        })
+    })
 }
 
 impl RuleStatuses {
@@ -42,44 +58,9 @@ impl RuleStatuses {
         quality.any(|rule| rule.limit == Limit::NeverEnded)
     }
 
-    /// Returns the long and the short window of the rule of this name, and whether it is a rule on
-    /// absence. A rule on one number has one window.
-    pub fn windows_of(&self, name: &Name) -> Option<(Duration, Duration, bool)> {
-        let length = |window: &WindowStatus| Duration::from_secs(window.secs);
-        if let Some(rule) = self.rules.iter().find(|rule| rule.name == *name) {
-            return Some((length(&rule.long), length(&rule.short), false));
-        }
-        let mut limits = self.limits.iter().chain(&self.quality);
-        let limit = limits.find(|limit| limit.name == *name)?;
-        let is_absence = matches!(limit.limit, Limit::Absence { .. });
-        Some((length(&limit.window), length(&limit.window), is_absence))
-    }
-
-    /// Returns the burn rate of the long window of the rule of this name.
-    pub(super) fn burn_rate(&self, name: &Name) -> Option<BurnRate> {
-        let window = long_window(&self.rules, [&self.limits, &self.quality], name)?;
-        BurnRate::of_value(window.burn_rate?)
-    }
-
-    /// Returns the end of the windows of the rule of this name, if that is not the moment of the
-    /// evaluation.
-    pub fn settled_until(&self, name: &Name) -> Option<Timestamp> {
-        long_window(&self.rules, [&self.limits, &self.quality], name)?.settled_until
-    }
-
-    /// Returns whether the rule of this name compares events with a budget.
-    pub fn is_on_budget(&self, name: &Name) -> bool {
-        let mut limits = self.limits.iter().chain(&self.quality);
-        let limit = limits.find(|limit| limit.name == *name);
-        limit.is_none_or(|limit| !matches!(limit.limit, Limit::AtRisk { .. }))
-    }
-
-    /// Returns whether the short window of the rule on burn rates of this name shows that the budget
-    /// does not fall any more.
-    pub(super) fn has_stopped(&self, name: &Name) -> bool {
-        let rule = self.rules.iter().find(|rule| rule.name == *name);
-        let rate = rule.and_then(|rule| BurnRate::of_value(rule.short.burn_rate?));
-        rate.is_some_and(|rate| !rate.reaches(1.0))
+    /// Returns the windows of the rule of this name, if there is such a rule.
+    pub fn windows_of(&self, name: &Name) -> Option<RuleWindowsStatus<'_>> {
+        windows_of(&self.rules, [&self.limits, &self.quality], name)
     }
 
     /// Every window that a rule looks at.

@@ -79,6 +79,22 @@ pub enum Limit {
     Uncorrelated { over: f64 },
 }
 
+impl Limit {
+    /// Whether its alert begins where the budget begins to fall, as it goes by bad events.
+    pub const fn is_on_budget(&self) -> bool {
+        match self {
+            Self::BudgetSpent { .. }
+            | Self::Exhaustion { .. }
+            | Self::Customers { .. }
+            | Self::NeverEnded => true,
+            Self::Absence { .. }
+            | Self::AtRisk { .. }
+            | Self::Unusable { .. }
+            | Self::Uncorrelated { .. } => false,
+        }
+    }
+}
+
 /// Durations in their usual JSON form: a number of seconds.
 pub mod whole_seconds {
     use std::time::Duration;

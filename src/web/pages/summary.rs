@@ -169,7 +169,7 @@ impl Summary {
                 .into(),
             customers_affected_last_hour: status.and_then(|status| status.customers_affected),
             customers_total_last_hour: status.and_then(|status| status.customers_total),
-            in_flight: status.map_or(0, |status| status.in_flight),
+            in_flight: status.map_or(0, |status| status.promise_use.in_flight()),
             in_flight_by_time_used: status.map_or_else(Vec::new, SloStatus::tenths_used),
             overdue: status.map_or(0, |status| status.overdue),
             never_finished: status.map(Backlog::new).unwrap_or_default(),

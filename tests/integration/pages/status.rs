@@ -117,7 +117,6 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         quality: Vec::new(),
         alerts: alerts(state),
         in_incident: (state == SloState::Paging).then_some(last_hour),
-        in_flight: promise_use.in_flight(),
         promise_use,
         overdue: if state == SloState::Paging { 8 } else { 0 },
         customers_affected: (state == SloState::Paging).then_some(7),

@@ -138,11 +138,15 @@ impl Measured {
                 .ok()
                 .filter(|lasts| !lasts.is_zero());
         }
-        if fired.is_some_and(|fired| rules.has_stopped(fired)) {
+        let of_rule = fired.and_then(|fired| rules.windows_of(fired));
+        // A short window below a rate of 1 shows that the budget has stopped falling.
+        let short = of_rule.filter(|rule| rule.limit.is_none());
+        let short = short.and_then(|rule| rule.short.rate());
+        if short.is_some_and(|rate| !rate.reaches(1.0)) {
             return None;
         }
-        let of_rule = fired.and_then(|fired| rules.burn_rate(fired));
-        burn.time_to_exhaustion(of_rule.or(self.pace(&burn))?, &self.ageing)
+        let long = of_rule.and_then(|rule| rule.long.rate());
+        burn.time_to_exhaustion(long.or(self.pace(&burn))?, &self.ageing)
     }
 
     fn look_back(&self, length: Duration) -> Window {

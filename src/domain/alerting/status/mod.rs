@@ -14,7 +14,7 @@ use super::{
     burn_rate::{BurnBounds, BurnContext, BurnRate},
     limit::LimitStatus,
     rule_status::{BurnCondition, RuleStatus, WindowStatus},
-    rule_statuses::{RuleStatuses, long_window},
+    rule_statuses::{RuleStatuses, windows_of},
 };
 use crate::domain::{
     counting::{customers::CustomerTotal, promise_use::PromiseUse},
@@ -58,9 +58,7 @@ pub struct SloStatus {
     /// Events since the incident began that goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_incident: Option<EventCounts>,
-    /// Started, not judged.
-    pub in_flight: i64,
-    /// The same, by how much of the promise they have used.
+    /// Started and not judged, by how much of the promise they have used.
     #[serde(default, rename = "in_flight_by_time_used")]
     pub promise_use: PromiseUse,
     /// In flight past the deadline, still within the grace.
@@ -148,7 +146,6 @@ impl SloStatus {
                 .in_incident
                 .filter(|_| alert::firing(&alerts).is_some()),
             alerts,
-            in_flight: measured.promise_use.in_flight(),
             promise_use: measured.promise_use.clone(),
             overdue: measured.overdue,
             customers_affected: slo.customer.as_ref().map(|_| measured.customers_affected),
@@ -162,10 +159,11 @@ impl SloStatus {
     pub fn pace(&self) -> WindowStatus {
         let fired = alert::firing(&self.alerts).and_then(|alert| alert.rule.as_ref());
         let of_fired =
-            fired.and_then(|fired| long_window(&self.rules, [&self.limits, &self.quality], fired));
-        of_fired.cloned().unwrap_or_else(|| {
-            WindowStatus::new(LAST_HOUR.as_secs(), self.last_hour, self.burn_rate)
-        })
+            fired.and_then(|fired| windows_of(&self.rules, [&self.limits, &self.quality], fired));
+        of_fired.map_or_else(
+            || WindowStatus::new(LAST_HOUR.as_secs(), self.last_hour, self.burn_rate),
+            |rule| rule.long.clone(),
+        )
     }
 
     /// What goes on by now: the short window of the rule on burn rates that fired, or of the first one.

@@ -125,7 +125,7 @@ fn the_numbers_agree_with_the_formulae() {
     close(status.budget_remaining, 0.75);
     close(status.rules[0].long.burn_rate, 15.0);
     assert_eq!(status.budget_empty_in_secs, Some(28 * 86_400 / 20));
-    assert_eq!((status.in_flight, status.overdue), (7, 2));
+    assert_eq!((status.promise_use.in_flight(), status.overdue), (7, 2));
     assert_eq!(status.customers_affected, None);
 }
 

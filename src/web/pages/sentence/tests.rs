@@ -40,7 +40,7 @@ fn slo() -> Arc<Slo> {
 fn status(state: SloState) -> SloStatus {
     let window = |secs, burn_rate| WindowStatus::new(secs, EventCounts::ZERO, Some(burn_rate));
     SloStatus {
-        promise_use: PromiseUse::default(),
+        promise_use: PromiseUse::new([(0, 63)]),
         evaluated_at: now(),
         state,
         window: EventCounts {
@@ -74,7 +74,6 @@ fn status(state: SloState) -> SloStatus {
         quality: Vec::new(),
         alerts: Vec::new(),
         in_incident: None,
-        in_flight: 63,
         overdue: 9,
         customers_affected: Some(1),
         steady_ticks: 2,
