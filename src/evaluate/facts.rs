@@ -208,10 +208,16 @@ impl TransitionContext<'_> {
         let summary = self.summary(tx, &opening.facts, end).await?;
         let live = match (end, self.assessment) {
             (EpisodeEnd::Recovered, Some(of)) => self.live_facts(tx, of).await?,
-            // Nothing is measured any more: the facts are those of the beginning.
+            // Nothing is measured any more: the facts are those of the beginning, and workflows of an
+            // SLO that was removed have no pages.
             (EpisodeEnd::Undeclared, _) | (_, None) => None,
         };
-        let live = live.unwrap_or_else(|| opening.facts.clone());
+        let mut live = live.unwrap_or_else(|| opening.facts.clone());
+        if end == EpisodeEnd::Undeclared {
+            for worst in &mut live.worst {
+                worst.page_url = None;
+            }
+        }
         let facts = AlertSnapshot {
             kind: TransitionKind::Resolved,
             version: self.transition.version,

@@ -2,13 +2,18 @@
 
 use serde::Serialize;
 
-use crate::domain::{alerting::status::SloStatus, model::format};
+use crate::domain::{
+    alerting::status::{LAST_HOUR, SloStatus},
+    model::format,
+};
 
 /// Workflows that have not finished though their time is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Backlog {
-    /// Since the incident began that goes on, else of the last hour.
+    /// In the period of `since_incident_began`.
     pub(crate) workflows: i64,
+    /// Whether they are those since the incident that goes on began; else they are of the last hour.
+    pub(crate) since_incident_began: bool,
     /// So many more lately, in the short window of the rule that fired.
     pub(crate) per_minute: f64,
 }
@@ -20,16 +25,22 @@ impl Backlog {
         let [timeouts, minutes] = [lately.counts.timeout as f64, lately.secs as f64 / 60.0];
         Self {
             workflows: status.in_incident.unwrap_or(status.last_hour).timeout,
+            since_incident_began: status.in_incident.is_some(),
             per_minute: timeouts / minutes.max(1.0),
         }
     }
 
-    /// `1,071 never finished, 40 a minute more`.
+    /// `1,071 never finished since the incident began, 40 a minute more`.
     pub(crate) fn text(self) -> String {
         let count = format::count(self.workflows);
+        let period = if self.since_incident_began {
+            "since the incident began".to_owned()
+        } else {
+            format!("in the last {}", format::window(LAST_HOUR.as_secs()))
+        };
         match self.pace_text() {
-            Some(pace) => format!("{count} never finished, {pace}"),
-            None => format!("{count} never finished"),
+            Some(pace) => format!("{count} never finished {period}, {pace}"),
+            None => format!("{count} never finished {period}"),
         }
     }
 
@@ -49,20 +60,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p14_what_is_stuck_is_told_with_how_fast_it_grows() {
-        let text = |workflows, per_minute| {
+    fn p14_the_stuck_workflows_are_given_with_their_period_and_how_fast_they_become_more() {
+        let text = |workflows, per_minute, since_incident_began| {
             Backlog {
                 workflows,
+                since_incident_began,
                 per_minute,
             }
             .text()
         };
-        assert_eq!(text(1_071, 40.2), "1,071 never finished, 40 a minute more");
         assert_eq!(
-            text(7, 0.2),
-            "7 never finished, less than one a minute more"
+            text(1_071, 40.2, true),
+            "1,071 never finished since the incident began, 40 a minute more"
         );
-        assert_eq!(text(7, 0.0), "7 never finished, no more of late");
-        assert_eq!(text(0, 0.0), "0 never finished");
+        assert_eq!(
+            text(7, 0.2, false),
+            "7 never finished in the last 1 h, less than one a minute more"
+        );
+        assert_eq!(
+            text(7, 0.0, false),
+            "7 never finished in the last 1 h, no more of late"
+        );
+        assert_eq!(text(0, 0.0, false), "0 never finished in the last 1 h");
     }
 }

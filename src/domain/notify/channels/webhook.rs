@@ -17,7 +17,7 @@ use crate::domain::{
         trace_link::TraceLink,
     },
     counting::differences::Difference,
-    model::{format, group::Group, text},
+    model::{group::Group, text},
     notify::{
         MessageNote, Notification, PlatformNotification, RenderContext,
         delivery::alert_key,
@@ -119,7 +119,7 @@ fn data(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value
         "data_until": facts.context.data_until,
         "runbook_url": address(facts.runbook.as_deref()),
         "page_url": address(facts.page_url.as_deref()),
-        "incident_summary": facts.episode_summary.as_ref().map(cost),
+        "incident_summary": facts.episode_summary.as_ref().map(|episode| cost(facts, episode)),
         "notes": context.notes.iter().map(note).collect::<Vec<_>>(),
         "acknowledge_url": address(context.actions.acknowledge.as_deref()),
         "silence_url": address(context.actions.silence.as_deref()),
@@ -273,13 +273,13 @@ fn in_common(one: &Difference) -> Value {
     })
 }
 
-fn cost(episode: &EpisodeSummary) -> Value {
+fn cost(facts: &AlertSnapshot, episode: &EpisodeSummary) -> Value {
     json!({
         "ended_by": episode.ended_by,
         "flaps": episode.flaps,
         "fired_at": episode.fired_at,
         "resolved_at": episode.resolved_at,
-        "duration": format::lasting(episode.resolved_at.saturating_since(episode.fired_at)),
+        "duration": wording::lasted(facts, episode),
         "total": episode.counts.total(),
         "bad": episode.counts.bad(),
         "customers_affected": episode.customers_affected,

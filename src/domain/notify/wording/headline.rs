@@ -1,6 +1,9 @@
 //! The headline of an alert: the one line that a phone shows.
 
-use super::{EpisodeEnd, EpisodeSummary, by_reason, cost, ended_by, pace, people, share, urgency};
+use super::{
+    EpisodeEnd, EpisodeSummary, by_reason, cost, ended_by, limit_without_bad_events, pace, people,
+    share, urgency,
+};
 use crate::domain::{
     alerting::{limit::LimitStatus, snapshot::AlertSnapshot},
     model::{counts::EventCounts, format, text},
@@ -81,7 +84,8 @@ fn lead(facts: &AlertSnapshot) -> &'static str {
 
 fn parts(facts: &AlertSnapshot) -> Vec<HeadlinePart> {
     let has_events = facts.long.counts.total() > 0;
-    let share = has_events.then(|| format!("{} in {}", share(facts), facts.long.text()));
+    let is_of_interest = has_events && limit_without_bad_events(facts).is_none();
+    let share = is_of_interest.then(|| format!("{} in {}", share(facts), facts.long.text()));
     let limit = facts.limit.as_ref();
     let episode = facts
         .episode_summary

@@ -16,6 +16,7 @@ use super::{MessageNote, RenderContext};
 use crate::domain::{
     alerting::{
         alert::EpisodeEnd,
+        limit::LimitStatus,
         rule_status::burn_sentence,
         snapshot::{AlertSnapshot, Before, EpisodeSummary, SlowestStage},
         status::LAST_HOUR,
@@ -25,7 +26,7 @@ use crate::domain::{
         differences::Difference,
     },
     model::{counts::EventCounts, format},
-    slo::Severity,
+    slo::{Limit, Severity},
     workflow::Outcome,
 };
 
@@ -72,7 +73,13 @@ pub const fn urgency(severity: Severity) -> &'static str {
 }
 
 /// `1,240 of 9,310 workflows bad (13.3 %) in the last 1 h: 900 late, 300 failed, 40 never finished.`
+///
+/// Of a limit that is reached without bad events, how it is reached. Of an SLO that was removed the
+/// numbers are those of the beginning, and the text says so.
 pub fn description(facts: &AlertSnapshot) -> String {
+    if let Some(limit) = limit_without_bad_events(facts) {
+        return format!("{}{}.", of_beginning(facts), limit.sentence());
+    }
     let reasons = match reasons(facts.long.counts) {
         none if none.is_empty() => none,
         some => format!(": {some}"),
@@ -82,10 +89,37 @@ pub fn description(facts: &AlertSnapshot) -> String {
     });
     let unmatched = unmatched_finish(facts).map_or_else(String::new, |text| format!(" {text}."));
     format!(
-        "{} in {}{reasons}{missing}.{unmatched}",
+        "{}{} in {}{reasons}{missing}.{unmatched}",
+        of_beginning(facts),
         share(facts),
         facts.long.lately()
     )
+}
+
+fn limit_without_bad_events(facts: &AlertSnapshot) -> Option<&LimitStatus> {
+    let limit = facts.limit.as_ref()?;
+    (facts.long.counts.bad() == 0).then_some(limit)
+}
+
+/// `When it fired: `, where the numbers that follow are of that moment.
+fn of_beginning(facts: &AlertSnapshot) -> &'static str {
+    match ended_by(facts) {
+        EpisodeEnd::Undeclared => "When it fired: ",
+        EpisodeEnd::Recovered => "",
+    }
+}
+
+/// What the timeline of an incident says of the moment from which it is dated; nothing where that is
+/// when the alert fired.
+pub const fn beginning(facts: &AlertSnapshot) -> Option<&'static str> {
+    match &facts.limit {
+        Some(LimitStatus {
+            limit: Limit::Absence { .. },
+            ..
+        }) => Some("the last event before"),
+        Some(limit) if !limit.limit.is_on_budget() => None,
+        Some(_) | None => Some("the budget has been falling since"),
+    }
 }
 
 /// `Nothing has matched the new `finish` since 14:02 UTC`: then timeouts may be due to the edit.

@@ -13,7 +13,8 @@ use crate::{
 pub(super) struct IncidentCharts {
     pub(super) title: &'static str,
     pub(super) reasons: Figure,
-    pub(super) burn: Figure,
+    /// `None` if the rule that fired does not go by the budget.
+    pub(super) burn: Option<Figure>,
     pub(super) windows: String,
 }
 
@@ -32,10 +33,12 @@ impl IncidentCharts {
             format::count(all.timeout),
             format::count(all.total()),
         );
+        let limit = alert.limit.as_ref();
+        let is_on_budget = limit.is_none_or(|of| of.limit.is_on_budget());
         Self {
             title,
             reasons: chart::reasons(&counts, &sentence),
-            burn: burn(incident_snapshot, alert).draw(),
+            burn: is_on_budget.then(|| burn(incident_snapshot, alert).draw()),
             windows: format!(
                 "Thick: {} window; thin: {}.",
                 format::window(incident_snapshot.long_secs),

@@ -161,6 +161,8 @@ pub(crate) async fn add_note(
 struct IncidentPage {
     layout: Layout,
     charts: Option<IncidentCharts>,
+    /// The SLO has a page only while it is declared.
+    is_declared: bool,
     view: IncidentView,
 }
 
@@ -171,6 +173,7 @@ impl IncidentPage {
         layout.json = Some(format!("/api/v1/incidents/{}", view.id));
         Self {
             charts: view.charts(),
+            is_declared: state.catalog.borrow().slos.contains_key(&view.slo),
             layout,
             view,
         }

@@ -35,11 +35,10 @@ pub(super) fn of(
     (acknowledged, notes): (Option<&Acknowledgement>, &[IncidentNote]),
 ) -> Vec<TimelineEntry> {
     let mut moments = Vec::new();
-    let said = transitions.first().map(|first| &first.facts);
-    if let Some(at) = said.and_then(|said| said.began_at) {
-        let text = "the budget has been falling since".to_owned();
-        moments.push(moment(at, "began", text));
-    }
+    moments.extend(transitions.first().and_then(|first| {
+        let text = wording::beginning(&first.facts)?;
+        Some(moment(first.facts.began_at?, "began", text.to_owned()))
+    }));
     moments.extend(transitions.iter().map(transition));
     let at: BTreeMap<Uuid, Timestamp> = transitions.iter().map(|one| (one.id, one.at)).collect();
     let mut ended = BTreeSet::new();

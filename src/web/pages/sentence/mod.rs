@@ -28,6 +28,9 @@ pub(crate) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
         }
         Some(SloState::NoData) => format!("No data: no event in {}.", slo.reach_text()),
         Some(SloState::TooFew) => format!("Too few events to judge: {}.", too_few(slo)),
+        Some(SloState::Ok) if slo.is_spent() => {
+            "OK: no rule burns, but the error budget is spent.".to_owned()
+        }
         Some(SloState::Ok) => format!("OK: {} of the error budget is left.", slo.budget_text()),
     };
     let mut rest: Vec<String> = Vec::new();

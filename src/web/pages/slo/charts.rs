@@ -46,8 +46,9 @@ impl SloCharts {
         let futures = futures(view);
         let keys = keys(&futures, view);
         let range_counts = view.past.bars.sum(0, view.past.bars.len());
+        let since = format::moment(view.past.bars.time(0), view.as_of) + " UTC";
         let reasons_reading = format!(
-            "{} of {} bad",
+            "{} of {} bad since {since}",
             format::count(range_counts.bad()),
             format::count(range_counts.total())
         );
@@ -61,8 +62,7 @@ impl SloCharts {
             reasons: chart::reasons(
                 &view.past.bars,
                 &format!(
-                    "Bad events by reason over the last {}: {} late, {} failed, {} never finished.",
-                    view.range.text(),
+                    "Bad events by reason since {since}: {} late, {} failed, {} never finished.",
                     format::count(range_counts.late),
                     format::count(range_counts.failed),
                     format::count(range_counts.timeout),

@@ -44,9 +44,9 @@ impl CorrelationView {
 
     pub(super) fn reading(&self) -> String {
         format!(
-            "of {} selected spans name their workflow; {} ends never met a start",
+            "of {} selected spans name their workflow; {} never met a start",
             format::count(self.correlated + self.uncorrelated),
-            format::count(self.orphans)
+            format::counted(self.orphans, "end")
         )
     }
 }
