@@ -32,6 +32,14 @@ pub struct StageEvidence {
     pub is_error: bool,
 }
 
+impl StageEvidence {
+    /// Whether this and `other` may be of the same queue: a span that does not name its queue may be
+    /// of any.
+    pub fn may_share_queue(&self, other: &Self) -> bool {
+        self.name == other.name || self.name.is_empty() || other.name.is_empty()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StageEvidenceKind {
     Producer,

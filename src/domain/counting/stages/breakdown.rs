@@ -198,8 +198,9 @@ impl<'a> StageCandidates<'a> {
             .find(|piece| piece.from >= to);
         match next {
             Some(next) => {
-                let of_queue =
-                    |piece: &&&StageEvidence| piece.name == next.name && piece.from <= next.from;
+                let of_queue = |piece: &&&StageEvidence| {
+                    piece.may_share_queue(next) && piece.from <= next.from
+                };
                 let mut sent = self.producers.iter().filter(of_queue).peekable();
                 // The queue is empty before the first message was sent, if any message is known at
                 // all.
@@ -221,7 +222,7 @@ impl<'a> StageCandidates<'a> {
     fn wait_that_goes_on(&self, from: Timestamp, to: Timestamp) -> Stage {
         let is_taken = |sent: &StageEvidence| {
             let mut consumers = self.consumers.iter();
-            consumers.any(|piece| piece.name == sent.name && piece.from >= sent.from)
+            consumers.any(|piece| piece.may_share_queue(sent) && piece.from >= sent.from)
         };
         let waiting_ones = self.producers.iter();
         waiting_ones

@@ -16,28 +16,22 @@ pub(super) fn sent_and_received(pieces: &[StageEvidence]) -> Vec<StoryEvent> {
             .copied()
             .filter(move |piece| piece.kind == kind)
     };
-    let mut queues: BTreeMap<&str, Vec<&StageEvidence>> = BTreeMap::new();
-    let mut events = Vec::new();
-    for message in of(StageEvidenceKind::Producer) {
-        queues.entry(&message.name).or_default().push(message);
-        events.push(event(
-            message,
-            StoryStep::Sent {
-                queue: message.name.clone(),
-                service: message.service.clone(),
-                deliver_at: message.deliver_at,
-            },
-        ));
-    }
+    let messages: Vec<&StageEvidence> = of(StageEvidenceKind::Producer).collect();
+    let sent = messages.iter().map(|message| {
+        let step = StoryStep::Sent {
+            queue: message.name.clone(),
+            service: message.service.clone(),
+            deliver_at: message.deliver_at,
+        };
+        event(message, step)
+    });
+    let mut events: Vec<StoryEvent> = sent.collect();
     let mut deliveries: Vec<&StageEvidence> = of(StageEvidenceKind::Consumer).collect();
     deliveries.sort_by_key(|delivery| (delivery.from, *delivery));
     // The number of deliveries of each message so far, and when the last was over.
     let mut earlier: BTreeMap<(&str, Option<&StageEvidence>), (u32, Timestamp)> = BTreeMap::new();
     for delivery in deliveries {
-        let messages = queues
-            .get(delivery.name.as_str())
-            .map_or(&[][..], Vec::as_slice);
-        let message = message_of(delivery, messages);
+        let message = message_of(delivery, &messages);
         let before = earlier.get(&(delivery.name.as_str(), message)).copied();
         let number = before.map_or(1, |(number, _)| number + 1);
         let since = before.map(|(_, over)| over.min(delivery.from));
@@ -56,12 +50,23 @@ pub(super) fn sent_and_received(pieces: &[StageEvidence]) -> Vec<StoryEvent> {
     events
 }
 
-/// Returns the message that was delivered: the last one that was sent before. If none was, clocks
-/// differ, and it is the first one that was sent after.
+/// Returns the message that was delivered: the last one that was sent before to a queue of this name,
+/// or to one that a span does not name. If none was, clocks differ, and it is the first one that was
+/// sent after.
 fn message_of<'a>(
     delivery: &StageEvidence,
     messages: &[&'a StageEvidence],
 ) -> Option<&'a StageEvidence> {
+    let of = |is_meant: fn(&StageEvidence, &StageEvidence) -> bool| -> Vec<&'a StageEvidence> {
+        let meant = messages
+            .iter()
+            .filter(|message| is_meant(message, delivery));
+        meant.copied().collect()
+    };
+    let mut messages = of(|message, delivery| message.name == delivery.name);
+    if messages.is_empty() {
+        messages = of(StageEvidence::may_share_queue);
+    }
     let sent_before = messages
         .iter()
         .filter(|message| message.from <= delivery.from);

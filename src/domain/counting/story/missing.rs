@@ -58,7 +58,7 @@ fn deliveries(known: &StoryEvidence<'_>) -> impl Iterator<Item = MissingStep> {
     let sent: BTreeSet<_> = of(StageEvidenceKind::Producer)
         .filter(|sent| {
             let mut received = of(StageEvidenceKind::Consumer);
-            !received.any(|one| one.name == sent.name && one.to >= sent.from)
+            !received.any(|one| one.may_share_queue(sent) && one.to >= sent.from)
         })
         .map(|sent| (sent.from, &sent.name))
         .collect();

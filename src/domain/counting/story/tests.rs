@@ -143,6 +143,29 @@ fn each_message_of_a_queue_has_deliveries_of_its_own() {
 }
 
 #[test]
+fn a_span_that_does_not_name_its_queue_may_be_of_any() {
+    for (sender, receiver) in [("cards", ""), ("", "cards"), ("", "")] {
+        let pieces = [sent(sender, 1.0), received(receiver, 3.0, 4.0)];
+        let story = story(&started(), &pieces);
+        assert_eq!(
+            read(&story)[2],
+            format!("3 {receiver} #1 waited Some(2000000)")
+        );
+        assert_eq!(story.missing, [MissingStep::End], "{sender}, {receiver}");
+    }
+    // A message that names the queue is meant before one that does not.
+    let pieces = [
+        sent("cards", 0.5),
+        sent("", 1.0),
+        received("cards", 3.0, 4.0),
+    ];
+    assert_eq!(
+        read(&story(&started(), &pieces))[3],
+        "3 cards #1 waited Some(2500000)"
+    );
+}
+
+#[test]
 fn s31_a_message_received_before_it_was_sent_shows_that_clocks_differ() {
     let pieces = [sent("cards", 5.0), received("cards", 3.5, 6.0)];
     let skewed = story(&started(), &pieces);

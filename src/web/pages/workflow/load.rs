@@ -182,7 +182,10 @@ async fn current(
         name: last.stage.name.clone(),
         since: last.range.from,
         seconds: last.range.length().as_secs_f64(),
-        usual_seconds: usual.and_then(|mean| mean.good_secs),
+        // Of a stage that no good workflow was in the mean is 0.
+        usual_seconds: usual
+            .and_then(|mean| mean.good_secs)
+            .filter(|secs| *secs > 0.0),
     }))
 }
 
