@@ -200,6 +200,11 @@ fn build(pattern: &str) -> Result<Regex, regex::Error> {
         .build()
 }
 
+/// A regular expression that a part of the string may match; `None` if it is not valid.
+pub(super) fn partial(pattern: &str) -> Option<Regex> {
+    build(&format!("(?s:{})", re2::translate(pattern).ok()?)).ok()
+}
+
 /// The last line of the message: those before it draw the pattern, which the error points at anyway.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();

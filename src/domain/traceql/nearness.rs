@@ -1,5 +1,7 @@
 //! Finds what keeps a span from matching a selector: the comparison that fails, with real values.
 
+use regex::Regex;
+
 use super::{
     Selector, SelectorContext, compile,
     condition::{self, Predicate},
@@ -32,6 +34,8 @@ struct SingleComparison {
     fields: Vec<(String, SelectorField)>,
     /// The value that it compares a field with.
     literal: Option<Literal>,
+    /// The regular expression that it demands, for a part of the value.
+    partial: Option<Regex>,
     /// True if it demands a value, false if it excludes one.
     demands: bool,
 }
@@ -70,6 +74,7 @@ impl Comparisons {
                 condition: compile::compile(text, part).ok()?,
                 fields,
                 literal: literal_of(part),
+                partial: partial_of(part),
                 demands: demands(part),
             })
         });
@@ -115,6 +120,11 @@ impl Comparisons {
         let mut all = self.0.iter();
         all.clone().any(|one| one.has_unknown(span, is_unknown))
             && !all.any(|one| one.fails(span, is_unknown))
+    }
+
+    /// Returns whether no span can change what it says.
+    pub fn is_constant(&self) -> bool {
+        self.0.iter().all(|one| one.fields.is_empty())
     }
 
     /// Returns whether spans with the same service, name, kind and status may differ in whether they
@@ -166,7 +176,9 @@ impl SingleComparison {
 
     fn found(&self, span: &dyn SpanView) -> FoundValue {
         let values = self.fields.iter().map(|(text, field)| match field.place() {
-            FieldSource::Span => found_value(text, field, self.literal.as_ref(), span),
+            FieldSource::Span => self
+                .found_in_part(text, field, span)
+                .unwrap_or_else(|| found_value(text, field, self.literal.as_ref(), span)),
             FieldSource::Event => FoundValue::of("no event of the span has it"),
             FieldSource::Link => FoundValue::of("no link of the span has it"),
         });
@@ -181,6 +193,27 @@ impl SingleComparison {
                 }
             },
         }
+    }
+}
+
+impl SingleComparison {
+    /// Returns the value if a part of it matches the regular expression, which must match all of it.
+    fn found_in_part(
+        &self,
+        text: &str,
+        field: &SelectorField,
+        span: &dyn SpanView,
+    ) -> Option<FoundValue> {
+        let value = condition::read(span, field);
+        let Datum::Text(own) = &value else {
+            return None;
+        };
+        self.partial.as_ref()?.is_match(own).then(|| {
+            FoundValue::alike(format!(
+                "`{text}` is `{}`: a regular expression must match the whole value",
+                shown(&value)
+            ))
+        })
     }
 }
 
@@ -373,6 +406,16 @@ fn collect_fields(text: &str, node: &Expression, fields: &mut Vec<(String, Selec
 fn written(text: &str, node: &Expression) -> String {
     let text = text.get(node.span.clone()).unwrap_or_default();
     text.trim().replace('`', "'")
+}
+
+fn partial_of(node: &Expression) -> Option<Regex> {
+    let Expr::Compare(Comparison::Matches, _, right) = &node.expr else {
+        return None;
+    };
+    let Expr::Literal(Literal::Text(pattern)) = &right.expr else {
+        return None;
+    };
+    compile::partial(pattern)
 }
 
 fn literal_of(node: &Expression) -> Option<Literal> {

@@ -65,7 +65,7 @@ struct ExplainedSlo {
     name: Name,
     display_name: String,
     selectors: Vec<ExplainedSelector>,
-    /// What probably is wrong, and the mend.
+    /// What probably is wrong, and how to correct it.
     advice: Vec<String>,
     /// What became of the workflows; empty if the definition is not in force.
     funnel: Vec<FunnelStep>,
@@ -275,7 +275,11 @@ async fn pasted(state: &WebState, text: &str) -> Result<ExplainView, WebError> {
 fn mistakes(problems: &[Problem]) -> WebError {
     let errors = problems.iter().filter(|problem| problem.is_error());
     let texts: Vec<String> = errors
-        .map(|problem| format!("line {}: {}", problem.line, problem.message))
+        .map(|problem| {
+            let help = problem.help.iter().map(|help| format!(" ({help})"));
+            let help: String = help.collect();
+            format!("line {}: {}{help}", problem.line, problem.message)
+        })
         .collect();
     WebError::BadDefinition(texts.join("; "))
 }
@@ -309,7 +313,9 @@ impl ExplainView {
                 format::count(beyond)
             ),
         };
-        format!("By the {spans} that this replica has received in the last hour{beyond}.")
+        format!(
+            "By the {spans} that this replica has received in the last hour, or since it started{beyond}."
+        )
     }
 }
 
@@ -392,72 +398,69 @@ impl ExampleTrace {
 /// Of the workflows that were judged in the last hour, and of those that are open.
 fn funnel(slo: &Summary) -> Vec<FunnelStep> {
     let counts = slo.last_hour.by_outcome;
-    let ended = counts.good + counts.late + counts.failed + counts.cancelled;
     let excluded = counts.cancelled + counts.orphan + counts.unobservable + counts.unusable();
-    let started = counts.total() + excluded - counts.orphan + slo.in_flight;
-    let step = |step, workflows, meaning: String| FunnelStep {
+    let in_flight = slo.in_flight;
+    let step = |step, workflows, meaning: String, outcomes: &[(Outcome, i64)]| FunnelStep {
         step,
         workflows,
         meaning,
-        searches: searches(slo, step),
+        searches: searches(slo, outcomes),
     };
+    let number = format::count;
     vec![
         step(
             "started",
-            started,
+            counts.total() + excluded - counts.orphan + in_flight,
             format!(
                 "{} are open, the others were judged in the last hour",
-                format::count(slo.in_flight)
+                number(in_flight)
             ),
+            &[(Outcome::Open, in_flight)],
         ),
-        step("ended", ended, "finished, failed or cancelled".to_owned()),
+        step(
+            "ended",
+            counts.good + counts.late + counts.failed + counts.cancelled,
+            "finished, failed or cancelled".to_owned(),
+            &[
+                (Outcome::Good, counts.good),
+                (Outcome::Late, counts.late),
+                (Outcome::Failed, counts.failed),
+            ],
+        ),
         step(
             "judged",
             counts.total(),
-            format!(
-                "{} good, {} bad",
-                format::count(counts.good),
-                format::count(counts.bad())
-            ),
+            format!("{} good, {} bad", number(counts.good), number(counts.bad())),
+            &[(Outcome::Timeout, counts.timeout)],
         ),
         step(
             "excluded",
             excluded,
             format!(
                 "{} cancelled, {} ends without a start, {} unobservable, {} unusable",
-                format::count(counts.cancelled),
-                format::count(counts.orphan),
-                format::count(counts.unobservable),
-                format::count(counts.unusable())
+                number(counts.cancelled),
+                number(counts.orphan),
+                number(counts.unobservable),
+                number(counts.unusable())
             ),
+            &[
+                (Outcome::Cancelled, counts.cancelled),
+                (Outcome::Orphan, counts.orphan),
+                (Outcome::Unobservable, counts.unobservable),
+                (Outcome::Invalid, counts.invalid),
+                (Outcome::Ambiguous, counts.ambiguous),
+                (Outcome::EvidenceLost, counts.evidence_lost),
+            ],
         ),
     ]
 }
 
-/// Searches for the workflows of a step, one for each outcome that the last hour has.
-fn searches(slo: &Summary, step: &str) -> Vec<WorkflowsLink> {
-    let counts = slo.last_hour.by_outcome;
-    let outcomes = match step {
-        "started" => vec![(Outcome::Open, slo.in_flight)],
-        "ended" => vec![
-            (Outcome::Good, counts.good),
-            (Outcome::Late, counts.late),
-            (Outcome::Failed, counts.failed),
-        ],
-        "judged" => vec![(Outcome::Timeout, counts.timeout)],
-        _ => vec![
-            (Outcome::Cancelled, counts.cancelled),
-            (Outcome::Orphan, counts.orphan),
-            (Outcome::Unobservable, counts.unobservable),
-            (Outcome::Invalid, counts.invalid),
-            (Outcome::Ambiguous, counts.ambiguous),
-            (Outcome::EvidenceLost, counts.evidence_lost),
-        ],
-    };
-    let seen = outcomes.into_iter().filter(|(_, count)| *count > 0);
+/// Searches for workflows, one for each outcome that the last hour has.
+fn searches(slo: &Summary, outcomes: &[(Outcome, i64)]) -> Vec<WorkflowsLink> {
+    let seen = outcomes.iter().filter(|(_, count)| *count > 0);
     seen.map(|(outcome, _)| WorkflowsLink {
         text: outcome.in_words(),
-        path: addresses::workflows(&slo.name, outcome),
+        path: addresses::workflows(&slo.name, *outcome),
     })
     .collect()
 }

@@ -1,4 +1,4 @@
-//! Mistakes of a definition that its selectors alone do not show, each with the mend.
+//! Mistakes of a definition that its selectors alone do not show, each with its correction.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -19,6 +19,9 @@ use crate::domain::{
 /// The limit of near misses that are listed, and of spans to look at.
 const LISTED: usize = 3;
 
+/// The limit of kinds of spans that are named where nothing is near.
+const MOST_NAMED: usize = 5;
+
 /// A definition, explained by the spans of the last hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explanation {
@@ -27,7 +30,7 @@ pub struct Explanation {
     /// Those of them of which only the number is known, as there are too many kinds.
     pub spans_beyond_limit: i64,
     pub selectors: Vec<SelectorExplanation>,
-    /// What probably is wrong, and the mend; each a sentence.
+    /// What probably is wrong, and how to correct it; each a sentence.
     pub advice: Vec<String>,
 }
 
@@ -90,13 +93,16 @@ pub struct SpanExample {
 
 /// Explains a definition, in force or not.
 pub fn explain(slo: &Slo, sample: &SampledSpans) -> Explanation {
+    let selectors: Vec<SelectorExplanation> = selectors(&slo.indicator)
+        .map(|(role, selector)| sample.explain(slo, role, selector))
+        .collect();
+    let mut advice = advice(slo, sample);
+    advice.extend(sample.what_there_is(slo, &selectors));
     Explanation {
         spans_received: sample.received,
         spans_beyond_limit: sample.beyond,
-        selectors: selectors(&slo.indicator)
-            .map(|(role, selector)| sample.explain(slo, role, selector))
-            .collect(),
-        advice: advice(slo, sample),
+        selectors,
+        advice,
     }
 }
 
@@ -144,6 +150,48 @@ impl SampledSpans {
             nearest,
             correlated: correlated.collect(),
         }
+    }
+
+    /// Names the most frequent spans that nothing selects, if none is near to a selector that must
+    /// match.
+    fn what_there_is(&self, slo: &Slo, explained: &[SelectorExplanation]) -> Option<String> {
+        let is_lost = |(role, selector): &(Role, &Selector)| {
+            let is_needed = matches!(role, Role::Start | Role::Finish | Role::Event);
+            let mut of_role = explained.iter().filter(|one| one.field == role.field());
+            is_needed
+                && !Comparisons::of(selector).is_constant()
+                && of_role.all(|one| one.matched == 0 && one.nearest.is_empty())
+        };
+        let lost = selectors(&slo.indicator).filter(is_lost);
+        let fields: Vec<String> = lost
+            .map(|(role, _)| format!("`{}`", role.field()))
+            .collect();
+        let mut spans: BTreeMap<String, i64> = BTreeMap::new();
+        for shape in &self.shapes {
+            let Some(newest) = shape.examples.last() else {
+                continue;
+            };
+            let mut selectors = selectors(&slo.indicator);
+            let is_selected = selectors
+                .any(|(_, selector)| selector.matches(newest.span(), SelectorContext::default()));
+            if !is_selected {
+                *spans.entry(newest.in_words()).or_default() += shape.spans;
+            }
+        }
+        if fields.is_empty() || spans.is_empty() {
+            return None;
+        }
+        let mut spans: Vec<(String, i64)> = spans.into_iter().collect();
+        spans.sort_by_key(|(_, count)| Reverse(*count));
+        let named = spans.into_iter().take(MOST_NAMED);
+        let named: Vec<String> = named
+            .map(|(name, count)| format!("{name}, {}", format::counted(count, "span")))
+            .collect();
+        Some(format!(
+            "No span is like what {} selects. The most frequent others are: {}.",
+            fields.join(" or "),
+            named.join("; ")
+        ))
     }
 
     /// Returns the stored spans that match, as far as is known.

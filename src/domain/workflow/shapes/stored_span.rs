@@ -15,7 +15,7 @@ use crate::domain::{
         text::plain,
     },
     slo::HiddenAttributes,
-    traceql::FieldSource,
+    traceql::{FieldSource, kind_word},
 };
 
 /// The limit of attributes of a span, of its resource, of events and of links that are stored.
@@ -79,6 +79,16 @@ impl StoredSpan {
 
     pub fn id(&self) -> SpanRef {
         SpanRef::of(&self.0)
+    }
+
+    /// Formats `` `order.ship` of warehouse (consumer) ``.
+    pub(super) fn in_words(&self) -> String {
+        let service = match self.service() {
+            unnamed if unnamed.is_empty() => "a service without a name".to_owned(),
+            name => name,
+        };
+        let name = self.0.name.replace('`', "'");
+        format!("`{name}` of {service} ({})", kind_word(self.0.kind))
     }
 
     /// Returns about how much memory the copy takes.

@@ -99,6 +99,38 @@ fn a_selector_with_the_wrong_scope_is_told_the_scope() {
 }
 
 #[test]
+fn a_regular_expression_that_only_a_part_matches_is_explained() {
+    let slo = slo(r#"{ name =~ "publish" }"#, "{ false }");
+    assert_eq!(
+        nearest(&explained(&slo, &[publish("a:1")]), "start"),
+        [
+            "1 span matches but for `name =~ \"publish\"`: `name` is `\"orders publish\"`: a regular \
+             expression must match the whole value"
+        ]
+    );
+}
+
+#[test]
+fn where_nothing_is_near_the_most_frequent_spans_are_named() {
+    let slo = slo(
+        r#"{ name = "orders publish" }"#,
+        r#"{ name = "shipment.done" }"#,
+    );
+    let spans = [
+        publish("a:1"),
+        in_service(span("b:1", "pick", [0.0, 0.1]), "warehouse"),
+        in_service(span("c:1", "pick", [0.0, 0.1]), "warehouse"),
+    ];
+    assert_eq!(
+        explained(&slo, &spans).advice,
+        [
+            "No span is like what `finish` selects. The most frequent others are: `pick` of warehouse \
+             (consumer), 2 spans."
+        ]
+    );
+}
+
+#[test]
 fn a_renamed_attribute_is_found() {
     let slo = slo("{ span.order.id != nil && kind = client }", "{ false }");
     let spans = [publish("a:1").with("order_id", "4711")];
