@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -9,7 +10,10 @@ use super::{
     api::{Api, ServerArgs},
     watch::WatchArgs,
 };
-use crate::{cli::table::TextTable, domain::model::format};
+use crate::{
+    cli::table::TextTable,
+    domain::{alerting::suppression::Suppression, model::format},
+};
 
 /// Show the alerts that fire, pages first
 ///
@@ -55,11 +59,16 @@ fn table(view: &Value) -> String {
         };
         let rule = [&alert["rule"]["name"], &alert["threshold_rule"]["name"]];
         let rule = rule.into_iter().find_map(Value::as_str);
+        let suppression = Suppression::deserialize(&alert["suppression"]).ok();
+        let state = [Some(text(&alert["state"]).to_owned())]
+            .into_iter()
+            .chain([suppression.map(Suppression::text)]);
+        let state: Vec<String> = state.flatten().collect();
         table.row([
             text(&alert["severity"]),
             text(&alert["slo"]),
             text(&alert["group"]),
-            text(&alert["state"]),
+            &state.join(", "),
             &since,
             rule.unwrap_or(format::NONE),
         ]);
@@ -84,6 +93,7 @@ mod tests {
                 {
                     "severity": "ticket", "slo": "orders", "group": "acme", "state": "recovering",
                     "began_at": "2026-11-21T23:00:00.000Z",
+                    "suppression": { "kind": "inhibited", "by": "page" },
                     "rule": null, "threshold_rule": { "name": "half-spent" },
                 },
             ],
