@@ -45,7 +45,7 @@ pub fn emptied(before: &[DefinitionFile], now: &[DefinitionFile]) -> Vec<String>
 }
 
 /// Returns whether a file has no document: nothing but comments and separators.
-fn is_blank(text: &str) -> bool {
+pub(super) fn is_blank(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').lines().all(|line| {
         let line = line.trim();
         line.is_empty() || line.starts_with('#') || matches!(line, "---" | "...")

@@ -6,6 +6,7 @@ use super::{
     super::{
         DefinitionFile, Problem,
         diagnostics::{Diagnostics, SourceSpan, is_secret_key},
+        emptied::is_blank,
         fields::Fields,
         shape::Shape,
         suggest,
@@ -96,6 +97,13 @@ impl<'a> Sheet<'a> {
         } else {
             yaml::documents(&file.text)
         };
+        if is_blank(&file.text) {
+            findings.warn(
+                SourceSpan::default(),
+                "the file declares nothing",
+                "delete it, or restore what was in it".to_owned(),
+            );
+        }
         let nodes: Vec<_> = ranges
             .into_iter()
             .filter_map(|range| Some((range.clone(), yaml::parse(&mut findings, range)?)))
