@@ -43,9 +43,9 @@ impl SearchText {
         u32::from_str_radix(first, 16).ok().map(u32::cast_signed)
     }
 
-    /// Returns whether a workflow with this name is meant.
+    /// Returns whether a workflow with this name is meant; spaces before it do not matter.
     pub fn is_beginning_of(&self, label: &str) -> bool {
-        label.starts_with(&self.0)
+        label.trim_start().starts_with(&self.0)
     }
 
     /// Returns whether a workflow in this trace is meant.
@@ -110,6 +110,7 @@ mod tests {
     fn nothing_but_white_space_is_no_search() {
         assert_eq!(SearchText::new(" \t"), None);
         assert_eq!(text(" 4711 ").as_str(), "4711");
+        assert!(text(" 4711 ").is_beginning_of(" 4711 "));
     }
 
     #[test]

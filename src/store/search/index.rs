@@ -33,7 +33,7 @@ impl Tx<'_> {
                      ('x' || left(encode(sha256(convert_to(w.customer, 'UTF8')), 'hex'), 8))
                          ::bit(32)::integer, w.epoch,
                      case when w.label <> replace(w.trace_id::text, '-', '')
-                         and (w.within_us is not null or w.started_at is null) then w.label end
+                         and (w.within_us is not null or w.started_at is null) then ltrim(w.label, E' \\t\\n\\r') end
                  from taken cross join lateral unnest(epochs, slo_ids, keys) as k (epoch, slo_id, key)
                  join workflows w on w.epoch = k.epoch and w.slo_id = k.slo_id and w.key = k.key)
              select count(*) from taken",
