@@ -234,7 +234,9 @@ impl WebError {
             Self::Token(_) => "take the newest message, or do it on the page of the incident",
             Self::UsedUp => "the page of silences has what came of it, and makes new ones",
             Self::BadSilence(error) => error.help(),
-            Self::BadDefinition(_) => "`throughline validate` shows each place with its mend",
+            Self::BadDefinition(_) => {
+                "`throughline validate` shows each place and how to correct it"
+            }
             Self::Delivery(error) => error.help(),
             Self::CrossOrigin => {
                 "open the page again here and repeat it; behind a proxy that changes `Host`, \
@@ -249,10 +251,10 @@ impl WebError {
             }
             Self::SlowBody => "send it again; nothing was changed",
             Self::BadIdempotencyKey => "a random UUID makes a good one",
-            Self::InvalidChangeEvent(_) => "mend it and send it again; nothing was recorded",
+            Self::InvalidChangeEvent(_) => "correct it and send it again; nothing was recorded",
             Self::TooManyChangeEvents => "tell of deploys, and not of each of their steps",
             Self::OtherRequest => "take a new key for every new request; nothing was changed",
-            _ => "mend it and send it again; nothing was changed",
+            _ => "correct it and send it again; nothing was changed",
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
             ),
             get(
                 "/api/v1/slos/{slo}",
-                "One SLO with its windows, rules, stages, affected customers and evidence. `range` (`1h`, `24h`, `7d`, `28d`) sets the time that is shown.",
+                "One SLO with its windows, rules, stages, affected customers and evidence. `range` (`1h`, `6h`, `24h`, `7d`, `28d`) sets the time that is shown.",
             ),
             get(
                 "/api/v1/slos/{slo}/groups",

@@ -44,6 +44,7 @@ use crate::{
         model::{
             format,
             ids::{Name, SloId},
+            text,
         },
         slo::{Severity, Slo},
     },
@@ -70,6 +71,20 @@ impl Parameters for SloQuery {
     const NAMES: &'static [&'static str] = &["range"];
 }
 
+impl SloQuery {
+    /// Six hours if none is named, and on a page also if there is none of this name: a link that was
+    /// cut still opens.
+    fn range(&self, asked: &Negotiation) -> Result<Range, WebError> {
+        let is_lenient = asked.wants_page() || self.range.is_empty();
+        let range = Range::named(&self.range).or(is_lenient.then_some(Range::SixHours));
+        range.ok_or_else(|| {
+            let known = Range::ALL.map(Range::name).join("`, `");
+            let range = text::plain(&self.range, 40);
+            WebError::Unreadable(format!("`range` is `{range}`, which is none of `{known}`"))
+        })
+    }
+}
+
 pub(crate) async fn get(
     asked: Negotiation,
     State(state): State<WebState>,
@@ -77,8 +92,7 @@ pub(crate) async fn get(
     Params(params): Params<SloQuery>,
 ) -> Response {
     let name = name.strip_suffix(".json").unwrap_or(&name);
-    let range = Range::named(&params.range);
-    answer(&asked, &state, (name, Whose::Slo), range).await
+    answer(&asked, &state, (name, Whose::Slo), &params).await
 }
 
 pub(crate) async fn get_group(
@@ -93,7 +107,7 @@ pub(crate) async fn get_group(
         return asked.refuse(&state, &WebError::NoSuchGroup { slo: name, group });
     };
     let whose = Whose::Group(SloId(id));
-    answer(&asked, &state, (&name, whose), Range::named(&params.range)).await
+    answer(&asked, &state, (&name, whose), &params).await
 }
 
 /// Whose numbers a page shows.
@@ -107,8 +121,12 @@ async fn answer(
     asked: &Negotiation,
     state: &WebState,
     (name, whose): (&str, Whose),
-    range: Range,
+    params: &SloQuery,
 ) -> Response {
+    let range = match params.range(asked) {
+        Ok(range) => range,
+        Err(error) => return asked.refuse(state, &error),
+    };
     match declared(state, name) {
         None => asked.refuse(state, &undeclared(state, name).await),
         Some(slo) => {

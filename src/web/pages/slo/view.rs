@@ -186,12 +186,8 @@ impl Range {
         Self::FourWeeks,
     ];
 
-    /// An unknown name is six hours: a link that was cut still opens.
-    pub(super) fn named(name: &str) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|range| range.name() == name)
-            .unwrap_or(Self::SixHours)
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|range| range.name() == name)
     }
 
     pub(super) fn name(self) -> &'static str {
