@@ -8,6 +8,9 @@ use unicode_segmentation::UnicodeSegmentation as _;
 /// It never splits what reads as one character: half of an emoji or of an accented letter is a
 /// different one.
 pub fn plain(text: &str, max: usize) -> String {
+    if text.len() <= max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     // One character more than fits shows whether the last one that fits is complete.
     let cleaned: String = text
         .chars()

@@ -49,6 +49,8 @@ pub(super) struct Senders {
 
 impl Senders {
     pub(super) fn to(otlp: SocketAddr) -> Self {
+        // Fails only if there is one already.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap();
         Self {
             client,

@@ -4,7 +4,8 @@
 //! whenever and in whichever request they arrive. A flow may go through several traces: of spans
 //! that begin a trace, send a message or receive one, the hashes of the traces that they link to
 //! and of the ids that they carry count as well, so that both ends of a flow are kept together.
-//! Whenever the memory is full, the share of hashes that are kept is halved.
+//! Whenever the memory is full, or too many spans are copied in a second, the share of hashes that are
+//! kept is halved.
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +30,9 @@ use crate::domain::{
 /// The limit of memory: some thousand spans, of which some hundred workflows consist. More of them
 /// would hardly change what is proposed.
 const MAX_BYTES: usize = 8 << 20;
+/// The limit of spans that are copied in a second. Memory alone does not limit them: copies of spans
+/// that are sent again, and of traces that are full, take none.
+const MAX_COPIES_A_SECOND: usize = 1_000;
 /// The limit of spans of one trace, so that one that never ends does not push out the others.
 const MAX_OF_TRACE: usize = 64;
 /// The same for spans of messages: a trace with many other spans shows its queues nevertheless.
@@ -103,6 +107,8 @@ struct KeptTraces {
     /// Spans by the value that alone admitted them.
     of_value: BTreeMap<u64, u32>,
     bytes: usize,
+    /// The second of the last copies, and their number.
+    copies: (i64, usize),
     level: u32,
     level_changed_at: Option<Timestamp>,
     since: Option<Timestamp>,
@@ -146,6 +152,7 @@ impl SharedTraces {
             return;
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.count_copies(now, spans.len());
         for (span, admission) in spans {
             kept.add(now, span, admission);
         }
@@ -269,15 +276,32 @@ impl KeptTraces {
         self.fit(now);
     }
 
+    /// Halves the share of traces if too many spans are copied.
+    fn count_copies(&mut self, now: Timestamp, copies: usize) {
+        let second = now.as_secs();
+        if self.copies.0 != second {
+            self.copies = (second, 0);
+        }
+        self.copies.1 += copies;
+        if self.copies.1 > MAX_COPIES_A_SECOND {
+            self.copies.1 = 0;
+            self.halve(now);
+        }
+    }
+
+    fn halve(&mut self, now: Timestamp) {
+        self.level += 1;
+        self.level_changed_at = Some(now);
+        self.retain(|span, level| span.admission.passes(level));
+    }
+
     /// Halves the share of traces until the memory suffices, or doubles it if most is free.
     fn fit(&mut self, now: Timestamp) {
         if self.bytes > MAX_BYTES {
             self.forget_before(now - REACH);
         }
         while self.bytes > MAX_BYTES {
-            self.level += 1;
-            self.level_changed_at = Some(now);
-            self.retain(|span, level| span.admission.passes(level));
+            self.halve(now);
         }
         let changed = self.level_changed_at;
         let may_ease = changed.is_none_or(|at| now.saturating_since(at) >= EASE_AFTER);

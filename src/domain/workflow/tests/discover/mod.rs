@@ -248,18 +248,19 @@ fn secrets_are_kept_by_no_trace() {
 #[test]
 fn a_sample_of_many_random_traces_is_bounded_and_keeps_whole_ones() {
     let (shapes, hidden) = (SharedShapes::new(), HiddenAttributes::default());
-    for nth in 0..20_000_u128 {
+    for nth in 0..20_000_u32 {
+        let now = at(f64::from(nth) / 400.0);
         let mut sent =
             message(1, 1, SpanKind::Producer, "jobs").with("blob", "x".repeat(100).as_str());
-        sent.trace_id = TraceId::from_slice(&(nth + 1).to_be_bytes()).unwrap();
+        sent.trace_id = TraceId::from_slice(&u128::from(nth + 1).to_be_bytes()).unwrap();
         sent.name = format!("publish {nth}");
         let mut taken = child_of(message(1, 2, SpanKind::Consumer, "jobs"), 1);
         taken.trace_id = sent.trace_id;
         let both = [sent, taken];
         let candidates = both
             .iter()
-            .filter_map(|span| shapes.look(span, &hidden, at(0.0)));
-        shapes.add(at(0.0), candidates.collect());
+            .filter_map(|span| shapes.look(span, &hidden, now));
+        shapes.add(now, candidates.collect());
     }
     let sample = shapes.traces_at(at(60.0));
     assert!(
@@ -276,16 +277,31 @@ fn a_sample_of_many_random_traces_is_bounded_and_keeps_whole_ones() {
 #[test]
 fn one_endless_trace_leaves_room_for_others() {
     let (shapes, hidden) = (SharedShapes::new(), HiddenAttributes::default());
-    let numbers = (1..=10_000_u64).map(|number| SpanId::from_slice(&number.to_be_bytes()).unwrap());
-    for span_id in numbers {
+    for number in 1..=10_000_u32 {
+        let now = at(f64::from(number) / 500.0);
         let span = Span {
-            span_id,
+            span_id: SpanId::from_slice(&u64::from(number).to_be_bytes()).unwrap(),
             ..child_of(message(1, 1, SpanKind::Internal, ""), 1)
         };
-        let candidate = shapes.look(&span, &hidden, at(0.0));
+        let candidate = shapes.look(&span, &hidden, now);
+        shapes.add(now, candidate.into_iter().collect());
+    }
+    assert_eq!(shapes.traces_at(at(21.0)).spans.len(), 64);
+}
+
+#[test]
+fn of_a_flood_of_known_spans_few_are_copied() {
+    let (shapes, hidden) = (SharedShapes::new(), HiddenAttributes::default());
+    let spans: Vec<Span> = (1..=200)
+        .map(|trace| message(trace, 1, SpanKind::Producer, "jobs"))
+        .collect();
+    let mut copied = 0;
+    for span in spans.iter().cycle().take(50_000) {
+        let candidate = shapes.look(span, &hidden, at(0.0));
+        copied += candidate.iter().len();
         shapes.add(at(0.0), candidate.into_iter().collect());
     }
-    assert_eq!(shapes.traces_at(at(1.0)).spans.len(), 64);
+    assert!((1_000..12_000).contains(&copied), "{copied}");
 }
 
 proptest! {
