@@ -93,6 +93,7 @@ create table stage_sums (
     extrapolated    bigint      not null default 0,
     duration_us     bigint      not null default 0,
     start_offset_us bigint      not null default 0,
+    durations       jsonb       not null default '{}',
     constraint stage_sums_pkey primary key (slo_id, resolution, bucket, is_bad, kind, name),
     constraint stage_sums_resolution_check check (resolution in (60, 3600, 86400)),
     constraint stage_sums_kind_check check (kind between 0 and 6)
@@ -102,11 +103,12 @@ comment on column stage_sums.slo_id is 'The SLO.';
 comment on column stage_sums.resolution is 'Length of the bucket in seconds.';
 comment on column stage_sums.bucket is 'Start of the bucket, by the event time of the verdicts.';
 comment on column stage_sums.is_bad is 'Whether the row sums bad workflows or good ones.';
-comment on column stage_sums.kind is '0 the workflows themselves (only events and extrapolated are set), 1 wait, 2 intended delay, 3 processing, 4 pause, 5 declared, 6 other.';
+comment on column stage_sums.kind is '0 the workflows themselves (only events, extrapolated and durations are set), 1 wait, 2 intended delay, 3 processing, 4 pause, 5 declared, 6 other.';
 comment on column stage_sums.name is 'Name of the queue, the service or the declared stage; empty for kind 0.';
 comment on column stage_sums.events is 'Recorded workflows, unweighted.';
 comment on column stage_sums.extrapolated is 'Workflows that the recorded ones represent in addition to themselves, in millionths.';
 comment on column stage_sums.duration_us is 'Time in the stage in microseconds, each workflow multiplied by its weight.';
+comment on column stage_sums.durations is 'Number of workflows by duration, in millionths of an event: a map from n to those that took at least 2^(n/4) microseconds and less than 2^((n+1)/4). -1 stands for less than a microsecond.';
 comment on column stage_sums.start_offset_us is 'Time from the start of the workflow to its first entry into the stage in microseconds, weighted; stages are ordered by it.';
 create index stage_sums_old_idx on stage_sums (resolution, bucket);
 

@@ -36,6 +36,7 @@ pub use counts::correlated_spans::SelectedSpans;
 pub use counts::customers::{AffectedCount, CustomerImpact};
 pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
+pub use counts::stage_sums::DurationsOfStep;
 pub use counts::stage_workflows::{Fold, StageWorkflow};
 pub use error::{ForeignSchema, StoreError, StoreErrorKind};
 pub(crate) use links::{

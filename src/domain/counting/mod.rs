@@ -2,6 +2,7 @@
 
 pub mod customers;
 pub mod differences;
+pub mod durations;
 pub mod groups;
 mod judged;
 pub mod ledger;

@@ -235,7 +235,7 @@ impl Tx<'_> {
     }
 }
 
-fn interval(step: Duration) -> PgInterval {
+pub(super) fn interval(step: Duration) -> PgInterval {
     PgInterval {
         months: 0,
         days: 0,

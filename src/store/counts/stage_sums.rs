@@ -6,16 +6,20 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 
 use crate::{
     domain::{
-        counting::stages::{Stage, StageKind, StageMoves, StageSum, StageSums},
+        counting::{
+            durations::DurationHistogram,
+            stages::{Stage, StageKind, StageMoves, StageSum, StageSums},
+        },
         model::{
             ids::SloId,
             time::{Resolution, TimeRange, Timestamp, cover},
         },
     },
-    store::{StoreError, Tx},
+    store::{SeriesQuery, StoreError, Tx, counts::events::interval},
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -30,6 +34,20 @@ const KEPT: [(Resolution, Duration); 3] = [
     (Resolution::Hour, Duration::from_hours(60 * 24)),
     (Resolution::Day, Duration::from_hours(400 * 24)),
 ];
+
+/// Durations of good or of bad workflows in one bucket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DurationsOfStep {
+    /// The start of the step that the bucket is in.
+    pub at: Timestamp,
+    pub is_bad: bool,
+    /// `None` for the workflows themselves, from start to end.
+    pub stage: Option<Stage>,
+    pub durations: DurationHistogram,
+}
+
+/// The step, bad or not, kind, name and durations.
+type DurationsRow = (DateTime<Utc>, bool, i16, String, Json<DurationHistogram>);
 
 /// The primary key of a sum: the bucket, good or bad, kind and name.
 type RowId = (Resolution, Timestamp, bool, i16, String);
@@ -51,9 +69,9 @@ impl Tx<'_> {
         sqlx::query(concat!(
             "-- stage_sums.add\n",
             "insert into stage_sums as s (slo_id, resolution, bucket, is_bad, kind, name, events, ",
-            "extrapolated, duration_us, start_offset_us) select $1, * from unnest($2::integer[], ",
-            "$3::timestamptz[], $4::boolean[], $5::smallint[], $6::text[], $7::bigint[], ",
-            "$8::bigint[], $9::bigint[], $10::bigint[]) ",
+            "extrapolated, duration_us, start_offset_us, durations) select $1, * from ",
+            "unnest($2::integer[], $3::timestamptz[], $4::boolean[], $5::smallint[], $6::text[], ",
+            "$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::jsonb[]) ",
             "on conflict (slo_id, resolution, bucket, is_bad, kind, name) do update set ",
             "events = s.events + excluded.events, ",
             // Estimates from absurd sampling weights are capped at the limit of the column, so that
@@ -61,7 +79,12 @@ impl Tx<'_> {
             "extrapolated = least(s.extrapolated::numeric + excluded.extrapolated, 9e18)::bigint, ",
             "duration_us = least(s.duration_us::numeric + excluded.duration_us, 9e18)::bigint, ",
             "start_offset_us = least(s.start_offset_us::numeric + excluded.start_offset_us, ",
-            "9e18)::bigint",
+            "9e18)::bigint, ",
+            "durations = coalesce((select jsonb_object_agg(sums.key, sums.events) from (",
+            "select d.key, least(sum(d.value::bigint), 9e18)::bigint as events from (",
+            "select * from jsonb_each_text(s.durations) ",
+            "union all select * from jsonb_each_text(excluded.durations)) as d ",
+            "group by d.key having sum(d.value::bigint) <> 0) as sums), '{}')",
         ))
         .bind(slo.0)
         .bind(ids().map(|id| id.0.as_secs()).collect::<Vec<_>>())
@@ -73,6 +96,11 @@ impl Tx<'_> {
         .bind(column(|sum| sum.unseen))
         .bind(column(|sum| sum.micros))
         .bind(column(|sum| sum.first_micros))
+        .bind(
+            rows.values()
+                .map(|sum| Json(&sum.durations))
+                .collect::<Vec<_>>(),
+        )
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -98,6 +126,38 @@ impl Tx<'_> {
             .into_iter()
             .filter_map(|(kind, name)| StageKind::from_code(kind).map(|kind| Stage { kind, name }));
         Ok(stages.collect())
+    }
+
+    /// Returns the durations of workflows and of their stages, by steps of the verdict.
+    pub async fn durations(
+        &mut self,
+        slo: SloId,
+        query: SeriesQuery,
+    ) -> Result<Vec<DurationsOfStep>, StoreError> {
+        let statement = sqlx::query_as(concat!(
+            "-- stage_sums.durations\n",
+            "select date_bin($5, bucket, timestamptz 'epoch'), is_bad, kind, name, durations ",
+            "from stage_sums where slo_id = $1 and resolution = $2 and bucket >= $3 ",
+            "and bucket < $4 and durations <> '{}'",
+        ))
+        .bind(slo.0)
+        .bind(query.resolution.as_secs())
+        .bind(query.range.from.to_chrono())
+        .bind(query.range.to.to_chrono())
+        .bind(interval(query.step));
+        let rows: Vec<DurationsRow> = self.fetch_all(statement).await?;
+        let rows = rows
+            .into_iter()
+            .map(|(at, is_bad, kind, name, Json(durations))| {
+                let kind = StageKind::from_code(kind);
+                DurationsOfStep {
+                    at: at.into(),
+                    is_bad,
+                    stage: kind.map(|kind| Stage { kind, name }),
+                    durations,
+                }
+            });
+        Ok(rows.collect())
     }
 
     /// Returns the sums of good and of bad workflows judged in `range`. A long range is widened to
@@ -150,6 +210,7 @@ impl Tx<'_> {
                 unseen,
                 micros,
                 first_micros,
+                durations: DurationHistogram::default(),
             };
             sums.by_stage.insert(Stage { kind, name }, sum);
         }
@@ -191,11 +252,12 @@ fn rows(moves: &StageMoves) -> BTreeMap<RowId, StageSum> {
         let workflows = StageSum {
             events: sums.workflows,
             unseen: sums.unseen,
+            durations: sums.durations.clone(),
             ..StageSum::default()
         };
-        let whole = std::iter::once((WORKFLOWS, "", workflows));
+        let whole = std::iter::once((WORKFLOWS, "", &workflows));
         let stages = sums.by_stage.iter();
-        let stages = stages.map(|(stage, sum)| (stage.kind.as_code(), &*stage.name, *sum));
+        let stages = stages.map(|(stage, sum)| (stage.kind.as_code(), &*stage.name, sum));
         for (kind, name, sum) in whole.chain(stages) {
             for resolution in Resolution::ALL {
                 let bucket = minute.floor_to(resolution.length());

@@ -23,7 +23,9 @@ use super::{
     discover, fixture, workflow,
 };
 
-const PAGES: [&str; 21] = [
+const PAGES: [&str; 23] = [
+    "/slos/orders-on-time/durations?range=1h",
+    "/slos/stock-synced/durations",
     "/discover",
     "/",
     "/explain?slo=orders-on-time",

@@ -40,7 +40,7 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 25] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
@@ -56,6 +56,8 @@ const PAGES: [&str; 23] = [
     "/events",
     "/discover",
     "/explain?slo=orders-on-time",
+    "/slos/orders-on-time/durations",
+    "/slos/orders-on-time/durations?range=28d",
     "/slos/orders-on-time/explain",
     "/slos/orders-on-time",
     "/slos/orders-on-time?range=1h",

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
+use throughline::domain::{counting::durations::DurationHistogram, model::sampling::Weight};
 
 use super::{client::get, fixture};
 
@@ -25,13 +26,24 @@ pub(super) async fn fill(connection: &mut PgConnection) {
 }
 
 async fn add(connection: &mut PgConnection, secs: u64, (is_bad, workflows): (bool, i64)) {
-    let row = "insert into stage_sums (slo_id, resolution, bucket, is_bad, kind, name, events, duration_us, start_offset_us)
-        values (1, $1, $2, $3, $4, $5, $6, $6 * $7::numeric, $6 * $8::numeric)";
+    let row = "insert into stage_sums (slo_id, resolution, bucket, is_bad, kind, name, events, duration_us, start_offset_us, durations)
+        values (1, $1, $2, $3, $4, $5, $6, $6 * $7::numeric, $6 * $8::numeric, $9)";
     let at = fixture::now() - Duration::from_mins(5);
     let bucket = at.floor_to(Duration::from_secs(secs)).to_chrono();
     let whole = (0, "", 0.0, 0.0, 0.0);
+    let sum = |of: fn(&(i16, &str, f64, f64, f64)) -> f64| STAGES.iter().map(of).sum::<f64>();
+    let from_start_to_end = [sum(|stage| stage.2), sum(|stage| stage.3)];
     for (kind, name, good, bad, first) in STAGES.into_iter().chain([whole]) {
         let mean = if is_bad { bad } else { good };
+        let taken = match kind {
+            0 => from_start_to_end[usize::from(is_bad)],
+            _ => mean,
+        };
+        let mut durations = DurationHistogram::default();
+        for _ in 0..workflows {
+            let micros = Duration::from_secs_f64(taken).as_micros();
+            durations.add(i64::try_from(micros).unwrap(), Weight::ONE, 1);
+        }
         sqlx::query(row)
             .bind(i32::try_from(secs).unwrap())
             .bind(bucket)
@@ -41,6 +53,7 @@ async fn add(connection: &mut PgConnection, secs: u64, (is_bad, workflows): (boo
             .bind(workflows)
             .bind(mean * 1e6)
             .bind(first * 1e6)
+            .bind(Json(durations))
             .execute(&mut *connection)
             .await
             .unwrap();

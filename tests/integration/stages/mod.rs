@@ -1,5 +1,6 @@
 //! Where the time goes, on a real Postgres: what is put aside, what is added up, what is told.
 
+mod durations;
 mod folding;
 mod keeping;
 mod known;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Breakdown, Stage, StageTime};
 use crate::domain::{
+    counting::durations::DurationHistogram,
     model::{
         sampling::Weight,
         time::{Resolution, Timestamp},
@@ -25,7 +26,7 @@ pub struct Folded {
 }
 
 /// A sum over some workflows. Differences may be negative.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageSum {
     /// Observed workflows that had the stage.
     pub events: i64,
@@ -34,19 +35,22 @@ pub struct StageSum {
     /// Over all represented workflows, as is the next field.
     pub micros: i64,
     pub first_micros: i64,
+    /// The times of single workflows in the stage.
+    pub durations: DurationHistogram,
 }
 
 impl StageSum {
-    pub const fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: &Self) {
         self.events += other.events;
         // Absurd sampling weights reach the limit: the sums are estimates by then.
         self.unseen = self.unseen.saturating_add(other.unseen);
         self.micros = self.micros.saturating_add(other.micros);
         self.first_micros = self.first_micros.saturating_add(other.first_micros);
+        self.durations.merge(&other.durations);
     }
 
-    pub const fn is_zero(&self) -> bool {
-        self.events == 0 && self.unseen == 0 && self.micros == 0 && self.first_micros == 0
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
     }
 
     /// Returns the represented workflows, observed and unobserved, in millionths.
@@ -62,6 +66,8 @@ pub struct StageSums {
     pub workflows: i64,
     /// Unobserved workflows that these represent in addition, in millionths.
     pub unseen: i64,
+    /// From start to end.
+    pub durations: DurationHistogram,
     pub by_stage: BTreeMap<Stage, StageSum>,
 }
 
@@ -72,13 +78,17 @@ impl StageSums {
         let unseen = sign * weight.unseen();
         self.workflows += sign;
         self.unseen = self.unseen.saturating_add(unseen);
+        self.durations.add(breakdown.total_micros(), weight, sign);
         for part in &breakdown.0 {
             let sum = self.by_stage.entry(part.stage.clone()).or_default();
-            sum.add(StageSum {
+            let mut durations = DurationHistogram::default();
+            durations.add(part.micros, weight, sign);
+            sum.add(&StageSum {
                 events: sign,
                 unseen,
                 micros: sign * weight.times(part.micros),
                 first_micros: sign * weight.times(part.first_micros),
+                durations,
             });
         }
     }
@@ -242,7 +252,7 @@ impl WhereTimeGoes {
 fn in_order(good: &StageSums, bad: &StageSums) -> Vec<Stage> {
     let mut firsts: BTreeMap<&Stage, StageSum> = BTreeMap::new();
     for (stage, sum) in good.by_stage.iter().chain(&bad.by_stage) {
-        firsts.entry(stage).or_default().add(*sum);
+        firsts.entry(stage).or_default().add(sum);
     }
     let mut stages: Vec<(i128, &Stage)> = firsts
         .into_iter()

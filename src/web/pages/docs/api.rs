@@ -35,6 +35,10 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
                 "The groups of an SLO with `groupBy`, the most urgent first.",
             ),
             get(
+                "/api/v1/slos/{slo}/durations",
+                "How long workflows and their stages took, as exponential histograms by the time of the verdict, with quantiles. `range` as above.",
+            ),
+            get(
                 "/api/v1/slos/{slo}/explain",
                 "What the selectors of an SLO match among the spans of the last hour, and what keeps others from matching.",
             ),

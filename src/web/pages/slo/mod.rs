@@ -5,6 +5,7 @@ mod budget;
 mod charts;
 mod common;
 mod correlation;
+pub(in crate::web) mod durations;
 mod evidence;
 pub(in crate::web) mod groups;
 mod load;
@@ -184,6 +185,17 @@ struct RangeLink {
     current: bool,
 }
 
+impl RangeLink {
+    fn all(current: Range) -> Vec<Self> {
+        let link = |range: Range| Self {
+            name: range.name(),
+            text: range.text(),
+            current: range == current,
+        };
+        Range::ALL.map(link).into()
+    }
+}
+
 struct RuleRow {
     title: String,
     name: String,
@@ -231,13 +243,7 @@ impl SloPage {
             layout,
             face,
             sentence: sentence::verdict(&view.summary, view.as_of),
-            ranges: Range::ALL
-                .map(|range| RangeLink {
-                    name: range.name(),
-                    text: range.text(),
-                    current: range == view.range,
-                })
-                .into(),
+            ranges: RangeLink::all(view.range),
             rules: rule_rows(&view.summary),
             has_limits: !view.summary.threshold_rules.is_empty(),
             parts: SloCard::in_order(view.summary.state),

@@ -235,6 +235,18 @@ impl Range {
             Self::FourWeeks => (Resolution::Hour, minutes(120), minutes(480)),
         }
     }
+
+    /// Which buckets of durations to read, and the width of a column. There are far more of them than
+    /// of counts, so hours have to do from a day on.
+    pub(super) fn grain_of_durations(self) -> (Resolution, Duration) {
+        match self {
+            Self::Day => (Resolution::Hour, Resolution::Hour.length()),
+            Self::Hour | Self::SixHours | Self::Week | Self::FourWeeks => {
+                let (resolution, _, bar) = self.grain();
+                (resolution, bar)
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
