@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{flow::FoundFlow, graph::SpanGraph, message::span_attribute};
+use super::{
+    flow::FoundFlow,
+    graph::SpanGraph,
+    message::span_attribute,
+    states::{is_one_of, states_of},
+};
 use crate::domain::{
-    model::{
-        format,
-        span::{AttributeScope, SpanView as _, Value},
-    },
+    model::format,
     traceql::{quoted_attribute, quoted_text},
-    workflow::shapes::{StoredSpan, last_word},
 };
 
-/// Words by which the names of attributes with a state end.
-const STATE_WORDS: [&str; 5] = ["state", "status", "outcome", "result", "disposition"];
 const CANCELLED: [&str; 5] = ["cancelled", "canceled", "withdrawn", "revoked", "aborted"];
 const FAILED: [&str; 8] = [
     "failed",
@@ -105,20 +104,6 @@ fn states(
     states
 }
 
-fn states_of(stored: &StoredSpan) -> impl Iterator<Item = (String, String)> {
-    let keys = stored.keys().filter(|key| is_state_key(key));
-    keys.filter_map(
-        |key| match stored.span().attribute(AttributeScope::Span, key)? {
-            Value::String(value) => Some((key.to_owned(), value.into_owned())),
-            Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::Array(_) => None,
-        },
-    )
-}
-
-fn is_one_of(words: &[&str], value: &str) -> bool {
-    words.contains(&value.to_lowercase().as_str())
-}
-
 fn chosen(attribute: &str, seen: &[(&str, u32)]) -> Option<ChosenSelector> {
     let runs: u32 = seen.iter().map(|(_, runs)| runs).sum();
     let conditions = seen
@@ -132,9 +117,4 @@ fn chosen(attribute: &str, seen: &[(&str, u32)]) -> Option<ChosenSelector> {
             format::counted(i64::from(runs), "run")
         ),
     })
-}
-
-/// Returns whether an attribute with this key probably holds a state.
-fn is_state_key(key: &str) -> bool {
-    last_word(key).is_some_and(|word| STATE_WORDS.contains(&word.as_str()))
 }

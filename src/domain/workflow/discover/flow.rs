@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    graph::SpanGraph,
+    graph::{SpanGraph, SpanNode},
     message::{MessageRole, StepKey},
     share,
+    states::SuccessStates,
 };
 use crate::domain::model::{
     ids::TraceId,
@@ -31,6 +32,8 @@ const CLEARLY_MORE: f64 = 1.02;
 pub(super) struct FoundFlow {
     pub(super) start: StepKey,
     pub(super) finish: StepKey,
+    /// What the spans that end it say if they succeeded.
+    pub(super) success: Option<SuccessStates>,
     /// The runs that were seen to begin.
     pub(super) started: usize,
     /// Those of them that the sample has as a whole.
@@ -72,6 +75,29 @@ fn duration(graph: &SpanGraph<'_>, run: &FlowRun) -> Option<Duration> {
     Some(end.saturating_since(graph.node(run.start)?.from))
 }
 
+/// A step that ends a flow.
+#[derive(Debug)]
+struct FlowEnd {
+    step: usize,
+    success: Option<SuccessStates>,
+}
+
+impl FlowEnd {
+    fn of_step(graph: &SpanGraph<'_>, step: usize) -> Self {
+        Self {
+            step,
+            success: SuccessStates::of_step(graph, step),
+        }
+    }
+
+    fn is_success(&self, node: &SpanNode<'_>) -> bool {
+        let says_so = |success: &SuccessStates| success.has(node.stored);
+        node.step == self.step
+            && node.stored.span().status != SpanStatus::Error
+            && self.success.as_ref().is_none_or(says_so)
+    }
+}
+
 /// A span that begins a run, and what followed from it.
 #[derive(Clone, Debug)]
 struct StartedRun {
@@ -80,12 +106,15 @@ struct StartedRun {
 }
 
 impl StartedRun {
-    /// Returns the run of the flow to the step `end`, which one of the spans in `ended` may be.
-    fn to(&self, graph: &SpanGraph<'_>, end: usize, ended: impl Iterator<Item = usize>) -> FlowRun {
+    /// Returns the run of the flow to `end`, which one of the spans in `ended` may be.
+    fn to(
+        &self,
+        graph: &SpanGraph<'_>,
+        end: &FlowEnd,
+        ended: impl Iterator<Item = usize>,
+    ) -> FlowRun {
         let nodes = ended.filter_map(|at| Some((at, graph.node(at)?)));
-        let finished = nodes
-            .filter(|(_, node)| node.step == end)
-            .filter(|(_, node)| node.stored.span().status != SpanStatus::Error);
+        let finished = nodes.filter(|(_, node)| end.is_success(node));
         FlowRun {
             start: self.start,
             finish: finished.min_by_key(|(_, node)| node.to).map(|(at, _)| at),
@@ -114,11 +143,13 @@ pub(super) fn through_queues(graph: &SpanGraph<'_>, now: Timestamp) -> Vec<Found
             .flat_map(|run| ends(graph, run.reached.intersection(&last)))
             .collect();
         let candidates = ends.into_iter().filter_map(|end| {
+            let end = FlowEnd::of_step(graph, end);
             let runs = starts.iter().map(|run| {
                 let ended = run.reached.intersection(&last).copied();
-                run.to(graph, end, ended)
+                run.to(graph, &end, ended)
             });
-            let flow = flow(graph, [step, end], runs.collect(), now)?;
+            let runs = runs.collect();
+            let flow = flow(graph, step, end, runs, now)?;
             Some(FoundFlow { started, ..flow })
         });
         flows.extend(chosen(candidates.collect()));
@@ -173,7 +204,8 @@ fn ends<'c>(graph: &SpanGraph<'_>, last: impl Iterator<Item = &'c usize>) -> BTr
 
 fn flow(
     graph: &SpanGraph<'_>,
-    [start, end]: [usize; 2],
+    start: usize,
+    end: FlowEnd,
     runs: Vec<FlowRun>,
     now: Timestamp,
 ) -> Option<FoundFlow> {
@@ -191,7 +223,8 @@ fn flow(
     let has_pattern = runs.iter().filter(|run| run.finish.is_some()).count() >= LEAST_RUNS;
     has_pattern.then_some(FoundFlow {
         start: graph.steps.get(start)?.clone(),
-        finish: graph.steps.get(end)?.clone(),
+        finish: graph.steps.get(end.step)?.clone(),
+        success: end.success,
         started: runs.len(),
         runs,
         joined_by: None,
@@ -301,12 +334,14 @@ fn of_threads(
         }
     }
     let (end, _) = last.into_iter().max_by_key(|(_, threads)| *threads)?;
+    let end = FlowEnd::of_step(graph, end);
     let runs = threads.iter().filter_map(|thread| {
         let run = StartedRun {
             start: *thread.first()?,
             reached: Arc::new(thread.iter().copied().collect()),
         };
-        Some(run.to(graph, end, thread.iter().copied()))
+        Some(run.to(graph, &end, thread.iter().copied()))
     });
-    flow(graph, [step, end], runs.collect(), now)
+    let runs = runs.collect();
+    flow(graph, step, end, runs, now)
 }

@@ -16,6 +16,7 @@ mod graph;
 mod message;
 mod proposal;
 mod queue;
+mod states;
 mod times;
 mod yaml;
 

@@ -12,6 +12,7 @@ use super::{
     graph::SpanGraph,
     message::span_attribute,
     queue::{self, QueueHop, TimedQueue},
+    states::SuccessStates,
     step_text,
     yaml::{ProposalHead, YamlText, duration, scalar},
 };
@@ -199,13 +200,25 @@ fn write_workflow(
         Some(_) => "the last of these spans",
         None => "behind which no other consumer follows",
     };
+    let only = match &flow.success {
+        Some(success) => format!(
+            "Attempts that are tried again may be no errors, so only an end with a `{}` that means \
+             success counts",
+            success.key
+        ),
+        None => {
+            "A retry may succeed after an error, so only an end without error counts".to_owned()
+        }
+    };
     let finished = format!(
-        "{} of the starts that had the time for it led to {}, {last}. A retry may succeed after an \
-         error, so only an end without error counts",
+        "{} of the starts that had the time for it led to {}, {last}. {only}",
         format::whole_percent(flow.finished_ratio),
         step_text(&flow.finish)
     );
-    let finish = format!("{{ {} && status != error }}", flow.finish.conditions());
+    let state = flow.success.as_ref().map(SuccessStates::condition);
+    let conditions = [flow.finish.conditions(), "status != error".to_owned()];
+    let conditions: Vec<String> = conditions.into_iter().chain(state).collect();
+    let finish = format!("{{ {} }}", conditions.join(" && "));
     yaml.field("finish", &scalar(&finish), &finished);
     for (field, chosen) in [("fail", &ended.fail), ("cancel", &ended.cancel)] {
         if let Some(chosen) = chosen {

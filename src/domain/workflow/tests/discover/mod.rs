@@ -228,6 +228,49 @@ fn an_error_is_no_finish_and_one_run_is_no_pattern() {
     assert!(discovered(&[]).flows.is_empty());
 }
 
+/// Celery's shape: an attempt that is tried again is no error, and neither is one that was cancelled.
+#[test]
+fn an_attempt_that_says_it_did_not_succeed_is_no_finish() {
+    let attempt = |trace: u8, number: u8, state: &str| {
+        let attempt = child_of(message(trace, number, SpanKind::Consumer, "jobs"), 1);
+        let attempt = attempt.with("celery.state", state);
+        attempt.with("messaging.message.id", format!("id-{trace}").as_str())
+    };
+    let mut spans = three(|trace| attempt(trace, 2, "RETRY"));
+    for span in &mut spans {
+        if span.kind == SpanKind::Producer {
+            let id = format!("id-{}", span.trace_id.as_bytes()[0]);
+            *span = span.clone().with("messaging.message.id", id.as_str());
+        }
+    }
+    let retries = discovered(&spans);
+    spans.extend((1..=3).map(|run| attempt(2 * run, 3, "SUCCESS")));
+    for trace in [8, 10] {
+        let sent = message(trace, 1, SpanKind::Producer, "jobs");
+        spans.push(sent.with("messaging.message.id", format!("id-{trace}").as_str()));
+        spans.push(attempt(trace, 2, "FAILURE"));
+    }
+    let discovery = discovered(&spans);
+    let flow = only(&discovery);
+    let workflow = workflow(flow);
+    let finish = workflow.finish.text();
+    assert!(
+        finish.ends_with(r#"status != error && span.celery.state = "SUCCESS" }"#),
+        "{finish}"
+    );
+    let fail = workflow.fail.as_ref().unwrap().text();
+    assert_eq!(fail, r#"{ span.celery.state = "FAILURE" }"#);
+    assert!((flow.finished_ratio - 0.6).abs() < 1e-9, "{flow:#?}");
+    // From the start to the second attempt, and not to the first.
+    assert_eq!(flow.durations.median, Duration::from_secs_f64(2.5));
+    // Where nothing succeeds, the state says nothing of success.
+    assert!(
+        only(&retries)
+            .yaml
+            .contains("only an end without error counts")
+    );
+}
+
 #[test]
 fn a_sample_that_is_switched_off_finds_nothing() {
     let shapes = SharedShapes::default();
