@@ -101,6 +101,7 @@ impl<'s> SpanGraph<'s> {
         graph.next = vec![BTreeSet::new(); graph.nodes.len()];
         graph.connect_by_reference();
         graph.connect_within_traces();
+        graph.connect_across_gaps();
         graph.connect_by_ids();
         graph
     }
@@ -263,6 +264,36 @@ impl<'s> SpanGraph<'s> {
             let last = before.max_by_key(|sender| self.node(**sender).map(|node| node.from));
             if let Some(sender) = last.copied() {
                 self.connect(sender, at, MessageConnection::Trace);
+            }
+        }
+    }
+
+    /// Of traces that are not kept as a whole only the spans of messages are known. What was sent
+    /// there is connected to the consumer before it, if the span between them is missing.
+    fn connect_across_gaps(&mut self) {
+        let known: BTreeSet<SpanRef> = self.nodes.iter().map(|node| node.stored.id()).collect();
+        let mut consumers: BTreeMap<TraceId, Vec<usize>> = BTreeMap::new();
+        let mut orphans = Vec::new();
+        for at in self.with_role(|role| role.is_some()) {
+            let Some(node) = self.node(at).filter(|node| !node.is_whole) else {
+                continue;
+            };
+            let span = node.stored.span();
+            let trace_id = span.trace_id;
+            let is_missing = |span_id| !known.contains(&SpanRef { trace_id, span_id });
+            if node.role != Some(MessageRole::Send) {
+                consumers.entry(trace_id).or_default().push(at);
+            } else if span.parent_span_id.is_some_and(is_missing) {
+                orphans.push((trace_id, at));
+            }
+        }
+        for (trace_id, at) in orphans {
+            let starts = |at: usize| self.node(at).map(|node| node.from);
+            let before = consumers.get(&trace_id).into_iter().flatten();
+            let before = before.filter(|consumer| starts(**consumer) <= starts(at));
+            let last = before.max_by_key(|consumer| starts(**consumer)).copied();
+            if let Some(consumer) = last {
+                self.connect(consumer, at, MessageConnection::Trace);
             }
         }
     }

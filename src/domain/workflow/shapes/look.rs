@@ -15,6 +15,9 @@ const FEW: i64 = 1_000;
 /// The number of spans in a second whose ids are read, which takes about a microsecond each: a
 /// thousandth of one core.
 const IDS_OF: i64 = 1_000;
+/// The number of spans in a second that are copied although it is not known whether their traces belong to
+/// the sample: a few thousandths of one core.
+const WAITING_OF: i64 = 200;
 
 /// The spans of the current second, shared by all requests. If two requests see a new second at
 /// once, both may reset it, which admits slightly more.
@@ -38,6 +41,11 @@ impl SecondCounter {
     /// Returns whether the ids of the next span are read.
     pub(super) fn reads_ids_of_next(&self, now: Timestamp) -> bool {
         self.count(now) < IDS_OF
+    }
+
+    /// Returns whether the next span is copied to wait for the one that joins its trace to the sample.
+    pub(super) fn lets_next_wait(&self, now: Timestamp) -> bool {
+        self.count(now) < WAITING_OF
     }
 
     /// Counts one more and returns how many came before it in this second.

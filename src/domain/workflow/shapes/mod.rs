@@ -8,6 +8,7 @@
 //! depends on values are estimates.
 
 mod advice;
+mod chains;
 mod explanation;
 mod look;
 mod stored_span;
@@ -64,7 +65,7 @@ pub struct SampleCandidate {
     pub span: Arc<StoredSpan>,
     /// How many spans it stands for among the shapes; `None` if it is not counted there.
     pub stands_for: Option<i64>,
-    /// Why it belongs to the sample of traces; `None` if it does not.
+    /// Why it belongs to the sample of traces, or may yet; `None` if it does not.
     pub admission: Option<SampleAdmission>,
 }
 

@@ -3,12 +3,12 @@
 //! Whether a span is kept depends on a hash of its trace id, so that all spans of a trace are kept,
 //! whenever and in whichever request they arrive. A flow may go through several traces: of spans
 //! that begin a trace, send a message or receive one, the hashes of the traces that they link to
-//! and of the ids that they carry count as well, so that both ends of a flow are kept together.
-//! Whenever the memory is full, or too many spans are copied in a second, the share of hashes that are
-//! kept is halved.
+//! and of the ids that they carry count as well, so that both ends of a flow are kept together, and
+//! so do those of all traces before them in a chain of links ([`super::chains`]). Whenever the memory
+//! is full, or too many spans are copied in a second, the share of hashes that are kept is halved.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher as _},
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,7 +17,11 @@ use std::{
     time::Duration,
 };
 
-use super::{REACH, StoredSpan, look::SecondCounter};
+use super::{
+    REACH, StoredSpan,
+    chains::{ChainPlace, TraceChains, linked},
+    look::SecondCounter,
+};
 use crate::domain::{
     model::{
         ids::TraceId,
@@ -51,13 +55,14 @@ pub(super) struct SharedTraces {
     /// Hashes with at least so many trailing zeros are kept: one in 2 to the power of it.
     level: AtomicU32,
     ids_read: SecondCounter,
+    waiting: SecondCounter,
     kept: Mutex<KeptTraces>,
 }
 
-/// Why a span belongs to the sample.
+/// Why a span belongs to the sample, if the ranks are high enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampleAdmission {
-    /// The rank of its trace, or of one that it links to.
+    /// The rank of its trace, or of one that it followed from by links.
     of_trace: u32,
     /// The id with the highest rank, and that rank.
     of_id: Option<IdRank>,
@@ -106,6 +111,9 @@ struct KeptTraces {
     traces: BTreeMap<TraceId, KeptTrace>,
     /// Spans by the value that alone admitted them.
     of_value: BTreeMap<u64, u32>,
+    chains: TraceChains,
+    /// The traces of which spans are kept that link to a trace.
+    linking: BTreeMap<TraceId, BTreeSet<TraceId>>,
     bytes: usize,
     /// The second of the last copies, and their number.
     copies: (i64, usize),
@@ -128,7 +136,8 @@ struct KeptSpan {
 }
 
 impl SharedTraces {
-    /// Returns why the span belongs to the sample; `None` if it does not.
+    /// Returns why the span belongs to the sample, or may belong to it once it is known which trace
+    /// it followed from; `None` if it does not.
     pub(super) fn admit(
         &self,
         span: &dyn SpanView,
@@ -139,12 +148,15 @@ impl SharedTraces {
             of_trace: rank_of(span.trace_id()),
             of_id: None,
         };
+        let mut may_follow = false;
         if joins_traces(span) && self.ids_read.reads_ids_of_next(now) {
+            may_follow = span.parent_span_id().is_some() || span.any_link(&mut |_| true);
             admission.of_trace = admission.of_trace.max(rank_of_links(span));
             admission.of_id = rank_of_ids(span, hidden);
         }
         let level = self.level.load(Ordering::Relaxed);
-        admission.passes(level).then_some(admission)
+        let is_copied = admission.passes(level) || may_follow && self.waiting.lets_next_wait(now);
+        is_copied.then_some(admission)
     }
 
     pub(super) fn add(&self, now: Timestamp, spans: Vec<(Arc<StoredSpan>, SampleAdmission)>) {
@@ -152,7 +164,11 @@ impl SharedTraces {
             return;
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.count_copies(now, spans.len());
+        let level = kept.level;
+        let admitted = spans
+            .iter()
+            .filter(|(_, admission)| admission.passes(level));
+        kept.count_copies(now, admitted.count());
         for (span, admission) in spans {
             kept.add(now, span, admission);
         }
@@ -251,10 +267,52 @@ pub fn last_word(key: &str) -> Option<String> {
 impl KeptTraces {
     fn add(&mut self, now: Timestamp, span: Arc<StoredSpan>, admission: SampleAdmission) {
         self.since.get_or_insert(now);
-        // Another request may have halved the share meanwhile.
-        if !admission.passes(self.level) {
-            return;
+        let mut open = vec![(span, admission)];
+        while let Some((span, mut admission)) = open.pop() {
+            let trace = span.id().trace_id;
+            let place = self.chains.place(&span, rank_of);
+            let rank = place.map_or(0, |place| place.rank);
+            admission.of_trace = admission.of_trace.max(rank);
+            let raised = place.filter(|_| rank >= self.level && rank > rank_of(trace));
+            if let Some(place) = raised {
+                open.extend(self.join(trace, place));
+            }
+            // Another request may have halved the share meanwhile.
+            if admission.passes(self.level) {
+                self.keep(now, span, admission);
+            } else if joins_traces(span.span()) {
+                self.chains.wait(span, admission);
+            }
         }
+        self.fit(now);
+    }
+
+    /// Gives a trace and those that followed from it their places in a chain, and returns the spans
+    /// that waited for it.
+    fn join(
+        &mut self,
+        trace: TraceId,
+        place: ChainPlace,
+    ) -> Vec<(Arc<StoredSpan>, SampleAdmission)> {
+        let mut released = Vec::new();
+        let mut open = vec![(trace, place)];
+        while let Some((trace, place)) = open.pop() {
+            let Some(waited) = self.chains.join(trace, place) else {
+                continue;
+            };
+            released.extend(waited);
+            let kept = self.traces.get_mut(&trace).into_iter();
+            for span in kept.flat_map(|trace| &mut trace.spans) {
+                span.admission.of_trace = span.admission.of_trace.max(place.rank);
+            }
+            let followed = self.linking.get(&trace).into_iter().flatten();
+            let followed = followed.filter(|trace| rank_of(**trace) < place.rank);
+            open.extend(followed.filter_map(|trace| Some((*trace, place.next()?))));
+        }
+        released
+    }
+
+    fn keep(&mut self, now: Timestamp, span: Arc<StoredSpan>, admission: SampleAdmission) {
         let trace = self.traces.entry(span.id().trace_id).or_default();
         let is_new = trace.has_room_for(&span)
             && admission
@@ -263,6 +321,7 @@ impl KeptTraces {
         if is_new {
             let bytes = span.bytes();
             self.bytes += bytes;
+            note_links(&mut self.linking, &span);
             trace.last_heard = Some(now);
             trace.spans.push(KeptSpan {
                 admission,
@@ -273,7 +332,6 @@ impl KeptTraces {
             let trace_id = span.id().trace_id;
             self.traces.remove(&trace_id);
         }
-        self.fit(now);
     }
 
     /// Halves the share of traces if too many spans are copied.
@@ -331,8 +389,10 @@ impl KeptTraces {
         let spans = self.traces.values().flat_map(|trace| &trace.spans);
         self.bytes = 0;
         self.of_value.clear();
+        self.linking.clear();
         for span in spans {
             self.bytes += span.bytes;
+            note_links(&mut self.linking, &span.span);
             if let Some(value) = span.admission.only_id(self.level) {
                 count_value(&mut self.of_value, value);
             }
@@ -360,6 +420,12 @@ fn count_value(of_value: &mut BTreeMap<u64, u32>, value: u64) -> u32 {
     let count = of_value.entry(value).or_default();
     *count = count.saturating_add(1);
     *count
+}
+
+fn note_links(linking: &mut BTreeMap<TraceId, BTreeSet<TraceId>>, span: &StoredSpan) {
+    for trace in linked(span) {
+        linking.entry(trace).or_default().insert(span.id().trace_id);
+    }
 }
 
 impl KeptTrace {

@@ -317,6 +317,81 @@ fn a_sample_of_many_random_traces_is_bounded_and_keeps_whole_ones() {
     assert_eq!(shapes.traces_at(at(4_000.0)).spans.len(), 0);
 }
 
+/// Run `nth` of a chain of three traces, each of which links to the one before it; as its spans end.
+fn chain(nth: u128) -> [Span; 5] {
+    let id = |hop: u128| TraceId::from_slice(&(3 * nth + hop + 1).to_be_bytes()).unwrap();
+    let of = |span: Span, hop: u128| Span {
+        trace_id: id(hop),
+        ..span.with("blob", "x".repeat(100).as_str())
+    };
+    let link_to = |mut span: Span, hop: u128, number: u8| {
+        span = linked_to(span, 1, number);
+        span.links[0].trace_id = Some(id(hop));
+        span
+    };
+    let first = of(message(1, 1, SpanKind::Producer, "first"), 0);
+    let taken = of(message(1, 2, SpanKind::Consumer, "first"), 1);
+    let inside = child_of(of(message(1, 3, SpanKind::Internal, ""), 1), 2);
+    let sent = child_of(of(message(1, 4, SpanKind::Producer, "second"), 1), 3);
+    let last = of(message(1, 5, SpanKind::Consumer, "second"), 2);
+    [
+        first,
+        sent,
+        inside,
+        link_to(taken, 0, 1),
+        link_to(last, 1, 4),
+    ]
+}
+
+/// Discovers in a sample of one in several traces.
+fn discovered_in_thinned(spans: impl Iterator<Item = Span>) -> (TraceSample, Discovery) {
+    let (shapes, hidden) = (SharedShapes::new(), HiddenAttributes::default());
+    for (nth, span) in spans.enumerate() {
+        // So slowly that all of them may wait.
+        let now = at(f64::from(u32::try_from(nth / 200).unwrap()));
+        let candidate = shapes.look(&span, &hidden, now);
+        shapes.add(now, candidate.into_iter().collect());
+    }
+    let sample = shapes.traces_at(at(600.0));
+    assert!(sample.one_in() > 1);
+    let discovery = discover(&sample, &Catalog::default(), at(600.0));
+    (sample, discovery)
+}
+
+#[test]
+fn of_a_chain_of_links_all_traces_are_kept_or_none() {
+    let in_order = discovered_in_thinned((0..20_000).flat_map(chain));
+    // The last hop arrives before the span that joins the trace in the middle to the first one.
+    let reordered = (0..20_000)
+        .map(chain)
+        .flat_map(|[first, sent, inside, taken, last]| [last, sent, inside, taken, first]);
+    for (sample, discovery) in [in_order, discovered_in_thinned(reordered)] {
+        assert!(sample.spans.len() > 1_000, "{}", sample.spans.len());
+        let flow = only(&discovery);
+        let queues: Vec<&str> = flow.hops.iter().map(|hop| hop.queue.as_str()).collect();
+        assert_eq!(queues, ["first", "second"], "{}", flow.yaml);
+        assert!(flow.finished_ratio > 0.95, "{flow:#?}");
+        let [Correlator::Links { .. }] = workflow(flow).correlate[..] else {
+            panic!("{}", flow.yaml);
+        };
+    }
+}
+
+/// A loop that links each round to the one before is one chain, which would push out all others.
+#[test]
+fn an_endless_chain_of_links_leaves_room_for_others() {
+    let id = |nth: u128| TraceId::from_slice(&(nth + 1).to_be_bytes()).unwrap();
+    let rounds = (1..60_000_u128).map(|nth| {
+        let round = message(1, 1, SpanKind::Consumer, "loop");
+        let mut round = linked_to(round.with("blob", "x".repeat(100).as_str()), 1, 1);
+        round.trace_id = id(nth);
+        round.links[0].trace_id = Some(id(nth - 1));
+        round
+    });
+    let (sample, _) = discovered_in_thinned(rounds);
+    assert!(sample.one_in() <= 64, "one in {}", sample.one_in());
+}
+
 #[test]
 fn one_endless_trace_leaves_room_for_others() {
     let (shapes, hidden) = (SharedShapes::new(), HiddenAttributes::default());
