@@ -2,7 +2,10 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Outcome, classify::cut};
+use super::{
+    Outcome,
+    classify::{beginning_of_label, cut},
+};
 use crate::domain::model::{
     ids::{SloId, TraceId},
     time::{TimeRange, Timestamp},
@@ -19,7 +22,7 @@ impl SearchText {
     /// `None` if there is nothing to search for.
     pub fn new(typed: &str) -> Option<Self> {
         let text = typed.trim();
-        // As labels and names are stored.
+        // As names are stored.
         (!text.is_empty()).then(|| Self(cut(text.replace('\0', "\u{fffd}"))))
     }
 
@@ -27,9 +30,14 @@ impl SearchText {
         &self.0
     }
 
-    /// Returns the smallest text that is greater than every text that begins with this one.
+    /// Returns what the labels begin with that are meant: those of long ids are cut.
+    pub fn prefix(&self) -> &str {
+        beginning_of_label(&self.0)
+    }
+
+    /// Returns the smallest text that is greater than every text that begins with the prefix.
     pub fn end_of_prefix(&self) -> String {
-        format!("{}{}", self.0, char::MAX)
+        format!("{}{}", self.prefix(), char::MAX)
     }
 
     /// Returns the first four bytes of the traces whose ids begin with this text; `None` if it cannot
@@ -45,7 +53,7 @@ impl SearchText {
 
     /// Returns whether a workflow with this name is meant; spaces before it do not matter.
     pub fn is_beginning_of(&self, label: &str) -> bool {
-        label.trim_start().starts_with(&self.0)
+        label.trim_start().starts_with(self.prefix())
     }
 
     /// Returns whether a workflow in this trace is meant.
@@ -116,7 +124,11 @@ mod tests {
     #[test]
     fn an_id_that_is_longer_than_its_label_is_found_by_the_whole_id() {
         let id = "x".repeat(300);
-        assert_eq!(text(&id).as_str(), &id[..256]);
+        let label = format!("{}…", &id[..253]);
+        assert!(text(&id).is_beginning_of(&label));
+        assert!(text(&id[..255]).is_beginning_of(&label));
+        assert!(label < text(&id).end_of_prefix());
+        assert!(!text(&id[..250]).is_beginning_of(&id[..249]));
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl SearchBy {
             ..upwards("", number)
         };
         match self {
-            Self::Label(text) => upwards(text.as_str(), 0),
+            Self::Label(text) => upwards(text.prefix(), 0),
             Self::Trace(_) => upwards("", 0),
             Self::Customer(_) => downwards(i64::from(i32::MAX)),
             Self::Recent(_, range) => downwards(second(range.to)),

@@ -21,6 +21,7 @@ use crate::domain::{
 
 /// The limit of labels and customer names in bytes, so that no row grows with what senders write.
 const MAX_TEXT: usize = 256;
+const CUT: char = '…';
 /// A longer value is not an id: probably a payload was sent in its place, and hashing it would hide
 /// that.
 pub(super) const MAX_KEY: usize = 1_024;
@@ -274,7 +275,7 @@ impl Read {
         }
         Self::Usable(Identity {
             key,
-            label: cut(label),
+            label: label_of(label),
         })
     }
 }
@@ -381,4 +382,18 @@ pub(super) fn text(value: &Value<'_>) -> Option<String> {
 pub(in crate::domain::workflow) fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
+}
+
+/// Returns the label of a workflow with this id; `…` marks that it was cut.
+pub(super) fn label_of(id: String) -> String {
+    if id.len() <= MAX_TEXT {
+        return id;
+    }
+    format!("{}{CUT}", beginning_of_label(&id))
+}
+
+/// Returns what the labels of all ids begin with that begin with this text.
+pub(in crate::domain::workflow) fn beginning_of_label(text: &str) -> &str {
+    let end = text.floor_char_boundary(MAX_TEXT - CUT.len_utf8());
+    text.get(..end).unwrap_or(text)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::correlate::{Correlation, MAX_KEY, cut, id};
+use super::correlate::{Correlation, MAX_KEY, id, label_of};
 use crate::domain::{
     model::span::{AttributeName, AttributeScope, LinkView, SpanRef, SpanView, Value},
     workflow::{
@@ -52,7 +52,7 @@ pub(super) fn received(attribute: &AttributeName, span: &dyn SpanView) -> Option
         if id.len() > MAX_KEY {
             is_too_long = true;
         } else {
-            messages.insert((context, key(&id)), cut(id));
+            messages.insert((context, key(&id)), label_of(id));
         }
     };
     span.any_link(&mut |link| {
@@ -72,7 +72,7 @@ pub(super) fn received(attribute: &AttributeName, span: &dyn SpanView) -> Option
         return Some(Correlation::ReceivedByParent {
             message,
             filter: LinkFilter::of_message(attribute, message),
-            label: cut(id),
+            label: label_of(id),
         });
     }
     match (messages.is_empty(), is_too_long) {

@@ -20,7 +20,7 @@ use std::{
 };
 
 pub use crate::domain::workflow::{message_key, trace_key};
-pub(super) use correlate::cut;
+pub(super) use correlate::{beginning_of_label, cut};
 pub use correlate::{correlator_of, follows_links};
 pub use findings::{ClassifiedBatch, DiscardReason};
 pub use follow::Linked;

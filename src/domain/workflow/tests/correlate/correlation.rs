@@ -146,6 +146,21 @@ fn a_key_of_a_megabyte_is_counted_and_identifies_nothing() {
 }
 
 #[test]
+fn the_label_of_a_long_id_says_that_it_was_cut() {
+    let label = |id: &str| {
+        let mut findings = ClassifiedBatch::default();
+        let start = published("a:1", id, 0.0);
+        let classifier = by_message().classifier;
+        classifier.classify(&start, at(-1_000.0), &mut findings);
+        findings.evidence[0].label.clone()
+    };
+    let fits = "x".repeat(256);
+    assert_eq!(label(&fits), fits);
+    // Two bytes each: it is cut between two letters.
+    assert_eq!(label(&"ü".repeat(200)), format!("{}…", "ü".repeat(126)));
+}
+
+#[test]
 fn what_correlates_and_what_does_not_is_counted_span_by_span() {
     let mut findings = ClassifiedBatch::default();
     let world = by_message();
