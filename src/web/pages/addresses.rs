@@ -19,5 +19,21 @@ pub(crate) fn workflows(slo: &Name, outcome: Outcome) -> String {
 pub(crate) fn customer(customer: &str) -> String {
     let encoded = urlencode_strict(customer);
     let encoded = encoded.map_or_else(|_| String::new(), |text| text.to_string());
-    format!("/customers/{encoded}")
+    match customer {
+        // Browsers take these for steps up or to nowhere in a path, however they are encoded.
+        "." | ".." => format!("/customers?name={customer}"),
+        _ => format!("/customers/{encoded}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_an_address_that_browsers_leave_as_it_is() {
+        assert_eq!(customer("a/b ü.."), "/customers/a%2Fb%20%C3%BC..");
+        assert_eq!(customer("."), "/customers?name=.");
+        assert_eq!(customer(".."), "/customers?name=..");
+    }
 }

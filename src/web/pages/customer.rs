@@ -1,11 +1,12 @@
-//! `/customers/{customer}`: their workflows, good and bad, and what they wait for now.
+//! `/customers/{customer}`: their workflows, good and bad, and what they wait for now. `/customers?name=`
+//! is the same for names that cannot stand in a path.
 
 use askama::Template;
 use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::Response,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     addresses,
@@ -21,12 +22,23 @@ use crate::{
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
+        query::{Parameters, Params},
         state::WebState,
     },
 };
 
 /// Events are added up over so many days.
 const DAYS: u32 = 28;
+
+/// The customer whose page it is.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CustomerQuery {
+    name: String,
+}
+
+impl Parameters for CustomerQuery {
+    const NAMES: &'static [&'static str] = &["name"];
+}
 
 #[derive(Debug, Serialize)]
 pub(crate) struct CustomerPageView {
@@ -58,6 +70,15 @@ pub(crate) async fn get(
         Ok(Path(customer)) => view(&state, &customer).await,
         Err(error) => Err(WebError::Unreadable(error.body_text())),
     };
+    asked.reply(&state, view, |view| CustomerPage::new(&state, view))
+}
+
+pub(crate) async fn get_by_name(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Params(query): Params<CustomerQuery>,
+) -> Response {
+    let view = view(&state, &query.name).await;
     asked.reply(&state, view, |view| CustomerPage::new(&state, view))
 }
 

@@ -365,6 +365,24 @@ async fn what_a_sender_wrote_is_text_and_never_markup() {
     assert!(!page.body.contains("<img") && !page.body.contains("<script>alert"));
 }
 
+/// Browsers take `/customers/..` for `/`, also where the dots are encoded.
+#[tokio::test]
+async fn a_customer_whose_name_is_a_step_in_a_path_has_a_page() {
+    let shop = fixture::four_weeks().await;
+    let mut connection = shop.database.connect().await;
+    sqlx::query("update workflows set customer = '..'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let page = get(&shop.router, "/slos/orders-on-time").await;
+    assert!(page.body.contains(r#"href="/customers?name=..""#));
+    let page = get(&shop.router, "/customers?name=..").await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert!(page.body.contains("<bdi>..</bdi></h1>"), "{}", page.body);
+    let twin = get(&shop.router, "/api/v1/customers?name=..").await.json();
+    assert_eq!(twin["customer"], "..", "{twin}");
+}
+
 #[tokio::test]
 async fn a_broken_file_is_told_on_the_overview_and_on_its_own_page() {
     let shop = fixture::four_weeks().await;

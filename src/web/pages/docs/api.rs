@@ -68,6 +68,10 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
                 "One customer: events of the last 28 days by SLO, workflows that are open, and the newest workflows.",
             ),
             get(
+                "/api/v1/customers",
+                "The same, by `name`: for names that no path can have, which are `.` and `..`.",
+            ),
+            get(
                 "/api/v1/workflows/{slo}/{key}",
                 "One workflow: its steps in all traces, its stages, its verdict with the rule that gave it, what is missing, and its incidents. `key` is the `key` of a workflow in other answers.",
             ),
