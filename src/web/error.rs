@@ -34,6 +34,8 @@ pub(super) enum WebError {
         /// The declared name that is most like it.
         did_you_mean: Option<String>,
     },
+    #[error("there is no template `{name}`")]
+    NoSuchTemplate { name: String },
     /// Why, in a phrase.
     #[error("the definitions are not cleared: {0}")]
     NothingToClear(String),
@@ -129,6 +131,7 @@ impl WebError {
             | Self::NoSuchSilence { .. }
             | Self::NoSuchIncident { .. }
             | Self::NoSuchTarget { .. }
+            | Self::NoSuchTemplate { .. }
             | Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::IncidentOver | Self::NothingToClear(_) | Self::NothingToApply(_) => {
                 StatusCode::CONFLICT
@@ -203,6 +206,7 @@ impl WebError {
                 "an address has 32 hexadecimal digits; it may be older than what is kept"
             }
             Self::NoSuchTarget { .. } => "the page of the targets lists all that are declared",
+            Self::NoSuchTemplate { .. } => "`/discover` lists all that there are",
             Self::UnknownHost { .. } => {
                 "open it by its address or by the host of `--public-url`, or allow this host with `--allowed-hosts`"
             }

@@ -110,6 +110,7 @@ fn pages() -> Router<WebState> {
         .route("/slos/{slo}/explain", get(explain::get))
         .route("/explain", get(explain::form).post(explain::submit))
         .route("/discover", get(discover::get))
+        .route("/discover/templates/{name}", get(discover::templates::one))
         .route("/slos/{slo}/groups", get(slo::groups::get))
         .route("/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/workflows", get(workflows::get))
@@ -161,6 +162,11 @@ fn api(state: &WebState) -> Router<WebState> {
         .route("/api/v1/slos/{slo}/explain", get(explain::get))
         .route("/api/v1/explain", post(explain::post))
         .route("/api/v1/discover", get(discover::get))
+        .route("/api/v1/discover/templates", get(discover::templates::all))
+        .route(
+            "/api/v1/discover/templates/{name}",
+            get(discover::templates::one),
+        )
         .route("/api/v1/workflows/{slo}/{key}", get(workflow::get))
         .route("/api/v1/customers/{customer}", get(customer::get))
         .route("/api/v1/alerts", get(alerts::get))

@@ -15,6 +15,7 @@ mod revisions;
 mod spec;
 mod stages;
 mod target;
+mod templates;
 
 pub use self::{
     catalog::Catalog,
@@ -32,4 +33,5 @@ pub use self::{
     },
     stages::{DeclaredStage, Edge, Extent, Stages},
     target::{LatePolicy, SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat},
+    templates::{DefinitionTemplate, TEMPLATES},
 };

@@ -1,6 +1,6 @@
 //! amqplib on `RabbitMQ`, by `@opentelemetry/instrumentation-amqplib`.
 
-use super::{Running, World, complete};
+use super::{Running, World, complete, template};
 use crate::support::{broker::Broker, installs};
 
 /// As `parcels.js` places them, and of these those that a worker takes and forgets.
@@ -50,10 +50,12 @@ async fn world(definitions: &str, broker: &Broker, variables: &[(&str, &str)]) -
 #[tokio::test]
 async fn what_workers_on_rabbitmq_say_they_did_is_what_is_judged() {
     let broker = Broker::rabbitmq().await;
-    let (world, _worker) = world(&parcels("trace"), &broker, &[]).await;
-    world
-        .assert_counts_are_the_journal_s("parcels", "parcel")
-        .await;
+    let queues = [("FIRST_QUEUE", "orders"), ("LAST_QUEUE", "shipments")];
+    let definitions = [parcels("trace"), template("rabbitmq-amqplib", &queues)];
+    let (world, _worker) = world(&definitions.join("---\n"), &broker, &[]).await;
+    for slo in ["parcels", "rabbitmq-amqplib-queue"] {
+        world.assert_counts_are_the_journal_s(slo, "parcel").await;
+    }
 }
 
 /// With links, every hop is a trace of its own, and each message has another id: what the messages

@@ -1,6 +1,6 @@
 //! boto3 on SQS, by `opentelemetry-instrumentation-boto3sqs`.
 
-use super::World;
+use super::{World, template};
 use crate::support::broker::Broker;
 
 /// As `shop.py` places them, orders and jobs, and of these those that a worker takes and forgets.
@@ -43,11 +43,17 @@ spec:
 #[tokio::test]
 async fn messages_that_are_sent_to_sqs_together_and_one_by_one_are_judged_one_by_one() {
     let broker = Broker::sqs().await;
-    let world = World::start(PLACED.trim_start(), &broker.url).await;
+    let queues = [
+        ("FIRST_QUEUE", "orders"),
+        ("LAST_QUEUE", "shipments"),
+        ("DEAD_LETTER_QUEUE", "refused"),
+    ];
+    let definitions = [PLACED.trim_start(), &template("sqs", &queues)];
+    let world = World::start(&definitions.join("---\n"), &broker.url).await;
     let _workers = world.run("sqs", "shop.py", [ORDERS, FORGOTTEN]).await;
-    world
-        .assert_counts_are_the_journal_s("orders", "order")
-        .await;
+    for slo in ["orders", "sqs-queue"] {
+        world.assert_counts_are_the_journal_s(slo, "order").await;
+    }
     world
         .assert_each_verdict_is_the_journal_s("jobs", "job")
         .await;

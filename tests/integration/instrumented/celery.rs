@@ -1,6 +1,6 @@
 //! Celery on Redis, by `opentelemetry-instrumentation-celery`.
 
-use super::{Running, World, complete};
+use super::{Running, World, complete, template};
 use crate::support::{broker::Broker, installs::sources};
 
 /// As `shop.py` places them, and of these those whose worker dies.
@@ -28,7 +28,6 @@ spec:
 
 /// A chain: each task publishes the next from within its own span.
 const CHECKOUTS: &str = r#"
----
 apiVersion: throughline/v1
 kind: SLO
 metadata: { name: checkouts }
@@ -44,6 +43,15 @@ spec:
       correlate: [trace]
   grace: 3s
 "#;
+
+/// The template for tasks of one name, for all of these.
+fn of_template() -> String {
+    let edits = [
+        (r#"= "apply_async/TASK""#, r#"=~ "apply_async/parcel[.].*""#),
+        (r#"= "run/TASK""#, r#"=~ "run/parcel[.].*""#),
+    ];
+    template("celery", &edits)
+}
 
 async fn world(definitions: &str, broker: &Broker, variables: &[(&str, &str)]) -> (World, Running) {
     let world = World::start(definitions, &broker.url).await;
@@ -67,10 +75,14 @@ async fn world(definitions: &str, broker: &Broker, variables: &[(&str, &str)]) -
 #[tokio::test]
 async fn what_celery_s_workers_say_they_did_is_what_is_judged() {
     let broker = Broker::redis().await;
-    let definitions = format!("{}{}", TASKS.trim_start(), CHECKOUTS.trim_start());
+    let definitions = [TASKS.trim_start(), CHECKOUTS.trim_start(), &of_template()];
+    let definitions = definitions.join("---\n");
     let (world, _worker) = world(&definitions, &broker, &[]).await;
     world
         .assert_each_verdict_is_the_journal_s("tasks", "parcel")
+        .await;
+    world
+        .assert_each_verdict_is_the_journal_s("celery-task", "parcel")
         .await;
     world
         .assert_counts_are_the_journal_s("checkouts", "checkout")

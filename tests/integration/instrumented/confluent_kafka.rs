@@ -1,6 +1,6 @@
 //! confluent-kafka on Kafka, by `opentelemetry-instrumentation-confluent-kafka`.
 
-use super::World;
+use super::{World, template};
 use crate::support::broker::Broker;
 
 /// As `press.py` places them, and of these those that a worker takes and forgets.
@@ -31,6 +31,19 @@ spec:
     .to_owned()
 }
 
+fn of_template(work: &str) -> String {
+    let edits = [
+        ("name: kafka-topic", format!("name: {work}-by-template")),
+        ("FIRST_TOPIC", work.to_owned()),
+        ("LAST_TOPIC", format!("{work}.printed")),
+        ("DEAD_LETTER_TOPIC", format!("{work}.refused")),
+    ];
+    template(
+        "kafka",
+        &edits.each_ref().map(|(from, to)| (*from, to.as_str())),
+    )
+}
+
 #[tokio::test]
 async fn messages_of_kafka_are_judged_one_by_one_by_number_and_as_whole_batches() {
     let broker = Broker::kafka().await;
@@ -42,6 +55,8 @@ async fn messages_of_kafka_are_judged_one_by_one_by_number_and_as_whole_batches(
         printed("leaflets", "leaflets.printed", whole),
         // The span that takes ten is the end of all of them.
         printed("proofs", "proofs", "links"),
+        of_template("posters"),
+        of_template("letters"),
     ];
     let world = World::start(&definitions.join("---\n"), &broker.url).await;
     let _workers = world.run("kafka", "press.py", [ORDERS, FORGOTTEN]).await;
@@ -50,6 +65,8 @@ async fn messages_of_kafka_are_judged_one_by_one_by_number_and_as_whole_batches(
         ("letters", "letter"),
         ("leaflets", "leaflet"),
         ("proofs", "proof"),
+        ("posters-by-template", "poster"),
+        ("letters-by-template", "letter"),
     ] {
         world.assert_counts_are_the_journal_s(slo, kind).await;
     }

@@ -3,6 +3,7 @@
 
 mod amqplib;
 mod boto3sqs;
+mod bullmq;
 mod celery;
 mod confluent_kafka;
 mod journal;
@@ -20,6 +21,8 @@ use nix::{
 };
 use tokio::time::{Instant, sleep};
 
+use throughline::domain::slo::DefinitionTemplate;
+
 use self::journal::Journal;
 use crate::support::{
     api::{GLANCE, LONG_ENOUGH},
@@ -30,6 +33,25 @@ use crate::support::{
 
 /// Any longer and work is late: far more than it takes, and less than what is late takes.
 const WITHIN_SECS: f64 = 5.0;
+
+/// A template of the product as whoever uses it makes it: each of these words is replaced by another, on
+/// lines that the template marks and nowhere else.
+fn template(name: &str, edits: &[(&str, &str)]) -> String {
+    let mut text = DefinitionTemplate::named(name).expect(name).text.to_owned();
+    // As the other definitions here.
+    let limits = [("within: 5m", "within: 5s"), ("grace: 2m", "grace: 3s")];
+    for (from, to) in limits.iter().chain(edits) {
+        assert!(text.contains(from), "`{from}` is not in {name}");
+        let edited = text.lines().map(|line| {
+            let is_comment = line.trim_start().starts_with('#');
+            let is_marked = line.contains("# EDIT");
+            assert!(is_comment || is_marked || !line.contains(from), "{line}");
+            line.replace(from, to) + "\n"
+        });
+        text = edited.collect();
+    }
+    text
+}
 
 /// The service, and what its clients are told.
 struct World {

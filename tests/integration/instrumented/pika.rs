@@ -1,11 +1,17 @@
 //! pika on `RabbitMQ`, by `opentelemetry-instrumentation-pika`.
 
-use super::World;
+use super::{World, template};
 use crate::support::broker::Broker;
 
 /// As `parcels.py` places them, and of these those that a worker takes and forgets.
 const ORDERS: usize = 35;
 const FORGOTTEN: usize = 2;
+
+const QUEUES: [(&str, &str); 3] = [
+    ("FIRST_QUEUE", "orders"),
+    ("LAST_QUEUE", "shipments"),
+    ("DEAD_LETTER_QUEUE", "refused"),
+];
 
 /// Redeliveries are further spans of the same trace; what is refused, or kills whoever touches it, ends
 /// as a dead letter.
@@ -39,12 +45,13 @@ async fn redeliveries_dead_letters_and_killed_workers_of_pika_are_judged_as_the_
         parcels("by-trace", "trace"),
         parcels("by-links", "links"),
         parcels("by-order", "span.messaging.conversation_id"),
+        template("rabbitmq-pika", &QUEUES),
     ];
     let world = World::start(&definitions.join("---\n"), &broker.url).await;
     let _workers = world.run("pika", "parcels.py", [ORDERS, FORGOTTEN]).await;
-    world
-        .assert_counts_are_the_journal_s("by-trace", "parcel")
-        .await;
+    for slo in ["by-trace", "rabbitmq-pika-queue"] {
+        world.assert_counts_are_the_journal_s(slo, "parcel").await;
+    }
     world
         .assert_each_verdict_is_the_journal_s("by-order", "parcel")
         .await;

@@ -23,10 +23,11 @@ use super::{
     discover, fixture, workflow,
 };
 
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 24] = [
     "/slos/orders-on-time/durations?range=1h",
     "/slos/stock-synced/durations",
     "/discover",
+    "/discover/templates/kafka",
     "/",
     "/explain?slo=orders-on-time",
     "/slos/orders-on-time/explain",

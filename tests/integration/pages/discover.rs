@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use throughline::domain::{
-    model::time::Timestamp, slo::HiddenAttributes, workflow::shapes::SharedShapes,
+    model::time::Timestamp,
+    slo::{HiddenAttributes, TEMPLATES},
+    workflow::shapes::SharedShapes,
 };
 
 use crate::support::{
@@ -87,6 +89,32 @@ async fn a_service_without_definitions_proposes_what_its_spans_show() {
     let printed = app.command(["suggest"]).await;
     assert_eq!(printed, definition);
     assert_eq!(catalog(&printed).slos.len(), 1);
+}
+
+#[tokio::test]
+async fn templates_are_linked_and_served_as_they_are() {
+    let app = TestApp::new().await;
+    let page = app.page("/discover").await.body;
+    let listed = app.api("/discover/templates").await;
+    let listed = listed["templates"].as_array().unwrap();
+    assert_eq!(listed.len(), TEMPLATES.len());
+    for template in TEMPLATES {
+        let address = format!("/discover/templates/{}", template.name);
+        assert!(page.contains(&format!(r#"href="{address}""#)), "{page}");
+        let served = app.api(&address).await;
+        assert_eq!(served["definition"], template.text);
+        assert!(listed.iter().any(|one| one["about"] == served["about"]));
+        let page = app.page(&address).await;
+        assert_eq!(page.status, 200);
+        assert!(page.body.contains("apiVersion: throughline/v1"));
+    }
+    let unknown = app.page("/discover/templates/cron").await;
+    assert_eq!(unknown.status, 404);
+    assert!(
+        unknown.body.contains("there is no template `cron`"),
+        "{}",
+        unknown.body
+    );
 }
 
 #[tokio::test]

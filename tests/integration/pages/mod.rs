@@ -40,7 +40,7 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 25] = [
+const PAGES: [&str; 26] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
@@ -55,6 +55,7 @@ const PAGES: [&str; 25] = [
     "/deliveries?state=failed",
     "/events",
     "/discover",
+    "/discover/templates/kafka",
     "/explain?slo=orders-on-time",
     "/slos/orders-on-time/durations",
     "/slos/orders-on-time/durations?range=28d",

@@ -83,6 +83,31 @@ fn the_definitions_that_come_with_the_product_are_valid() {
 }
 
 #[test]
+fn every_template_is_listed_and_valid_as_it_is_printed() {
+    let listed = throughline(&["suggest", "--templates"]);
+    assert_eq!(listed.code, Some(0), "{}", listed.err);
+    insta::assert_snapshot!(listed.out);
+    let names = listed.out.lines().skip(1);
+    let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    for name in &names {
+        let printed = throughline(&["suggest", "--template", name]);
+        assert_eq!(printed.code, Some(0), "{}", printed.err);
+        let file = folder.path().join(format!("{name}.yaml"));
+        std::fs::write(&file, printed.out).unwrap();
+        let validated = throughline(&["validate", file.to_str().unwrap()]);
+        assert_eq!(validated.code, Some(0), "{}", validated.out);
+    }
+    // They do not collide with each other either.
+    let all = throughline(&["validate", folder.path().to_str().unwrap()]);
+    assert_eq!(all.code, Some(0), "{}", all.out);
+
+    let unknown = throughline(&["suggest", "--template", "cron"]);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains(&names.join(", ")), "{}", unknown.err);
+}
+
+#[test]
 fn a_mistake_is_shown_with_its_place_and_ends_with_1() {
     let file = "tests/fixtures/definitions/bad/objective.yaml";
     let validated = throughline(&["validate", file]);

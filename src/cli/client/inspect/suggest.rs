@@ -1,23 +1,35 @@
-//! `throughline suggest`: definitions of SLOs for the flows among the spans of the last hour.
+//! `throughline suggest`: definitions of SLOs for the flows among the spans of the last hour, and for
+//! systems that many people run.
 
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::{
     answer::{Answer, AnswerArgs, items, text},
     api::{Api, ServerArgs},
 };
+use crate::{
+    cli::table::TextTable,
+    domain::slo::{DefinitionTemplate, TEMPLATES},
+};
 
 /// Propose definitions for flows through queues, by the spans of the last hour
 ///
 /// Without a name, those that no SLO counts yet, as one file: `throughline suggest > slos.yaml`. Exit
-/// codes: 0 proposed, 1 nothing to propose, 3 the service could not be asked.
+/// codes: 0 proposed, 1 nothing to propose, 3 the service could not be asked. Templates need no service:
+/// `throughline suggest --template celery > slos.yaml`.
 #[derive(clap::Args, Debug)]
 pub struct SuggestArgs {
     /// Only the definition with this name
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// Print a definition to edit for a system that many people run, such as `celery`
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    template: Option<String>,
+    /// List the templates
+    #[arg(long, conflicts_with_all = ["name", "template"])]
+    templates: bool,
     #[command(flatten)]
     output: AnswerArgs,
     #[command(flatten)]
@@ -25,20 +37,57 @@ pub struct SuggestArgs {
 }
 
 pub fn run(args: &SuggestArgs) -> anyhow::Result<ExitCode> {
+    if args.templates {
+        return args.output.finish(Ok(listed()));
+    }
+    if let Some(name) = &args.template {
+        return print_template(name, args.output);
+    }
     let found = match Api::new(&args.server)?.get("/api/v1/discover") {
         Ok(found) => found,
         Err(error) => return Ok(error.report()),
     };
     let proposed = proposed(&found, args.name.as_deref());
     if proposed.is_empty() && !args.output.is_json() {
-        let mut error = std::io::stderr();
-        let why = nothing(&found, args.name.as_deref());
-        std::io::Write::write_fmt(&mut error, format_args!("error: {why}\n"))?;
-        return Ok(ExitCode::from(1));
+        return refuse(&nothing(&found, args.name.as_deref()));
     }
     args.output.finish(Ok(Answer {
         text: proposed.join("---\n"),
         json: found,
+    }))
+}
+
+fn refuse(why: &str) -> anyhow::Result<ExitCode> {
+    let mut error = std::io::stderr();
+    std::io::Write::write_fmt(&mut error, format_args!("error: {why}\n"))?;
+    Ok(ExitCode::from(1))
+}
+
+fn listed() -> Answer {
+    let mut table = TextTable::new(["Name", "About"]);
+    for template in TEMPLATES {
+        table.row([template.name, template.about()]);
+    }
+    let templates =
+        TEMPLATES.map(|template| json!({ "name": template.name, "about": template.about() }));
+    Answer {
+        text: table.to_string(),
+        json: json!({ "templates": templates }),
+    }
+}
+
+fn print_template(name: &str, output: AnswerArgs) -> anyhow::Result<ExitCode> {
+    let Some(template) = DefinitionTemplate::named(name) else {
+        let names = TEMPLATES.map(|template| template.name).join(", ");
+        return refuse(&format!("there is no template `{name}`, only {names}"));
+    };
+    output.finish(Ok(Answer {
+        text: template.text.to_owned(),
+        json: json!({
+            "name": template.name,
+            "about": template.about(),
+            "definition": template.text,
+        }),
     }))
 }
 

@@ -424,3 +424,4 @@ mod oracle;
 mod pauses;
 mod sampling;
 mod shapes;
+mod templates;

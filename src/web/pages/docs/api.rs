@@ -51,6 +51,14 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
                 "Flows through queues among the spans that this replica received in the last hour: their queues, how often they run, how long they take, and for each the definition of an SLO to begin with.",
             ),
             get(
+                "/api/v1/discover/templates",
+                "Definitions to edit, for systems that many people run. The same for every service.",
+            ),
+            get(
+                "/api/v1/discover/templates/{name}",
+                "One of them as YAML, with the reason for each choice. Lines to edit are marked `EDIT`.",
+            ),
+            get(
                 "/api/v1/slos/{slo}/groups/{group}",
                 "One group, with the fields of an SLO.",
             ),

@@ -1,5 +1,7 @@
 //! `/discover`: flows among the spans that were received in the last hour, each with a definition to
-//! begin with.
+//! begin with. [`templates`] has definitions for systems that many people run.
+
+pub(in crate::web) mod templates;
 
 use std::{panic::resume_unwind, sync::Arc};
 
@@ -10,7 +12,7 @@ use serde::Serialize;
 use crate::{
     domain::{
         model::{format, ids::Name, time::Timestamp},
-        slo::Catalog,
+        slo::{Catalog, DefinitionTemplate, TEMPLATES},
         workflow::discover::{Discovery, MessageConnection, ProposedFlow, QueueHop, discover},
     },
     web::{
@@ -91,6 +93,7 @@ pub(in crate::web) async fn get(asked: Negotiation, State(state): State<WebState
         }
         .still(),
         folder: state.definitions.borrow().folder.clone(),
+        templates: TEMPLATES,
         view,
     })
 }
@@ -210,5 +213,6 @@ fn connection_text(by: &MessageConnection) -> String {
 struct DiscoverPage {
     layout: Layout,
     folder: String,
+    templates: [DefinitionTemplate; TEMPLATES.len()],
     view: DiscoverView,
 }

@@ -1,0 +1,89 @@
+//! `/discover/templates/{name}`: a definition to edit, for a system that many people run.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde::Serialize;
+
+use crate::{
+    domain::slo::{DefinitionTemplate, TEMPLATES},
+    web::{
+        error::WebError,
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+    },
+};
+
+#[derive(Debug, Serialize)]
+struct TemplateList {
+    templates: Vec<ListedTemplate>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedTemplate {
+    name: &'static str,
+    about: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct TemplateView {
+    name: &'static str,
+    about: &'static str,
+    /// The definition of an SLO, as YAML.
+    definition: &'static str,
+}
+
+pub(in crate::web) async fn all(asked: Negotiation, State(state): State<WebState>) -> Response {
+    let templates = TEMPLATES.iter().map(|template| ListedTemplate {
+        name: template.name,
+        about: template.about(),
+    });
+    let view = TemplateList {
+        templates: templates.collect(),
+    };
+    asked.json(&state, StatusCode::OK, Ok(view))
+}
+
+pub(in crate::web) async fn one(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Path(name): Path<String>,
+) -> Response {
+    let view = DefinitionTemplate::named(&name)
+        .map(TemplateView::new)
+        .ok_or(WebError::NoSuchTemplate { name });
+    asked.reply(&state, view, |view| TemplatePage {
+        layout: Layout {
+            json: Some(format!("/api/v1/discover/templates/{}", view.name)),
+            ..Layout::new(
+                &state,
+                Section::Definitions,
+                format!("Template {} · Throughline", view.name),
+            )
+        }
+        .still(),
+        folder: state.definitions.borrow().folder.clone(),
+        view,
+    })
+}
+
+impl TemplateView {
+    fn new(template: DefinitionTemplate) -> Self {
+        Self {
+            name: template.name,
+            about: template.about(),
+            definition: template.text,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "definition_template.html", config = "src/web/askama.toml")]
+struct TemplatePage {
+    layout: Layout,
+    folder: String,
+    view: TemplateView,
+}
