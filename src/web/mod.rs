@@ -189,6 +189,7 @@ fn api(state: &WebState) -> Router<WebState> {
         .route("/api/v1/docs/metrics", get(docs::metrics))
         .route("/api/v1/docs/settings", get(docs::settings))
         .route("/api/v1/docs/api", get(docs::api))
+        .route("/api/v1/openapi.json", get(docs::openapi))
         .route("/api/v1/deliveries/{id}", get(deliveries::get_one))
         .route("/api/v1/deliveries/{id}/retry", post(deliveries::post))
         .route("/api/v1/targets", get(targets::get))

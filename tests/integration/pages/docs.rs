@@ -44,6 +44,39 @@ async fn every_operation_of_the_reference_exists() {
     }
 }
 
+#[tokio::test]
+async fn the_openapi_document_has_every_operation_with_exactly_the_parameters_it_takes() {
+    let shop = fixture::empty(Catalog::default()).await;
+    let document = get(&shop.router, "/api/v1/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let part = Regex::new(r"\{[a-z]+\}").unwrap();
+    let mut ids = BTreeSet::new();
+    for (method, path) in operations().await {
+        let described = &document["paths"][&path][method.to_lowercase()];
+        let id = described["operationId"].as_str().unwrap();
+        assert!(ids.insert(id.to_owned()), "{id} is there twice");
+        let named = |place: &str| -> BTreeSet<String> {
+            let parameters = described["parameters"].as_array().unwrap().iter();
+            let of_place = parameters.filter(|one| one["in"] == place);
+            of_place
+                .map(|one| one["name"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(named("path").len(), part.find_iter(&path).count(), "{path}");
+        if method != "GET" {
+            continue;
+        }
+        let address = format!("{}?no_such_parameter=1", part.replace_all(&path, "1"));
+        let problem = get(&shop.router, &address).await;
+        assert_eq!(problem.status, 400, "{path}");
+        let detail = problem.json()["detail"].as_str().unwrap().to_owned();
+        let taken = detail.split_once(": known are ").map_or("", |(_, names)| names);
+        let taken = taken.split(", ").filter(|name| !name.is_empty());
+        let taken: BTreeSet<String> = taken.map(str::to_owned).collect();
+        assert_eq!(named("query"), taken, "{path}: {detail}");
+    }
+}
+
 /// Method and path of every operation that is listed.
 async fn operations() -> Vec<(String, String)> {
     let shop = fixture::empty(Catalog::default()).await;

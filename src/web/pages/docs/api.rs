@@ -2,6 +2,14 @@
 
 use serde::Serialize;
 
+use crate::web::{
+    pages::{
+        deliveries::DeliveriesQuery, events::EventsQuery, overview::Filter, silences::Wanted,
+        slo::SloQuery, workflows::WorkflowsQuery,
+    },
+    query::Parameters,
+};
+
 /// One method of one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct ApiOperation {
@@ -9,6 +17,17 @@ pub(super) struct ApiOperation {
     /// Parts in braces are replaced.
     pub(super) path: &'static str,
     pub(super) about: &'static str,
+    /// Of the query; any other is refused.
+    pub(super) parameters: &'static [&'static str],
+}
+
+impl ApiOperation {
+    const fn with<P: Parameters>(self) -> Self {
+        Self {
+            parameters: P::NAMES,
+            ..self
+        }
+    }
 }
 
 /// Operations that people look for together.
@@ -25,11 +44,13 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
             get(
                 "/api/v1/slos",
                 "SLOs by name, with their state, budget and burn rates. Filter with `q` (name, service or label), `state` and `label` (`key=value`). At most `limit` (200); `after` is the name that the last answer ended with.",
-            ),
+            )
+            .with::<Filter>(),
             get(
                 "/api/v1/slos/{slo}",
                 "One SLO with its windows, rules, stages, affected customers and evidence. `range` (`1h`, `6h`, `24h`, `7d`, `28d`) sets the time that is shown.",
-            ),
+            )
+            .with::<SloQuery>(),
             get(
                 "/api/v1/slos/{slo}/groups",
                 "The groups of an SLO with `groupBy`, the most urgent first.",
@@ -37,7 +58,8 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
             get(
                 "/api/v1/slos/{slo}/durations",
                 "How long workflows and their stages took, as exponential histograms by the time of the verdict, with quantiles. `range` as above.",
-            ),
+            )
+            .with::<SloQuery>(),
             get(
                 "/api/v1/slos/{slo}/explain",
                 "What the selectors of an SLO match among the spans of the last hour, and what keeps others from matching.",
@@ -61,7 +83,8 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
             get(
                 "/api/v1/slos/{slo}/groups/{group}",
                 "One group, with the fields of an SLO.",
-            ),
+            )
+            .with::<SloQuery>(),
         ],
     },
     ApiGroup {
@@ -70,7 +93,8 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
             get(
                 "/api/v1/workflows",
                 "Workflows. `q` finds by name or the beginning of a name, trace id (at least 8 digits) or customer; without it the newest come first. Filter with `slo`, `outcome` (`bad` is late, failed and timeout), `stage` (where open ones are), `customer`, `from` and `to` (start), `min_duration` and `max_duration`. At most `limit` (50, at most 500); `after` is `next` of the last answer. `format=csv` or `Accept: text/csv` answers with comma-separated values. `search_lag_seconds`: how far the search is behind.",
-            ),
+            )
+            .with::<WorkflowsQuery>(),
             get(
                 "/api/v1/customers/{customer}",
                 "One customer: events of the last 28 days by SLO, workflows that are open, and the newest workflows.",
@@ -112,7 +136,8 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
             get(
                 "/api/v1/silences",
                 "Silences. `state` is `active`, `pending` or `expired`.",
-            ),
+            )
+            .with::<Wanted>(),
             post(
                 "/api/v1/silences",
                 "Creates a silence. Body: `matchers`, `starts_at`, `ends_at` or `duration`, `repeat`, `reason`, `created_by`, `force`.",
@@ -131,7 +156,8 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
             get(
                 "/api/v1/events",
                 "Change events of the last 28 days, newest first. `service` selects those of one service.",
-            ),
+            )
+            .with::<EventsQuery>(),
             post(
                 "/api/v1/events",
                 "Reports a deploy or another change. Body: `kind` (`deploy`, `flag` or `note`), `title`, `at`, `service`, `version`, `url`, `labels`.",
@@ -144,7 +170,8 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
             get(
                 "/api/v1/deliveries",
                 "Deliveries of notifications, newest first. Filter with `state` and `target`; `before` is the id to go on from.",
-            ),
+            )
+            .with::<DeliveriesQuery>(),
             get("/api/v1/deliveries/{id}", "One delivery with all attempts."),
             post(
                 "/api/v1/deliveries/{id}/retry",
@@ -192,6 +219,10 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
             get("/api/v1/docs/metrics", "The metrics."),
             get("/api/v1/docs/settings", "The settings."),
             get("/api/v1/docs/api", "These operations."),
+            get(
+                "/api/v1/openapi.json",
+                "These operations as an OpenAPI 3.1 document, for tools that read one.",
+            ),
         ],
     },
 ];
@@ -201,6 +232,7 @@ const fn get(path: &'static str, about: &'static str) -> ApiOperation {
         method: "GET",
         path,
         about,
+        parameters: &[],
     }
 }
 
@@ -209,6 +241,7 @@ const fn post(path: &'static str, about: &'static str) -> ApiOperation {
         method: "POST",
         path,
         about,
+        parameters: &[],
     }
 }
 
@@ -217,5 +250,6 @@ const fn delete(path: &'static str, about: &'static str) -> ApiOperation {
         method: "DELETE",
         path,
         about,
+        parameters: &[],
     }
 }

@@ -2,11 +2,13 @@
 //! that reads or makes them. It needs no network, so it is there where the service is.
 
 mod api;
+mod openapi;
 mod sections;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{Json, extract::State, response::Response};
 use serde::Serialize;
+use serde_json::Value;
 
 use self::{api::ApiGroup, sections::DocsSection};
 use crate::{
@@ -134,6 +136,11 @@ pub(crate) async fn api(asked: Negotiation, State(state): State<WebState>) -> Re
         sections: view.groups.iter().map(sections::of_operations).collect(),
         ..DocsPage::new(&state, "/docs/api")
     })
+}
+
+/// For tools, so there is no page.
+pub(crate) async fn openapi(State(state): State<WebState>) -> Json<Value> {
+    Json(openapi::document(state.version))
 }
 
 #[derive(Template)]

@@ -9,8 +9,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::{extract::State, response::Response};
 use serde::Serialize;
 
+pub(crate) use self::filter::Filter;
 use self::{
-    filter::{Choice, Facet, Filter, PER_PAGE},
+    filter::{Choice, Facet, PER_PAGE},
     page::OverviewPage,
 };
 
