@@ -43,6 +43,76 @@ create table event_counts_minute partition of event_counts for values in (60) pa
 create table event_counts_hour partition of event_counts for values in (3600) partition by range (bucket);
 create table event_counts_day partition of event_counts for values in (86400);
 
+create table corrected_events (
+    slo_id            integer     not null,
+    writer            smallint    not null,
+    good              bigint      not null default 0,
+    late              bigint      not null default 0,
+    failed            bigint      not null default 0,
+    timeout           bigint      not null default 0,
+    cancelled         bigint      not null default 0,
+    orphan            bigint      not null default 0,
+    invalid           bigint      not null default 0,
+    unobservable      bigint      not null default 0,
+    evidence_lost     bigint      not null default 0,
+    ambiguous         bigint      not null default 0,
+    sampled           bigint      not null default 0,
+    extrapolated_good bigint      not null default 0,
+    extrapolated_bad  bigint      not null default 0,
+    constraint corrected_events_pkey primary key (slo_id, writer)
+);
+comment on table corrected_events is 'Events that corrections took out of event_counts, by the outcome that they had. The sums of event_counts plus these are counters that never fall.';
+comment on column corrected_events.slo_id is 'The SLO or group.';
+comment on column corrected_events.writer is 'Number of the replica that writes the row, as in event_counts.';
+comment on column corrected_events.good is 'Events that had the outcome good.';
+comment on column corrected_events.late is 'Events that had the outcome late.';
+comment on column corrected_events.failed is 'Events that had the outcome failed.';
+comment on column corrected_events.timeout is 'Events that had the outcome timeout.';
+comment on column corrected_events.cancelled is 'Events that had the outcome cancelled.';
+comment on column corrected_events.orphan is 'Events that had the outcome orphan.';
+comment on column corrected_events.invalid is 'Events that had the outcome invalid.';
+comment on column corrected_events.unobservable is 'Events that had the outcome unobservable.';
+comment on column corrected_events.evidence_lost is 'Events that had the outcome evidence_lost.';
+comment on column corrected_events.ambiguous is 'Events that had the outcome ambiguous.';
+comment on column corrected_events.sampled is 'Good and bad events among them whose spans state their sampling probability.';
+comment on column corrected_events.extrapolated_good is 'Good events that they represent in addition to themselves, in millionths.';
+comment on column corrected_events.extrapolated_bad is 'Bad events that they represent in addition to themselves, in millionths.';
+
+create table closed_days (
+    slo_id            integer     not null,
+    until             timestamptz not null,
+    good              bigint      not null default 0,
+    late              bigint      not null default 0,
+    failed            bigint      not null default 0,
+    timeout           bigint      not null default 0,
+    cancelled         bigint      not null default 0,
+    orphan            bigint      not null default 0,
+    invalid           bigint      not null default 0,
+    unobservable      bigint      not null default 0,
+    evidence_lost     bigint      not null default 0,
+    ambiguous         bigint      not null default 0,
+    sampled           bigint      not null default 0,
+    extrapolated_good bigint      not null default 0,
+    extrapolated_bad  bigint      not null default 0,
+    constraint closed_days_pkey primary key (slo_id)
+);
+comment on table closed_days is 'Sums of event_counts of all days that can no longer change, because their minutes are dropped: so that counters of all time need not add up every day.';
+comment on column closed_days.slo_id is 'The SLO or group.';
+comment on column closed_days.until is 'End of the last day in the sums.';
+comment on column closed_days.good is 'Events with the outcome good.';
+comment on column closed_days.late is 'Events with the outcome late.';
+comment on column closed_days.failed is 'Events with the outcome failed.';
+comment on column closed_days.timeout is 'Events with the outcome timeout.';
+comment on column closed_days.cancelled is 'Events with the outcome cancelled.';
+comment on column closed_days.orphan is 'Events with the outcome orphan.';
+comment on column closed_days.invalid is 'Events with the outcome invalid.';
+comment on column closed_days.unobservable is 'Events with the outcome unobservable.';
+comment on column closed_days.evidence_lost is 'Events with the outcome evidence_lost.';
+comment on column closed_days.ambiguous is 'Events with the outcome ambiguous.';
+comment on column closed_days.sampled is 'Good and bad events among them whose spans state their sampling probability.';
+comment on column closed_days.extrapolated_good is 'Good events that they represent in addition to themselves, in millionths.';
+comment on column closed_days.extrapolated_bad is 'Bad events that they represent in addition to themselves, in millionths.';
+
 create table customer_counts (
     slo_id     integer     not null,
     resolution integer     not null,

@@ -38,6 +38,7 @@ pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
 pub use counts::stage_sums::DurationsOfStep;
 pub use counts::stage_workflows::{Fold, StageWorkflow};
+pub use counts::totals::EventTotals;
 pub use error::{ForeignSchema, StoreError, StoreErrorKind};
 pub(crate) use links::{
     batch_messages::{Batches, MessageRow, PUBLICATION},

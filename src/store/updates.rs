@@ -41,6 +41,7 @@ impl Tx<'_> {
         let customers = self.customers_with_room(&delta.customers).await?;
         let mut batch = Batch::default();
         batch.add_event_counts(writer, delta);
+        batch.add_corrected_events(writer, delta);
         batch.add_customers(&customers);
         batch.note_events(delta);
         batch.add_losses(&spans.losses);

@@ -31,6 +31,8 @@ const COUNTED_IN_TIME: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CountDelta {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
+    /// What corrections have taken out, by SLO and group. Sums of the counts plus these never fall.
+    pub corrected: BTreeMap<SloId, EventCounts>,
     /// The earliest good or bad event, by SLO and group.
     pub first_events: BTreeMap<SloId, Timestamp>,
     /// SLOs with an end that was joined with a start.
@@ -54,6 +56,7 @@ impl CountDelta {
     fn replace(&mut self, slo: SloId, old: Option<&JudgedWorkflow>, new: &JudgedWorkflow) {
         if let Some(old) = old {
             self.take_out(slo, old);
+            self.note_corrected(slo, old, Some(new));
             if is_corrected(old, new) {
                 self.note(slo, WorkflowNote::Corrected);
             }
@@ -145,6 +148,8 @@ impl CountDelta {
     ) {
         if let Some((group, judged)) = old {
             self.take_out(group, judged);
+            let stays = new.filter(|(now, _)| *now == group);
+            self.note_corrected(group, judged, stays.map(|(_, judged)| judged));
         }
         if let Some((group, judged)) = new {
             self.put_in(group, judged);
@@ -154,8 +159,22 @@ impl CountDelta {
     /// Subtracts an event that does not exist any more.
     fn withdraw(&mut self, slo: SloId, old: &JudgedWorkflow) {
         self.take_out(slo, old);
+        self.note_corrected(slo, old, None);
         if old.verdict.at.is_some() {
             self.note(slo, WorkflowNote::Corrected);
+        }
+    }
+
+    /// Records what `old` added to the counts and `new` does not.
+    fn note_corrected(&mut self, slo: SloId, old: &JudgedWorkflow, new: Option<&JudgedWorkflow>) {
+        let counted = |judged: &JudgedWorkflow| {
+            let at = judged.verdict.at;
+            at.map_or(EventCounts::ZERO, |_| judged.counts())
+        };
+        let stays = new.map(counted).unwrap_or_default();
+        let taken_out = counted(old).beyond(stays);
+        if !taken_out.is_zero() {
+            *self.corrected.entry(slo).or_default() += taken_out;
         }
     }
 

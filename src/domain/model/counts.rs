@@ -110,6 +110,27 @@ impl EventCounts {
             && self.unseen_bad >= 0
     }
 
+    /// Returns what these have more of than `other`, by outcome.
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        let more = self + -other;
+        Self {
+            good: more.good.max(0),
+            late: more.late.max(0),
+            failed: more.failed.max(0),
+            timeout: more.timeout.max(0),
+            cancelled: more.cancelled.max(0),
+            orphan: more.orphan.max(0),
+            invalid: more.invalid.max(0),
+            unobservable: more.unobservable.max(0),
+            evidence_lost: more.evidence_lost.max(0),
+            ambiguous: more.ambiguous.max(0),
+            sampled: more.sampled.max(0),
+            unseen_good: more.unseen_good.max(0),
+            unseen_bad: more.unseen_bad.max(0),
+        }
+    }
+
     /// Returns the same events, each with this sampling weight.
     #[must_use]
     pub const fn standing_for(self, weight: Option<Weight>) -> Self {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     alerting::{
-        alert::{Alert, AlertPhase, AlertState, Episode, EvaluatedTime, LastNotified, Waits},
+        alert::{Alert, AlertPhase, Episode, EvaluatedTime, LastNotified, Waits},
         suppression::Suppression,
     },
     model::{
@@ -44,15 +44,6 @@ pub(crate) struct PendingRule {
     rule: Name,
     burned_us: u64,
     counted_until: Timestamp,
-}
-
-pub(crate) const fn state_text(state: AlertState) -> &'static str {
-    match state {
-        AlertState::Inactive => "inactive",
-        AlertState::Pending => "pending",
-        AlertState::Firing => "firing",
-        AlertState::Recovering => "recovering",
-    }
 }
 
 /// Returns the rules that a pending alert waits for.

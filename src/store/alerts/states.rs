@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
 
-use super::rows::{AlertRow, clear, state_text, waits};
+use super::rows::{AlertRow, clear, waits};
 use crate::{
     domain::{
         alerting::{alert::Alert, snapshot::AlertSnapshot, suppression::Suppression},
@@ -100,7 +100,7 @@ impl Tx<'_> {
         .bind(slo.0)
         .bind(severity.as_str())
         .bind(seen)
-        .bind(state_text(status.state))
+        .bind(status.state.as_str())
         .bind(next.version)
         .bind(episode.map(|episode| episode.id))
         .bind(status.since.to_chrono())

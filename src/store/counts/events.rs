@@ -303,7 +303,7 @@ struct PointRow {
 }
 
 #[derive(FromRow)]
-struct CountsRow {
+pub(super) struct CountsRow {
     good: i64,
     late: i64,
     failed: i64,

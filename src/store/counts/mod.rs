@@ -10,3 +10,4 @@ pub(super) mod stage_spans;
 pub(super) mod stage_sums;
 pub(super) mod stage_workflows;
 pub(super) mod start_spans;
+pub(super) mod totals;

@@ -7,6 +7,7 @@ use crate::{
     store::{StoreError, Tx},
 };
 
+const MINUTES: &str = "event_counts_minute";
 /// The time range of one partition of minutes, and of one partition of hours.
 const MINUTES_PARTITION: Duration = Duration::from_hours(168);
 const HOURS_PARTITION: Duration = Duration::from_hours(2184);
@@ -23,7 +24,7 @@ impl Tx<'_> {
     /// Creates the partitions for counts in `range`.
     pub async fn ensure_count_partitions(&mut self, range: TimeRange) -> Result<(), StoreError> {
         for (parent, length) in [
-            ("event_counts_minute", MINUTES_PARTITION),
+            (MINUTES, MINUTES_PARTITION),
             ("event_counts_hour", HOURS_PARTITION),
         ] {
             let mut from = range.from.floor_to(length);
@@ -69,7 +70,7 @@ impl Tx<'_> {
     ) -> Result<Vec<String>, StoreError> {
         let mut dropped = Vec::new();
         for (parent, length, kept) in [
-            ("event_counts_minute", MINUTES_PARTITION, retention.minutes),
+            (MINUTES, MINUTES_PARTITION, retention.minutes),
             ("event_counts_hour", HOURS_PARTITION, retention.hours),
         ] {
             let newest_to_go = (now - kept - length).floor_to(length);
@@ -84,13 +85,18 @@ impl Tx<'_> {
             .fetch_all(&mut *self.inner)
             .await
             .map_err(|source| self.failed(source))?;
-            if !names.is_empty() {
-                self.wait_briefly_for_locks().await?;
+            if names.is_empty() {
+                continue;
             }
+            self.wait_briefly_for_locks().await?;
             for name in names {
                 self.run_ddl(format!("-- partition.drop\ndrop table if exists {name}"))
                     .await?;
                 dropped.push(name);
+            }
+            if parent == MINUTES {
+                // Without minutes nothing can be counted in these days any more.
+                self.close_days(newest_to_go + length).await?;
             }
         }
         Ok(dropped)

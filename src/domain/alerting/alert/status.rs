@@ -84,6 +84,16 @@ pub enum AlertState {
 }
 
 impl AlertState {
+    /// Returns its name in metrics, the same as in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+            Self::Recovering => "recovering",
+        }
+    }
+
     /// Returns whether its firing is, or would be, notified.
     pub const fn fires(self) -> bool {
         match self {

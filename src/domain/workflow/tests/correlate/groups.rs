@@ -63,6 +63,8 @@ struct Ledger {
     known: BTreeMap<EventKey, (JudgedWorkflow, Option<SloId>)>,
     groups: BTreeMap<Group, SloId>,
     buckets: BTreeMap<(SloId, Timestamp), EventCounts>,
+    /// What was ever counted, with what corrections took out again.
+    totals: BTreeMap<SloId, EventCounts>,
 }
 
 impl Ledger {
@@ -85,10 +87,19 @@ impl Ledger {
             moves.regroup(was_in.zip(before), is_in.map(|group| (group, &after)));
             self.known.insert(key, (after, is_in));
         }
+        let before = self.totals.clone();
         for ((slo, resolution, bucket), counts) in moves.by_bucket() {
             if resolution == Resolution::Minute {
                 *self.buckets.entry((slo, bucket)).or_default() += counts;
+                *self.totals.entry(slo).or_default() += counts;
             }
+        }
+        for (slo, taken_out) in moves.corrected {
+            *self.totals.entry(slo).or_default() += taken_out;
+        }
+        for (slo, total) in before {
+            let fallen = total.beyond(self.totals[&slo]);
+            assert_eq!(fallen, EventCounts::ZERO, "of {slo:?}");
         }
     }
 
@@ -154,6 +165,9 @@ proptest! {
         for ledger in [&mut ledger, &mut all_at_once] {
             ledger.record(&all, at(10_000.0));
             ledger.record(&all, at(20_000.0));
+            let totals = ledger.totals.clone();
+            ledger.record(&all, at(20_000.0));
+            prop_assert_eq!(&ledger.totals, &totals, "what is known already adds nothing");
         }
         prop_assert_eq!(ledger.by_group(), all_at_once.by_group());
         let groups: BTreeMap<SloId, String> = ledger
