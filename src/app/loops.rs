@@ -20,6 +20,7 @@ use crate::{
     config::{Config, DeliveryConfig},
     deliver::{AddressPolicy, DeliverSettings, Deliverer, Dispatcher, Reminder, TargetReport},
     domain::{
+        alerting::alert::TransitionKind,
         model::time::Timestamp,
         notify::signed_links::{ActionAddresses, SignedLinks, signing::SigningKey},
         workflow::{
@@ -320,11 +321,13 @@ async fn deliver(
 }
 
 fn count_evaluation(metrics: &Metrics, report: &EvaluationReport) {
-    for kind in &report.transitions {
+    // Each kind, so that its counter is there before the first transition.
+    for kind in TransitionKind::ALL {
         let counter = metrics
             .alert_transitions
             .with_label_values(&[kind.as_str()]);
-        counter.inc();
+        let of_kind = report.transitions.iter().filter(|one| **one == kind);
+        counter.inc_by(of_kind.count() as u64);
     }
     for (reason, slos) in [
         ("clock_went_back", report.clock_went_back),

@@ -263,6 +263,7 @@ impl App {
             writes: write_rules(&self.config),
             hosts: allowed_hosts(&self.config),
             signing_key: self.signing_key.clone(),
+            max_metric_groups: self.config.pages.metrics_max_groups,
             cards: Cards::default(),
             readiness: ReadinessCheck::new(self.clock.now()),
             trace_viewers: self.config.evaluation.trace_viewers.clone(),

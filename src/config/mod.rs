@@ -286,6 +286,10 @@ pub struct PagesConfig {
         value_delimiter = ','
     )]
     pub allowed_hosts: Vec<String>,
+    /// Maximum number of groups of each SLO that have series of their own in `/metrics`, the oldest
+    /// first. Names of groups are values that senders write
+    #[arg(long, env = "THROUGHLINE_METRICS_MAX_GROUPS", value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub metrics_max_groups: u32,
     /// Reject requests that write (silence, acknowledge ...) without the header of `--user-header`
     #[arg(long, env = "THROUGHLINE_REQUIRE_USER")]
     pub require_user: bool,

@@ -92,6 +92,7 @@ mod tests {
                 user_header: "x-forwarded-user".to_owned(),
                 allowed_hosts: Vec::new(),
                 require_user: false,
+                metrics_max_groups: 20,
             },
         }
     }

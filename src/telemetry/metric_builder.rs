@@ -3,8 +3,8 @@
 use std::{cell::RefCell, sync::Arc};
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
-    Registry,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    Opts, Registry,
     core::{Collector, Desc},
     proto::MetricType,
 };
@@ -92,6 +92,16 @@ impl MetricBuilder {
         self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
+    /// Counters of what need not be whole.
+    pub fn float_counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<CounterVec, prometheus::Error> {
+        self.register(CounterVec::new(Opts::new(name, help), labels)?)
+    }
+
     pub fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
         self.register(Gauge::new(name, help)?)
     }
@@ -103,6 +113,25 @@ impl MetricBuilder {
         labels: &[&str],
     ) -> Result<GaugeVec, prometheus::Error> {
         self.register(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    /// Registers the version of this process, and on Linux its memory, CPU time and open files.
+    pub fn process(&self) -> Result<(), prometheus::Error> {
+        let version = self.gauges(
+            "throughline_build_info",
+            "1. The label has the version of this process.",
+            &["version"],
+        )?;
+        let labels = [env!("CARGO_PKG_VERSION")];
+        version.with_label_values(&labels).set(1.0);
+        #[cfg(target_os = "linux")]
+        {
+            let process = prometheus::process_collector::ProcessCollector::for_self();
+            let reference = MetricReference::of(&process);
+            self.registry.register(Box::new(process))?;
+            self.reference.borrow_mut().extend(reference);
+        }
+        Ok(())
     }
 
     pub fn histogram(&self, options: HistogramOpts) -> Result<Histogram, prometheus::Error> {

@@ -141,6 +141,7 @@ pub fn method_label(method: &str) -> &str {
 impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let builder = MetricBuilder::default();
+        builder.process()?;
         Ok(Self {
             spans_received: builder.counter(
                 "throughline_spans_received_total",

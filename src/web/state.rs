@@ -35,6 +35,8 @@ pub struct WebState {
     pub signing_key: SigningKey,
     /// The process's own metrics; what is read from the database is added at each scrape.
     pub metrics: Metrics,
+    /// Groups of an SLO that have series of their own in `/metrics`.
+    pub max_metric_groups: u32,
     /// Pictures of messages that were drawn last.
     pub cards: Cards,
     pub readiness: ReadinessCheck,

@@ -1,6 +1,10 @@
 //! `/metrics`: those of the process, and those of SLOs, which are read from the database at each scrape.
 
+mod alerts;
+mod events;
 mod outbox;
+mod slos;
+mod upkeep;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,126 +13,21 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use prometheus::{GaugeVec, TextEncoder, proto::MetricFamily};
+use prometheus::TextEncoder;
 
-use self::outbox::{Outbox, OutboxGauges};
+use self::{
+    alerts::AlertGauges,
+    events::EventCounters,
+    outbox::{Outbox, OutboxGauges},
+    slos::SloGauges,
+    upkeep::{Upkeep, UpkeepGauges},
+};
 use super::{pages::summary::Summary, state::WebState};
 use crate::{
-    domain::{
-        alerting::{
-            limit::{LimitState, LimitStatus},
-            rule_status::WindowStatus,
-        },
-        counting::stages::HopWaits,
-        model::ids::SloId,
-        slo::Limit,
-    },
-    store::{GroupTally, SelectedSpans, SloRecord, StoreError},
+    domain::{counting::stages::HopWaits, model::ids::SloId, slo::Slo},
+    store::{EventTotals, GroupTally, SelectedSpans, SloRecord, StoreError},
     telemetry::metric_builder::{MetricBuilder, MetricReference, RegisteredMetrics},
 };
-
-/// Name, help and labels of every metric of an SLO.
-mod names {
-    pub(super) type Metric = (&'static str, &'static str, &'static [&'static str]);
-
-    pub(super) const OBJECTIVE: Metric = (
-        "throughline_slo_objective_ratio",
-        "The objective: share of good events.",
-        &["slo"],
-    );
-    pub(super) const BUDGET: Metric = (
-        "throughline_slo_error_budget_remaining_ratio",
-        "Share of the error budget not yet spent; below 0 if overspent. Absent without events.",
-        &["slo"],
-    );
-    pub(super) const BURN: Metric = (
-        "throughline_slo_burn_rate",
-        "How many times too fast the budget was spent in a window of a rule. Absent without events.",
-        &["slo", "rule", "window"],
-    );
-    // A metric has one unit, so each kind of threshold rule has its own.
-    pub(super) const BUDGET_SPENT: Metric = (
-        "throughline_slo_budget_spent_ratio",
-        "Share of the error budget spent, of rules of kind `budgetSpent`. Absent without events.",
-        &["slo", "rule"],
-    );
-    pub(super) const EXHAUSTION: Metric = (
-        "throughline_slo_budget_exhaustion_seconds",
-        "Time until the error budget is spent, of rules of kind `exhaustion`. Absent where the budget does not shrink.",
-        &["slo", "rule"],
-    );
-    pub(super) const CUSTOMERS: Metric = (
-        "throughline_slo_customers_affected",
-        "Customers with a bad event, of rules of kind `customers`.",
-        &["slo", "rule"],
-    );
-    pub(super) const AT_RISK: Metric = (
-        "throughline_slo_workflows_at_risk",
-        "Workflows in flight that have used the share of their promise that a rule of kind `atRisk` names.",
-        &["slo", "rule"],
-    );
-    pub(super) const REFERENCE_EVENTS: Metric = (
-        "throughline_slo_reference_events",
-        "Events in the same time a week ago, of rules of kind `absence`.",
-        &["slo", "rule"],
-    );
-    pub(super) const EXCEEDED: Metric = (
-        "throughline_slo_threshold_exceeded",
-        "1 if the threshold of the rule is reached, else 0. Absent if unknown.",
-        &["slo", "rule", "kind"],
-    );
-    pub(super) const EVENTS: Metric = (
-        "throughline_slo_events_window",
-        "Events of the SLO's window by outcome; good, late, failed and timeout are its total.",
-        &["slo", "outcome"],
-    );
-    pub(super) const EVIDENCE: Metric = (
-        "throughline_slo_evidence",
-        "Evidence on record that could not be used or changed a verdict, by reason. The page of the SLO says of each what to do about it.",
-        &["slo", "reason"],
-    );
-    pub(super) const IN_FLIGHT: Metric = (
-        "throughline_slo_workflows_in_flight",
-        "Workflows started and not judged.",
-        &["slo"],
-    );
-    pub(super) const OVERDUE: Metric = (
-        "throughline_slo_workflows_overdue",
-        "Workflows in flight past their deadline.",
-        &["slo"],
-    );
-    pub(super) const EVALUATED: Metric = (
-        "throughline_slo_last_evaluation_timestamp_seconds",
-        "When the SLO was evaluated last, in seconds since the Unix epoch.",
-        &["slo"],
-    );
-    pub(super) const GROUPS: Metric = (
-        "throughline_slo_groups",
-        "Groups of the SLO with budgets of their own. Absent where events are not grouped.",
-        &["slo"],
-    );
-    pub(super) const GROUPS_BURNING: Metric = (
-        "throughline_slo_groups_burning",
-        "Groups of the SLO that page or have a ticket, also those whose alert is inhibited.",
-        &["slo"],
-    );
-    pub(super) const SPANS: Metric = (
-        "throughline_slo_spans_window",
-        "Spans of the SLO's window that its selectors chose: `correlated`, or why they were not used.",
-        &["slo", "reason"],
-    );
-    pub(super) const HOP_WAIT: Metric = (
-        "throughline_slo_hop_wait_min_seconds",
-        "Smallest wait of messages from one service to another in this hour and the one before; negative \
-         if the sender's clock is ahead. At most 16 pairs of services an hour.",
-        &["slo", "sender", "receiver"],
-    );
-    pub(super) const FIRING: Metric = (
-        "throughline_alert_firing",
-        "1 while the alert fires or recovers, else 0.",
-        &["slo", "severity"],
-    );
-}
 
 pub(super) async fn get(State(state): State<WebState>) -> Response {
     match scrape(&state).await {
@@ -146,8 +45,9 @@ async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + 
     let mut families = state.metrics.registered.registry.gather();
     match records(state).await {
         Ok(scraped) => {
-            families.extend(slo_families(state, &scraped)?);
-            families.extend(outbox_families(&scraped.outbox)?);
+            let shared = SharedMetrics::new()?;
+            shared.set(state, &scraped);
+            families.extend(shared.registered.registry.gather());
         }
         Err(error) => {
             tracing::warn!(
@@ -163,15 +63,16 @@ async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + 
 struct Scraped {
     records: Vec<SloRecord>,
     groups: BTreeMap<SloId, GroupTally>,
+    /// Those of each SLO first, then those of its first groups.
+    totals: BTreeMap<SloId, Vec<EventTotals>>,
     /// Counts by reason.
     evidence: BTreeMap<SloId, BTreeMap<String, i64>>,
     spans: BTreeMap<SloId, SelectedSpans>,
     hop_waits: BTreeMap<SloId, HopWaits>,
     outbox: Outbox,
+    upkeep: Upkeep,
 }
 
-/// Groups are counted and not listed: their names are what senders write, and there may be a thousand of
-/// each SLO.
 async fn records(state: &WebState) -> Result<Scraped, StoreError> {
     let (catalog, now) = (Arc::clone(&state.catalog.borrow()), state.clock.now());
     let mut tx = state.store.begin("read the statuses for a scrape").await?;
@@ -183,239 +84,87 @@ async fn records(state: &WebState) -> Result<Scraped, StoreError> {
             Some((record.id, slo.window.counted(now).from))
         })
         .collect();
+    let mut totals: BTreeMap<SloId, Vec<EventTotals>> = BTreeMap::new();
+    for one in tx.event_totals(state.max_metric_groups).await? {
+        totals.entry(one.slo).or_default().push(one);
+    }
     Ok(Scraped {
         spans: tx.selected_spans(&windows).await?,
         outbox: outbox::read(&mut tx, now).await?,
+        upkeep: upkeep::read(&mut tx, now).await?,
         hop_waits: tx.hop_waits(now).await?,
         records,
         groups: tx.group_tallies().await?,
+        totals,
         evidence: tx.evidence_totals().await?,
     })
 }
 
-fn slo_families(
-    state: &WebState,
-    scraped: &Scraped,
-) -> Result<Vec<MetricFamily>, prometheus::Error> {
-    let catalog = Arc::clone(&state.catalog.borrow());
-    let by_name: BTreeMap<_, _> = scraped
-        .records
-        .iter()
-        .map(|record| (&record.name, record))
-        .collect();
-    let gauges = Gauges::new()?;
-    for slo in catalog.slos.values() {
-        let record = by_name.get(&slo.name).copied();
-        gauges.set(&Summary::new(slo, record));
-        let Some(record) = record else { continue };
-        if let Some(tally) = scraped.groups.get(&record.id) {
-            gauges.set_groups(slo.name.as_str(), *tally);
-        }
-        for (reason, count) in scraped.evidence.get(&record.id).into_iter().flatten() {
-            gauges.set_evidence(slo.name.as_str(), reason, *count);
-        }
-        if let Some(spans) = scraped.spans.get(&record.id) {
-            gauges.set_spans(slo.name.as_str(), spans);
-        }
-        if let Some(waits) = scraped.hop_waits.get(&record.id) {
-            gauges.set_hop_waits(slo.name.as_str(), waits);
-        }
-    }
-    Ok(gauges.registered.registry.gather())
-}
-
-fn outbox_families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus::Error> {
-    let gauges = OutboxGauges::new()?;
-    gauges.set(outbox);
-    Ok(gauges.registered.registry.gather())
-}
-
-/// Metrics that are read from the database, those of SLOs first.
-pub(super) fn shared_reference() -> Result<Vec<MetricReference>, prometheus::Error> {
-    let slos = Gauges::new()?.registered.reference;
-    let outbox = OutboxGauges::new()?.registered.reference;
-    Ok(slos.iter().chain(outbox.iter()).cloned().collect())
-}
-
-struct Gauges {
+/// Metrics that are read from the database, the same on every replica.
+struct SharedMetrics {
     registered: RegisteredMetrics,
-    objective: GaugeVec,
-    budget: GaugeVec,
-    burn: GaugeVec,
-    budget_spent: GaugeVec,
-    exhaustion: GaugeVec,
-    customers: GaugeVec,
-    at_risk: GaugeVec,
-    reference_events: GaugeVec,
-    exceeded: GaugeVec,
-    events: GaugeVec,
-    evidence: GaugeVec,
-    in_flight: GaugeVec,
-    overdue: GaugeVec,
-    evaluated: GaugeVec,
-    groups: GaugeVec,
-    groups_burning: GaugeVec,
-    spans: GaugeVec,
-    hop_wait: GaugeVec,
-    firing: GaugeVec,
+    slos: SloGauges,
+    events: EventCounters,
+    alerts: AlertGauges,
+    outbox: OutboxGauges,
+    upkeep: UpkeepGauges,
 }
 
-impl Gauges {
+impl SharedMetrics {
     fn new() -> Result<Self, prometheus::Error> {
         let builder = MetricBuilder::default();
-        let gauge = |(name, help, labels): names::Metric| builder.gauges(name, help, labels);
         Ok(Self {
-            objective: gauge(names::OBJECTIVE)?,
-            budget: gauge(names::BUDGET)?,
-            burn: gauge(names::BURN)?,
-            budget_spent: gauge(names::BUDGET_SPENT)?,
-            exhaustion: gauge(names::EXHAUSTION)?,
-            customers: gauge(names::CUSTOMERS)?,
-            at_risk: gauge(names::AT_RISK)?,
-            reference_events: gauge(names::REFERENCE_EVENTS)?,
-            exceeded: gauge(names::EXCEEDED)?,
-            events: gauge(names::EVENTS)?,
-            evidence: gauge(names::EVIDENCE)?,
-            in_flight: gauge(names::IN_FLIGHT)?,
-            overdue: gauge(names::OVERDUE)?,
-            evaluated: gauge(names::EVALUATED)?,
-            groups: gauge(names::GROUPS)?,
-            groups_burning: gauge(names::GROUPS_BURNING)?,
-            spans: gauge(names::SPANS)?,
-            hop_wait: gauge(names::HOP_WAIT)?,
-            firing: gauge(names::FIRING)?,
+            slos: SloGauges::new(&builder)?,
+            events: EventCounters::new(&builder)?,
+            alerts: AlertGauges::new(&builder)?,
+            outbox: OutboxGauges::new(&builder)?,
+            upkeep: UpkeepGauges::new(&builder)?,
             registered: builder.finish(),
         })
     }
 
-    fn set_burn(&self, slo: &str, rule: &str, window: &WindowStatus) {
-        if let Some(rate) = window.burn_rate {
-            let labels = [slo, rule, &window_label(window.secs)];
-            self.burn.with_label_values(&labels).set(rate);
+    fn set(&self, state: &WebState, scraped: &Scraped) {
+        let catalog = Arc::clone(&state.catalog.borrow());
+        let by_name: BTreeMap<_, _> = scraped
+            .records
+            .iter()
+            .map(|record| (&record.name, record))
+            .collect();
+        for slo in catalog.slos.values() {
+            self.set_slo(slo, by_name.get(&slo.name).copied(), scraped);
         }
+        self.outbox.set(&scraped.outbox);
+        self.upkeep.set(&scraped.upkeep);
     }
 
-    fn set_threshold_rule(&self, slo: &str, rule: &LimitStatus) {
-        let (kind, gauge) = match rule.limit {
-            Limit::BudgetSpent { .. } => ("budget_spent", &self.budget_spent),
-            Limit::Exhaustion { .. } => ("exhaustion", &self.exhaustion),
-            Limit::Customers { .. } => ("customers", &self.customers),
-            Limit::Absence { .. } => ("absence", &self.reference_events),
-            Limit::AtRisk { .. } => ("at_risk", &self.at_risk),
-            Limit::NeverEnded | Limit::Unusable { .. } | Limit::Uncorrelated { .. } => return,
-        };
-        let name = rule.name.as_str();
-        if let Some(value) = rule.value {
-            gauge.with_label_values(&[slo, name]).set(value);
+    fn set_slo(&self, slo: &Slo, record: Option<&SloRecord>, scraped: &Scraped) {
+        let (name, gauges) = (slo.name.as_str(), &self.slos);
+        let summary = Summary::new(slo, record);
+        gauges.set(&summary);
+        gauges.set_info(slo);
+        gauges.set_customers(slo, summary.customers_affected_last_hour);
+        self.alerts.set(slo, &summary.alerts);
+        let Some(record) = record else { return };
+        let totals = scraped.totals.get(&record.id);
+        let totals = totals.map_or(&[][..], Vec::as_slice);
+        self.events.set(name, totals);
+        if let Some(tally) = scraped.groups.get(&record.id) {
+            let shown = totals.iter().filter(|one| one.group.is_some()).count();
+            gauges.set_groups(name, *tally, shown);
         }
-        let exceeded = match rule.standing {
-            LimitState::Over => 1.0,
-            LimitState::Near | LimitState::TooFew | LimitState::Under => 0.0,
-            LimitState::Unknown | LimitState::InDoubt => return,
-        };
-        let labels = [slo, name, kind];
-        self.exceeded.with_label_values(&labels).set(exceeded);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
-    fn set_groups(&self, slo: &str, tally: GroupTally) {
-        let groups = self.groups.with_label_values(&[slo]);
-        groups.set(tally.groups as f64);
-        let burning = self.groups_burning.with_label_values(&[slo]);
-        burning.set(tally.burning as f64);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    fn set_evidence(&self, slo: &str, reason: &str, count: i64) {
-        self.evidence
-            .with_label_values(&[slo, reason])
-            .set(count as f64);
-    }
-
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts and times stay far below 2^53"
-    )]
-    fn set(&self, slo: &Summary) {
-        let name = slo.name.as_str();
-        self.objective
-            .with_label_values(&[name])
-            .set(slo.objective_ratio);
-        let Some(evaluated_at) = slo.evaluated_at else {
-            return;
-        };
-        self.evaluated
-            .with_label_values(&[name])
-            .set(evaluated_at.as_micros() as f64 / 1e6);
-        if let Some(left) = slo.budget_remaining_ratio {
-            self.budget.with_label_values(&[name]).set(left);
+        for (reason, count) in scraped.evidence.get(&record.id).into_iter().flatten() {
+            gauges.set_evidence(name, reason, *count);
         }
-        for rule in &slo.rules {
-            for window in [&rule.long, &rule.short] {
-                self.set_burn(name, rule.name.as_str(), window);
-            }
+        if let Some(spans) = scraped.spans.get(&record.id) {
+            gauges.set_spans(name, spans);
         }
-        for rule in &slo.threshold_rules {
-            self.set_threshold_rule(name, rule);
-        }
-        let counts = slo.evaluated_counts.by_outcome;
-        for (outcome, n) in [
-            ("good", counts.good),
-            ("late", counts.late),
-            ("failed", counts.failed),
-            ("timeout", counts.timeout),
-            ("cancelled", counts.cancelled),
-            ("orphan", counts.orphan),
-            ("invalid", counts.invalid),
-            ("unobservable", counts.unobservable),
-            ("evidence_lost", counts.evidence_lost),
-            ("ambiguous", counts.ambiguous),
-        ] {
-            self.events
-                .with_label_values(&[name, outcome])
-                .set(n as f64);
-        }
-        self.in_flight
-            .with_label_values(&[name])
-            .set(slo.in_flight as f64);
-        self.overdue
-            .with_label_values(&[name])
-            .set(slo.overdue as f64);
-        for alert in &slo.alerts {
-            let severity = alert.severity.as_str();
-            let fires = f64::from(u8::from(alert.state.fires()));
-            self.firing.with_label_values(&[name, severity]).set(fires);
+        if let Some(waits) = scraped.hop_waits.get(&record.id) {
+            gauges.set_hop_waits(name, waits);
         }
     }
 }
 
-impl Gauges {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53 microseconds")]
-    fn set_hop_waits(&self, name: &str, waits: &HopWaits) {
-        for (pair, wait) in &waits.0 {
-            let labels = [name, &pair.sender, &pair.receiver];
-            let gauge = self.hop_wait.with_label_values(&labels);
-            gauge.set(wait.least_micros as f64 / 1e6);
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    fn set_spans(&self, name: &str, spans: &SelectedSpans) {
-        let unusable = spans.unusable.iter();
-        let counts = unusable.map(|(reason, count)| (reason.as_str(), *count));
-        for (reason, count) in counts.chain([("correlated", spans.correlated)]) {
-            let gauge = self.spans.with_label_values(&[name, reason]);
-            gauge.set(count as f64);
-        }
-    }
-}
-
-/// As Prometheus writes durations: `5m`, `6h`, `3d`.
-fn window_label(secs: u64) -> String {
-    match secs {
-        secs if secs.is_multiple_of(86_400) => format!("{}d", secs / 86_400),
-        secs if secs.is_multiple_of(3_600) => format!("{}h", secs / 3_600),
-        secs if secs.is_multiple_of(60) => format!("{}m", secs / 60),
-        secs => format!("{secs}s"),
-    }
+/// Metrics that are read from the database, those of SLOs first.
+pub(super) fn shared_reference() -> Result<Vec<MetricReference>, prometheus::Error> {
+    Ok(SharedMetrics::new()?.registered.reference.to_vec())
 }

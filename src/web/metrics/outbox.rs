@@ -9,7 +9,7 @@ use crate::{
         slo::Severity,
     },
     store::{StoreError, Tx},
-    telemetry::metric_builder::{MetricBuilder, RegisteredMetrics},
+    telemetry::metric_builder::MetricBuilder,
 };
 
 const STATES: [&str; 3] = ["closed", "open", "misconfigured"];
@@ -41,7 +41,6 @@ pub(crate) async fn read(tx: &mut Tx<'_>, now: Timestamp) -> Result<Outbox, Stor
 
 /// The gauges of one scrape.
 pub(super) struct OutboxGauges {
-    pub(super) registered: RegisteredMetrics,
     oldest: GaugeVec,
     failed: GaugeVec,
     state: GaugeVec,
@@ -49,8 +48,7 @@ pub(super) struct OutboxGauges {
 }
 
 impl OutboxGauges {
-    pub(super) fn new() -> Result<Self, prometheus::Error> {
-        let builder = MetricBuilder::default();
+    pub(super) fn new(builder: &MetricBuilder) -> Result<Self, prometheus::Error> {
         Ok(Self {
             oldest: builder.gauges(
                 "throughline_delivery_oldest_pending_seconds",
@@ -72,7 +70,6 @@ impl OutboxGauges {
                 "Since when a target's circuit breaker is open or misconfigured; absent while it is closed.",
                 &["target"],
             )?,
-            registered: builder.finish(),
         })
     }
 

@@ -265,7 +265,8 @@ async fn the_overview_the_alerts_and_the_metrics_tell_that_groups_burn() {
     ] {
         assert!(metrics.body.contains(line), "{line}");
     }
-    assert!(!metrics.body.contains("Leeds"));
+    let of_leeds = r#"{group="warehouse = Leeds",outcome="good",slo="stock-synced"}"#;
+    assert!(metrics.body.contains(of_leeds));
 }
 
 #[tokio::test]

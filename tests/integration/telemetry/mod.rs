@@ -1,5 +1,6 @@
 //! The service traces and measures itself: seen by a real receiver of its spans, and in its metrics.
 
+mod counters;
 mod endpoint;
 mod exported;
 mod metrics;

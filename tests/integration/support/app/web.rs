@@ -52,7 +52,7 @@ impl TestApp {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn web_state(&self) -> WebState {
+    pub(crate) fn web_state(&self) -> WebState {
         let (_files, files) = watch::channel(Arc::default());
         let state = web_state(
             self.store.clone(),
@@ -95,6 +95,7 @@ pub(crate) fn web_state(
         hosts: AllowedHosts::new(None, ["slo.example".to_owned()]),
         signing_key: SigningKey::new([7; 32]),
         metrics: Metrics::new().unwrap(),
+        max_metric_groups: 20,
         cards: Cards::default(),
         trace_viewers: vec![
             "Jaeger=https://r-jaeger.example/trace/{trace_id}"
