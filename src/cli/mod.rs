@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod demo;
+pub mod export;
 mod output;
 pub mod problems;
 pub mod schema;
@@ -49,6 +50,7 @@ enum Command {
     Alerts(alerts::AlertsArgs),
     Workflow(workflow::WorkflowArgs),
     Definitions(definitions::DefinitionsArgs),
+    Export(export::ExportArgs),
     Explain(explain::ExplainArgs),
     Suggest(suggest::SuggestArgs),
     Event(event::EventArgs),
@@ -81,6 +83,7 @@ impl Cli {
             Command::Deliveries(args) => deliveries::run(args),
             Command::Schema(args) => Ok(schema::run(&args)),
             Command::Definitions(args) => definitions::run(&args),
+            Command::Export(args) => export::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Suggest(args) => suggest::run(&args),
             Command::Event(args) => event::run(args),

@@ -76,11 +76,11 @@ pub enum ValidateOutput {
 
 /// What was found.
 #[derive(Debug)]
-struct ValidationReport {
+pub(super) struct ValidationReport {
     files: usize,
     /// `None` if the set is refused.
-    catalog: Option<Catalog>,
-    problems: Vec<Problem>,
+    pub(super) catalog: Option<Catalog>,
+    pub(super) problems: Vec<Problem>,
 }
 
 pub fn run(args: &ValidateArgs) -> ExitCode {
@@ -145,7 +145,8 @@ fn lost(path: &str, target: &Name) -> Problem {
     }
 }
 
-fn check(paths: &[PathBuf]) -> Result<ValidationReport, definitions::ReadError> {
+/// Reads and checks all files of `paths` as one set.
+pub(super) fn check(paths: &[PathBuf]) -> Result<ValidationReport, definitions::ReadError> {
     let mut files = Vec::new();
     let mut unreadable = Vec::new();
     for path in paths {
