@@ -5,6 +5,7 @@ mod endpoint;
 mod exported;
 mod metrics;
 mod own_endpoint;
+mod prometheus;
 mod requests;
 mod sink;
 
