@@ -4,13 +4,14 @@
 //! A [`Catalog`](crate::domain::slo::Catalog) is made from all files at once and is valid as a whole;
 //! everything behind it may rely on that. A text becomes a tree of nodes with their places ([`yaml`]),
 //! which the functions of [`check`] read. Each function of a [`value::YamlValue`] is three things at
-//! once: it reads and checks, it yields the JSON Schema ([`schema`]), and it yields the reference of all
-//! fields ([`mod@reference`]).
+//! once: it reads and checks, it yields the JSON Schema ([`schema`]) and the schema of Kubernetes ([`crd`]),
+//! and it yields the reference of all fields ([`mod@reference`]).
 //!
 //! To add a field: read it in the function of its group in `check/`, with a sentence for the
 //! reference, and put a file with each possible mistake into `tests/fixtures/definitions/bad/`.
 
 mod check;
+mod crd;
 mod diagnostics;
 mod emptied;
 mod fields;
@@ -33,4 +34,9 @@ pub use self::{
 /// Returns the JSON Schema of all kinds, for editors.
 pub fn json_schema() -> serde_json::Value {
     schema::json_schema(&check::kinds(), &check::shapes())
+}
+
+/// Returns the `CustomResourceDefinition` of SLOs, for Kubernetes.
+pub fn custom_resource_definition() -> serde_json::Value {
+    crd::custom_resource_definition(&check::shapes())
 }
