@@ -17,6 +17,7 @@ mod counts_and_claims;
 mod customers;
 mod delivery;
 mod demo;
+mod deployment;
 mod evaluation;
 mod exclusions;
 mod faults;

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File, Permissions},
     net::TcpListener,
-    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    os::unix::{
+        fs::{PermissionsExt as _, symlink},
+        process::ExitStatusExt as _,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -101,6 +104,27 @@ impl Site {
         let draft = self.home.path().join("draft");
         fs::write(&draft, text).unwrap();
         fs::rename(draft, self.home.path().join("definitions/orders.yaml")).unwrap();
+    }
+
+    /// Replaces the definitions as the kubelet replaces those of a mounted `ConfigMap`: each state has a
+    /// folder of its own, and the link `..data` to the current one is replaced in one step.
+    pub(crate) fn mount(&self, text: &str) {
+        let folder = self.home.path().join("definitions");
+        let previous = fs::read_link(folder.join("..data")).ok();
+        let mut names = tempfile::Builder::new();
+        let state = names.prefix("..2026_11_29_").tempdir_in(&folder).unwrap();
+        let state = state.keep();
+        fs::write(state.join("orders.yaml"), text).unwrap();
+        let link = folder.join("..data_tmp");
+        symlink(state.file_name().unwrap(), &link).unwrap();
+        fs::rename(link, folder.join("..data")).unwrap();
+        if let Some(previous) = previous {
+            fs::remove_dir_all(folder.join(previous)).unwrap();
+        } else {
+            let file = folder.join("orders.yaml");
+            fs::remove_file(&file).unwrap();
+            symlink("..data/orders.yaml", file).unwrap();
+        }
     }
 
     /// Starts it and waits until it is ready.

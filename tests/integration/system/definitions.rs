@@ -130,6 +130,20 @@ async fn has_objective(api: &Api, objective: &str) {
 }
 
 #[tokio::test]
+async fn definitions_of_a_mounted_config_map_are_in_force_once_the_kubelet_has_replaced_them() {
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, "");
+    site.mount(ORDERS);
+    let service = site.start().await;
+    has_objective(&service.api, "99.5 %").await;
+    site.mount(&ORDERS.replace("objective: 99.5%", "objective: 99%"));
+    has_objective(&service.api, "99 %").await;
+    site.mount(&ORDERS.replace("objective: 99.5%", "objective: 98%"));
+    has_objective(&service.api, "98 %").await;
+    assert_eq!(service.api.metric(LOADED).await, Some(1.0));
+}
+
+#[tokio::test]
 async fn replicas_work_by_one_set_which_changes_when_most_have_it_or_somebody_applies_it() {
     let database = TestDatabase::create().await;
     let sites = [(); 2].map(|()| Site::on(&database, ORDERS));
