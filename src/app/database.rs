@@ -1,13 +1,13 @@
 //! Opens the database: the one that the settings name, or an embedded PostgreSQL.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use tokio::time::Instant;
 
 use crate::{
     config::{DatabaseConfig, Environment},
-    postgres::{DataDir, Durability, EmbeddedServer, PostgresSettings},
+    postgres::{Connection, DataDir, Durability, EmbeddedServer, PostgresSettings},
     store::{ForeignSchema, Store, StoreError},
 };
 
@@ -34,6 +34,32 @@ impl Database {
             .await
             .map_err(|error| advise(error, &store.address()))?;
         Ok(Self { store, server })
+    }
+
+    /// Opens the database of a service, which may be running meanwhile.
+    pub async fn of_service(
+        config: &DatabaseConfig,
+        environment: &Environment,
+    ) -> anyhow::Result<Self> {
+        if config.url.is_some() {
+            return Self::open(config, environment).await;
+        }
+        let folder = data_dir(config, environment)?;
+        let connection = Connection::running(&folder).with_context(|| {
+            format!(
+                "no PostgreSQL of the service runs in `{}`: start `throughline serve` first, run this \
+                 as the user who runs it, or name a database with `--database-url` or `--data-dir`",
+                folder.display()
+            )
+        })?;
+        let store = Store::at(&connection.url(), config.database_connections)?;
+        migrate_patiently(&store, Duration::ZERO)
+            .await
+            .map_err(|error| advise(error, &store.address()))?;
+        Ok(Self {
+            store,
+            server: None,
+        })
     }
 
     /// Opens a database that is deleted when it is closed.
@@ -63,19 +89,19 @@ impl Database {
     }
 }
 
+fn data_dir(config: &DatabaseConfig, environment: &Environment) -> anyhow::Result<PathBuf> {
+    let chosen = config.data_dir.clone();
+    chosen
+        .or_else(|| environment.default_data_dir.clone())
+        .context("there is no home folder to keep data in: set `--data-dir`, or `--database-url`")
+}
+
 fn settings(
     config: &DatabaseConfig,
     environment: &Environment,
 ) -> anyhow::Result<PostgresSettings> {
-    let folder = config
-        .data_dir
-        .clone()
-        .or_else(|| environment.default_data_dir.clone())
-        .context(
-            "there is no home folder to keep data in: set `--data-dir`, or `--database-url`",
-        )?;
     Ok(PostgresSettings {
-        data_dir: DataDir::Keep(folder),
+        data_dir: DataDir::Keep(data_dir(config, environment)?),
         durability: Durability::Durable,
         search_path: environment.path.clone(),
         ..PostgresSettings::throwaway()

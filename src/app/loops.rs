@@ -11,6 +11,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    access::refresh_tokens,
     catalog::{CatalogKeeper, Change, InForce, Look},
     monitoring::{self, Pulse},
     periodic::Periodic,
@@ -20,6 +21,7 @@ use crate::{
     config::{Config, DeliveryConfig},
     deliver::{AddressPolicy, DeliverSettings, Deliverer, Dispatcher, Reminder, TargetReport},
     domain::{
+        access::KnownTokens,
         alerting::alert::TransitionKind,
         model::time::Timestamp,
         notify::signed_links::{ActionAddresses, SignedLinks, signing::SigningKey},
@@ -57,6 +59,7 @@ pub(super) struct Loops {
     pub(super) writer: Writer,
     pub(super) replica: ReplicaId,
     pub(super) signing_key: SigningKey,
+    pub(super) tokens: watch::Sender<Arc<KnownTokens>>,
     pub(super) in_force: InForce,
     pub(super) keeper: CatalogKeeper,
     pub(super) watermark: watch::Sender<Timestamp>,
@@ -77,6 +80,7 @@ impl Loops {
             shutdown: shutdown.clone(),
         };
         self.spawn_heartbeat(tasks, &periodic);
+        self.spawn_access(tasks, &periodic);
         self.spawn_overdue(tasks, &periodic);
         self.spawn_unplaced(tasks, &periodic);
         self.spawn_stages(tasks, &periodic);
@@ -107,6 +111,13 @@ impl Loops {
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
             let pulse = pulse.clone();
             async move { pulse.record_heartbeat(now).await }
+        }));
+    }
+
+    fn spawn_access(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let (store, tokens) = (self.store.clone(), self.tokens.clone());
+        tasks.spawn(periodic.clone().run("tokens", SECOND, move |_| {
+            refresh_tokens(store.clone(), tokens.clone())
         }));
     }
 

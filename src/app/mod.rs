@@ -5,34 +5,36 @@
 //! shutdown: receiving ends first, received spans are committed, the loops end, and the database is
 //! closed last.
 
+pub mod access;
 pub mod catalog;
 pub mod database;
 pub mod definitions;
-mod file_limit;
 mod loops;
 mod monitoring;
 pub mod periodic;
+mod ports;
 mod reconciling;
 mod retention;
 pub mod shutdown;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use prometheus::{Registry, core::Collector, proto::MetricFamily};
-use tokio::{net::TcpListener, sync::watch, time::Instant};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    access::{access_rules, read_tokens},
     catalog::{CatalogKeeper, InForce},
     database::Database,
-    file_limit::FileLimit,
     loops::{Loops, outage_limits},
+    ports::{BoundListeners, FileLimit},
 };
 use crate::{
     clock::Clock,
     config::Config,
     domain::{
+        access::KnownTokens,
         model::time::{TimeRange, Timestamp},
         notify::signed_links::signing::SigningKey,
         workflow::{
@@ -53,10 +55,11 @@ use crate::{
     store::{ConnectionUse, Store, StoreError, Writer},
     telemetry::metrics::Metrics,
     web::{
-        self, AllowedHosts, Anonymous, Cards, IngestFacts, IngestProbe, Listening, ReadinessCheck,
-        WebState, WriteRules,
+        self, Access, AllowedHosts, Anonymous, Cards, IngestFacts, IngestProbe, Listening,
+        ReadinessCheck, WebState, WriteRules,
     },
 };
+pub use ports::Addresses;
 
 /// The service, initialised and with all addresses bound.
 #[derive(Debug)]
@@ -69,24 +72,10 @@ pub struct App {
     keeper: CatalogKeeper,
     in_force: InForce,
     signing_key: SigningKey,
+    tokens: watch::Sender<Arc<KnownTokens>>,
     files: FileLimit,
     listeners: BoundListeners,
     shapes: SharedShapes,
-}
-
-#[derive(Debug)]
-struct BoundListeners {
-    grpc: TcpListener,
-    http: TcpListener,
-    pages: TcpListener,
-}
-
-/// The addresses that the service listens on, with the actual ports where 0 was requested.
-#[derive(Clone, Copy, Debug)]
-pub struct Addresses {
-    pub otlp_grpc: SocketAddr,
-    pub otlp_http: SocketAddr,
-    pub pages: SocketAddr,
 }
 
 impl App {
@@ -107,6 +96,8 @@ impl App {
         let folder = config.definitions.folder.clone();
         let (mut keeper, in_force) = CatalogKeeper::new(folder, store, metrics.clone(), replica);
         let signing_key = signing_key(&database.store, clock.now()).await?;
+        let method = config.access.method(config.pages.listen);
+        let tokens = read_tokens(&database.store, method, clock.now()).await?;
         keeper.start(clock.now()).await?;
         let has_targets = !in_force.catalog.borrow().targets.is_empty();
         if has_targets && config.evaluation.public_url.is_none() {
@@ -128,6 +119,7 @@ impl App {
             keeper,
             in_force,
             signing_key,
+            tokens,
             files,
             listeners,
             shapes,
@@ -154,7 +146,8 @@ impl App {
     /// Serves until `shutdown` is cancelled, then drains.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let addresses = self.addresses()?;
-        let pages = self.web_state(addresses);
+        let (commits, serving) = (TaskTracker::new(), TaskTracker::new());
+        let pages = self.web_state(addresses, serving.clone());
         let store = self.database.store.clone();
         // A random slot, so that replicas rarely share one.
         let writer = Writer(rand::random_range(0..1_024));
@@ -164,7 +157,6 @@ impl App {
         let committer = self.committer(writer, watermark_in_force);
         let stages = committer.stages.clone();
         let (recorder, committing) = Recorder::new(committer);
-        let (commits, serving) = (TaskTracker::new(), TaskTracker::new());
         let received = CancellationToken::new();
         commits.spawn(committing.run(received.clone()));
         let otlp = self.receiver(recorder);
@@ -188,6 +180,7 @@ impl App {
             writer,
             replica,
             signing_key: self.signing_key,
+            tokens: self.tokens,
             in_force: self.in_force,
             keeper: self.keeper,
             watermark,
@@ -244,10 +237,13 @@ impl App {
             }),
             ..ReceiverLimits::default()
         };
-        Receiver::new(door, limits).measured(self.metrics.requests_answered.clone())
+        Receiver::new(door, limits)
+            .measured(self.metrics.requests_answered.clone())
     }
 
-    fn web_state(&self, addresses: Addresses) -> WebState {
+    /// Pages whose requests that write are among `tasks`.
+    fn web_state(&self, addresses: Addresses, tasks: TaskTracker) -> WebState {
+        let rules = access_rules(&self.config);
         let metrics = self.metrics.clone();
         WebState {
             metrics: metrics.clone(),
@@ -262,6 +258,7 @@ impl App {
             },
             writes: write_rules(&self.config),
             hosts: allowed_hosts(&self.config),
+            access: Access::new(rules, self.tokens.subscribe(), tasks),
             signing_key: self.signing_key.clone(),
             max_metric_groups: self.config.pages.metrics_max_groups,
             cards: Cards::default(),
@@ -271,23 +268,6 @@ impl App {
             version: env!("CARGO_PKG_VERSION"),
         }
     }
-}
-
-impl BoundListeners {
-    async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let receiver = &config.receiver;
-        Ok(Self {
-            grpc: bind(receiver.otlp_grpc_listen, "--otlp-grpc-listen").await?,
-            http: bind(receiver.otlp_http_listen, "--otlp-http-listen").await?,
-            pages: bind(config.pages.listen, "--listen").await?,
-        })
-    }
-}
-
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on `{address}`: choose another address with `{flag}`")
-    })
 }
 
 /// Reads the database's clock, so that all replicas use the same time.

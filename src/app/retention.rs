@@ -44,6 +44,7 @@ impl Loops {
             store: self.store.clone(),
             catalog: self.in_force.catalog.clone(),
             horizon,
+            audit_kept: self.config.access.audit_retention,
         };
         for clean_up in CleanUp::ALL {
             let steps = steps.clone();
@@ -62,6 +63,7 @@ struct CleanUpSteps {
     catalog: watch::Receiver<Arc<Catalog>>,
     /// The greatest delay with which evidence is accepted.
     horizon: Duration,
+    audit_kept: Duration,
 }
 
 impl CleanUpSteps {
@@ -90,6 +92,8 @@ impl CleanUpSteps {
             CleanUp::Epochs => return tx.drop_oldest_epoch(now, horizon).await,
             CleanUp::PurgedKeys => return tx.forget_purged(now - horizon * 2).await,
             CleanUp::Requests => return tx.forget_requests(now - DAY).await,
+            CleanUp::Sessions => return tx.forget_sessions(now).await,
+            CleanUp::AuditLog => return tx.forget_audit_entries(now - self.audit_kept).await,
             CleanUp::Customers => {
                 let days = longest_window(&catalog).max(horizon) + DAY * 3;
                 let hours = horizon.max(LONGEST_BY_HOURS) + DAY * 2;

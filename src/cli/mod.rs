@@ -8,6 +8,7 @@ pub mod problems;
 pub mod schema;
 pub mod serve;
 mod table;
+pub mod token;
 pub mod validate;
 
 #[cfg(test)]
@@ -57,6 +58,7 @@ enum Command {
     Silence(silence::SilenceArgs),
     Deliveries(deliveries::DeliveriesArgs),
     NotifyTest(notify_test::NotifyTestArgs),
+    Token(token::TokenArgs),
     /// Print completions for a shell
     Completions {
         shell: clap_complete::Shell,
@@ -89,6 +91,7 @@ impl Cli {
             Command::Event(args) => event::run(args),
             Command::Silence(args) => silence::run(&args),
             Command::NotifyTest(args) => notify_test::run(&args),
+            Command::Token(args) => token::run(args),
             Command::Status(args) => status::run(&args),
             Command::Alerts(args) => alerts::run(&args),
             Command::Workflow(args) => workflow::run(&args),

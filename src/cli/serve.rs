@@ -7,7 +7,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, database::Database, shutdown},
     clock::{Clock, DatabaseClock},
-    config::{Config, Environment, FailpointConfig, LogConfig, TRACE_VARIABLES, TraceProtocol},
+    config::{
+        AuthMethod, Config, Environment, FailpointConfig, LogConfig, TRACE_VARIABLES, TraceProtocol,
+    },
     failpoint,
     telemetry::{self, SpanExport},
 };
@@ -55,9 +57,17 @@ async fn serve(config: Config, export: Option<&SpanExport>) -> anyhow::Result<()
             export.register(app.metrics())?;
         }
         let addresses = app.addresses()?;
+        let method = config.access.method(config.pages.listen);
+        if method == AuthMethod::None && !addresses.pages.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                "--auth none: everybody who reaches {} may do everything on pages and API",
+                addresses.pages
+            );
+        }
         tracing::info!(
-            "ready: pages on http://{}, OTLP/gRPC on {}, OTLP/HTTP on {}",
+            "ready: pages on http://{} (--auth {}), OTLP/gRPC on {}, OTLP/HTTP on {}",
             addresses.pages,
+            method.as_str(),
             addresses.otlp_grpc,
             addresses.otlp_http
         );

@@ -1,6 +1,7 @@
 //! Every setting of the process: a flag, an environment variable, a default. The reference at
 //! `/docs/settings` is made from them, as is `--help`.
 
+mod access;
 mod reference;
 mod traces;
 
@@ -14,6 +15,7 @@ use clap::Args;
 use ipnet::IpNet;
 
 pub use self::{
+    access::{AccessConfig, AuthMethod},
     reference::{SettingGroup, SettingReference, reference},
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
 };
@@ -36,6 +38,8 @@ pub struct Config {
     pub watching: WatchConfig,
     #[command(flatten)]
     pub pages: PagesConfig,
+    #[command(flatten)]
+    pub access: AccessConfig,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -268,7 +272,8 @@ pub struct PagesConfig {
         default_value = "0.0.0.0:8080"
     )]
     pub listen: SocketAddr,
-    /// Header in which a reverse proxy names the user. The proxy must set or remove it in every request
+    /// Header in which a reverse proxy names the user. The proxy must set or remove it in every request.
+    /// Ignored with `--auth token`
     #[arg(
         long,
         env = "THROUGHLINE_USER_HEADER",
@@ -290,7 +295,8 @@ pub struct PagesConfig {
     /// first. Names of groups are values that senders write
     #[arg(long, env = "THROUGHLINE_METRICS_MAX_GROUPS", value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub metrics_max_groups: u32,
-    /// Reject requests that write (silence, acknowledge ...) without the header of `--user-header`
+    /// Reject requests that write (silence, acknowledge ...) without the header of `--user-header`, with
+    /// `--auth none`
     #[arg(long, env = "THROUGHLINE_REQUIRE_USER")]
     pub require_user: bool,
 }

@@ -39,8 +39,8 @@ use crate::{
     app::{App, database::Database},
     clock::Clock,
     config::{
-        Config, DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment, EvaluationConfig,
-        PagesConfig, ReceiverConfig, WatchConfig,
+        AccessConfig, Config, DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment,
+        EvaluationConfig, PagesConfig, ReceiverConfig, WatchConfig,
     },
 };
 
@@ -177,6 +177,8 @@ impl DemoSettings {
             delivery: DeliveryConfig::to_this_machine(),
             watching: WatchConfig::default(),
             pages: self.pages.clone(),
+            // The shop is made up: nobody is asked who they are.
+            access: AccessConfig::open(),
         }
     }
 }

@@ -50,8 +50,8 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig, PagesConfig,
-        ReceiverConfig, WatchConfig,
+        AccessConfig, DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig,
+        PagesConfig, ReceiverConfig, WatchConfig,
     };
 
     fn config(listen: SocketAddr) -> Config {
@@ -94,6 +94,7 @@ mod tests {
                 require_user: false,
                 metrics_max_groups: 20,
             },
+            access: AccessConfig::open(),
         }
     }
 

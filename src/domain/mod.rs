@@ -1,7 +1,7 @@
 //! The pure core: values in, values out.
 //!
 //! Nothing here does I/O, reads a clock, draws a random number, logs or awaits: time and ids are
-//! arguments. Eight contexts, in reading order; each uses only those before it, which
+//! arguments. Nine contexts, in reading order; each uses only those before it, which
 //! `tests/integration/architecture/` checks:
 //!
 //! | context | question |
@@ -14,6 +14,7 @@
 //! | [`alerting`] | does a rule fire, and what state is its alert in? |
 //! | [`notify`] | what does a message contain, and when is it sent to which target? |
 //! | [`health`] | is this service itself working? |
+//! | [`access`] | who may do what? |
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing,
@@ -21,6 +22,7 @@
     clippy::disallowed_methods
 )]
 
+pub mod access;
 pub mod alerting;
 pub mod counting;
 pub mod health;

@@ -27,6 +27,21 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// The connection to the server that runs in `data_dir`, by what it wrote there about itself.
+    pub fn running(data_dir: &Path) -> io::Result<Self> {
+        /// The line of `postmaster.pid` with the folder of the socket.
+        const SOCKET_LINE: usize = 4;
+
+        let about = fs::read_to_string(data_dir.join("data/postmaster.pid"))?;
+        let socket_dir = about.lines().nth(SOCKET_LINE);
+        let socket_dir = socket_dir.filter(|path| !path.is_empty());
+        Ok(Self {
+            socket_dir: socket_dir.ok_or(io::ErrorKind::InvalidData)?.into(),
+            user: USER,
+            database: DATABASE,
+        })
+    }
+
     /// Returns the URL for libpq and sqlx. TLS is off: there is no network in between.
     pub fn url(&self) -> String {
         format!(

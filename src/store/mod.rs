@@ -5,6 +5,7 @@
 //! the next tick, or the sender, does. Every query starts with a comment `-- noun.verb`, which
 //! `pg_stat_statements` and the server's log show.
 
+mod access;
 mod alerts;
 mod batch;
 mod columns;
@@ -28,6 +29,8 @@ use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
 
 use self::{pools::Pools, tx::Operation};
 use crate::{domain::model::time::Timestamp, telemetry::metrics::DatabaseMetrics};
+pub use access::audit::{AuditFilter, AuditRecord};
+pub use access::sessions::{NewSession, SessionRecord};
 pub use alerts::change_events::Recorded;
 pub use alerts::episodes::EpisodeRecord;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};

@@ -41,6 +41,8 @@ pub struct Metrics {
     pub evaluations_skipped: IntCounterVec,
     /// Attempts to deliver a notification, by target, its kind and class of the answer.
     pub delivery_attempts: IntCounterVec,
+    /// Requests whose sender did not prove who it is, or may not do this, by port and reason.
+    auth_failures: IntCounterVec,
     /// Seconds since the epoch when some replica last wrote a heartbeat, as far as this one knows.
     pub heartbeat_timestamp: Gauge,
     /// 1 while the heartbeat is withheld.
@@ -171,11 +173,7 @@ impl Metrics {
             )?,
             database: builder.database()?,
             requests_answered: builder.requests_answered()?,
-            loop_turns: builder.durations(
-                "throughline_loop_turn_duration_seconds",
-                "How long one turn of a loop takes, by result: ok or failed.",
-                &["loop", "result"],
-            )?,
+            loop_turns: builder.loop_turns()?,
             delivery_attempt_seconds: builder.durations(
                 "throughline_delivery_attempt_duration_seconds",
                 "How long one attempt to deliver took, by the kind of its target and class of the answer.",
@@ -186,6 +184,7 @@ impl Metrics {
             delivery_attempts: builder.delivery_attempts()?,
             delivery_latency: builder.delivery_latency()?,
             reconciled_deliveries: builder.reconciled_deliveries()?,
+            auth_failures: builder.auth_failures()?,
             heartbeat_timestamp: builder.heartbeat_timestamp()?,
             heartbeat_withheld: builder.heartbeat_withheld()?,
             self_checks: builder.self_checks()?,
@@ -200,6 +199,13 @@ impl Metrics {
             last_tick_timestamp: builder.last_tick_timestamp()?,
             registered: builder.finish(),
         })
+    }
+}
+
+impl Metrics {
+    /// Counts a request on `port` that was refused because of who sent it.
+    pub fn auth_failure(&self, port: &str, reason: &str) {
+        self.auth_failures.with_label_values(&[port, reason]).inc();
     }
 }
 
@@ -234,6 +240,22 @@ impl MetricBuilder {
             "throughline_reconciled_deliveries_total",
             "Missing deliveries that the reconciler created, by kind of notification: firing or resolved. It should stay at 0.",
             &["kind"],
+        )
+    }
+
+    fn loop_turns(&self) -> Result<HistogramVec, prometheus::Error> {
+        self.durations(
+            "throughline_loop_turn_duration_seconds",
+            "How long one turn of a loop takes, by result: ok or failed.",
+            &["loop", "result"],
+        )
+    }
+
+    fn auth_failures(&self) -> Result<IntCounterVec, prometheus::Error> {
+        self.counters(
+            "throughline_auth_failures_total",
+            "Requests whose sender did not prove who it is or lacks the role, by port (pages, otlp_grpc, otlp_http) and reason.",
+            &["port", "reason"],
         )
     }
 

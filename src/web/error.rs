@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use super::pages::deliveries::DeliveryError;
+use super::{access::error::AccessError, pages::deliveries::DeliveryError};
 use crate::{
     domain::{
         alerting::{change_event::InvalidChangeEvent, silence::DraftError},
@@ -42,6 +42,8 @@ pub(super) enum WebError {
     /// Why, in a phrase.
     #[error("there is nothing to apply: {0}")]
     NothingToApply(String),
+    #[error(transparent)]
+    Access(#[from] AccessError),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
     #[error("there is nothing at this address")]
@@ -140,6 +142,7 @@ impl WebError {
             Self::CrossOrigin | Self::Unknown { .. } | Self::Token(TokenError::Forged) => {
                 StatusCode::FORBIDDEN
             }
+            Self::Access(error) => error.status(),
             Self::Delivery(error) => error.status(),
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unreadable(_) | Self::UnknownParameter { .. } | Self::BadIdempotencyKey => {
@@ -186,6 +189,7 @@ impl WebError {
         match self {
             // To the full second, so that it is not too early.
             Self::TestedJustNow { again_in } => Some(*again_in + Duration::from_millis(999)),
+            Self::Access(error) => error.retry_after(),
             _ => {
                 (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2))
             }
@@ -210,6 +214,7 @@ impl WebError {
             Self::UnknownHost { .. } => {
                 "open it by its address or by the host of `--public-url`, or allow this host with `--allowed-hosts`"
             }
+            Self::Access(error) => error.help(),
             Self::Busy => "try again in a few seconds",
             Self::NoSuchPage => "the overview links to everything that there is",
             Self::NoSuchSilence { .. } => {

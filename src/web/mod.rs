@@ -7,6 +7,7 @@
 //! To add a page: a file in `pages/` with a `View: Serialize`, a template in `templates/` of the same name, two routes here
 //! (page and JSON view), a link in `templates/layout.html`.
 
+mod access;
 mod assets;
 mod chart;
 mod chart_image;
@@ -37,11 +38,12 @@ use tower_http::{
 
 use self::{
     pages::{
-        alerts, customer, definitions, deliveries, discover, docs, events, explain, incidents,
-        overview, silences, slo, targets, workflow, workflows,
+        alerts, audit, customer, definitions, deliveries, discover, docs, events, explain,
+        incidents, overview, silences, slo, targets, workflow, workflows,
     },
     work_limit::WorkLimit,
 };
+pub use access::{Access, AccessRules};
 pub use chart_image::Cards;
 pub use health::ReadinessCheck;
 pub use hosts::AllowedHosts;
@@ -76,10 +78,12 @@ pub fn router(state: WebState) -> Router {
     let limit = WorkLimit::new(state.clone());
     let router = pages()
         .merge(api(&state))
+        .route_layer(middleware::from_fn_with_state(state.clone(), access::check))
         .route_layer(middleware::from_fn_with_state(limit, work_limit::bound))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn_with_state(state.clone(), page::explain))
         .merge(always())
+        .merge(scraped(&state))
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(state.clone(), write::guard))
         .layer(middleware::from_fn_with_state(state.clone(), hosts::check))
@@ -105,6 +109,11 @@ pub fn router(state: WebState) -> Router {
 fn pages() -> Router<WebState> {
     Router::new()
         .route("/", get(overview::get))
+        .route(
+            "/login",
+            get(access::session::form).post(access::session::log_in),
+        )
+        .route("/logout", post(access::session::log_out))
         .route("/slos/{slo}", get(slo::get))
         .route("/slos/{slo}/durations", get(slo::durations::get))
         .route("/slos/{slo}/explain", get(explain::get))
@@ -130,6 +139,7 @@ fn pages() -> Router<WebState> {
         .route("/silences/new", get(silences::form).post(silences::submit))
         .route("/silences/{id}/expire", post(silences::expire))
         .route("/definitions", get(definitions::get))
+        .route("/audit", get(audit::get))
         .route("/docs", get(async || Redirect::to("/docs/definitions")))
         .route("/docs/definitions", get(docs::definitions))
         .route("/docs/selectors", get(docs::selectors))
@@ -152,7 +162,14 @@ fn always() -> Router<WebState> {
         .route("/favicon/{state}", get(assets::favicon))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+}
+
+/// The same, for whoever may read.
+fn scraped(state: &WebState) -> Router<WebState> {
+    let check = middleware::from_fn_with_state(state.clone(), access::check_metrics);
+    Router::new()
         .route("/metrics", get(metrics::get))
+        .route_layer(check)
 }
 
 fn api(state: &WebState) -> Router<WebState> {
@@ -213,6 +230,7 @@ fn api_with_parameters() -> Router<WebState> {
         .route("/api/v1/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/api/v1/deliveries", get(deliveries::get))
         .route("/api/v1/events", get(events::get).post(events::post))
+        .route("/api/v1/audit", get(audit::get))
         .route(
             "/api/v1/silences",
             get(silences::list).post(silences::create),

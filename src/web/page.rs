@@ -36,6 +36,8 @@ pub(super) struct Layout {
     pub(super) search: String,
     /// Whether it is loaded again every now and then; what somebody fills in is not.
     pub(super) refreshes: bool,
+    /// Whether browsers have sessions, which a button ends.
+    pub(super) can_log_out: bool,
     pub(super) version: &'static str,
     pub(super) style: &'static str,
     pub(super) script: &'static str,
@@ -67,6 +69,7 @@ impl Layout {
             json: None,
             search: String::new(),
             refreshes: true,
+            can_log_out: state.access.has_login(),
             version: state.version,
             style: assets::style().path.as_str(),
             script: assets::script().path.as_str(),
@@ -114,10 +117,11 @@ impl Negotiation {
                 .get(name)
                 .and_then(|value: &HeaderValue| value.to_str().ok())
         };
+        let path = parts.uri.path();
         let accept = text(header::ACCEPT).unwrap_or_default();
         let wants_json = accept.contains("application/json") && !accept.contains("text/html");
         Self {
-            format: if wants_json || parts.uri.path().starts_with("/api/") {
+            format: if wants_json || path.starts_with("/api/") || path == "/metrics" {
                 ResponseFormat::Json
             } else {
                 ResponseFormat::Html

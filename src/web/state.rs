@@ -4,7 +4,10 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{chart_image::Cards, health::ReadinessCheck, hosts::AllowedHosts, write::WriteRules};
+use super::{
+    access::Access, chart_image::Cards, health::ReadinessCheck, hosts::AllowedHosts,
+    write::WriteRules,
+};
 use crate::{
     clock::Clock,
     domain::{
@@ -32,6 +35,8 @@ pub struct WebState {
     pub listening: Listening,
     pub writes: WriteRules,
     pub hosts: AllowedHosts,
+    /// Who may do what.
+    pub access: Access,
     pub signing_key: SigningKey,
     /// The process's own metrics; what is read from the database is added at each scrape.
     pub metrics: Metrics,

@@ -35,7 +35,8 @@ pub struct ServerArgs {
         value_parser = header
     )]
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Sent as `Authorization: Bearer`
+    /// Token of `throughline token create`, or of a proxy before the service; sent as
+    /// `Authorization: Bearer`
     #[arg(
         long,
         env = "THROUGHLINE_TOKEN",

@@ -24,6 +24,9 @@ pub enum CleanUp {
     StageSpans,
     StageSums,
     ChangeEvents,
+    /// Sessions that have expired.
+    Sessions,
+    AuditLog,
 }
 
 /// The time at which a clean-up last had nothing left to remove.
@@ -34,7 +37,7 @@ pub struct CleanUpSign {
 }
 
 impl CleanUp {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Epochs,
         Self::PurgedKeys,
         Self::Counts,
@@ -47,6 +50,8 @@ impl CleanUp {
         Self::StageSpans,
         Self::StageSums,
         Self::ChangeEvents,
+        Self::Sessions,
+        Self::AuditLog,
     ];
     /// The interval between the beginnings of each clean-up.
     pub const INTERVAL: Duration = Duration::from_hours(1);
@@ -66,6 +71,8 @@ impl CleanUp {
             Self::StageSpans => "clean_up_stage_spans",
             Self::StageSums => "clean_up_stage_sums",
             Self::ChangeEvents => "clean_up_change_events",
+            Self::Sessions => "clean_up_sessions",
+            Self::AuditLog => "clean_up_audit_log",
         }
     }
 

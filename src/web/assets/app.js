@@ -60,6 +60,7 @@
   const tick = async () => {
     if (live.getAttribute("aria-pressed") !== "true" || document.hidden || $("input:focus, select:focus, main svg.p:focus, [data-draft]")) return;
     const r = await fetch(location.href, { headers: etag ? { "If-None-Match": etag, Accept: "text/html" } : { Accept: "text/html" } }).catch(() => 0);
+    if (r && r.status === 401) return location.reload();
     if (!r || r.status !== 200) return;
     etag = r.headers.get("ETag");
     const next = new DOMParser().parseFromString(await r.text(), "text/html"), open = $$("details[open]").map(x => x.id);

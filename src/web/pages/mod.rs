@@ -2,6 +2,7 @@
 
 pub(super) mod addresses;
 pub(super) mod alerts;
+pub(super) mod audit;
 mod backlog;
 pub(super) mod customer;
 pub(super) mod definitions;

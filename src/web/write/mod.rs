@@ -1,9 +1,9 @@
 //! Requests that write: who may send them, who is behind them, and once.
 //!
 //! [`guard`] stands before every handler. A form must come from a page of ours (`origin.rs`), so that no
-//! other site can make a reader's browser send it; there are no cookies and no tokens to lose, and it
-//! works without script. The API takes JSON only, which no form of another site can send. Who asks is
-//! what a reverse proxy says (`who.rs`). A request to the API that names itself with an
+//! other site can make a reader's browser send it, with its session; that works without script. The API
+//! takes JSON only, which no form of another site can send. Who asks is known from
+//! [`access`](super::access) (`who.rs`). A request to the API that names itself with an
 //! `Idempotency-Key` is done once, however often it arrives (`once.rs`).
 //!
 //! To add a handler that writes: take [`Who`](who::Who) and [`ParsedBody`](body::ParsedBody), do it in one
@@ -23,9 +23,6 @@ use axum::{
 
 use super::{error::WebError, page::Negotiation, state::WebState};
 
-/// Addresses in messages, which prove by themselves that they may be used.
-const SIGNED: &str = "/actions/";
-
 /// What requests that write must show.
 #[derive(Clone, Debug)]
 pub struct WriteRules {
@@ -44,30 +41,15 @@ pub enum Anonymous {
 }
 
 /// Lets requests that write pass only if they were meant by whoever sends them.
-pub(super) async fn guard(
-    State(state): State<WebState>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn guard(State(state): State<WebState>, request: Request, next: Next) -> Response {
     if is_safe(request.method()) {
         return next.run(request).await;
     }
     let rules = &state.writes;
     let passed = origin::check(request.headers(), rules.public_url.as_deref())
-        .and_then(|()| check_content_type(&request))
-        .and_then(|()| who::of(request.headers(), rules))
-        .or_else(|error| match error {
-            // The signature stands for whoever follows it.
-            WebError::Unknown { .. } if request.uri().path().starts_with(SIGNED) => {
-                Ok(who::Who::default())
-            }
-            error => Err(error),
-        });
+        .and_then(|()| check_content_type(&request));
     match passed {
-        Ok(who) => {
-            request.extensions_mut().insert(who);
-            next.run(request).await
-        }
+        Ok(()) => next.run(request).await,
         Err(error) => {
             let (parts, _) = request.into_parts();
             Negotiation::of(&parts).refuse(&state, &error)

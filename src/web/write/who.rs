@@ -1,4 +1,4 @@
-//! Who is behind a request that writes, as far as the reverse proxy before us says.
+//! Who is behind a request: the name of its token, or the user that a reverse proxy sends.
 
 use std::convert::Infallible;
 
@@ -7,8 +7,7 @@ use axum::{
     http::{HeaderMap, request::Parts},
 };
 
-use super::{Anonymous, WriteRules};
-use crate::{domain::model::text::plain, web::error::WebError};
+use crate::domain::model::text::plain;
 
 /// As long as an address of mail can be (RFC 5321).
 const MOST_CHARACTERS: usize = 254;
@@ -18,21 +17,20 @@ const MOST_CHARACTERS: usize = 254;
 pub(in crate::web) struct Who(Option<String>);
 
 impl Who {
-    /// What the proxy says beats what the request says of itself; nobody may be told.
+    pub(in crate::web) fn named(text: &str) -> Self {
+        Self(name(text))
+    }
+
+    /// What is known beats what the request says of itself.
     pub(in crate::web) fn or(self, claimed: Option<&str>) -> Option<String> {
         self.0.or_else(|| name(claimed?))
     }
 }
 
-pub(super) fn of(headers: &HeaderMap, rules: &WriteRules) -> Result<Who, WebError> {
-    let said = headers.get(&rules.user_header);
-    let who = said.and_then(|value| name(&String::from_utf8_lossy(value.as_bytes())));
-    match (who, rules.anonymous) {
-        (None, Anonymous::MayRead) => Err(WebError::Unknown {
-            header: rules.user_header.clone(),
-        }),
-        (who, _) => Ok(Who(who)),
-    }
+/// The user that a proxy sends in the header `user_header`.
+pub(in crate::web) fn of(headers: &HeaderMap, user_header: &str) -> Who {
+    let said = headers.get(user_header);
+    Who(said.and_then(|value| name(&String::from_utf8_lossy(value.as_bytes()))))
 }
 
 fn name(text: &str) -> Option<String> {
@@ -43,7 +41,7 @@ fn name(text: &str) -> Option<String> {
 impl<S: Sync> FromRequestParts<S> for Who {
     type Rejection = Infallible;
 
-    /// As the guard has found it.
+    /// As [`check`](crate::web::access::check) has found it.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get().cloned().unwrap_or_default())
     }
@@ -53,30 +51,16 @@ impl<S: Sync> FromRequestParts<S> for Who {
 mod tests {
     use super::*;
 
-    fn rules(anonymous: Anonymous) -> WriteRules {
-        WriteRules {
-            user_header: "x-forwarded-user".to_owned(),
-            anonymous,
-            public_url: None,
-        }
-    }
-
     #[test]
     fn the_proxy_knows_better_than_the_request_who_asks() {
         let headers = HeaderMap::from_iter([(
             "x-forwarded-user".parse().unwrap(),
             " dana ".parse().unwrap(),
         )]);
-        let dana = of(&headers, &rules(Anonymous::MayRead)).unwrap();
+        let dana = of(&headers, "x-forwarded-user");
         assert_eq!(dana.or(Some("mallory")).as_deref(), Some("dana"));
-        let somebody = of(&HeaderMap::new(), &rules(Anonymous::MayWrite)).unwrap();
+        let somebody = of(&HeaderMap::new(), "x-forwarded-user");
         assert_eq!(somebody.clone().or(Some("kim\n")).as_deref(), Some("kim"));
         assert_eq!(somebody.or(Some(" ")), None);
-    }
-
-    #[test]
-    fn where_it_is_asked_for_nobody_writes_unnamed() {
-        let unnamed = of(&HeaderMap::new(), &rules(Anonymous::MayRead));
-        assert!(matches!(unnamed, Err(WebError::Unknown { .. })));
     }
 }

@@ -111,8 +111,8 @@ const WORDS_NOT_IN_DOMAIN: [&str; 11] = [
 ];
 
 /// The contexts of the core, in reading order: each imports only those before it.
-const CONTEXTS: [&str; 8] = [
-    "model", "traceql", "slo", "workflow", "counting", "alerting", "notify", "health",
+const CONTEXTS: [&str; 9] = [
+    "model", "traceql", "slo", "workflow", "counting", "alerting", "notify", "health", "access",
 ];
 
 /// Groups of modules with one parent that import each other on purpose, each with its reason.

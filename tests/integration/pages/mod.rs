@@ -1,5 +1,6 @@
 //! The pages and the API over a database with four weeks in it.
 
+mod access;
 mod accessibility;
 mod answers;
 mod api;

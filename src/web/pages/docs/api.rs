@@ -37,7 +37,7 @@ pub(super) struct ApiGroup {
     pub(super) operations: &'static [ApiOperation],
 }
 
-pub(super) const GROUPS: [ApiGroup; 8] = [
+pub(super) const GROUPS: [ApiGroup; 9] = [
     ApiGroup {
         heading: "SLOs",
         operations: &[
@@ -207,6 +207,13 @@ pub(super) const GROUPS: [ApiGroup; 8] = [
                 "Accepts that the files declare no SLO any more. Body: `{}`.",
             ),
         ],
+    },
+    ApiGroup {
+        heading: "Access",
+        operations: &[get(
+            "/api/v1/audit",
+            "The audit log, newest first: every change that was made or tried. Needs the role admin. Filter with `who` and `action`; `before` is `next` of the last answer.",
+        )],
     },
     ApiGroup {
         heading: "Reference",

@@ -6,18 +6,23 @@ use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt as _;
 use throughline::{
     clock::{Clock, ManualClock},
+    config::AuthMethod,
     domain::{
-        notify::signed_links::signing::SigningKey, slo::Catalog, workflow::shapes::SharedShapes,
+        access::{AccessRole, KnownTokens},
+        notify::signed_links::signing::SigningKey,
+        slo::Catalog,
+        workflow::shapes::SharedShapes,
     },
     server::limits::ConnectionLimits,
     store::Store,
     telemetry::metrics::Metrics,
     web::{
-        self, AllowedHosts, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe,
-        Listening, ReadinessCheck, WebState, WriteRules,
+        self, Access, AccessRules, AllowedHosts, Anonymous, Cards, DefinitionsStatus, IngestFacts,
+        IngestProbe, Listening, ReadinessCheck, WebState, WriteRules,
     },
 };
 use tokio::{net::TcpListener, sync::watch};
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::{HOUR, TestApp};
@@ -93,6 +98,7 @@ pub(crate) fn web_state(
         },
         writes: write_rules(),
         hosts: AllowedHosts::new(None, ["slo.example".to_owned()]),
+        access: access(AuthMethod::None, Arc::default()),
         signing_key: SigningKey::new([7; 32]),
         metrics: Metrics::new().unwrap(),
         max_metric_groups: 20,
@@ -105,6 +111,20 @@ pub(crate) fn web_state(
         shapes: SharedShapes::default(),
         version: "0.1.0",
     }
+}
+
+/// Who may do what, where the tokens do not change.
+pub(crate) fn access(method: AuthMethod, tokens: Arc<KnownTokens>) -> Access {
+    let (_, tokens) = watch::channel(tokens);
+    let rules = AccessRules {
+        method,
+        role_header: Some("x-forwarded-role".to_owned()),
+        proxy_role: AccessRole::Viewer,
+        session_lifetime: HOUR,
+        open_metrics: false,
+        is_secure: false,
+    };
+    Access::new(rules, tokens, TaskTracker::new())
 }
 
 fn write_rules() -> WriteRules {
@@ -159,6 +179,17 @@ pub(crate) async fn post_with(
     body: &str,
 ) -> Answer {
     send(router, Request::post(path), headers, body).await
+}
+
+/// A request with any method.
+pub(crate) async fn request_with(
+    router: &Router,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let request = Request::builder().method(method).uri(path);
+    send(router, request, headers, body).await
 }
 
 async fn send(

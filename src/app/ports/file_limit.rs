@@ -12,12 +12,12 @@ const LEAST: usize = 16;
 
 /// The number of files that this process may have open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileLimit(usize);
+pub(in crate::app) struct FileLimit(usize);
 
 impl FileLimit {
     /// Raises the soft limit to the hard one: the soft one is low by tradition, for programs that
     /// use `select`.
-    pub(super) fn raise() -> Self {
+    pub(in crate::app) fn raise() -> Self {
         let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
             Ok(limits) => limits,
             Err(error) => {
@@ -37,7 +37,7 @@ impl FileLimit {
 
     /// Reduces `limits` so that enough files are left for the other two ports and for everything
     /// else.
-    pub(super) fn bound(self, limits: ConnectionLimits) -> ConnectionLimits {
+    pub(in crate::app) fn bound(self, limits: ConnectionLimits) -> ConnectionLimits {
         // A fourth, not a third: connections that are closing use an eighth more for a while.
         let share = (self.0.saturating_sub(RESERVED) / 4).max(LEAST);
         ConnectionLimits {

@@ -1,0 +1,198 @@
+//! API tokens: makes, lists and revokes them for the command line, makes the first one, and keeps those
+//! in memory up to date that requests are compared with.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use nix::unistd::{User, geteuid};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::database::Database;
+use crate::{
+    config::{AuthMethod, Config, DatabaseConfig, Environment},
+    domain::{
+        access::{
+            AccessRole, ApiToken, AuditEntry, AuditOutcome, AuditSource, KnownTokens, NewToken,
+            TokenGrant, TokenRecord,
+        },
+        model::time::Timestamp,
+    },
+    store::Store,
+    web::AccessRules,
+};
+
+/// Long enough to make other tokens by.
+const FIRST_LASTS: Duration = Duration::from_hours(30 * 24);
+const FIRST_NAME: &str = "first-run";
+const LONGEST_NAME: usize = 100;
+
+/// A token that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    pub name: String,
+    pub grant: TokenGrant,
+    pub lasts: Duration,
+}
+
+/// The tokens of the service, as the command line works on them.
+#[derive(Debug)]
+pub struct TokenRegistry {
+    database: Database,
+}
+
+impl TokenRegistry {
+    pub async fn open(config: &DatabaseConfig) -> anyhow::Result<Self> {
+        let database = Database::of_service(config, &Environment::read()).await?;
+        Ok(Self { database })
+    }
+
+    /// Makes a token and returns it, for the only time.
+    pub async fn create(&self, request: TokenRequest) -> anyhow::Result<(ApiToken, Timestamp)> {
+        let name = request.name.trim();
+        let is_plain = !name.is_empty() && !name.contains(char::is_control);
+        ensure!(
+            is_plain && name.chars().count() <= LONGEST_NAME,
+            "the name of a token is 1 to {LONGEST_NAME} characters without control characters"
+        );
+        let store = &self.database.store;
+        let token = ApiToken::from_random(rand::random());
+        let record = new_token(&token, store.now().await?, request);
+        let mut tx = store.begin("make a token").await?;
+        if !tx.insert_token(&record).await? {
+            bail!(
+                "there is or was a token `{}` already: choose another name, so that the audit log is clear",
+                record.name
+            );
+        }
+        let entry = audit_entry("token.create", &record.name, record.created_at);
+        tx.insert_audit_entry(&entry).await?;
+        tx.commit().await?;
+        Ok((token, record.expires_at))
+    }
+
+    /// All tokens, and the time by which they are valid or not.
+    pub async fn list(&self) -> anyhow::Result<(Vec<TokenRecord>, Timestamp)> {
+        let store = &self.database.store;
+        let mut tx = store.begin("list the tokens").await?;
+        Ok((tx.tokens().await?, store.now().await?))
+    }
+
+    pub async fn revoke(&self, name: &str) -> anyhow::Result<()> {
+        let store = &self.database.store;
+        let now = store.now().await?;
+        let mut tx = store.begin("revoke a token").await?;
+        if !tx.revoke_token(name, now).await? {
+            bail!(
+                "there is no token `{name}` that could be revoked: `throughline token list` shows all"
+            );
+        }
+        tx.insert_audit_entry(&audit_entry("token.revoke", name, now))
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.database.close().await
+    }
+}
+
+/// What the account of the shell did to the token `name`.
+fn audit_entry(action: &str, name: &str, at: Timestamp) -> AuditEntry {
+    let account = User::from_uid(geteuid()).ok().flatten();
+    AuditEntry {
+        at,
+        who: account.map(|account| account.name),
+        role: None,
+        action: action.to_owned(),
+        subject: name.to_owned(),
+        via: AuditSource::Command,
+        peer: None,
+        outcome: AuditOutcome::Done,
+        status: None,
+        request_id: None,
+    }
+}
+
+fn new_token(token: &ApiToken, now: Timestamp, request: TokenRequest) -> NewToken {
+    NewToken {
+        id: Uuid::now_v7(),
+        name: request.name.trim().to_owned(),
+        grant: request.grant,
+        digest: token.digest(),
+        created_at: now,
+        expires_at: now + request.lasts,
+    }
+}
+
+/// Reads the tokens. Where one is needed and none was ever made, makes the first one and prints it.
+pub(super) async fn read_tokens(
+    store: &Store,
+    method: AuthMethod,
+    now: Timestamp,
+) -> anyhow::Result<watch::Sender<Arc<KnownTokens>>> {
+    if method == AuthMethod::Token {
+        make_first(store, now)
+            .await
+            .context("cannot make the first token")?;
+    }
+    let mut tx = store.begin("read the tokens").await?;
+    let (tokens, _) = watch::channel(Arc::new(tx.known_tokens().await?));
+    Ok(tokens)
+}
+
+/// Replicas that start together make one.
+async fn make_first(store: &Store, now: Timestamp) -> anyhow::Result<()> {
+    let mut tx = store.begin("make the first token").await?;
+    if tx.has_user_token().await? {
+        return Ok(());
+    }
+    let token = ApiToken::from_random(rand::random());
+    let request = TokenRequest {
+        name: FIRST_NAME.to_owned(),
+        grant: TokenGrant::Role(AccessRole::Admin),
+        lasts: FIRST_LASTS,
+    };
+    if tx.insert_token(&new_token(&token, now, request)).await? {
+        tx.commit().await?;
+        tracing::warn!(
+            "pages and API need a token, and there was none, so this one was made: {}  It has the role \
+             admin, is valid for 30 days, and is shown only here. Log in with it, make others with \
+             `throughline token create`, and revoke it with `throughline token revoke {FIRST_NAME}`",
+            token.reveal()
+        );
+    }
+    Ok(())
+}
+
+/// Takes over what the command line or another replica changed.
+pub(super) async fn refresh_tokens(
+    store: Store,
+    known: watch::Sender<Arc<KnownTokens>>,
+) -> anyhow::Result<()> {
+    let mut tx = store.begin("read the tokens").await?;
+    let read = tx.known_tokens().await?;
+    known.send_if_modified(|known| {
+        let is_changed = **known != read;
+        if is_changed {
+            *known = Arc::new(read);
+        }
+        is_changed
+    });
+    Ok(())
+}
+
+pub(super) fn access_rules(config: &Config) -> AccessRules {
+    let access = &config.access;
+    let role_header = access.role_header.as_deref();
+    let public_url = config.evaluation.public_url.as_deref();
+    AccessRules {
+        method: access.method(config.pages.listen),
+        role_header: role_header.map(str::to_ascii_lowercase),
+        proxy_role: access.proxy_role,
+        session_lifetime: access.session_lifetime,
+        open_metrics: access.open_metrics,
+        is_secure: public_url.is_some_and(|url| url.starts_with("https://")),
+    }
+}

@@ -1,0 +1,182 @@
+//! `throughline token`: makes, lists and revokes tokens, in the database of the service.
+
+use std::{collections::BTreeSet, io::Write as _, process::ExitCode, time::Duration};
+
+use clap::Subcommand;
+
+use super::{output, table::TextTable};
+use crate::{
+    app::access::{TokenRegistry, TokenRequest},
+    config::DatabaseConfig,
+    domain::{
+        access::{AccessRole, AllowedServices, TokenGrant, TokenRecord, TokenRefusal},
+        model::{format, time::Timestamp},
+    },
+};
+
+/// Make, list and revoke tokens for pages, API and senders of spans
+///
+/// Works on the database of the service, so it runs where the service runs and takes the same settings
+/// of the database. The service knows of a change within two seconds.
+#[derive(clap::Args, Debug)]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token and print it, for the only time
+    Create(CreateArgs),
+    /// List all tokens, also those that are not valid any more
+    List {
+        #[command(flatten)]
+        database: DatabaseConfig,
+    },
+    /// Revoke a token, and end the sessions that began with it
+    Revoke {
+        name: String,
+        #[command(flatten)]
+        database: DatabaseConfig,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+struct CreateArgs {
+    /// Who or what will use it, as the audit log shall name them
+    name: String,
+    /// For pages and API: viewer (reads), editor (also silences, acknowledges, adds notes, reports
+    /// change events and retries deliveries) or admin (also tests targets, and applies and clears
+    /// definitions)
+    #[arg(long, value_name = "ROLE", required_unless_present = "sender")]
+    role: Option<AccessRole>,
+    /// For sending spans, with `--otlp-auth token`
+    #[arg(long, conflicts_with = "role")]
+    sender: bool,
+    /// Only spans of these services, by `service.name`
+    #[arg(
+        long = "service",
+        value_name = "SERVICE",
+        value_delimiter = ',',
+        requires = "sender"
+    )]
+    services: Vec<String>,
+    /// How long it is valid
+    #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = humantime::parse_duration)]
+    expires_in: Duration,
+    #[command(flatten)]
+    database: DatabaseConfig,
+}
+
+pub fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match args.command {
+            TokenCommand::Create(args) => create(args).await,
+            TokenCommand::List { database } => list(&database).await,
+            TokenCommand::Revoke { name, database } => revoke(&database, &name).await,
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The token alone goes to standard output, so that a script can keep it.
+async fn create(args: CreateArgs) -> anyhow::Result<()> {
+    let registry = TokenRegistry::open(&args.database).await?;
+    let services: BTreeSet<String> = args.services.into_iter().collect();
+    let request = TokenRequest {
+        name: args.name,
+        grant: match args.role {
+            Some(role) => TokenGrant::Role(role),
+            None if services.is_empty() => TokenGrant::Sender(AllowedServices::All),
+            None => TokenGrant::Sender(AllowedServices::Only(services)),
+        },
+        lasts: args.expires_in,
+    };
+    let made = registry.create(request).await;
+    registry.close().await?;
+    let (token, expires_at) = made?;
+    output::print(&format!("{}\n", token.reveal()))?;
+    writeln!(
+        std::io::stderr(),
+        "It is valid until {} and shown only now. Send it as `Authorization: Bearer`.",
+        format::date_time(expires_at)
+    )?;
+    Ok(())
+}
+
+async fn list(database: &DatabaseConfig) -> anyhow::Result<()> {
+    let registry = TokenRegistry::open(database).await?;
+    let listed = registry.list().await;
+    registry.close().await?;
+    let (tokens, now) = listed?;
+    output::print(&table(&tokens, now))?;
+    Ok(())
+}
+
+async fn revoke(database: &DatabaseConfig, name: &str) -> anyhow::Result<()> {
+    let registry = TokenRegistry::open(database).await?;
+    let revoked = registry.revoke(name).await;
+    registry.close().await?;
+    revoked?;
+    output::print(&format!("the token `{name}` is revoked\n"))?;
+    Ok(())
+}
+
+fn table(tokens: &[TokenRecord], now: Timestamp) -> String {
+    let mut table = TextTable::new(["Name", "For", "State", "Made", "Expires"]);
+    for token in tokens {
+        let state = match token.check(now) {
+            Ok(()) => "valid",
+            Err(TokenRefusal::Revoked { .. }) => "revoked",
+            Err(_) => "expired",
+        };
+        let made = format::date_time(token.created_at);
+        let expires = format::date_time(token.expires_at);
+        table.row([&token.name, &purpose(&token.grant), state, &made, &expires]);
+    }
+    table.to_string()
+}
+
+fn purpose(grant: &TokenGrant) -> String {
+    match grant {
+        TokenGrant::Role(role) => role.to_string(),
+        TokenGrant::Sender(AllowedServices::All) => "sender".to_owned(),
+        TokenGrant::Sender(AllowedServices::Only(services)) => {
+            let services: Vec<_> = services.iter().map(String::as_str).collect();
+            format!("sender of {}", services.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_a_row_with_what_it_is_for_and_whether_it_is_valid() {
+        let token = |name: &str, grant, expires_at| TokenRecord {
+            id: Uuid::nil(),
+            name: name.to_owned(),
+            grant,
+            created_at: Timestamp::from_secs(0),
+            expires_at: Timestamp::from_secs(expires_at),
+            revoked_at: None,
+        };
+        let shop = AllowedServices::Only(BTreeSet::from(["shop".to_owned()]));
+        let tokens = [
+            token("ci", TokenGrant::Role(AccessRole::Editor), 86_400),
+            token("gateway", TokenGrant::Sender(shop), 60),
+        ];
+        assert_eq!(
+            table(&tokens, Timestamp::from_secs(60)),
+            "Name     For             State    Made                  Expires\n\
+             ci       editor          valid    1970-01-01 00:00 UTC  1970-01-02 00:00 UTC\n\
+             gateway  sender of shop  expired  1970-01-01 00:00 UTC  1970-01-01 00:01 UTC\n"
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Settings of who may use what.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use super::duration;
+use crate::domain::access::AccessRole;
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessConfig {
+    /// How requests to pages and API prove who sends them. `none`: everybody may do everything.
+    /// `token`: by a token of `throughline token create`, in a browser by logging in with it. `proxy`:
+    /// by the header of `--user-header`, which a proxy sets or removes in every request, or by a token.
+    /// Default: `none` if `--listen` is a loopback address, else `token`
+    #[arg(long = "auth", env = "THROUGHLINE_AUTH", value_name = "METHOD")]
+    pub auth: Option<AuthMethod>,
+    /// Header in which the proxy of `--auth proxy` sends the role of the user: viewer, editor or admin
+    #[arg(long, env = "THROUGHLINE_ROLE_HEADER", value_name = "HEADER")]
+    pub role_header: Option<String>,
+    /// Role of users for whom the proxy of `--auth proxy` sends none
+    #[arg(
+        long,
+        env = "THROUGHLINE_PROXY_ROLE",
+        value_name = "ROLE",
+        default_value = "editor"
+    )]
+    pub proxy_role: AccessRole,
+    /// How long a browser stays logged in
+    #[arg(long, env = "THROUGHLINE_SESSION_LIFETIME", value_name = "DURATION", default_value = "12h", value_parser = duration)]
+    pub session_lifetime: Duration,
+    /// How long entries of the audit log are kept
+    #[arg(long, env = "THROUGHLINE_AUDIT_RETENTION", value_name = "DURATION", default_value = "400d", value_parser = duration)]
+    pub audit_retention: Duration,
+    /// Answer `/metrics` to everybody, whatever `--auth` says
+    #[arg(long, env = "THROUGHLINE_OPEN_METRICS")]
+    pub open_metrics: bool,
+}
+
+/// How requests prove who sends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuthMethod {
+    None,
+    Token,
+    Proxy,
+}
+
+impl AccessConfig {
+    /// Asks nobody for anything.
+    pub fn open() -> Self {
+        Self {
+            auth: Some(AuthMethod::None),
+            role_header: None,
+            proxy_role: AccessRole::Editor,
+            session_lifetime: Duration::from_hours(12),
+            audit_retention: Duration::from_hours(400 * 24),
+            open_metrics: false,
+        }
+    }
+
+    /// The method in force for pages at `listen`.
+    pub fn method(&self, listen: SocketAddr) -> AuthMethod {
+        let is_local = listen.ip().to_canonical().is_loopback();
+        self.auth.unwrap_or(if is_local {
+            AuthMethod::None
+        } else {
+            AuthMethod::Token
+        })
+    }
+}
+
+impl AuthMethod {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Token => "token",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_loopback_address_is_open_unless_a_setting_says_so() {
+        let method = |auth, listen: &str| {
+            let config = AccessConfig {
+                auth,
+                ..AccessConfig::open()
+            };
+            config.method(listen.parse().unwrap())
+        };
+        for local in [
+            "127.0.0.1:8080",
+            "127.1.2.3:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+        ] {
+            assert_eq!(method(None, local), AuthMethod::None, "{local}");
+        }
+        for public in ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:8080"] {
+            assert_eq!(method(None, public), AuthMethod::Token, "{public}");
+        }
+        assert_eq!(
+            method(Some(AuthMethod::None), "0.0.0.0:80"),
+            AuthMethod::None
+        );
+        assert_eq!(
+            method(Some(AuthMethod::Token), "[::1]:80"),
+            AuthMethod::Token
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! A limit on wrong tokens. Whoever sends too many is not listened to for a while; others are not
+//! affected, nor are tokens that the same sender has used rightly before.
+
+use std::{collections::HashMap, hash::Hash, time::Duration};
+
+use super::TokenDigest;
+use crate::domain::model::time::Timestamp;
+
+/// Attempts by sender `K`, such as an address.
+#[derive(Clone, Debug)]
+pub struct AttemptLimit<K> {
+    wrong: HashMap<K, WrongAttempts>,
+    /// When a token of a sender was last right.
+    right: HashMap<(K, TokenDigest), Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct WrongAttempts {
+    since: Timestamp,
+    count: u32,
+}
+
+/// A sender with too many wrong tokens, and when its next one is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    pub again_in: Duration,
+}
+
+impl<K: Clone + Eq + Hash> AttemptLimit<K> {
+    /// Wrong tokens of one sender within [`WINDOW`](Self::WINDOW).
+    pub const MOST: u32 = 10;
+    pub const WINDOW: Duration = Duration::from_mins(1);
+    const REMEMBERED: Duration = Duration::from_hours(1);
+    /// So that memory is bounded however many addresses an attacker has.
+    const MOST_SENDERS: usize = 10_000;
+
+    /// Whether a token of `sender` may be looked at.
+    pub fn check(&self, sender: &K, token: TokenDigest, now: Timestamp) -> Result<(), Blocked> {
+        let Some(wrong) = self.wrong.get(sender) else {
+            return Ok(());
+        };
+        let until = wrong.since + Self::WINDOW;
+        let was_right = self.right.get(&(sender.clone(), token));
+        let is_trusted = was_right.is_some_and(|at| now < *at + Self::REMEMBERED);
+        if wrong.count < Self::MOST || now >= until || is_trusted {
+            return Ok(());
+        }
+        Err(Blocked {
+            again_in: until.saturating_since(now),
+        })
+    }
+
+    pub fn note_wrong(&mut self, sender: K, now: Timestamp) {
+        if self.wrong.len() >= Self::MOST_SENDERS {
+            self.wrong
+                .retain(|_, wrong| now < wrong.since + Self::WINDOW);
+        }
+        if self.wrong.len() >= Self::MOST_SENDERS && !self.wrong.contains_key(&sender) {
+            return;
+        }
+        let fresh = WrongAttempts {
+            since: now,
+            count: 0,
+        };
+        let wrong = self.wrong.entry(sender).or_insert(fresh);
+        if now >= wrong.since + Self::WINDOW {
+            *wrong = fresh;
+        }
+        wrong.count += 1;
+    }
+
+    pub fn note_right(&mut self, sender: K, token: TokenDigest, now: Timestamp) {
+        if self.right.len() >= Self::MOST_SENDERS {
+            self.right.retain(|_, at| now < *at + Self::REMEMBERED);
+        }
+        if self.right.len() < Self::MOST_SENDERS {
+            self.right.insert((sender, token), now);
+        }
+    }
+}
+
+impl<K> Default for AttemptLimit<K> {
+    fn default() -> Self {
+        Self {
+            wrong: HashMap::new(),
+            right: HashMap::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: TokenDigest = TokenDigest([1; 32]);
+    const WRONG: TokenDigest = TokenDigest([2; 32]);
+
+    fn blocked() -> AttemptLimit<&'static str> {
+        let mut limit = AttemptLimit::default();
+        limit.note_right("mallory", RIGHT, at(0));
+        for _ in 0..AttemptLimit::<&str>::MOST {
+            limit.note_wrong("mallory", at(0));
+        }
+        limit
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    #[test]
+    fn too_many_wrong_tokens_block_their_sender_for_a_minute_and_nobody_else() {
+        let limit = blocked();
+        let again_in = Duration::from_secs(20);
+        let blocked = limit.check(&"mallory", WRONG, at(40));
+        assert_eq!(blocked, Err(Blocked { again_in }));
+        assert_eq!(limit.check(&"mallory", WRONG, at(60)), Ok(()));
+        assert_eq!(limit.check(&"dana", WRONG, at(40)), Ok(()));
+    }
+
+    #[test]
+    fn a_token_that_was_right_before_is_not_blocked() {
+        assert_eq!(blocked().check(&"mallory", RIGHT, at(40)), Ok(()));
+    }
+
+    #[test]
+    fn no_number_of_senders_fills_the_memory() {
+        let mut limit = AttemptLimit::default();
+        for sender in 0..20_000 {
+            limit.note_wrong(sender, at(0));
+            limit.note_right(sender, RIGHT, at(0));
+        }
+        assert_eq!(limit.wrong.len(), AttemptLimit::<i32>::MOST_SENDERS);
+        assert_eq!(limit.right.len(), AttemptLimit::<i32>::MOST_SENDERS);
+        limit.note_wrong(20_000, at(3_600));
+        assert_eq!(limit.wrong.len(), 1);
+    }
+}

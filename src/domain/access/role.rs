@@ -1,0 +1,66 @@
+//! Roles. Each may do what those before it may.
+
+use std::{fmt, str::FromStr};
+
+use serde::Serialize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessRole {
+    /// Reads.
+    Viewer,
+    /// Silences, acknowledges, adds notes, reports change events and retries deliveries.
+    Editor,
+    /// Sends test notifications, applies and clears definitions, reads the audit log.
+    Admin,
+}
+
+/// A word that is no role.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a role: write viewer, editor or admin")]
+pub struct UnknownRole(String);
+
+impl AccessRole {
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Editor, Self::Admin];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for AccessRole {
+    type Err = UnknownRole;
+
+    /// Case does not matter, because a proxy writes what its directory has.
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|role| text.trim().eq_ignore_ascii_case(role.as_str()))
+            .ok_or_else(|| UnknownRole(text.to_owned()))
+    }
+}
+
+impl fmt::Display for AccessRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_may_do_what_those_before_it_may() {
+        assert!(AccessRole::ALL.is_sorted());
+        assert_eq!(" Admin ".parse(), Ok(AccessRole::Admin));
+        let unknown = "owner".parse::<AccessRole>().unwrap_err();
+        assert_eq!(
+            unknown.to_string(),
+            "`owner` is not a role: write viewer, editor or admin"
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! API tokens: random text that its holder keeps, of which the service has only a hash.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::AccessRole;
+use crate::domain::model::{format, time::Timestamp};
+
+/// A token as its holder has it. It is shown once and logged never.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiToken(String);
+
+/// SHA-256 of a token. Tokens are random and long, so a slow hash would add nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenDigest(pub [u8; 32]);
+
+/// What a token is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenGrant {
+    /// Pages and API.
+    Role(AccessRole),
+    /// Sending spans.
+    Sender(AllowedServices),
+}
+
+/// The values of `service.name` whose spans a sender may send.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AllowedServices {
+    #[default]
+    All,
+    Only(BTreeSet<String>),
+}
+
+/// A token to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewToken {
+    pub id: Uuid,
+    /// Unique, also among tokens that are not valid any more.
+    pub name: String,
+    pub grant: TokenGrant,
+    pub digest: TokenDigest,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// A token that was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    pub id: Uuid,
+    pub name: String,
+    pub grant: TokenGrant,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Why a token is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefusal {
+    #[error("this token is unknown here")]
+    Unknown,
+    #[error("the token `{name}` expired at {}", format::date_time(*.at))]
+    Expired { name: String, at: Timestamp },
+    #[error("the token `{name}` was revoked")]
+    Revoked { name: String },
+}
+
+impl ApiToken {
+    /// By which secret scanners and people recognise one.
+    pub const PREFIX: &str = "thl_";
+    /// No search finds 32 random bytes.
+    pub const LENGTH: usize = 32;
+
+    pub fn from_random(bytes: [u8; Self::LENGTH]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// `None` if `text` cannot be a token.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let secret = URL_SAFE_NO_PAD
+            .decode(text.strip_prefix(Self::PREFIX)?)
+            .ok()?;
+        (secret.len() == Self::LENGTH).then(|| Self(text.to_owned()))
+    }
+
+    pub fn digest(&self) -> TokenDigest {
+        TokenDigest::of(self.0.as_bytes())
+    }
+
+    /// The text, for its holder.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiToken(..)")
+    }
+}
+
+impl TokenDigest {
+    pub fn of(secret: &[u8]) -> Self {
+        Self(Sha256::digest(secret).into())
+    }
+}
+
+impl AllowedServices {
+    /// `None` is a span without `service.name`.
+    pub fn allow(&self, service: Option<&str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => service.is_some_and(|service| names.contains(service)),
+        }
+    }
+}
+
+impl TokenRecord {
+    /// Whether it is accepted at `now`.
+    pub fn check(&self, now: Timestamp) -> Result<(), TokenRefusal> {
+        let name = self.name.clone();
+        if self.revoked_at.is_some() {
+            return Err(TokenRefusal::Revoked { name });
+        }
+        if self.expires_at <= now {
+            return Err(TokenRefusal::Expired {
+                name,
+                at: self.expires_at,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl TokenRefusal {
+    /// Returns its label in metrics.
+    pub const fn as_label(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Expired { .. } => "expired",
+            Self::Revoked { .. } => "revoked",
+        }
+    }
+}
+
+/// All tokens, as they were read last. Requests are checked against these, so that a wrong token costs
+/// no query and a right one needs no database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownTokens(HashMap<TokenDigest, TokenRecord>);
+
+impl KnownTokens {
+    /// The token, if it is accepted at `now`.
+    pub fn find(&self, token: &ApiToken, now: Timestamp) -> Result<&TokenRecord, TokenRefusal> {
+        let found = self.0.get(&token.digest());
+        let record = found.ok_or(TokenRefusal::Unknown)?;
+        record.check(now).map(|()| record)
+    }
+}
+
+impl FromIterator<(TokenDigest, TokenRecord)> for KnownTokens {
+    fn from_iter<I: IntoIterator<Item = (TokenDigest, TokenRecord)>>(tokens: I) -> Self {
+        Self(tokens.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(expires_at: i64, revoked_at: Option<i64>) -> TokenRecord {
+        TokenRecord {
+            id: Uuid::nil(),
+            name: "ci".to_owned(),
+            grant: TokenGrant::Role(AccessRole::Viewer),
+            created_at: Timestamp::from_secs(0),
+            expires_at: Timestamp::from_secs(expires_at),
+            revoked_at: revoked_at.map(Timestamp::from_secs),
+        }
+    }
+
+    #[test]
+    fn a_token_is_recognised_and_never_shown_by_accident() {
+        let token = ApiToken::from_random([7; 32]);
+        assert!(token.reveal().starts_with("thl_"));
+        assert_eq!(
+            ApiToken::parse(&format!(" {}\n", token.reveal())),
+            Some(token.clone())
+        );
+        assert!(!format!("{token:?}").contains(token.reveal()));
+        for other in ["", "thl_", "thl_abc", "Bearer", &token.reveal()[4..]] {
+            assert_eq!(ApiToken::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_accepted_until_it_expires_or_is_revoked() {
+        let [good, revoked, unknown] = [1, 2, 3].map(|byte| ApiToken::from_random([byte; 32]));
+        let known = KnownTokens::from_iter([
+            (good.digest(), record(10, None)),
+            (revoked.digest(), record(10, Some(5))),
+        ]);
+        let at = Timestamp::from_secs;
+        assert_eq!(known.find(&good, at(9)).map(|found| &*found.name), Ok("ci"));
+        let text = |token, now| known.find(token, at(now)).unwrap_err().to_string();
+        assert_eq!(
+            text(&good, 10),
+            "the token `ci` expired at 1970-01-01 00:00 UTC"
+        );
+        assert_eq!(text(&revoked, 9), "the token `ci` was revoked");
+        assert_eq!(text(&unknown, 9), "this token is unknown here");
+    }
+
+    #[test]
+    fn a_sender_may_send_the_services_that_are_listed() {
+        let only = AllowedServices::Only(BTreeSet::from(["shop".to_owned()]));
+        assert!(only.allow(Some("shop")));
+        assert!(!only.allow(Some("bank")) && !only.allow(None));
+        assert!(AllowedServices::All.allow(None));
+    }
+}

@@ -1,0 +1,141 @@
+//! API tokens, of which the database has only hashes.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        access::{AllowedServices, KnownTokens, NewToken, TokenDigest, TokenGrant, TokenRecord},
+        model::time::Timestamp,
+    },
+    store::{StoreError, Tx},
+};
+
+impl Tx<'_> {
+    /// Stores a token. Returns whether its name was free.
+    pub async fn insert_token(&mut self, token: &NewToken) -> Result<bool, StoreError> {
+        let (kind, role, services) = columns(&token.grant);
+        let statement = sqlx::query(
+            "-- api_tokens.insert
+             insert into api_tokens (id, name, digest, kind, role, services, created_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)
+             on conflict (name) do nothing",
+        )
+        .bind(token.id)
+        .bind(&token.name)
+        .bind(token.digest.0)
+        .bind(kind)
+        .bind(role)
+        .bind(services)
+        .bind(token.created_at.to_chrono())
+        .bind(token.expires_at.to_chrono());
+        Ok(self.execute(statement).await? == 1)
+    }
+
+    /// Whether a token for pages and API was ever made.
+    pub async fn has_user_token(&mut self) -> Result<bool, StoreError> {
+        let query = sqlx::query_as(
+            "-- api_tokens.has_user
+             select exists (select from api_tokens where kind = 'user')",
+        );
+        let (has,): (bool,) = self.fetch_one(query).await?;
+        Ok(has)
+    }
+
+    /// All tokens by name, also those that are not valid any more.
+    pub async fn tokens(&mut self) -> Result<Vec<TokenRecord>, StoreError> {
+        let rows = self.token_rows().await?;
+        let mut tokens = rows
+            .into_iter()
+            .map(|row| Ok(row.decode()?.1))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| self.failed(source))?;
+        tokens.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tokens)
+    }
+
+    /// All tokens by their hashes.
+    pub async fn known_tokens(&mut self) -> Result<KnownTokens, StoreError> {
+        let rows = self.token_rows().await?;
+        rows.into_iter()
+            .map(TokenRow::decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Returns whether there was such a token that was not revoked yet.
+    pub async fn revoke_token(&mut self, name: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let statement = sqlx::query(
+            "-- api_tokens.revoke
+             update api_tokens set revoked_at = $2 where name = $1 and revoked_at is null",
+        )
+        .bind(name)
+        .bind(now.to_chrono());
+        Ok(self.execute(statement).await? == 1)
+    }
+
+    async fn token_rows(&mut self) -> Result<Vec<TokenRow>, StoreError> {
+        let query = sqlx::query_as(
+            "-- api_tokens.read
+             select id, name, digest, kind, role, services, created_at, expires_at, revoked_at
+             from api_tokens",
+        );
+        self.fetch_all(query).await
+    }
+}
+
+fn columns(grant: &TokenGrant) -> (&'static str, Option<&'static str>, Option<Vec<&str>>) {
+    match grant {
+        TokenGrant::Role(role) => ("user", Some(role.as_str()), None),
+        TokenGrant::Sender(AllowedServices::All) => ("sender", None, None),
+        TokenGrant::Sender(AllowedServices::Only(services)) => {
+            let services = services.iter().map(String::as_str).collect();
+            ("sender", None, Some(services))
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct TokenRow {
+    id: Uuid,
+    name: String,
+    digest: [u8; 32],
+    kind: String,
+    role: Option<String>,
+    services: Option<Vec<String>>,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    revoked_at: Option<DateTime<Utc>>,
+}
+
+impl TokenRow {
+    fn decode(self) -> Result<(TokenDigest, TokenRecord), sqlx::Error> {
+        let invalid = |what: String| sqlx::Error::Decode(what.into());
+        let grant = match (self.kind.as_str(), self.role, self.services) {
+            ("user", Some(role), _) => TokenGrant::Role(
+                role.parse()
+                    .map_err(|error| invalid(format!("token `{}`: {error}", self.name)))?,
+            ),
+            ("sender", _, None) => TokenGrant::Sender(AllowedServices::All),
+            ("sender", _, Some(services)) => {
+                TokenGrant::Sender(AllowedServices::Only(services.into_iter().collect()))
+            }
+            (kind, ..) => {
+                return Err(invalid(format!(
+                    "token `{}` is of kind `{kind}`",
+                    self.name
+                )));
+            }
+        };
+        let record = TokenRecord {
+            id: self.id,
+            name: self.name,
+            grant,
+            created_at: self.created_at.into(),
+            expires_at: self.expires_at.into(),
+            revoked_at: self.revoked_at.map(Timestamp::from),
+        };
+        Ok((TokenDigest(self.digest), record))
+    }
+}

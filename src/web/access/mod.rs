@@ -1,0 +1,240 @@
+//! Who sends a request, and whether they may.
+//!
+//! [`check`] stands before every handler but those of health checks and static files. It finds the
+//! [`Caller`] by the method of `--auth`, compares their role with the
+//! [`need`] of the route, and passes on who it is. A browser without a session gets a form
+//! to log in ([`session`]). What a request changes is [recorded](record).
+
+mod caller;
+pub(super) mod error;
+mod record;
+mod routes;
+pub(super) mod session;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use self::{
+    caller::{Caller, TokenAttempts, identify},
+    error::AccessError,
+    record::PendingEntry,
+    routes::{Need, need, reads},
+};
+use super::{
+    error::WebError,
+    page::Negotiation,
+    state::WebState,
+    write::{Anonymous, who::Who},
+};
+use crate::{
+    config::AuthMethod,
+    domain::access::{AccessRole, ApiToken, KnownTokens},
+};
+
+/// What requests must show, and the tokens that they are compared with. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Access {
+    rules: AccessRules,
+    tokens: watch::Receiver<Arc<KnownTokens>>,
+    attempts: TokenAttempts,
+    /// Requests that write, which are finished although nobody waits for them.
+    tasks: TaskTracker,
+}
+
+#[derive(Clone, Debug)]
+pub struct AccessRules {
+    pub method: AuthMethod,
+    /// Where the proxy sends roles; in lower case.
+    pub role_header: Option<String>,
+    /// The role of users for whom the proxy sends none.
+    pub proxy_role: AccessRole,
+    pub session_lifetime: Duration,
+    pub open_metrics: bool,
+    /// Browsers reach the pages by HTTPS.
+    pub is_secure: bool,
+}
+
+impl Access {
+    /// `tasks` are waited for when the service ends.
+    pub fn new(
+        rules: AccessRules,
+        tokens: watch::Receiver<Arc<KnownTokens>>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            rules,
+            tokens,
+            tasks,
+            attempts: TokenAttempts::default(),
+        }
+    }
+
+    /// Whether browsers have sessions.
+    pub(super) fn has_login(&self) -> bool {
+        self.rules.method == AuthMethod::Token
+    }
+}
+
+/// Lets a request pass if its sender has the role that the route needs.
+pub(super) async fn check(State(state): State<WebState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let route = parts.extensions.get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    let pending = PendingEntry::of(&state, &parts, route);
+    let (caller, admitted) = admit(&state, &parts, route).await;
+    if let Err(error) = admitted {
+        let response = refuse(&state, &parts, &error);
+        if let Some(pending) = pending {
+            pending.end(&state, caller, response.status()).await;
+        }
+        return response;
+    }
+    let who = caller.as_ref().map(|caller| caller.who.clone());
+    parts.extensions.insert(who.unwrap_or_default());
+    let running = next.run(Request::from_parts(parts, body));
+    match pending {
+        None => running.await,
+        Some(pending) => write(state, running, (pending, caller)).await,
+    }
+}
+
+/// Goes on if the client does not wait for the response, so that nothing is changed without its entry.
+async fn write(
+    state: WebState,
+    running: impl Future<Output = Response> + Send + 'static,
+    (pending, caller): (PendingEntry, Option<Caller>),
+) -> Response {
+    let tasks = state.access.tasks.clone();
+    let running = tasks.spawn(running.in_current_span());
+    let recording = async move {
+        let ended = running.await;
+        let mut response = ended.unwrap_or_else(|_| failed());
+        // A login knows better.
+        let caller = response.extensions_mut().remove::<Caller>().or(caller);
+        pending.end(&state, caller, response.status()).await;
+        response
+    };
+    let recorded = tasks.spawn(recording.in_current_span()).await;
+    recorded.unwrap_or_else(|_| failed())
+}
+
+/// The answer where a handler panicked; the panic itself is in the log.
+fn failed() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}
+
+/// The same for `/metrics`, which a setting opens.
+pub(super) async fn check_metrics(
+    state: State<WebState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if state.access.rules.open_metrics {
+        return next.run(request).await;
+    }
+    check(state, request, next).await
+}
+
+/// Who it is, as far as it is known, and whether they may.
+async fn admit(
+    state: &WebState,
+    parts: &Parts,
+    route: &str,
+) -> (Option<Caller>, Result<(), WebError>) {
+    if has_token(parts.uri.query().unwrap_or_default()) {
+        return (None, Err(AccessError::InAddress.into()));
+    }
+    match (identify(state, parts).await, need(&parts.method, route)) {
+        // A name is worth having, but the address is proof enough.
+        (identified, Need::Nothing) => (identified.ok(), Ok(())),
+        (Ok(caller), Need::Role(needed)) => {
+            let may = may(&caller, needed).map_err(WebError::from);
+            let admitted = may.and_then(|()| check_named(state, parts, &caller));
+            (Some(caller), admitted)
+        }
+        (Err(error), Need::Role(_)) => (None, Err(error)),
+    }
+}
+
+fn may(caller: &Caller, needed: AccessRole) -> Result<(), AccessError> {
+    if caller.role >= needed {
+        return Ok(());
+    }
+    let name = caller.who.clone().or(None);
+    Err(AccessError::Forbidden {
+        needed,
+        role: caller.role,
+        who: name.map_or_else(|| "the caller".to_owned(), |name| format!("`{name}`")),
+    })
+}
+
+/// With `--require-user` nobody writes without a name.
+fn check_named(state: &WebState, parts: &Parts, caller: &Caller) -> Result<(), WebError> {
+    let is_anonymous = caller.who == Who::default();
+    let rules = &state.writes;
+    if is_anonymous && rules.anonymous == Anonymous::MayRead && !reads(&parts.method) {
+        return Err(WebError::Unknown {
+            header: rules.user_header.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether a parameter is a token as a whole.
+fn has_token(query: &str) -> bool {
+    let pairs = query.split('&');
+    let values = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+    values
+        .into_iter()
+        .any(|value| ApiToken::parse(value).is_some())
+}
+
+fn refuse(state: &WebState, parts: &Parts, error: &WebError) -> Response {
+    let asked = Negotiation::of(parts);
+    let WebError::Access(access) = error else {
+        return asked.refuse(state, error);
+    };
+    state.metrics.auth_failure("pages", access.as_label());
+    let is_unknown = access.status() == StatusCode::UNAUTHORIZED;
+    let mut response = if is_unknown && state.access.has_login() && asked.wants_page() {
+        let next = parts.uri.path_and_query();
+        let next = next.filter(|_| reads(&parts.method));
+        let next = next.map_or("/", |next| next.as_str());
+        session::refuse(&asked, state, (access, next))
+    } else {
+        asked.refuse(state, error)
+    };
+    if is_unknown {
+        let scheme = HeaderValue::from_static("Bearer realm=\"throughline\"");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_in_an_address_is_found_whatever_the_parameter_is_called() {
+        let token = ApiToken::from_random([7; 32]);
+        let token = token.reveal();
+        assert!(has_token(&format!("a=b&token={token}")));
+        assert!(has_token(token));
+        assert!(!has_token("token=1795.abc&q=thl_"));
+        assert!(!has_token(""));
+    }
+}

@@ -1,0 +1,105 @@
+//! Writes each request that writes into the audit log.
+
+use std::net::IpAddr;
+
+use axum::http::{StatusCode, request::Parts};
+
+use super::{
+    caller::{Caller, peer},
+    routes,
+};
+use crate::{
+    domain::{
+        access::{AccessRole, AuditEntry, AuditOutcome, AuditSource},
+        model::time::Timestamp,
+    },
+    store::StoreError,
+    web::{request::RequestId, state::WebState},
+};
+
+/// Paths are addresses that somebody may make up.
+const LONGEST_PATH: usize = 500;
+
+/// A request that writes, before it is done.
+#[derive(Debug)]
+pub(super) struct PendingEntry {
+    at: Timestamp,
+    action: &'static str,
+    subject: String,
+    via: AuditSource,
+    peer: Option<IpAddr>,
+    request_id: Option<String>,
+}
+
+impl PendingEntry {
+    /// `None` if the request only reads.
+    pub(super) fn of(state: &WebState, parts: &Parts, route: &str) -> Option<Self> {
+        let action = routes::action(&parts.method, route)?;
+        Some(Self {
+            at: state.clock.now(),
+            action,
+            subject: parts.uri.path().chars().take(LONGEST_PATH).collect(),
+            via: source(route),
+            peer: peer(state, parts),
+            request_id: RequestId::known(parts),
+        })
+    }
+
+    /// Writes it, also to the log. Of somebody unknown only what was done, so that nobody can fill the
+    /// table.
+    pub(super) async fn end(self, state: &WebState, caller: Option<Caller>, status: StatusCode) {
+        let outcome = AuditOutcome::of_status(status.as_u16());
+        if caller.is_none() && outcome != AuditOutcome::Done {
+            return;
+        }
+        let role = caller.as_ref().map(|caller| caller.role);
+        let entry = AuditEntry {
+            at: self.at,
+            who: caller.and_then(|caller| caller.who.or(None)),
+            role,
+            action: self.action.to_owned(),
+            subject: self.subject,
+            via: self.via,
+            peer: self.peer.map(|peer| peer.to_string()),
+            outcome,
+            status: Some(status.as_u16()),
+            request_id: self.request_id,
+        };
+        log(&entry);
+        if let Err(error) = insert(state, &entry).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the audit log lacks this change"
+            );
+        }
+    }
+}
+
+fn log(entry: &AuditEntry) {
+    tracing::info!(
+        audit.action = entry.action,
+        audit.subject = entry.subject,
+        audit.outcome = entry.outcome.as_str(),
+        audit.via = entry.via.as_str(),
+        user = entry.who.as_deref().unwrap_or("nobody"),
+        role = entry.role.map(AccessRole::as_str),
+        peer = entry.peer,
+        "audit"
+    );
+}
+
+async fn insert(state: &WebState, entry: &AuditEntry) -> Result<(), StoreError> {
+    let mut tx = state.store.begin("write the audit log").await?;
+    tx.insert_audit_entry(entry).await?;
+    tx.commit().await
+}
+
+fn source(route: &str) -> AuditSource {
+    if route.starts_with("/api/") {
+        AuditSource::Api
+    } else if route.starts_with("/actions/") {
+        AuditSource::Link
+    } else {
+        AuditSource::Page
+    }
+}

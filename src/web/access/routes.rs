@@ -1,0 +1,58 @@
+//! What each route needs. A route that is not named here needs the role of its method.
+
+use axum::http::Method;
+
+use crate::domain::access::AccessRole;
+
+/// What a request must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: the address has a signature of its own, or it is where people log in.
+    Nothing,
+    Role(AccessRole),
+}
+
+/// The need of `method` at `route`.
+pub(super) fn need(method: &Method, route: &str) -> Need {
+    match route {
+        "/login" | "/logout" | "/actions/{action}/{id}" | "/charts/{name}" => Need::Nothing,
+        // These read, although their input is too long for an address.
+        "/explain" | "/api/v1/explain" | "/api/v1/silences/preview" => {
+            Need::Role(AccessRole::Viewer)
+        }
+        "/audit" | "/api/v1/audit" => Need::Role(AccessRole::Admin),
+        _ if reads(method) => Need::Role(AccessRole::Viewer),
+        "/targets/{target}/test"
+        | "/api/v1/targets/{target}/test"
+        | "/api/v1/definitions/apply"
+        | "/api/v1/definitions/clear" => Need::Role(AccessRole::Admin),
+        _ => Need::Role(AccessRole::Editor),
+    }
+}
+
+/// The name of what a request does, in the audit log; `None` if it only reads.
+pub(super) fn action(method: &Method, route: &str) -> Option<&'static str> {
+    if reads(method) {
+        return None;
+    }
+    Some(match route.trim_start_matches("/api/v1") {
+        "/explain" | "/silences/preview" => return None,
+        "/login" => "session.begin",
+        "/logout" => "session.end",
+        "/incidents/{id}/acknowledge" => "incident.acknowledge",
+        "/incidents/{id}/notes" => "incident.note",
+        "/actions/{action}/{id}" => "message.action",
+        "/silences" | "/silences/new" => "silence.create",
+        "/silences/{id}" | "/silences/{id}/expire" => "silence.expire",
+        "/definitions/apply" => "definitions.apply",
+        "/definitions/clear" => "definitions.clear",
+        "/deliveries/{id}/retry" => "delivery.retry",
+        "/events" => "event.report",
+        "/targets/{target}/test" => "target.test",
+        _ => "other",
+    })
+}
+
+pub(super) const fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}

@@ -1,0 +1,264 @@
+//! Sessions of browsers: a login with a token, a cookie with a random id, a logout.
+
+use std::borrow::Cow;
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
+
+use super::{
+    caller::{Caller, check_token, peer},
+    error::AccessError,
+};
+use crate::{
+    config::AuthMethod,
+    domain::access::{ApiToken, TokenDigest, TokenGrant, TokenRecord, TokenRefusal},
+    store::NewSession,
+    web::{
+        error::WebError,
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+        write::{see_other, who::Who},
+    },
+};
+
+const COOKIE: &str = "throughline_session";
+/// Longer ones are no addresses of this service.
+const LONGEST_PATH: usize = 2_000;
+
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::web) struct LoginForm {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Who is logged in.
+pub(super) async fn caller(
+    state: &WebState,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, WebError> {
+    let Some(digest) = session_digest(headers) else {
+        return Ok(None);
+    };
+    let mut tx = state.store.begin("find a session").await?;
+    let found = tx.session(digest, state.clock.now()).await?;
+    Ok(found.map(|session| Caller {
+        who: Who::named(&session.name),
+        role: session.role,
+    }))
+}
+
+pub(in crate::web) async fn form(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Query(form): Query<LoginForm>,
+) -> Response {
+    if state.access.rules.method != AuthMethod::Token {
+        return asked.refuse(&state, &AccessError::NoLogin.into());
+    }
+    asked.page(&state, StatusCode::OK, &LoginPage::new(&state, &form.next))
+}
+
+pub(in crate::web) async fn log_in(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    parts: Parts,
+    Form(form): Form<LoginForm>,
+) -> Response {
+    if state.access.rules.method != AuthMethod::Token {
+        return asked.refuse(&state, &AccessError::NoLogin.into());
+    }
+    match begin(&state, &parts, &form.token).await {
+        Ok((cookie, caller)) => {
+            let mut response = see_other(&own_path(&form.next));
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+            response.extensions_mut().insert(caller);
+            response
+        }
+        Err(WebError::Access(error)) => {
+            state.metrics.auth_failure("pages", error.as_label());
+            refuse(&asked, &state, (&error, &form.next))
+        }
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+pub(in crate::web) async fn log_out(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(error) = end(&state, &headers).await {
+        return asked.refuse(&state, &error);
+    }
+    let mut response = see_other("/");
+    if let Some(cookie) = cookie(&state, "", 0) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Answers a browser with the form to log in, and the error above it.
+pub(super) fn refuse(
+    asked: &Negotiation,
+    state: &WebState,
+    (error, next): (&AccessError, &str),
+) -> Response {
+    let page = LoginPage {
+        problem: match error {
+            AccessError::NoToken => None,
+            error => Some((error.to_string(), error.help())),
+        },
+        ..LoginPage::new(state, next)
+    };
+    asked.page(state, error.status(), &page)
+}
+
+/// Begins a session and returns its cookie. An older session of the same browser ends.
+async fn begin(
+    state: &WebState,
+    parts: &Parts,
+    token: &str,
+) -> Result<(HeaderValue, Caller), WebError> {
+    let record = match ApiToken::parse(token) {
+        Some(token) => check_token(state, &token, peer(state, parts))?,
+        None => return Err(AccessError::from(TokenRefusal::Unknown).into()),
+    };
+    let TokenRecord {
+        id,
+        name,
+        grant,
+        expires_at,
+        ..
+    } = record;
+    let TokenGrant::Role(role) = grant else {
+        return Err(AccessError::OnlySends { name }.into());
+    };
+    let secret: [u8; 32] = rand::random();
+    let now = state.clock.now();
+    let session = NewSession {
+        digest: TokenDigest::of(&secret),
+        token: id,
+        created_at: now,
+        expires_at: expires_at.min(now + state.access.rules.session_lifetime),
+    };
+    let mut tx = state.store.begin("begin a session").await?;
+    if let Some(older) = session_digest(&parts.headers) {
+        tx.end_session(older).await?;
+    }
+    tx.insert_session(&session).await?;
+    tx.commit().await?;
+    let lasts = session.expires_at.saturating_since(now).as_secs();
+    let cookie = cookie(state, &URL_SAFE_NO_PAD.encode(secret), lasts);
+    let who = Who::named(&name);
+    Ok((cookie.ok_or(WebError::NoSuchPage)?, Caller { who, role }))
+}
+
+async fn end(state: &WebState, headers: &HeaderMap) -> Result<(), WebError> {
+    if let Some(digest) = session_digest(headers) {
+        let mut tx = state.store.begin("end a session").await?;
+        tx.end_session(digest).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+fn session_digest(headers: &HeaderMap) -> Option<TokenDigest> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let mut pairs = cookies
+        .filter_map(|cookies| cookies.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    let (_, id) = pairs.find(|(name, _)| *name == COOKIE)?;
+    let secret = URL_SAFE_NO_PAD.decode(id).ok()?;
+    (secret.len() == 32).then(|| TokenDigest::of(&secret))
+}
+
+fn cookie(state: &WebState, id: &str, max_age: u64) -> Option<HeaderValue> {
+    let secure = if state.access.rules.is_secure {
+        "; Secure"
+    } else {
+        ""
+    };
+    let cookie =
+        format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}");
+    let mut value = HeaderValue::try_from(cookie).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// A path of this service and nothing that leads elsewhere.
+fn own_path(next: &str) -> Cow<'_, str> {
+    let leads_elsewhere = next.starts_with("//") || next.contains(['\\', '\r', '\n', '\t']);
+    let is_own = next.starts_with('/') && !leads_elsewhere && next.len() <= LONGEST_PATH;
+    if is_own && next.is_ascii() {
+        Cow::Borrowed(next)
+    } else {
+        Cow::Borrowed("/")
+    }
+}
+
+#[derive(Template)]
+#[template(path = "login.html", config = "src/web/askama.toml")]
+struct LoginPage {
+    layout: Layout,
+    /// What is wrong, and the way on.
+    problem: Option<(String, &'static str)>,
+    next: String,
+}
+
+impl LoginPage {
+    fn new(state: &WebState, next: &str) -> Self {
+        let layout = Layout::new(state, Section::Other, "Log in · Throughline");
+        Self {
+            layout: Layout {
+                can_log_out: false,
+                ..layout.still()
+            },
+            problem: None,
+            next: own_path(next).into_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_to_a_page_of_this_service() {
+        for own in ["/", "/slos/orders?range=1h", "/i/7"] {
+            assert_eq!(own_path(own), own);
+        }
+        for other in [
+            "",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/a\r\nb",
+        ] {
+            assert_eq!(own_path(other), "/", "{other}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_found_among_other_cookies() {
+        let id = URL_SAFE_NO_PAD.encode([7; 32]);
+        let headers = |cookies: &str| {
+            HeaderMap::from_iter([(header::COOKIE, cookies.parse::<HeaderValue>().unwrap())])
+        };
+        let found = session_digest(&headers(&format!("a=b; {COOKIE}={id}; c=d")));
+        assert_eq!(found, Some(TokenDigest::of(&[7; 32])));
+        for none in ["a=b", "throughline_session=", "throughline_session=abc"] {
+            assert_eq!(session_digest(&headers(none)), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Browsers that log in and out.
+
+use std::time::Duration;
+
+use axum::Router;
+use throughline::{
+    config::AuthMethod,
+    domain::{
+        access::{AccessRole, TokenGrant},
+        slo::Catalog,
+    },
+};
+
+use super::{FORM, guarded, store, token};
+use crate::pages::{
+    client::{self, Answer, get_with, post_with},
+    fixture::{self, now},
+};
+
+/// Logs in and returns the cookie.
+pub(super) async fn log_in(
+    router: &Router,
+    headers: &[(&str, &str)],
+    role: AccessRole,
+) -> (Answer, String) {
+    let token = token(&TokenGrant::Role(role));
+    let body = format!("token={}&next=%2Falerts%3Fa%3Db", token.reveal());
+    let headers = [&[FORM], headers].concat();
+    let answer = post_with(router, "/login", &headers, &body).await;
+    let cookie = answer
+        .header("set-cookie")
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    (answer, cookie)
+}
+
+#[tokio::test]
+async fn a_browser_logs_in_with_a_token_and_out_again() {
+    let shop = fixture::empty(Catalog::default()).await;
+    store(&shop, AccessRole::Viewer).await;
+    let router = guarded(&shop, AuthMethod::Token);
+    let asked = client::get(&router, "/alerts?a=b").await;
+    assert_eq!(asked.status, 401);
+    assert!(
+        asked.body.contains("name=\"next\" value=\"/alerts?a=b\""),
+        "{}",
+        asked.body
+    );
+    let (entered, cookie) = log_in(&router, &[], AccessRole::Viewer).await;
+    assert_eq!(
+        (entered.status, entered.header("location")),
+        (303, "/alerts?a=b")
+    );
+    let attributes = "; Path=/; HttpOnly; SameSite=Lax; Max-Age=3600";
+    assert!(entered.header("set-cookie").ends_with(attributes));
+    let session = [("cookie", cookie.as_str())];
+    let page = get_with(&router, "/alerts", &session).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("action=\"/logout\""), "{}", page.body);
+    let silence = post_with(&router, "/silences/new", &[FORM, session[0]], "").await;
+    assert_eq!(silence.status, 403, "{}", silence.body);
+    let (_, again) = log_in(&router, &session, AccessRole::Viewer).await;
+    assert_ne!(again, cookie, "each login has an id of its own");
+    assert_eq!(get_with(&router, "/alerts", &session).await.status, 401);
+    let session = [("cookie", again.as_str())];
+    assert_eq!(get_with(&router, "/alerts", &session).await.status, 200);
+    let left = post_with(&router, "/logout", &[FORM, session[0]], "").await;
+    assert_eq!((left.status, left.header("location")), (303, "/"));
+    assert_eq!(get_with(&router, "/alerts", &session).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_token_and_by_itself() {
+    let shop = fixture::empty(Catalog::default()).await;
+    store(&shop, AccessRole::Viewer).await;
+    store(&shop, AccessRole::Editor).await;
+    let router = guarded(&shop, AuthMethod::Token);
+    let (_, revoked) = log_in(&router, &[], AccessRole::Viewer).await;
+    let (_, expired) = log_in(&router, &[], AccessRole::Editor).await;
+    let mut tx = shop.state.store.begin("revoke a token").await.unwrap();
+    assert!(tx.revoke_token("viewer", now()).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(
+        get_with(&router, "/", &[("cookie", &revoked)]).await.status,
+        401
+    );
+    assert_eq!(
+        get_with(&router, "/", &[("cookie", &expired)]).await.status,
+        200
+    );
+    shop.clock.advance(Duration::from_hours(1));
+    assert_eq!(
+        get_with(&router, "/", &[("cookie", &expired)]).await.status,
+        401
+    );
+    let mut tx = shop.state.store.begin("forget sessions").await.unwrap();
+    tx.forget_sessions(now() + Duration::from_hours(1))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_explained_in_the_form() {
+    let shop = fixture::empty(Catalog::default()).await;
+    let router = guarded(&shop, AuthMethod::Token);
+    let answer = post_with(&router, "/login", &[FORM], "token=abc").await;
+    assert_eq!(answer.status, 401);
+    assert!(
+        answer.body.contains("this token is unknown here"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.header("set-cookie"), "");
+    let open = guarded(&shop, AuthMethod::None);
+    let none = post_with(&open, "/login", &[FORM], "token=abc").await;
+    assert_eq!(none.status, 404);
+    assert!(!client::get(&open, "/").await.body.contains("/logout"));
+}
