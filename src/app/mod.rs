@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, OtlpAuth},
     domain::{
         access::KnownTokens,
         model::time::{TimeRange, Timestamp},
@@ -48,7 +48,7 @@ use crate::{
         Ingest, IngestParts, grpc, http,
         receiver::Receiver,
         record::Recorder,
-        server::{cors::AllowedOrigins, limits::ReceiverLimits},
+        server::{cors::AllowedOrigins, limits::ReceiverLimits, senders::SenderAccess},
     },
     recording::{Committer, StageKeeper},
     server::limits::ConnectionLimits,
@@ -239,6 +239,18 @@ impl App {
         };
         Receiver::new(door, limits)
             .measured(self.metrics.requests_answered.clone())
+            .admitting(self.senders())
+    }
+
+    fn senders(&self) -> SenderAccess {
+        match self.config.access.otlp_auth {
+            OtlpAuth::None => SenderAccess::default(),
+            OtlpAuth::Token => SenderAccess::by_token(
+                self.tokens.subscribe(),
+                self.clock.clone(),
+                self.metrics.clone(),
+            ),
+        }
     }
 
     /// Pages whose requests that write are among `tasks`.

@@ -27,6 +27,15 @@ pub struct AccessConfig {
         default_value = "editor"
     )]
     pub proxy_role: AccessRole,
+    /// How senders of spans prove who they are. `none`: everybody may send. `token`: by a token of
+    /// `throughline token create NAME --sender`, sent as `authorization: Bearer`
+    #[arg(
+        long,
+        env = "THROUGHLINE_OTLP_AUTH",
+        value_name = "METHOD",
+        default_value = "none"
+    )]
+    pub otlp_auth: OtlpAuth,
     /// How long a browser stays logged in
     #[arg(long, env = "THROUGHLINE_SESSION_LIFETIME", value_name = "DURATION", default_value = "12h", value_parser = duration)]
     pub session_lifetime: Duration,
@@ -46,6 +55,13 @@ pub enum AuthMethod {
     Proxy,
 }
 
+/// How senders of spans prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OtlpAuth {
+    None,
+    Token,
+}
+
 impl AccessConfig {
     /// Asks nobody for anything.
     pub fn open() -> Self {
@@ -53,6 +69,7 @@ impl AccessConfig {
             auth: Some(AuthMethod::None),
             role_header: None,
             proxy_role: AccessRole::Editor,
+            otlp_auth: OtlpAuth::None,
             session_lifetime: Duration::from_hours(12),
             audit_retention: Duration::from_hours(400 * 24),
             open_metrics: false,

@@ -15,7 +15,7 @@ use clap::Args;
 use ipnet::IpNet;
 
 pub use self::{
-    access::{AccessConfig, AuthMethod},
+    access::{AccessConfig, AuthMethod, OtlpAuth},
     reference::{SettingGroup, SettingReference, reference},
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
 };

@@ -191,6 +191,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::ManualClock,
+        domain::access::AllowedServices,
         domain::slo::Catalog,
         domain::workflow::watermark::ReplicaId,
         ingest::{
@@ -285,6 +286,7 @@ mod tests {
             bytes: request.encode_to_vec().into(),
             encoding: ContentEncoding::Identity,
             format: RequestFormat::Protobuf,
+            services: AllowedServices::All,
         };
         let receiver = Receiver::new(ingest.clone(), ReceiverLimits::default());
         let admission = receiver.enter().unwrap();

@@ -22,6 +22,11 @@ pub(super) enum Failure {
     MediaType,
     #[error("this path does not exist: send traces to `/v1/traces`")]
     NoSuchPath,
+    /// Why, in a phrase.
+    #[error(
+        "{0}: send `authorization: Bearer` with a token of `throughline token create NAME --sender`"
+    )]
+    Unauthenticated(String),
     #[error("only POST is supported here")]
     NotPost,
     #[error("the receiver failed on this request; see its log")]
@@ -30,7 +35,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Every result of a request in metrics, failure or not.
-    pub(super) const RESULTS: [&str; 13] = [
+    pub(super) const RESULTS: [&str; 14] = [
         Self::COMMITTED,
         Self::WITHOUT_TRACES,
         "too_large",
@@ -42,6 +47,7 @@ impl Failure {
         "unavailable",
         "media_type",
         "no_such_path",
+        "unauthenticated",
         "not_post",
         "panicked",
     ];
@@ -61,6 +67,7 @@ impl Failure {
             Self::Unavailable(_) => "unavailable",
             Self::MediaType => "media_type",
             Self::NoSuchPath => "no_such_path",
+            Self::Unauthenticated(_) => "unauthenticated",
             Self::NotPost => "not_post",
             Self::Panicked => "panicked",
         }
@@ -76,7 +83,8 @@ impl Failure {
             | Self::BadFrame(_)
             | Self::Malformed(_)
             | Self::MediaType
-            | Self::NoSuchPath => true,
+            | Self::NoSuchPath
+            | Self::Unauthenticated(_) => true,
             Self::BrokenOff(_) | Self::Unavailable(_) | Self::NotPost | Self::Panicked => false,
         }
     }

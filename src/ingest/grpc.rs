@@ -5,7 +5,7 @@
 //! the announced length before a byte has arrived; and it decompresses on the threads that serve
 //! all requests.
 
-use std::future::Future;
+use std::{future::Future, net::IpAddr};
 
 use axum::{
     Router,
@@ -31,7 +31,10 @@ use super::{
     reply,
     server::{body::ContentEncoding, health, timing},
 };
-use crate::server::{self, PeerAddress, Versions};
+use crate::{
+    domain::access::AllowedServices,
+    server::{self, PeerAddress, Versions},
+};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -73,7 +76,7 @@ async fn export<D: TraceConsumer>(
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
     let peer = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
-    match take(&receiver, request).await {
+    match take(&receiver, request, peer).await {
         Ok(refusals) => {
             receiver.results().count(refusals.result());
             message(&reply::accepted(&refusals).encode_to_vec())
@@ -88,12 +91,17 @@ async fn export<D: TraceConsumer>(
 async fn take<D: TraceConsumer>(
     receiver: &Receiver<D>,
     request: Request,
+    peer: Option<IpAddr>,
 ) -> Result<Rejections, Failure> {
     let (head, body) = request.into_parts();
+    let services = receiver.senders.admit("otlp_grpc", &head.headers, peer)?;
     let encoding = encoding(&head.headers)?;
     let mut admission = receiver.enter()?;
     let framed = receiver.receive(body, PREFIX, &mut admission).await?;
-    let payload = unframe(&framed, encoding)?;
+    let payload = Payload {
+        services,
+        ..unframe(&framed, encoding)?
+    };
     receiver.take(payload, admission).await
 }
 
@@ -131,6 +139,7 @@ pub(super) fn unframe(
         bytes: framed.slice(PREFIX..),
         encoding,
         format: RequestFormat::Protobuf,
+        services: AllowedServices::All,
     })
 }
 

@@ -11,7 +11,7 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+        header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -86,6 +86,9 @@ async fn take<D: TraceConsumer>(
     format: RequestFormat,
     request: Request,
 ) -> Result<Rejections, Failure> {
+    let peer = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
+    let senders = &receiver.senders;
+    let services = senders.admit("otlp_http", request.headers(), peer)?;
     let encoding = encoding(request.headers())?;
     let mut admission = receiver.enter()?;
     let bytes = receiver
@@ -95,6 +98,7 @@ async fn take<D: TraceConsumer>(
         bytes,
         encoding,
         format,
+        services,
     };
     receiver.take(payload, admission).await
 }
@@ -146,6 +150,7 @@ impl IntoResponse for Failure {
             | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             // A defect of this service that the same request would trigger again, so it must not be
@@ -181,6 +186,10 @@ async fn speak(State(results): State<RequestResults>, request: Request, next: Ne
         let seconds = unavailable.retry_after.as_secs().max(1);
         let headers = response.headers_mut();
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Failure::Unauthenticated(_) = failure {
+        let scheme = HeaderValue::from_static("Bearer realm=\"throughline\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
     }
     let content_type = HeaderValue::from_static(content_type(format));
     response.headers_mut().insert(CONTENT_TYPE, content_type);

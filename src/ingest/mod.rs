@@ -41,6 +41,9 @@ pub enum Rejection {
     StartsAfterItEnds,
     #[error("has no end time")]
     NoEnd,
+    /// With its `service.name`, empty if it has none.
+    #[error("the token does not cover the service `{0}`")]
+    ServiceNotAllowed(String),
 }
 
 impl Rejection {
@@ -55,6 +58,7 @@ impl Rejection {
             Self::TooLate(_) => "too_late",
             Self::StartsAfterItEnds => "starts_after_it_ends",
             Self::NoEnd => "no_end",
+            Self::ServiceNotAllowed(_) => "service_not_allowed",
         }
     }
 }

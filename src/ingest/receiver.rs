@@ -24,11 +24,15 @@ use super::{
         body::{self, ContentEncoding},
         late::{LateOutcome, LateRequests},
         limits::ReceiverLimits,
+        senders::SenderAccess,
     },
     wire,
 };
 use crate::{
-    domain::model::span::SpanView,
+    domain::{
+        access::AllowedServices,
+        model::span::{AttributeScope, SpanView, Value},
+    },
     server::{Port, Versions},
     telemetry::metrics::RequestMetrics,
 };
@@ -40,6 +44,7 @@ pub struct Receiver<D> {
     gate: AdmissionControl,
     limits: Arc<ReceiverLimits>,
     results: RequestResults,
+    pub(super) senders: SenderAccess,
     late: LateRequests,
     commits: TaskTracker,
 }
@@ -56,6 +61,8 @@ pub(super) struct Payload {
     pub(super) bytes: Bytes,
     pub(super) encoding: ContentEncoding,
     pub(super) format: RequestFormat,
+    /// The services that its sender may send.
+    pub(super) services: AllowedServices,
 }
 
 impl<D: TraceConsumer> Receiver<D> {
@@ -65,9 +72,16 @@ impl<D: TraceConsumer> Receiver<D> {
             gate: AdmissionControl::new(&limits),
             limits: Arc::new(limits),
             results: RequestResults::default(),
+            senders: SenderAccess::default(),
             late: LateRequests::default(),
             commits: TaskTracker::new(),
         }
+    }
+
+    /// Returns the same receiver, which takes spans of these senders only.
+    #[must_use]
+    pub fn admitting(self, senders: SenderAccess) -> Self {
+        Self { senders, ..self }
     }
 
     /// Returns the same receiver, with its requests measured.
@@ -135,7 +149,7 @@ impl<D: TraceConsumer> Receiver<D> {
         admission: AdmissionPermit,
     ) -> Result<Rejections, Failure> {
         let deadline = Instant::now() + self.limits.reply_within;
-        let outcome = match self.late.find(&payload.bytes) {
+        let outcome = match self.late.find(&payload.bytes, &payload.services) {
             Some(first_copy) => first_copy,
             None => self.begin(payload.clone(), admission, deadline),
         };
@@ -144,7 +158,8 @@ impl<D: TraceConsumer> Receiver<D> {
             Ok(Ok(settled)) => settled.clone().unwrap_or(Err(Failure::Panicked)),
             Ok(Err(_)) => Err(Failure::Panicked),
             Err(_) => {
-                self.late.keep(&payload.bytes, outcome, Instant::now());
+                let request = (&*payload.bytes, &payload.services);
+                self.late.keep(request, outcome, Instant::now());
                 Err(self.too_slow().into())
             }
         }
@@ -246,6 +261,23 @@ struct ReadRequest<B> {
     admission: AdmissionPermit,
 }
 
+/// Rejects a span of a service that its sender may not send.
+fn check_service(span: &dyn SpanView, services: &AllowedServices) -> Result<(), Rejection> {
+    if *services == AllowedServices::All {
+        return Ok(());
+    }
+    let name = match span.attribute(AttributeScope::Resource, "service.name") {
+        Some(Value::String(name)) => Some(name),
+        _ => None,
+    };
+    if services.allow(name.as_deref()) {
+        return Ok(());
+    }
+    Err(Rejection::ServiceNotAllowed(
+        name.unwrap_or_default().into_owned(),
+    ))
+}
+
 fn read<D: TraceConsumer>(
     door: &D,
     payload: Payload,
@@ -259,7 +291,8 @@ fn read<D: TraceConsumer>(
     let mut spans = 0;
     let mut each = |span: Result<&dyn SpanView, Rejection>| {
         spans += 1;
-        if let Err(refusal) = span.and_then(|span| door.take(span, &mut batch)) {
+        let allowed = span.and_then(|span| check_service(span, &payload.services).map(|()| span));
+        if let Err(refusal) = allowed.and_then(|span| door.take(span, &mut batch)) {
             door.refuse(&refusal, &mut batch);
             refusals.add(&refusal);
         }

@@ -42,6 +42,7 @@ pub(super) const fn code(failure: &Failure) -> Code {
         | Failure::BadFrame(_)
         | Failure::Malformed(_) => Code::InvalidArgument,
         Failure::Unavailable(_) => Code::Unavailable,
+        Failure::Unauthenticated(_) => Code::Unauthenticated,
         Failure::Panicked => Code::Internal,
     }
 }

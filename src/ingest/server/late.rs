@@ -16,7 +16,10 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::watch, time::Instant};
 
-use crate::ingest::{consumer::Rejections, failure::Failure};
+use crate::{
+    domain::access::AllowedServices,
+    ingest::{consumer::Rejections, failure::Failure},
+};
 
 /// Longer than the Collector waits between attempts, unless it has failed for a while.
 const KEPT_FOR: Duration = Duration::from_mins(1);
@@ -44,7 +47,12 @@ struct LateRequest {
 
 impl LateRequests {
     /// Keeps a request whose sender was answered 503 at `answered_at`.
-    pub(crate) fn keep(&self, body: &[u8], outcome: LateOutcome, answered_at: Instant) {
+    pub(crate) fn keep(
+        &self,
+        (body, services): (&[u8], &AllowedServices),
+        outcome: LateOutcome,
+        answered_at: Instant,
+    ) {
         let request = LateRequest {
             outcome,
             answered_at,
@@ -57,16 +65,17 @@ impl LateRequests {
                 kept.remove(&oldest);
             }
         }
-        kept.insert(digest(body), request);
+        kept.insert(digest(body, services), request);
     }
 
-    /// What becomes of the first copy of `body`, if it was late and has not failed.
-    pub(crate) fn find(&self, body: &[u8]) -> Option<LateOutcome> {
+    /// What becomes of the first copy of `body`, if it was late and has not failed, and its sender was
+    /// allowed the same services.
+    pub(crate) fn find(&self, body: &[u8], services: &AllowedServices) -> Option<LateOutcome> {
         let mut kept = self.by_body.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_empty() {
             return None;
         }
-        let digest = digest(body);
+        let digest = digest(body, services);
         let outcome = kept.get(&digest)?.outcome.clone();
         let has_failed = match &*outcome.borrow() {
             Some(result) => result.is_err(),
@@ -96,8 +105,15 @@ impl LateRequests {
     }
 }
 
-fn digest(body: &[u8]) -> [u8; 32] {
-    Sha256::digest(body).into()
+fn digest(body: &[u8], services: &AllowedServices) -> [u8; 32] {
+    let mut digest = Sha256::new_with_prefix(body);
+    if let AllowedServices::Only(names) = services {
+        for name in names {
+            digest.update([0]);
+            digest.update(name);
+        }
+    }
+    digest.finalize().into()
 }
 
 #[cfg(test)]
@@ -105,26 +121,40 @@ mod tests {
     use super::*;
     use crate::ingest::MalformedProtobuf;
 
+    const ALL: AllowedServices = AllowedServices::All;
+
     #[test]
     fn r4_a_late_request_is_found_by_its_body_until_it_fails_or_is_old() {
         let (late, now) = (LateRequests::default(), Instant::now());
         let (first, outcome) = watch::channel(None);
-        assert!(late.find(b"spans").is_none());
-        late.keep(b"spans", outcome, now);
-        assert!(late.find(b"other spans").is_none());
-        assert!(late.find(b"spans").is_some());
+        assert!(late.find(b"spans", &ALL).is_none());
+        late.keep((b"spans", &ALL), outcome, now);
+        assert!(late.find(b"other spans", &ALL).is_none());
+        assert!(late.find(b"spans", &ALL).is_some());
+        let shop = AllowedServices::Only(["shop".to_owned()].into());
+        assert!(
+            late.find(b"spans", &shop).is_none(),
+            "its result would be another"
+        );
         first.send_replace(Some(Ok(Rejections::default())));
-        let known = late.find(b"spans").unwrap();
+        let known = late.find(b"spans", &ALL).unwrap();
         assert_eq!(*known.borrow(), Some(Ok(Rejections::default())));
-        late.keep(b"other spans", watch::channel(None).1, now + KEPT_FOR);
-        assert!(late.find(b"spans").is_none(), "it is old");
-        assert!(late.find(b"other spans").is_none(), "nobody commits it");
+        late.keep(
+            (b"other spans", &ALL),
+            watch::channel(None).1,
+            now + KEPT_FOR,
+        );
+        assert!(late.find(b"spans", &ALL).is_none(), "it is old");
+        assert!(
+            late.find(b"other spans", &ALL).is_none(),
+            "nobody commits it"
+        );
         let failed = watch::channel(Some(Err(Failure::Malformed(
             MalformedProtobuf::Truncated.into(),
         ))))
         .1;
-        late.keep(b"spans", failed, now + KEPT_FOR);
-        assert!(late.find(b"spans").is_none(), "it has failed");
+        late.keep((b"spans", &ALL), failed, now + KEPT_FOR);
+        assert!(late.find(b"spans", &ALL).is_none(), "it has failed");
     }
 
     #[test]
@@ -133,10 +163,10 @@ mod tests {
         let senders: Vec<_> = (0..=MOST_KEPT).map(|_| watch::channel(None)).collect();
         for (index, (_, outcome)) in senders.iter().enumerate() {
             let at = now + Duration::from_micros(index as u64);
-            late.keep(&index.to_be_bytes(), outcome.clone(), at);
+            late.keep((&index.to_be_bytes(), &ALL), outcome.clone(), at);
         }
-        assert!(late.find(&0_usize.to_be_bytes()).is_none());
-        assert!(late.find(&1_usize.to_be_bytes()).is_some());
+        assert!(late.find(&0_usize.to_be_bytes(), &ALL).is_none());
+        assert!(late.find(&1_usize.to_be_bytes(), &ALL).is_some());
     }
 
     #[test]

@@ -5,4 +5,5 @@ pub mod cors;
 pub(super) mod health;
 pub(super) mod late;
 pub mod limits;
+pub mod senders;
 pub(super) mod timing;

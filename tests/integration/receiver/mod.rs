@@ -6,4 +6,5 @@ mod http;
 mod json;
 mod late;
 mod sdk;
+mod senders;
 pub(crate) mod server;

@@ -23,7 +23,7 @@ use throughline::{
         grpc, http,
         receiver::Receiver,
         refused::RefusedSenders,
-        server::{cors::AllowedOrigins, limits::ReceiverLimits},
+        server::{cors::AllowedOrigins, limits::ReceiverLimits, senders::SenderAccess},
         unreadable::SpansWithFaults,
     },
     telemetry::metrics::Metrics,
@@ -120,6 +120,13 @@ impl Server {
     }
 
     pub(super) async fn with(commits: Commits, limits: ReceiverLimits) -> Self {
+        Self::admitting((commits, limits), |_| SenderAccess::default()).await
+    }
+
+    pub(super) async fn admitting(
+        (commits, limits): (Commits, ReceiverLimits),
+        senders: impl FnOnce(&Metrics) -> SenderAccess,
+    ) -> Self {
         let door = RecordingDoor {
             commits,
             ..RecordingDoor::default()
@@ -127,6 +134,7 @@ impl Server {
         let metrics = Metrics::new().unwrap();
         let receiver =
             Receiver::new(door.clone(), limits).measured(metrics.requests_answered.clone());
+        let receiver = receiver.admitting(senders(&metrics));
         let (http, grpc) = (listener().await, listener().await);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let server = Self {

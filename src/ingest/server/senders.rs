@@ -1,0 +1,113 @@
+//! Who may send spans, and of which services.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::http::{HeaderMap, header::AUTHORIZATION};
+use tokio::sync::watch;
+
+use crate::{
+    clock::Clock,
+    domain::access::{AllowedServices, ApiToken, AttemptLimit, KnownTokens, TokenGrant},
+    ingest::failure::Failure,
+    telemetry::metrics::Metrics,
+};
+
+/// Checks the tokens of senders. By default everybody may send everything. Clones share everything.
+#[derive(Clone, Debug, Default)]
+pub struct SenderAccess(Option<Arc<TokenCheck>>);
+
+#[derive(Debug)]
+struct TokenCheck {
+    tokens: watch::Receiver<Arc<KnownTokens>>,
+    clock: Clock,
+    metrics: Metrics,
+    attempts: Mutex<AttemptLimit<Option<IpAddr>>>,
+}
+
+/// Why a sender is refused, with the label of the reason.
+type RefusedToken = (String, &'static str);
+
+impl SenderAccess {
+    /// Lets senders with a token pass.
+    pub fn by_token(
+        tokens: watch::Receiver<Arc<KnownTokens>>,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Self {
+        Self(Some(Arc::new(TokenCheck {
+            tokens,
+            clock,
+            metrics,
+            attempts: Mutex::default(),
+        })))
+    }
+
+    /// The services whose spans the sender on `port` may send.
+    pub(in crate::ingest) fn admit(
+        &self,
+        port: &'static str,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<AllowedServices, Failure> {
+        let Some(check) = &self.0 else {
+            return Ok(AllowedServices::All);
+        };
+        check.admit(headers, peer).map_err(|(reason, label)| {
+            check.metrics.auth_failure(port, label);
+            Failure::Unauthenticated(reason)
+        })
+    }
+}
+
+impl TokenCheck {
+    fn admit(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<AllowedServices, RefusedToken> {
+        let value = headers.get(AUTHORIZATION);
+        let value = value.ok_or_else(|| ("there is no token".to_owned(), "missing"))?;
+        let value = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let token = value
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .and_then(|(_, token)| ApiToken::parse(token));
+        let malformed = "the header `authorization` has no token of this service";
+        let token = token.ok_or_else(|| (malformed.to_owned(), "malformed"))?;
+        self.check(&token, peer)
+    }
+
+    fn check(
+        &self,
+        token: &ApiToken,
+        peer: Option<IpAddr>,
+    ) -> Result<AllowedServices, RefusedToken> {
+        let (now, digest) = (self.clock.now(), token.digest());
+        let attempts = self.attempts.lock();
+        let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
+        attempts.check(&peer, digest, now).map_err(|blocked| {
+            let secs = blocked.again_in.as_secs().max(1);
+            let reason = format!("too many wrong tokens came from this address; wait {secs} s");
+            (reason, "blocked")
+        })?;
+        match self.tokens.borrow().find(token, now) {
+            Ok(record) => {
+                attempts.note_right(peer, digest, now);
+                match &record.grant {
+                    TokenGrant::Sender(services) => Ok(services.clone()),
+                    TokenGrant::Role(_) => {
+                        let reason =
+                            format!("the token `{}` is not for sending spans", record.name);
+                        Err((reason, "wrong_kind"))
+                    }
+                }
+            }
+            Err(refusal) => {
+                attempts.note_wrong(peer, now);
+                Err((refusal.to_string(), refusal.as_label()))
+            }
+        }
+    }
+}
