@@ -193,6 +193,7 @@ pub(super) fn access_rules(config: &Config) -> AccessRules {
         proxy_role: access.proxy_role,
         session_lifetime: access.session_lifetime,
         open_metrics: access.open_metrics,
-        is_secure: public_url.is_some_and(|url| url.starts_with("https://")),
+        is_secure: config.tls.tls_cert.is_some()
+            || public_url.is_some_and(|url| url.starts_with("https://")),
     }
 }

@@ -15,6 +15,7 @@ use super::{
     catalog::{CatalogKeeper, Change, InForce, Look},
     monitoring::{self, Pulse},
     periodic::Periodic,
+    ports::TlsReloaders,
 };
 use crate::{
     clock::Clock,
@@ -59,6 +60,7 @@ pub(super) struct Loops {
     pub(super) writer: Writer,
     pub(super) replica: ReplicaId,
     pub(super) signing_key: SigningKey,
+    pub(super) certificates: TlsReloaders,
     pub(super) tokens: watch::Sender<Arc<KnownTokens>>,
     pub(super) in_force: InForce,
     pub(super) keeper: CatalogKeeper,
@@ -115,6 +117,10 @@ impl Loops {
     }
 
     fn spawn_access(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let certificates = self.certificates.clone();
+        tasks.spawn(periodic.clone().run("certificates", SECOND, move |_| {
+            certificates.clone().reload()
+        }));
         let (store, tokens) = (self.store.clone(), self.tokens.clone());
         tasks.spawn(periodic.clone().run("tokens", SECOND, move |_| {
             refresh_tokens(store.clone(), tokens.clone())

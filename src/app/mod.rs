@@ -28,7 +28,7 @@ use self::{
     catalog::{CatalogKeeper, InForce},
     database::Database,
     loops::{Loops, outage_limits},
-    ports::{BoundListeners, FileLimit},
+    ports::{BoundListeners, FileLimit, PortTls},
 };
 use crate::{
     clock::Clock,
@@ -75,6 +75,7 @@ pub struct App {
     tokens: watch::Sender<Arc<KnownTokens>>,
     files: FileLimit,
     listeners: BoundListeners,
+    tls: PortTls,
     shapes: SharedShapes,
 }
 
@@ -86,6 +87,7 @@ impl App {
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let files = FileLimit::raise();
+        let tls = PortTls::load(&config.tls).await?;
         let listeners = BoundListeners::bind(&config).await?;
         let metrics = Metrics::new()?;
         database.store = database.store.measured(metrics.database.clone());
@@ -122,6 +124,7 @@ impl App {
             tokens,
             files,
             listeners,
+            tls,
             shapes,
         })
     }
@@ -181,6 +184,7 @@ impl App {
             replica,
             signing_key: self.signing_key,
             tokens: self.tokens,
+            certificates: self.tls.reloaders,
             in_force: self.in_force,
             keeper: self.keeper,
             watermark,
@@ -240,6 +244,7 @@ impl App {
         Receiver::new(door, limits)
             .measured(self.metrics.requests_answered.clone())
             .admitting(self.senders())
+            .encrypted(self.tls.otlp.clone())
     }
 
     fn senders(&self) -> SenderAccess {
@@ -270,6 +275,7 @@ impl App {
             },
             writes: write_rules(&self.config),
             hosts: allowed_hosts(&self.config),
+            tls: self.tls.pages.clone(),
             access: Access::new(rules, self.tokens.subscribe(), tasks),
             signing_key: self.signing_key.clone(),
             max_metric_groups: self.config.pages.metrics_max_groups,

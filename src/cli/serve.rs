@@ -57,6 +57,8 @@ async fn serve(config: Config, export: Option<&SpanExport>) -> anyhow::Result<()
             export.register(app.metrics())?;
         }
         let addresses = app.addresses()?;
+        let is_encrypted = config.tls.tls_cert.is_some();
+        let scheme = if is_encrypted { "https" } else { "http" };
         let method = config.access.method(config.pages.listen);
         if method == AuthMethod::None && !addresses.pages.ip().to_canonical().is_loopback() {
             tracing::warn!(
@@ -65,7 +67,7 @@ async fn serve(config: Config, export: Option<&SpanExport>) -> anyhow::Result<()
             );
         }
         tracing::info!(
-            "ready: pages on http://{} (--auth {}), OTLP/gRPC on {}, OTLP/HTTP on {}",
+            "ready: pages on {scheme}://{} (--auth {}), OTLP/gRPC on {}, OTLP/HTTP on {}",
             addresses.pages,
             method.as_str(),
             addresses.otlp_grpc,

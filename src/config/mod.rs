@@ -3,6 +3,7 @@
 
 mod access;
 mod reference;
+mod tls;
 mod traces;
 
 use std::{
@@ -17,6 +18,7 @@ use ipnet::IpNet;
 pub use self::{
     access::{AccessConfig, AuthMethod, OtlpAuth},
     reference::{SettingGroup, SettingReference, reference},
+    tls::TlsConfig,
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
 };
 use crate::domain::{alerting::trace_link::TraceViewer, model::ids::Name};
@@ -40,6 +42,8 @@ pub struct Config {
     pub pages: PagesConfig,
     #[command(flatten)]
     pub access: AccessConfig,
+    #[command(flatten)]
+    pub tls: TlsConfig,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::config::{
         AccessConfig, DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig,
-        PagesConfig, ReceiverConfig, WatchConfig,
+        PagesConfig, ReceiverConfig, TlsConfig, WatchConfig,
     };
 
     fn config(listen: SocketAddr) -> Config {
@@ -95,6 +95,7 @@ mod tests {
                 metrics_max_groups: 20,
             },
             access: AccessConfig::open(),
+            tls: TlsConfig::default(),
         }
     }
 

@@ -33,7 +33,7 @@ use crate::{
         access::AllowedServices,
         model::span::{AttributeScope, SpanView, Value},
     },
-    server::{Port, Versions},
+    server::{Port, Versions, tls::Tls},
     telemetry::metrics::RequestMetrics,
 };
 
@@ -45,6 +45,7 @@ pub struct Receiver<D> {
     limits: Arc<ReceiverLimits>,
     results: RequestResults,
     pub(super) senders: SenderAccess,
+    tls: Option<Tls>,
     late: LateRequests,
     commits: TaskTracker,
 }
@@ -73,6 +74,7 @@ impl<D: TraceConsumer> Receiver<D> {
             limits: Arc::new(limits),
             results: RequestResults::default(),
             senders: SenderAccess::default(),
+            tls: None,
             late: LateRequests::default(),
             commits: TaskTracker::new(),
         }
@@ -82,6 +84,12 @@ impl<D: TraceConsumer> Receiver<D> {
     #[must_use]
     pub fn admitting(self, senders: SenderAccess) -> Self {
         Self { senders, ..self }
+    }
+
+    /// Returns the same receiver, on encrypted connections if there is a certificate.
+    #[must_use]
+    pub fn encrypted(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Returns the same receiver, with its requests measured.
@@ -102,6 +110,7 @@ impl<D: TraceConsumer> Receiver<D> {
             name,
             versions,
             limits: self.limits.connections,
+            tls: self.tls.clone(),
             metrics: metrics.map(|metrics| metrics.connections.clone()),
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod limits;
 mod open_connections;
+pub mod tls;
 
 use std::{
     convert::Infallible,
@@ -26,7 +27,9 @@ use hyper_util::{
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
+use prometheus::IntCounter;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Notify,
     task::{self, JoinError, JoinSet},
@@ -38,6 +41,7 @@ use tower::ServiceExt as _;
 use self::{
     limits::ConnectionLimits,
     open_connections::{Activity, Admission, OpenConnection, OpenConnections, RequestUnderWay},
+    tls::Tls,
 };
 use crate::telemetry::metrics::ConnectionMetrics;
 
@@ -63,6 +67,8 @@ pub(crate) struct Port {
     pub(crate) name: &'static str,
     pub(crate) versions: Versions,
     pub(crate) limits: ConnectionLimits,
+    /// `None` if connections are not encrypted.
+    pub(crate) tls: Option<Tls>,
     pub(crate) metrics: Option<ConnectionMetrics>,
 }
 
@@ -78,6 +84,8 @@ pub(crate) async fn serve(
             builder: builder(&port.limits, port.versions),
             router,
             limits: port.limits,
+            tls: port.tls.clone(),
+            handshakes_failed: port.handshakes_failed(),
             closing: CancellationToken::new(),
         },
         port,
@@ -109,6 +117,14 @@ struct Acceptor {
     tasks: JoinSet<()>,
     open: OpenConnections,
     became_idle: Arc<Notify>,
+}
+
+impl Port {
+    fn handshakes_failed(&self) -> Option<IntCounter> {
+        let metrics = self.metrics.as_ref()?;
+        let labels = [self.name, "tls_handshake"];
+        Some(metrics.closed.with_label_values(&labels))
+    }
 }
 
 impl Acceptor {
@@ -205,6 +221,8 @@ struct ConnectionServer {
     builder: Builder<TokioExecutor>,
     router: Router,
     limits: ConnectionLimits,
+    tls: Option<Tls>,
+    handshakes_failed: Option<IntCounter>,
     closing: CancellationToken,
 }
 
@@ -219,6 +237,32 @@ impl ConnectionServer {
         if stream.set_nodelay(true).is_err() {
             return;
         }
+        let Some(tls) = self.tls.clone() else {
+            return self.serve_stream(stream, peer, activity, make_room).await;
+        };
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
+            () = make_room.cancelled() => return,
+            () = self.closing.cancelled() => return,
+        };
+        match accepted {
+            Ok(stream) => self.serve_stream(stream, peer, activity, make_room).await,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "no TLS connection");
+                if let Some(failed) = self.handshakes_failed {
+                    failed.inc();
+                }
+            }
+        }
+    }
+
+    async fn serve_stream(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        activity: Activity,
+        make_room: CancellationToken,
+    ) {
         let router = self.router.clone();
         let service = tower::service_fn({
             let activity = activity.clone();

@@ -376,7 +376,7 @@ impl MetricBuilder {
             )?,
             closed: self.counters(
                 "throughline_connections_closed_total",
-                "Connections closed to bound their number: idle ones because the port or their peer had as many as it may have (port_full, peer_full), and new ones of a peer whose connections were all busy (peer_busy).",
+                "Connections closed to bound their number: idle ones because the port or their peer had as many as it may have (port_full, peer_full), and new ones of a peer whose connections were all busy (peer_busy). Also those without a TLS handshake (tls_handshake).",
                 &["port", "reason"],
             )?,
         })

@@ -69,6 +69,7 @@ pub async fn serve(
         name: "pages",
         versions: Versions::Any,
         limits,
+        tls: state.tls.clone(),
         metrics: Some(state.metrics.requests_answered.connections.clone()),
     };
     server::serve(listener, router(state), port, shutdown).await;
@@ -76,6 +77,7 @@ pub async fn serve(
 
 pub fn router(state: WebState) -> Router {
     let limit = WorkLimit::new(state.clone());
+    let is_encrypted = state.tls.is_some();
     let router = pages()
         .merge(api(&state))
         .route_layer(middleware::from_fn_with_state(state.clone(), access::check))
@@ -92,12 +94,14 @@ pub fn router(state: WebState) -> Router {
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(state, request::observe));
     [
-        ("content-security-policy", CONTENT_SECURITY_POLICY),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "same-origin"),
-        ("cross-origin-opener-policy", "same-origin"),
+        Some(("content-security-policy", CONTENT_SECURITY_POLICY)),
+        Some(("x-content-type-options", "nosniff")),
+        Some(("referrer-policy", "same-origin")),
+        Some(("cross-origin-opener-policy", "same-origin")),
+        is_encrypted.then_some(("strict-transport-security", "max-age=31536000")),
     ]
     .into_iter()
+    .flatten()
     .fold(router, |router, (name, value)| {
         router.layer(SetResponseHeaderLayer::overriding(
             HeaderName::from_static(name),

@@ -62,7 +62,8 @@ pub(super) async fn observe(
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let method = request.method().clone();
-    let span = span(&request, route, &id);
+    let scheme = if state.tls.is_some() { "https" } else { "http" };
+    let span = span(&request, (scheme, route), &id);
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
@@ -83,7 +84,7 @@ pub(super) async fn observe(
 }
 
 /// At the level of errors, so that whatever is logged of the request bears its id.
-fn span(request: &Request, route: &str, id: &RequestId) -> Span {
+fn span(request: &Request, (scheme, route): (&'static str, &str), id: &RequestId) -> Span {
     let method = method_label(request.method().as_str());
     let span = tracing::error_span!(
         "request",
@@ -96,7 +97,7 @@ fn span(request: &Request, route: &str, id: &RequestId) -> Span {
     let header = |name| text(headers, &HeaderName::from_static(name));
     continue_trace(&span, header("traceparent"), header("tracestate"));
     set_attribute(&span, "http.request.method", method.to_owned());
-    set_attribute(&span, "url.scheme", "http");
+    set_attribute(&span, "url.scheme", scheme);
     if route != UNMATCHED {
         set_attribute(&span, "http.route", route.to_owned());
     }

@@ -20,6 +20,7 @@ use crate::{
         },
         workflow::shapes::SharedShapes,
     },
+    server::tls::Tls,
     store::Store,
     telemetry::metrics::Metrics,
 };
@@ -35,6 +36,8 @@ pub struct WebState {
     pub listening: Listening,
     pub writes: WriteRules,
     pub hosts: AllowedHosts,
+    /// `None` if connections are not encrypted.
+    pub tls: Option<Tls>,
     /// Who may do what.
     pub access: Access,
     pub signing_key: SigningKey,

@@ -1,13 +1,17 @@
-//! The ports of the service: their addresses, and how many connections they take.
+//! The ports of the service: their addresses, their certificates, and how many connections they take.
 
 mod file_limit;
+mod tls;
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-pub(in crate::app) use self::file_limit::FileLimit;
+pub(in crate::app) use self::{
+    file_limit::FileLimit,
+    tls::{PortTls, TlsReloaders},
+};
 use crate::config::Config;
 
 #[derive(Debug)]

@@ -17,6 +17,7 @@ mod shapes;
 mod silence_command;
 mod stall;
 mod start;
+mod tls;
 mod tokens;
 mod troubled_database;
 

@@ -98,6 +98,7 @@ pub(crate) fn web_state(
         },
         writes: write_rules(),
         hosts: AllowedHosts::new(None, ["slo.example".to_owned()]),
+        tls: None,
         access: access(AuthMethod::None, Arc::default()),
         signing_key: SigningKey::new([7; 32]),
         metrics: Metrics::new().unwrap(),

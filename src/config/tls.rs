@@ -1,0 +1,52 @@
+//! Settings of TLS.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct TlsConfig {
+    /// Certificate chain of pages, API and metrics, in PEM. The files of TLS are read again when they
+    /// change
+    #[arg(
+        long,
+        env = "THROUGHLINE_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of `--tls-cert`, in PEM
+    #[arg(
+        long,
+        env = "THROUGHLINE_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    pub tls_key: Option<PathBuf>,
+    /// Certificate chain of both OTLP ports, in PEM
+    #[arg(
+        long,
+        env = "THROUGHLINE_OTLP_TLS_CERT",
+        value_name = "FILE",
+        requires = "otlp_tls_key"
+    )]
+    pub otlp_tls_cert: Option<PathBuf>,
+    /// Private key of `--otlp-tls-cert`, in PEM
+    #[arg(
+        long,
+        env = "THROUGHLINE_OTLP_TLS_KEY",
+        value_name = "FILE",
+        requires = "otlp_tls_cert"
+    )]
+    pub otlp_tls_key: Option<PathBuf>,
+    /// Certificates in PEM of which one must have issued the certificate that each sender shows on the
+    /// OTLP ports
+    #[arg(
+        long,
+        env = "THROUGHLINE_OTLP_CLIENT_CA",
+        value_name = "FILE",
+        requires = "otlp_tls_cert"
+    )]
+    pub otlp_client_ca: Option<PathBuf>,
+}

@@ -1,0 +1,175 @@
+//! The ports of a running service under TLS.
+
+use std::{fs, path::Path, time::Duration};
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, trace_service_client::TraceServiceClient,
+};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Version};
+use tempfile::TempDir;
+use tonic::transport::{Certificate as GrpcCertificate, ClientTlsConfig, Endpoint};
+
+use crate::support::{
+    api::{client, until},
+    database::TestDatabase,
+    service::{Service, Site},
+    workload::ORDERS,
+};
+
+fn fixture(name: &str) -> String {
+    let path = format!(
+        "{}/tests/fixtures/tls/{name}.pem",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    fs::read_to_string(path).unwrap()
+}
+
+/// Files as a certificate manager writes them.
+fn put(folder: &Path, name: &str) {
+    for part in ["key", "cert"] {
+        fs::write(folder.join(part), fixture(&format!("{name}.{part}"))).unwrap();
+    }
+}
+
+fn trusting() -> ClientBuilder {
+    // Installs what TLS computes with.
+    drop(client());
+    let authority = Certificate::from_pem(fixture("ports-authority.cert").as_bytes());
+    Client::builder()
+        .no_proxy()
+        .tls_certs_only([authority.unwrap()])
+        .tls_info(true)
+}
+
+fn identity() -> Identity {
+    let pem = fixture("port-new.cert") + &fixture("port-new.key");
+    Identity::from_pem(pem.as_bytes()).unwrap()
+}
+
+/// Waits for a service whose port speaks TLS.
+async fn ready(service: &Service, client: &Client, address: &str) {
+    let url = format!("https://{address}/readyz");
+    until("the service is ready", async || {
+        let answer = client.get(&url).send().await.ok()?;
+        (answer.status() == 200).then_some(())
+    })
+    .await;
+    assert!(
+        service.said().contains("pages on https://"),
+        "{}",
+        service.said()
+    );
+}
+
+/// The certificate that the server shows on a new connection.
+async fn shown(address: &str) -> Vec<u8> {
+    let client = trusting().build().unwrap();
+    let answer = client
+        .get(format!("https://{address}/healthz"))
+        .send()
+        .await;
+    let answer = answer.unwrap();
+    let info = answer.extensions().get::<reqwest::tls::TlsInfo>().unwrap();
+    info.peer_certificate().unwrap().to_vec()
+}
+
+fn with_certificates(site: Site, folder: &TempDir) -> Site {
+    put(folder.path(), "port-old");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    site.flag("--tls-cert", &path("cert"))
+        .flag("--tls-key", &path("key"))
+}
+
+#[tokio::test]
+async fn pages_under_tls_speak_http_2_and_take_a_new_certificate_without_a_restart() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let site = with_certificates(Site::on(&database, ORDERS), &folder);
+    let (service, address) = (site.spawn(), site.pages_address());
+    let client = trusting().build().unwrap();
+    ready(&service, &client, &address).await;
+    let page = client
+        .get(format!("https://{address}/"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(page.version(), Version::HTTP_2);
+    assert_eq!(
+        page.headers()["strict-transport-security"],
+        "max-age=31536000"
+    );
+    let plain = client.get(format!("http://{address}/healthz")).send().await;
+    assert!(plain.is_err(), "{plain:?}");
+
+    let old = shown(&address).await;
+    put(folder.path(), "port-new");
+    until("the new certificate is shown", async || {
+        (shown(&address).await != old).then_some(())
+    })
+    .await;
+    fs::write(folder.path().join("cert"), "broken").unwrap();
+    until("the log says that it cannot be used", async || {
+        let is_told = service
+            .said()
+            .contains("the certificate that was read before stays in use");
+        is_told.then_some(())
+    })
+    .await;
+    assert_ne!(shown(&address).await, old);
+}
+
+#[tokio::test]
+async fn senders_show_a_certificate_where_an_authority_is_named() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "port-old");
+    fs::write(folder.path().join("ca"), fixture("ports-authority.cert")).unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let site = Site::on(&database, ORDERS)
+        .flag("--otlp-tls-cert", &path("cert"))
+        .flag("--otlp-tls-key", &path("key"))
+        .flag("--otlp-client-ca", &path("ca"));
+    let service = site.start().await;
+    let url = format!("https://{}/v1/traces", site.otlp_http_address());
+    let post = async |client: Client| {
+        let request = client.post(&url).header("content-type", "application/json");
+        request.body("{}").send().await
+    };
+    assert!(post(trusting().build().unwrap()).await.is_err());
+    let known = trusting().identity(identity()).build().unwrap();
+    assert_eq!(post(known).await.unwrap().status(), 200);
+    let failed =
+        "throughline_connections_closed_total{port=\"otlp_http\",reason=\"tls_handshake\"}";
+    assert!(service.api.metric(failed).await >= Some(1.0));
+
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(GrpcCertificate::from_pem(fixture("ports-authority.cert")))
+        .identity(tonic::transport::Identity::from_pem(
+            fixture("port-new.cert"),
+            fixture("port-new.key"),
+        ));
+    let endpoint = Endpoint::from_shared(format!("https://{}", site.otlp_grpc_address())).unwrap();
+    let endpoint = endpoint
+        .tls_config(tls)
+        .unwrap()
+        .timeout(Duration::from_secs(10));
+    let mut client = TraceServiceClient::new(endpoint.connect().await.unwrap());
+    client
+        .export(ExportTraceServiceRequest::default())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_keeps_the_service_from_starting() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let site = with_certificates(Site::on(&database, ORDERS), &folder);
+    fs::write(folder.path().join("key"), fixture("port-new.key")).unwrap();
+    let (status, said) = site.spawn().ended().await;
+    assert!(!status.success());
+    assert!(
+        said.contains("correct `--tls-cert` and `--tls-key`"),
+        "{said}"
+    );
+}
