@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::web::{
     pages::{
-        deliveries::DeliveriesQuery, events::EventsQuery, overview::Filter, silences::Wanted,
-        slo::SloQuery, workflows::WorkflowsQuery,
+        audit::AuditQuery, customer::CustomerQuery, deliveries::DeliveriesQuery,
+        events::EventsQuery, overview::Filter, silences::Wanted, slo::SloQuery,
+        workflows::WorkflowsQuery,
     },
     query::Parameters,
 };
@@ -102,7 +103,8 @@ pub(super) const GROUPS: [ApiGroup; 9] = [
             get(
                 "/api/v1/customers",
                 "The same, by `name`: for names that no path can have, which are `.` and `..`.",
-            ),
+            )
+            .with::<CustomerQuery>(),
             get(
                 "/api/v1/workflows/{slo}/{key}",
                 "One workflow: its steps in all traces, its stages, its verdict with the rule that gave it, what is missing, and its incidents. `key` is the `key` of a workflow in other answers.",
@@ -213,7 +215,8 @@ pub(super) const GROUPS: [ApiGroup; 9] = [
         operations: &[get(
             "/api/v1/audit",
             "The audit log, newest first: every change that was made or tried. Needs the role admin. Filter with `who` and `action`; `before` is `next` of the last answer.",
-        )],
+        )
+        .with::<AuditQuery>()],
     },
     ApiGroup {
         heading: "Reference",

@@ -26,7 +26,12 @@ pub(super) fn document(version: &str) -> Value {
         },
         "tags": GROUPS.iter().map(|group| json!({ "name": group.heading })).collect::<Vec<_>>(),
         "paths": paths,
-        "components": { "schemas": { "Problem": problem() } },
+        "components": {
+            "schemas": { "Problem": problem() },
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+        },
+        // A service may ask for no token.
+        "security": [{ "token": [] }, {}],
     })
 }
 
