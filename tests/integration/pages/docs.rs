@@ -70,7 +70,9 @@ async fn the_openapi_document_has_every_operation_with_exactly_the_parameters_it
         let problem = get(&shop.router, &address).await;
         assert_eq!(problem.status, 400, "{path}");
         let detail = problem.json()["detail"].as_str().unwrap().to_owned();
-        let taken = detail.split_once(": known are ").map_or("", |(_, names)| names);
+        let taken = detail
+            .split_once(": known are ")
+            .map_or("", |(_, names)| names);
         let taken = taken.split(", ").filter(|name| !name.is_empty());
         let taken: BTreeSet<String> = taken.map(str::to_owned).collect();
         assert_eq!(named("query"), taken, "{path}: {detail}");
