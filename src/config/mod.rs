@@ -91,7 +91,7 @@ pub struct ReceiverConfig {
         long,
         env = "THROUGHLINE_OTLP_GRPC_LISTEN",
         value_name = "ADDRESS",
-        default_value = "0.0.0.0:4317"
+        default_value = "127.0.0.1:4317"
     )]
     pub otlp_grpc_listen: SocketAddr,
     /// Address that OTLP/HTTP is received on
@@ -99,7 +99,7 @@ pub struct ReceiverConfig {
         long,
         env = "THROUGHLINE_OTLP_HTTP_LISTEN",
         value_name = "ADDRESS",
-        default_value = "0.0.0.0:4318"
+        default_value = "127.0.0.1:4318"
     )]
     pub otlp_http_listen: SocketAddr,
     /// Largest OTLP request in MiB, before and after decompression
@@ -273,7 +273,7 @@ pub struct PagesConfig {
         long,
         env = "THROUGHLINE_LISTEN",
         value_name = "ADDRESS",
-        default_value = "0.0.0.0:8080"
+        default_value = "127.0.0.1:8080"
     )]
     pub listen: SocketAddr,
     /// Header in which a reverse proxy names the user. The proxy must set or remove it in every request.
