@@ -27,9 +27,11 @@ GET    /slos/{slo}/explain                      viewer
 GET    /explain                                 viewer
 POST   /explain                                 viewer
 GET    /discover                                viewer
+GET    /discover/templates/{name}               viewer
 GET    /slos/{slo}/groups                       viewer
 GET    /slos/{slo}/groups/{group}               viewer
 GET    /workflows                               viewer
+GET    /customers                               viewer
 GET    /customers/{customer}                    viewer
 GET    /workflows/{slo}/{key}                   viewer
 GET    /alerts                                  viewer
@@ -67,6 +69,8 @@ GET    /api/v1/slos/{slo}/groups                viewer
 GET    /api/v1/slos/{slo}/explain               viewer
 POST   /api/v1/explain                          viewer
 GET    /api/v1/discover                         viewer
+GET    /api/v1/discover/templates               viewer
+GET    /api/v1/discover/templates/{name}        viewer
 GET    /api/v1/workflows/{slo}/{key}            viewer
 GET    /api/v1/customers/{customer}             viewer
 GET    /api/v1/alerts                           viewer
@@ -84,6 +88,7 @@ GET    /api/v1/docs/selectors                   viewer
 GET    /api/v1/docs/metrics                     viewer
 GET    /api/v1/docs/settings                    viewer
 GET    /api/v1/docs/api                         viewer
+GET    /api/v1/openapi.json                     viewer
 GET    /api/v1/deliveries/{id}                  viewer
 POST   /api/v1/deliveries/{id}/retry            editor
 GET    /api/v1/targets                          viewer
@@ -91,6 +96,7 @@ POST   /api/v1/targets/{target}/test            admin
 GET    /api/v1/targets/{target}/test/{test}     viewer
 GET    /api/v1/slos                             viewer
 GET    /api/v1/workflows                        viewer
+GET    /api/v1/customers                        viewer
 GET    /api/v1/slos/{slo}                       viewer
 GET    /api/v1/slos/{slo}/durations             viewer
 GET    /api/v1/slos/{slo}/groups/{group}        viewer
