@@ -169,7 +169,7 @@ impl HeatMap<'_> {
             }
         }
         svg.add(format_args!(
-            r#"<path class="n ax" d="M0 {HEIGHT}h1000"/><path class="n thr page" d="M0 {}h1000"/>"#,
+            r#"<path class="n ax" d="M0 {HEIGHT}h1000"/><path class="n thr tp" d="M0 {}h1000"/>"#,
             number(axis.y(self.deadline))
         ));
         svg
@@ -178,7 +178,7 @@ impl HeatMap<'_> {
     fn deadline_label(&self, axis: LogScale) -> Markup {
         let mut svg = Markup::default();
         svg.add(format_args!(
-            r#"<text class="page" x="4" y="{}">deadline {}</text>"#,
+            r#"<text class="tp" x="4" y="{}">deadline {}</text>"#,
             number((axis.y(self.deadline) - 4.0).max(10.0)),
             escaped(&format::seconds(self.deadline)),
         ));
@@ -308,6 +308,7 @@ mod tests {
         assert_eq!(plot.matches(r#"class="hg h1""#).count(), 1, "{plot}");
         assert_eq!(plot.matches(r#"class="hb h1""#).count(), 1, "{plot}");
         assert!(plot.contains("deadline 1 min"), "{plot}");
+        assert!(plot.contains(r#"class="n thr tp""#), "{plot}");
     }
 
     #[test]
