@@ -16,13 +16,16 @@ pub(crate) fn workflows(slo: &Name, outcome: Outcome) -> String {
     format!("/workflows?slo={slo}&outcome={}", outcome.as_str())
 }
 
+/// Encodes a part of a path or a value of a query.
+pub(crate) fn encoded(text: &str) -> String {
+    urlencode_strict(text).map_or_else(|_| String::new(), |text| text.to_string())
+}
+
 pub(crate) fn customer(customer: &str) -> String {
-    let encoded = urlencode_strict(customer);
-    let encoded = encoded.map_or_else(|_| String::new(), |text| text.to_string());
     match customer {
         // Browsers take these for steps up or to nowhere in a path, however they are encoded.
         "." | ".." => format!("/customers?name={customer}"),
-        _ => format!("/customers/{encoded}"),
+        _ => format!("/customers/{}", encoded(customer)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/audit`: every change that was made or tried through pages, API, links and commands.
 
-use askama::{Template, filters::urlencode_strict};
+use askama::Template;
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,7 @@ use crate::{
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section, link_next},
+        pages::addresses::encoded,
         query::{Parameters, Params},
         state::WebState,
     },
@@ -95,10 +96,6 @@ fn query(view: &AuditView, before: Option<i64>) -> String {
         .into_iter()
         .filter_map(|(name, value)| Some(format!("{name}={}", encoded(value?))));
     given.collect::<Vec<_>>().join("&")
-}
-
-fn encoded(text: &str) -> String {
-    urlencode_strict(text).map_or_else(|_| String::new(), |text| text.to_string())
 }
 
 #[derive(Template)]

@@ -6,14 +6,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use askama::filters::urlencode_strict;
 use serde::Deserialize;
 
 use crate::{
     domain::{alerting::status::SloState, model::ids::Name},
     web::{
         error::WebError,
-        pages::summary::{StatusBadge, Summary},
+        pages::{
+            addresses::encoded,
+            summary::{StatusBadge, Summary},
+        },
         query::Parameters,
     },
 };
@@ -310,10 +312,6 @@ impl Filter {
             format!("/?{query}")
         }
     }
-}
-
-fn encoded(value: &str) -> String {
-    urlencode_strict(value).map_or_else(|_| String::new(), |text| text.to_string())
 }
 
 /// For an order: what is no number comes first of all.

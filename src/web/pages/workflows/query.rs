@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use askama::filters::urlencode_strict;
 use serde::Deserialize;
 
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
         workflow::{EventKey, Outcome, search::SearchText},
     },
     store::SearchPosition,
-    web::{error::WebError, query::Parameters},
+    web::{error::WebError, pages::addresses::encoded, query::Parameters},
 };
 
 /// Rows of a page.
@@ -269,10 +268,6 @@ fn seconds(name: &str, text: &str) -> Result<Option<f64>, WebError> {
 
 fn unreadable(why: impl Into<String>) -> WebError {
     WebError::Unreadable(why.into())
-}
-
-fn encoded(value: &str) -> String {
-    urlencode_strict(value).map_or_else(|_| String::new(), |text| text.to_string())
 }
 
 #[cfg(test)]
