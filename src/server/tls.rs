@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(
             reloader.reload().await.unwrap(),
             Reload::Unchanged,
-            "it is told once"
+            "the error is returned once"
         );
         assert!(Arc::ptr_eq(&old, &tls.0.borrow()));
         put(folder.path(), "port-new");

@@ -1,9 +1,9 @@
-//! A limit on wrong tokens. Whoever sends too many is not listened to for a while; others are not
-//! affected, nor are tokens that the same sender has used rightly before.
+//! A limit on wrong tokens. A sender of too many is rejected for a while. Others are not affected, nor
+//! are tokens of the same sender that were accepted before.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
-use super::TokenDigest;
+use super::{ApiToken, KnownTokens, TokenDigest, TokenRecord, TokenRefusal};
 use crate::domain::model::time::Timestamp;
 
 /// Attempts by sender `K`, such as an address.
@@ -21,9 +21,19 @@ struct WrongAttempts {
 }
 
 /// A sender with too many wrong tokens, and when its next one is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many wrong tokens came from this address")]
 pub struct Blocked {
     pub again_in: Duration,
+}
+
+/// Why a token that somebody shows is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenLookupError {
+    #[error(transparent)]
+    Refused(#[from] TokenRefusal),
+    #[error(transparent)]
+    Blocked(#[from] Blocked),
 }
 
 impl<K: Clone + Eq + Hash> AttemptLimit<K> {
@@ -34,8 +44,26 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
     /// So that memory is bounded however many addresses an attacker has.
     const MOST_SENDERS: usize = 10_000;
 
+    /// Returns the record of a token that `sender` shows, if it is accepted at `now`.
+    pub fn find<'t>(
+        &mut self,
+        sender: K,
+        token: &ApiToken,
+        known: &'t KnownTokens,
+        now: Timestamp,
+    ) -> Result<&'t TokenRecord, TokenLookupError> {
+        let digest = token.digest();
+        self.check(&sender, digest, now)?;
+        let found = known.find(token, now);
+        match &found {
+            Ok(_) => self.note_right(sender, digest, now),
+            Err(_) => self.note_wrong(sender, now),
+        }
+        Ok(found?)
+    }
+
     /// Whether a token of `sender` may be looked at.
-    pub fn check(&self, sender: &K, token: TokenDigest, now: Timestamp) -> Result<(), Blocked> {
+    fn check(&self, sender: &K, token: TokenDigest, now: Timestamp) -> Result<(), Blocked> {
         let Some(wrong) = self.wrong.get(sender) else {
             return Ok(());
         };
@@ -50,7 +78,7 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
         })
     }
 
-    pub fn note_wrong(&mut self, sender: K, now: Timestamp) {
+    fn note_wrong(&mut self, sender: K, now: Timestamp) {
         if self.wrong.len() >= Self::MOST_SENDERS {
             self.wrong
                 .retain(|_, wrong| now < wrong.since + Self::WINDOW);
@@ -69,7 +97,7 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
         wrong.count += 1;
     }
 
-    pub fn note_right(&mut self, sender: K, token: TokenDigest, now: Timestamp) {
+    fn note_right(&mut self, sender: K, token: TokenDigest, now: Timestamp) {
         if self.right.len() >= Self::MOST_SENDERS {
             self.right.retain(|_, at| now < *at + Self::REMEMBERED);
         }

@@ -5,7 +5,7 @@ mod audit;
 mod role;
 mod token;
 
-pub use attempts::{AttemptLimit, Blocked};
+pub use attempts::{AttemptLimit, Blocked, TokenLookupError};
 pub use audit::{AuditEntry, AuditOutcome, AuditSource};
 pub use role::{AccessRole, UnknownRole};
 pub use token::{

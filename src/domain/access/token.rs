@@ -90,6 +90,13 @@ impl ApiToken {
         (secret.len() == Self::LENGTH).then(|| Self(text.to_owned()))
     }
 
+    /// Reads the value of an `Authorization` header; `None` if it is no bearer token of this service.
+    pub fn from_authorization(value: &str) -> Option<Self> {
+        let (scheme, token) = value.split_once(' ')?;
+        let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+        is_bearer.then(|| Self::parse(token)).flatten()
+    }
+
     pub fn digest(&self) -> TokenDigest {
         TokenDigest::of(self.0.as_bytes())
     }

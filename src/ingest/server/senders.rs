@@ -10,7 +10,9 @@ use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
-    domain::access::{AllowedServices, ApiToken, AttemptLimit, KnownTokens, TokenGrant},
+    domain::access::{
+        AllowedServices, ApiToken, AttemptLimit, KnownTokens, TokenGrant, TokenLookupError,
+    },
     ingest::failure::Failure,
     telemetry::metrics::Metrics,
 };
@@ -70,10 +72,7 @@ impl TokenCheck {
     ) -> Result<AllowedServices, RefusedToken> {
         let value = headers.get(AUTHORIZATION);
         let value = value.ok_or_else(|| ("there is no token".to_owned(), "missing"))?;
-        let value = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let token = value
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .and_then(|(_, token)| ApiToken::parse(token));
+        let token = value.to_str().ok().and_then(ApiToken::from_authorization);
         let malformed = "the header `authorization` has no token of this service";
         let token = token.ok_or_else(|| (malformed.to_owned(), "malformed"))?;
         self.check(&token, peer)
@@ -84,29 +83,23 @@ impl TokenCheck {
         token: &ApiToken,
         peer: Option<IpAddr>,
     ) -> Result<AllowedServices, RefusedToken> {
-        let (now, digest) = (self.clock.now(), token.digest());
         let attempts = self.attempts.lock();
         let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
-        attempts.check(&peer, digest, now).map_err(|blocked| {
-            let secs = blocked.again_in.as_secs().max(1);
-            let reason = format!("too many wrong tokens came from this address; wait {secs} s");
-            (reason, "blocked")
-        })?;
-        match self.tokens.borrow().find(token, now) {
-            Ok(record) => {
-                attempts.note_right(peer, digest, now);
-                match &record.grant {
-                    TokenGrant::Sender(services) => Ok(services.clone()),
-                    TokenGrant::Role(_) => {
-                        let reason =
-                            format!("the token `{}` is not for sending spans", record.name);
-                        Err((reason, "wrong_kind"))
-                    }
+        let known = self.tokens.borrow();
+        match attempts.find(peer, token, &known, self.clock.now()) {
+            Ok(record) => match &record.grant {
+                TokenGrant::Sender(services) => Ok(services.clone()),
+                TokenGrant::Role(_) => {
+                    let reason = format!("the token `{}` is not for sending spans", record.name);
+                    Err((reason, "wrong_kind"))
                 }
-            }
-            Err(refusal) => {
-                attempts.note_wrong(peer, now);
+            },
+            Err(TokenLookupError::Refused(refusal)) => {
                 Err((refusal.to_string(), refusal.as_label()))
+            }
+            Err(TokenLookupError::Blocked(blocked)) => {
+                let secs = blocked.again_in.as_secs().max(1);
+                Err((format!("{blocked}; wait {secs} s"), "blocked"))
             }
         }
     }

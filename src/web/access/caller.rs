@@ -21,7 +21,7 @@ use crate::{
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Whoever sends a request.
+/// The sender of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::web) struct Caller {
     pub(in crate::web) who: Who,
@@ -60,7 +60,9 @@ pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, 
 
 /// By the token in `Authorization`; `None` if there is none of this service.
 fn by_token(state: &WebState, parts: &Parts) -> Result<Option<Caller>, WebError> {
-    let Some(token) = bearer(&parts.headers) else {
+    let header = parts.headers.get(header::AUTHORIZATION);
+    let value = header.and_then(|value| value.to_str().ok());
+    let Some(token) = value.and_then(ApiToken::from_authorization) else {
         return Ok(None);
     };
     let record = check_token(state, &token, peer(state, parts))?;
@@ -73,38 +75,17 @@ fn by_token(state: &WebState, parts: &Parts) -> Result<Option<Caller>, WebError>
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<ApiToken> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
-    is_bearer.then(|| ApiToken::parse(token)).flatten()
-}
-
-/// The token's record, if it is valid. A sender with too many wrong ones is not listened to.
+/// The token's record, if it is valid. A sender of too many wrong ones is rejected.
 pub(super) fn check_token(
     state: &WebState,
     token: &ApiToken,
     peer: Option<IpAddr>,
 ) -> Result<TokenRecord, AccessError> {
-    let (now, digest) = (state.clock.now(), token.digest());
-    let attempts = &state.access.attempts.0;
-    let mut attempts = attempts.lock().unwrap_or_else(PoisonError::into_inner);
-    attempts
-        .check(&peer, digest, now)
-        .map_err(|blocked| AccessError::Blocked {
-            again_in: blocked.again_in,
-        })?;
+    let attempts = state.access.attempts.0.lock();
+    let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
     let known = state.access.tokens.borrow();
-    match known.find(token, now) {
-        Ok(record) => {
-            attempts.note_right(peer, digest, now);
-            Ok(record.clone())
-        }
-        Err(refusal) => {
-            attempts.note_wrong(peer, now);
-            Err(refusal.into())
-        }
-    }
+    let found = attempts.find(peer, token, &known, state.clock.now());
+    Ok(found?.clone())
 }
 
 /// The other end of the connection, or whom the proxy got the request from.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use crate::domain::access::{AccessRole, TokenRefusal};
+use crate::domain::access::{AccessRole, Blocked, TokenLookupError, TokenRefusal};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::web) enum AccessError {
@@ -27,12 +27,21 @@ pub(in crate::web) enum AccessError {
     },
     #[error("the header `{header}` of the proxy has `{value}`, which is not a role")]
     UnknownRole { header: String, value: String },
-    #[error("too many wrong tokens came from this address")]
-    Blocked { again_in: Duration },
+    #[error("{0}")]
+    Blocked(Blocked),
     #[error("a token must not be in the address: addresses are stored in logs and histories")]
     InAddress,
     #[error("this service has no login")]
     NoLogin,
+}
+
+impl From<TokenLookupError> for AccessError {
+    fn from(error: TokenLookupError) -> Self {
+        match error {
+            TokenLookupError::Refused(refusal) => Self::Refused(refusal),
+            TokenLookupError::Blocked(blocked) => Self::Blocked(blocked),
+        }
+    }
 }
 
 impl AccessError {
@@ -44,7 +53,7 @@ impl AccessError {
             Self::OnlySends { .. } | Self::Forbidden { .. } | Self::UnknownRole { .. } => {
                 StatusCode::FORBIDDEN
             }
-            Self::Blocked { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Blocked(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::InAddress => StatusCode::BAD_REQUEST,
             Self::NoLogin => StatusCode::NOT_FOUND,
         }
@@ -68,11 +77,11 @@ impl AccessError {
                 "make one for pages and API with `throughline token create --role viewer`"
             }
             Self::Forbidden { .. } => {
-                "ask whoever runs the service for a token with that role (`throughline token create \
+                "ask the operator of the service for a token with that role (`throughline token create \
                  --role`), or for that role in the proxy"
             }
             Self::UnknownRole { .. } => "let the proxy send viewer, editor or admin",
-            Self::Blocked { .. } => "wait, and correct the token; other addresses are not affected",
+            Self::Blocked(_) => "wait, and correct the token; other addresses are not affected",
             Self::InAddress => {
                 "send it as `Authorization: Bearer`, and revoke this one with `throughline token \
                  revoke`, since others may have read it"
@@ -83,7 +92,7 @@ impl AccessError {
 
     pub(in crate::web) const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Blocked { again_in } => Some(*again_in),
+            Self::Blocked(blocked) => Some(blocked.again_in),
             _ => None,
         }
     }
@@ -96,7 +105,7 @@ impl AccessError {
             Self::Refused(refusal) => refusal.as_label(),
             Self::OnlySends { .. } => "wrong_kind",
             Self::Forbidden { .. } | Self::UnknownRole { .. } => "forbidden",
-            Self::Blocked { .. } => "blocked",
+            Self::Blocked(_) => "blocked",
             Self::InAddress => "in_address",
             Self::NoLogin => "no_login",
         }
