@@ -2,8 +2,6 @@
 
 mod view;
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -50,7 +48,7 @@ async fn view(
     read(state, &slo, range).await
 }
 
-async fn read(state: &WebState, slo: &Arc<Slo>, range: Range) -> Result<DurationsView, WebError> {
+async fn read(state: &WebState, slo: &Slo, range: Range) -> Result<DurationsView, WebError> {
     let now = state.clock.now();
     let query = query(range, now);
     let mut tx = state.store.begin("read the durations of an SLO").await?;

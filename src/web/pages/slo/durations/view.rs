@@ -1,6 +1,6 @@
 //! Durations as page and API show them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
@@ -36,8 +36,6 @@ pub(super) struct DurationsView {
     pub(super) stages: Vec<StageDurations>,
     #[serde(skip)]
     columns: Vec<HeatColumn>,
-    #[serde(skip)]
-    step: std::time::Duration,
 }
 
 /// What a share of the workflows took at most; `None` without workflows.
@@ -103,7 +101,6 @@ impl DurationsView {
             steps: whole.iter().map(StepDurations::new).collect(),
             stages: stages(&columns),
             columns: whole,
-            step: query.step,
         }
     }
 
@@ -113,7 +110,7 @@ impl DurationsView {
         let deadline = self.within_seconds.filter(|_| has_events)?;
         let map = HeatMap {
             columns: &self.columns,
-            step: self.step,
+            step: Duration::from_secs(self.step_seconds),
             deadline,
             sentence: format!(
                 "Durations over the last {}: {}",
@@ -197,7 +194,8 @@ fn by_stage(query: SeriesQuery, rows: Vec<DurationsOfStep>) -> Columns {
     let mut columns = Columns::from([(None, empty.clone())]);
     for row in rows {
         let of_stage = columns.entry(row.stage).or_insert_with(|| empty.clone());
-        if let Some(column) = of_stage.iter_mut().find(|column| column.at == row.at) {
+        let nth = of_stage.partition_point(|column| column.at < row.at);
+        if let Some(column) = of_stage.get_mut(nth) {
             let side = if row.is_bad {
                 &mut column.bad
             } else {
