@@ -168,7 +168,7 @@ fn always() -> Router<WebState> {
         .route("/readyz", get(health::ready))
 }
 
-/// The same, for whoever may read.
+/// The same, for those who may read.
 fn scraped(state: &WebState) -> Router<WebState> {
     let check = middleware::from_fn_with_state(state.clone(), access::check_metrics);
     Router::new()

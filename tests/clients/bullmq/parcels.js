@@ -3,8 +3,8 @@
 // usage: parcels.js work     does the work until it is killed, and writes down when it is ready
 //        parcels.js order    places orders, all that there are, and ends
 //
-// Both are told by BROKER_URL and OTEL_EXPORTER_OTLP_ENDPOINT where to go. Whoever does something also
-// writes it into the file JOURNAL, a line of JSON each, and knows nothing of spans when doing so.
+// Both connect to BROKER_URL and OTEL_EXPORTER_OTLP_ENDPOINT. What they do, they also write into the file
+// JOURNAL, a line of JSON each, independently of spans.
 
 const { appendFileSync } = require('node:fs');
 const { randomUUID } = require('node:crypto');

@@ -7,7 +7,7 @@ use crate::support::{broker::Broker, installs};
 const ORDERS: usize = 33;
 const REMOVED: usize = 2;
 
-/// No attempt is an error; what failed for good is told by the span that moves the job.
+/// No attempt is an error; the span that moves the job says what failed for good.
 const PARCELS: &str = r#"
 apiVersion: throughline/v1
 kind: SLO

@@ -34,7 +34,7 @@ use crate::support::{
 /// Any longer and work is late: far more than it takes, and less than what is late takes.
 const WITHIN_SECS: f64 = 5.0;
 
-/// A template of the product as whoever uses it makes it: each of these words is replaced by another, on
+/// A template of the product as its user edits it: each of these words is replaced by another, on
 /// lines that the template marks and nowhere else.
 fn template(name: &str, edits: &[(&str, &str)]) -> String {
     let mut text = DefinitionTemplate::named(name).expect(name).text.to_owned();

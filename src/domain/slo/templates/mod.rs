@@ -3,7 +3,7 @@
 //! Each is a file of this folder. Its first comment is what the lists show; lines that have to be
 //! edited end in `# EDIT`.
 
-/// A definition that lacks only the names of whoever uses it.
+/// A definition that lacks only the names of its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DefinitionTemplate {
     pub name: &'static str,
