@@ -52,14 +52,31 @@ comment on column slos.is_tracked is 'Whether the group counts towards max_group
 create table slo_statuses (
     slo_id       integer     not null,
     evaluated_at timestamptz not null,
+    state        text        not null,
     status       jsonb       not null,
+    kept_at      timestamptz,
     constraint slo_statuses_pkey primary key (slo_id),
     constraint slo_statuses_slo_id_fkey foreign key (slo_id) references slos (id)
 );
 comment on table slo_statuses is 'Latest evaluation of each SLO and group: what the overview shows and what the alerts were decided on.';
 comment on column slo_statuses.slo_id is 'The SLO or group that was evaluated.';
 comment on column slo_statuses.evaluated_at is 'End of the evaluated windows.';
+comment on column slo_statuses.state is 'State in one word, as in status: a change of it is kept in past_statuses.';
 comment on column slo_statuses.status is 'Counts, burn rates, error budget and rule states at that time; domain::status::SloStatus defines the fields.';
+comment on column slo_statuses.kept_at is 'evaluated_at of the newest row of the SLO or group in past_statuses. Null before the first.';
+
+create table past_statuses (
+    slo_id       integer     not null,
+    evaluated_at timestamptz not null,
+    status       jsonb       not null,
+    constraint past_statuses_pkey primary key (slo_id, evaluated_at),
+    constraint past_statuses_slo_id_fkey foreign key (slo_id) references slos (id)
+);
+comment on table past_statuses is 'Evaluations that are kept so that pages can show an earlier moment as it was known then: one at each change of state, one an hour while nothing burns, and one a minute otherwise. Deleted after 90 days.';
+comment on column past_statuses.slo_id is 'The SLO or group that was evaluated.';
+comment on column past_statuses.evaluated_at is 'End of the evaluated windows.';
+comment on column past_statuses.status is 'As in slo_statuses.';
+create index past_statuses_old_idx on past_statuses (evaluated_at);
 
 create table definition_sets (
     number        integer     not null,

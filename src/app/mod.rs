@@ -282,6 +282,7 @@ impl App {
             cards: Cards::default(),
             readiness: ReadinessCheck::new(self.clock.now()),
             trace_viewers: self.config.evaluation.trace_viewers.clone(),
+            time_zone: self.config.pages.time_zone,
             shapes: self.shapes.clone(),
             version: env!("CARGO_PKG_VERSION"),
         }

@@ -27,6 +27,8 @@ use crate::{
 /// the one before.
 const KEEP_HOURS: Duration = Duration::from_hours(9600);
 const DAY: Duration = Duration::from_hours(24);
+/// Pages can show an earlier moment as far back as this.
+const KEEP_STATUSES: Duration = Duration::from_hours(90 * 24);
 
 impl Loops {
     pub(super) fn spawn_retention(&self, tasks: &TaskTracker, periodic: &Periodic) {
@@ -93,6 +95,7 @@ impl CleanUpSteps {
             CleanUp::PurgedKeys => return tx.forget_purged(now - horizon * 2).await,
             CleanUp::Requests => return tx.forget_requests(now - DAY).await,
             CleanUp::Sessions => return tx.forget_sessions(now).await,
+            CleanUp::PastStatuses => return tx.forget_past_statuses(now - KEEP_STATUSES).await,
             CleanUp::AuditLog => return tx.forget_audit_entries(now - self.audit_kept).await,
             CleanUp::Customers => {
                 let days = longest_window(&catalog).max(horizon) + DAY * 3;

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use chrono_tz::Tz;
 use clap::Args;
 use ipnet::IpNet;
 
@@ -299,6 +300,16 @@ pub struct PagesConfig {
     /// first. Names of groups are values that senders write
     #[arg(long, env = "THROUGHLINE_METRICS_MAX_GROUPS", value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub metrics_max_groups: u32,
+    /// Time zone that pages print times in where a reader has chosen none, as `Europe/Berlin`. The API and
+    /// messages have UTC
+    #[arg(
+        long,
+        env = "THROUGHLINE_TIME_ZONE",
+        value_name = "ZONE",
+        default_value = "UTC",
+        value_parser = time_zone
+    )]
+    pub time_zone: Tz,
     /// Reject requests that write (silence, acknowledge ...) without the header of `--user-header`, with
     /// `--auth none`
     #[arg(long, env = "THROUGHLINE_REQUIRE_USER")]
@@ -354,6 +365,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(_) => Err("must be 100ms at least".to_owned()),
         Err(error) => Err(format!("{error}; write `30s`, `5m` or `7d`")),
     }
+}
+
+fn time_zone(text: &str) -> Result<Tz, String> {
+    text.parse()
+        .map_err(|_| "write the name of a zone, such as `Europe/Berlin`".to_owned())
 }
 
 fn private_range(text: &str) -> Result<PrivateRange, String> {

@@ -18,6 +18,7 @@ mod metrics;
 mod page;
 mod pages;
 mod query;
+mod reader;
 mod request;
 mod state;
 mod work_limit;
@@ -87,6 +88,10 @@ pub fn router(state: WebState) -> Router {
         .merge(always())
         .merge(scraped(&state))
         .fallback(not_found)
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            reader::choose_time_zone,
+        ))
         .layer(middleware::from_fn_with_state(state.clone(), write::guard))
         .layer(middleware::from_fn_with_state(state.clone(), hosts::check))
         .with_state(state.clone())
@@ -142,6 +147,7 @@ fn pages() -> Router<WebState> {
         .route("/silences", get(silences::list))
         .route("/silences/new", get(silences::form).post(silences::submit))
         .route("/silences/{id}/expire", post(silences::expire))
+        .route("/time-zone", get(reader::page::get))
         .route("/definitions", get(definitions::get))
         .route("/audit", get(audit::get))
         .route("/docs", get(async || Redirect::to("/docs/definitions")))

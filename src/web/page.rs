@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     assets,
     error::{ErrorExplanation, WebError},
+    reader::PastBanner,
     request::RequestId,
     state::WebState,
 };
@@ -33,6 +34,10 @@ pub(super) struct Layout {
     pub(super) fresh: Vec<String>,
     /// The address of the JSON view.
     pub(super) json: Option<String>,
+    /// The same page of this moment, for whoever reads it later; `None` where a page cannot show that.
+    pub(super) permalink: Option<String>,
+    /// Of a page that shows an earlier moment.
+    pub(super) past: Option<PastBanner>,
     pub(super) search: String,
     /// Whether it is loaded again every now and then; what somebody fills in is not.
     pub(super) refreshes: bool,
@@ -67,6 +72,8 @@ impl Layout {
             section,
             fresh: Vec::new(),
             json: None,
+            permalink: None,
+            past: None,
             search: String::new(),
             refreshes: true,
             can_log_out: state.access.has_login(),
@@ -74,6 +81,17 @@ impl Layout {
             style: assets::style().path.as_str(),
             script: assets::script().path.as_str(),
             icon: "ok",
+        }
+    }
+
+    /// Of a page that can show an earlier moment, which stays as it is: `banner` is `Some` if it does, and
+    /// `permalink` leads to what it shows.
+    pub(super) fn of_moment(self, banner: Option<PastBanner>, permalink: Option<String>) -> Self {
+        Self {
+            refreshes: self.refreshes && banner.is_none(),
+            permalink: permalink.filter(|_| banner.is_none()),
+            past: banner,
+            ..self
         }
     }
 

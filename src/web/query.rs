@@ -56,7 +56,7 @@ fn check_names(uri: &Uri, known: &'static [&'static str]) -> Result<(), WebError
     }
 }
 
-fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, WebError> {
+pub(super) fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, WebError> {
     match Query::try_from_uri(uri) {
         Ok(Query(read)) => Ok(read),
         Err(error) => Err(WebError::Unreadable(error.body_text())),

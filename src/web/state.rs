@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
+use chrono_tz::Tz;
 use tokio::sync::watch;
 
 use super::{
@@ -50,6 +51,8 @@ pub struct WebState {
     pub readiness: ReadinessCheck,
     /// Where traces can be looked at.
     pub trace_viewers: Vec<TraceViewer>,
+    /// The zone that pages print times in where a reader has chosen none.
+    pub time_zone: Tz,
     /// Spans of the last hour, by which definitions are explained.
     pub shapes: SharedShapes,
     pub version: &'static str,

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chrono_tz::Tz;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -54,7 +55,7 @@ fn table(view: &Value) -> String {
     let mut table = TextTable::new(["Severity", "SLO", "Group", "State", "Since", "Rule"]);
     for alert in items(&view["firing"]) {
         let since = match (time(&alert["began_at"]), now) {
-            (Some(at), Some(now)) => format::moment(at, now),
+            (Some(at), Some(now)) => format::moment(at, now, Tz::UTC),
             _ => format::NONE.to_owned(),
         };
         let rule = [&alert["rule"]["name"], &alert["threshold_rule"]["name"]];

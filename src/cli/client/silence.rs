@@ -5,6 +5,7 @@ use std::{
     process::ExitCode,
 };
 
+use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -174,7 +175,7 @@ fn table(silences: &[Value], now: Option<Timestamp>) -> String {
     for one in silences {
         let matchers: Vec<&str> = items(&one["matchers"]).map(text).collect();
         let ends = match (time(&one["interval"]["to"]).or(time(&one["ends_at"])), now) {
-            (Some(at), Some(now)) => format::moment(at, now),
+            (Some(at), Some(now)) => format::moment(at, now, Tz::UTC),
             _ => format::NONE.to_owned(),
         };
         table.row([

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -124,7 +125,10 @@ impl WindowStatus {
         } else {
             "the "
         };
-        format!("{article}{length} until {}", format::time_of_day(end))
+        format!(
+            "{article}{length} until {}",
+            format::time_of_day(end, Tz::UTC)
+        )
     }
 
     /// Formats `200 of 2,000 bad in the last 1 h`.

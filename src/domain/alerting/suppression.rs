@@ -1,5 +1,6 @@
 //! The reason why a recorded transition was not notified.
 
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -25,7 +26,7 @@ impl Suppression {
         match self {
             Self::Inhibited { by } => format!("inhibited by the {}", by.as_str()),
             Self::Silenced { until, .. } => {
-                format!("silenced until {}", format::time_of_day(until))
+                format!("silenced until {}", format::time_of_day(until, Tz::UTC))
             }
         }
     }

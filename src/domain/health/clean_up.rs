@@ -27,6 +27,7 @@ pub enum CleanUp {
     /// Sessions that have expired.
     Sessions,
     AuditLog,
+    PastStatuses,
 }
 
 /// The time at which a clean-up last had nothing left to remove.
@@ -37,7 +38,7 @@ pub struct CleanUpSign {
 }
 
 impl CleanUp {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Epochs,
         Self::PurgedKeys,
         Self::Counts,
@@ -52,6 +53,7 @@ impl CleanUp {
         Self::ChangeEvents,
         Self::Sessions,
         Self::AuditLog,
+        Self::PastStatuses,
     ];
     /// The interval between the beginnings of each clean-up.
     pub const INTERVAL: Duration = Duration::from_hours(1);
@@ -73,6 +75,7 @@ impl CleanUp {
             Self::ChangeEvents => "clean_up_change_events",
             Self::Sessions => "clean_up_sessions",
             Self::AuditLog => "clean_up_audit_log",
+            Self::PastStatuses => "clean_up_past_statuses",
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -100,7 +101,10 @@ impl OutageNotice {
     /// the same target.
     pub fn notice(self, service: &str, now: Timestamp) -> PlatformNotification {
         let seen = self.seen();
-        let (from, to) = (format::time_of_day(seen.at), format::time_of_day(now));
+        let (from, to) = (
+            format::time_of_day(seen.at, Tz::UTC),
+            format::time_of_day(now, Tz::UTC),
+        );
         let (kind, title, lines) = match self {
             Self::Began(_) => (
                 PlatformNotificationKind::SelfCheckOpened,

@@ -12,7 +12,7 @@ use crate::{
         alerting::{alert::Alert, snapshot::AlertSnapshot, suppression::Suppression},
         model::{
             ids::{Name, SloId},
-            time::Timestamp,
+            time::{TimeRange, Timestamp},
         },
         slo::Severity,
     },
@@ -257,22 +257,23 @@ impl Tx<'_> {
         Ok(row.map(AlertTransition::from))
     }
 
-    /// Returns the transitions since `from`, newest first: of one SLO, or of all if `slo` is
-    /// `None`.
+    /// Returns the transitions of a range, its end included, newest first: of one SLO, or of all if `slo`
+    /// is `None`.
     pub async fn transitions(
         &mut self,
         slo: Option<SloId>,
-        from: Timestamp,
+        range: TimeRange,
         limit: u32,
     ) -> Result<Vec<AlertTransition>, StoreError> {
         let query = sqlx::query_as(
-            "-- alert_transitions.since
+            "-- alert_transitions.between
              select id, slo_id, at, snapshot, suppression from alert_transitions
-             where ($1::integer is null or slo_id = $1) and at >= $2
-             order by at desc, slo_id, version desc limit $3",
+             where ($1::integer is null or slo_id = $1) and at between $2 and $3
+             order by at desc, slo_id, version desc limit $4",
         )
         .bind(slo.map(|slo| slo.0))
-        .bind(from.to_chrono())
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
         .bind(i64::from(limit));
         let rows: Vec<TransitionRow> = self.fetch_all(query).await?;
         Ok(rows.into_iter().map(AlertTransition::from).collect())

@@ -92,25 +92,50 @@ impl Tx<'_> {
         &mut self,
         known: Revision,
     ) -> Result<Vec<DefinitionSet>, StoreError> {
-        type Pairs = Vec<(String, String)>;
         let query = sqlx::query_as(
             "-- definition_sets.after
              select number, in_force_from, files from definition_sets
              where number > $1 order by number",
         )
         .bind(known.0);
-        let rows: Vec<(i32, DateTime<Utc>, Json<Pairs>)> = self.fetch_all(query).await?;
-        let set = |(number, in_force_from, Json(pairs)): (i32, DateTime<Utc>, Json<Pairs>)| {
-            let files = pairs.into_iter();
-            DefinitionSet {
-                number: Revision(number),
-                in_force_from: in_force_from.into(),
-                files: files
-                    .map(|(path, text)| DefinitionFile { path, text })
-                    .collect(),
-            }
-        };
-        Ok(rows.into_iter().map(set).collect())
+        let rows: Vec<DefinitionSetRow> = self.fetch_all(query).await?;
+        Ok(rows.into_iter().map(DefinitionSet::from).collect())
+    }
+
+    /// Returns the set that was in force at a time, or the oldest that is kept if that is newer; `None`
+    /// before the first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn definition_set_at(
+        &mut self,
+        at: Timestamp,
+    ) -> Result<Option<DefinitionSet>, StoreError> {
+        let query = sqlx::query_as(
+            "-- definition_sets.at
+             select number, in_force_from, files from definition_sets
+             order by in_force_from <= $1 desc,
+                 case when in_force_from <= $1 then -number else number end
+             limit 1",
+        )
+        .bind(at.to_chrono());
+        let row: Option<DefinitionSetRow> = self.fetch_optional(query).await?;
+        Ok(row.map(DefinitionSet::from))
+    }
+}
+
+type DefinitionSetRow = (i32, DateTime<Utc>, Json<Vec<(String, String)>>);
+
+impl From<DefinitionSetRow> for DefinitionSet {
+    fn from((number, in_force_from, Json(pairs)): DefinitionSetRow) -> Self {
+        let files = pairs.into_iter();
+        Self {
+            number: Revision(number),
+            in_force_from: in_force_from.into(),
+            files: files
+                .map(|(path, text)| DefinitionFile { path, text })
+                .collect(),
+        }
     }
 }
 

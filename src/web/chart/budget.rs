@@ -7,12 +7,15 @@ use super::{
     markup::{Markup, number, path},
     plot::{Frame, PlotParts, PlotReading, WIDTH, readings, scale},
 };
-use crate::domain::{
-    model::{
-        format,
-        time::{TimeRange, Timestamp},
+use crate::{
+    domain::{
+        model::{
+            format,
+            time::{TimeRange, Timestamp},
+        },
+        slo::Severity,
     },
-    slo::Severity,
+    web::reader::times,
 };
 
 const HEIGHT: f64 = 250.0;
@@ -205,11 +208,11 @@ impl BudgetChart {
     fn table(&self) -> ChartTable {
         let every = (self.points.len() / 28).max(1);
         let row = |point: &(Timestamp, Option<f64>)| {
-            vec![format::moment(point.0, self.now), format::budget(point.1)]
+            vec![times::moment(point.0, self.now), format::budget(point.1)]
         };
         ChartTable {
             caption: "Error budget left".to_owned(),
-            head: vec!["At (UTC)".to_owned(), "Left".to_owned()],
+            head: vec![times::heading("At"), "Left".to_owned()],
             rows: self.points.iter().rev().step_by(every).map(row).collect(),
         }
     }

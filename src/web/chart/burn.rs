@@ -9,12 +9,15 @@ use super::{
     markup::{Markup, number, path},
     plot::{Frame, PlotParts, PlotReading, readings, scale},
 };
-use crate::domain::{
-    model::{
-        format,
-        time::{TimeRange, Timestamp},
+use crate::{
+    domain::{
+        model::{
+            format,
+            time::{TimeRange, Timestamp},
+        },
+        slo::Severity,
     },
-    slo::Severity,
+    web::reader::times,
 };
 
 const HEIGHT: f64 = 230.0;
@@ -157,7 +160,7 @@ impl BurnChart {
             svg.add(format_args!(
                 r#"<text class="{anchor} tp" x="{}%" dx="{dx}" y="11">fired {}</text>"#,
                 number(place),
-                format::moment(since, self.range.to)
+                times::moment(since, self.range.to)
             ));
         }
         svg
@@ -189,14 +192,14 @@ impl BurnChart {
         let every = (self.points.len() / 24).max(1);
         let row = |point: &BurnPoint| {
             vec![
-                format::moment(point.at, self.range.to),
+                times::moment(point.at, self.range.to),
                 format::burn_rate(point.long, None),
                 format::burn_rate(point.short, None),
             ]
         };
         ChartTable {
             caption: "Burn rate".to_owned(),
-            head: ["At (UTC)", "Long window", "Short window"]
+            head: [&times::heading("At"), "Long window", "Short window"]
                 .map(str::to_owned)
                 .to_vec(),
             rows: self.points.iter().rev().step_by(every).map(row).collect(),

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::markup::{Markup, escaped, number};
-use crate::domain::model::time::{TimeRange, Timestamp};
+use crate::{
+    domain::model::time::{TimeRange, Timestamp},
+    web::reader::times,
+};
 
 /// The width of the stretched drawing; any number does.
 pub(super) const WIDTH: f64 = 1_000.0;
@@ -160,11 +163,16 @@ fn ticks(range: TimeRange) -> Vec<(Timestamp, String)> {
         .into_iter()
         .find(|step| length / step <= 6)
         .unwrap_or(length.div_ceil(6 * DAY).max(1) * DAY);
-    let format = if step >= DAY { "%-d %b" } else { "%H:%M" };
+    let label = if step >= DAY {
+        times::short_day
+    } else {
+        times::minute
+    };
     let step = Duration::from_secs(step);
-    std::iter::successors(Some(range.from.ceil_to(step)), |at| Some(*at + step))
+    let first = times::ceil_to(range.from, step);
+    std::iter::successors(Some(first), |at| Some(*at + step))
         .take_while(|at| *at <= range.to)
-        .map(|at| (at, at.to_chrono().format(format).to_string()))
+        .map(|at| (at, label(at)))
         .collect()
 }
 

@@ -5,13 +5,16 @@ use super::{
     markup::{Markup, number},
     plot::{Frame, PlotParts, PlotReading, WIDTH, readings, scale},
 };
-use crate::domain::{
-    counting::series::Series,
-    model::{
-        counts::EventCounts,
-        format,
-        time::{TimeRange, Timestamp},
+use crate::{
+    domain::{
+        counting::series::Series,
+        model::{
+            counts::EventCounts,
+            format,
+            time::{TimeRange, Timestamp},
+        },
     },
+    web::reader::times,
 };
 
 const HEIGHT: f64 = 190.0;
@@ -90,13 +93,13 @@ fn crosshair(frame: &Frame, series: &Series, bars: &[(Timestamp, EventCounts)]) 
 
 fn table(bars: &[(Timestamp, EventCounts)], now: Timestamp) -> ChartTable {
     let row = |(at, counts): &(Timestamp, EventCounts)| {
-        std::iter::once(format::moment(*at, now))
+        std::iter::once(times::moment(*at, now))
             .chain(REASONS.iter().map(|(_, of)| format::count(of(counts))))
             .collect()
     };
     ChartTable {
         caption: "Bad events by reason; stretches without any are left out".to_owned(),
-        head: ["From (UTC)", "Late", "Failed", "Timeout"]
+        head: [&times::heading("From"), "Late", "Failed", "Timeout"]
             .map(str::to_owned)
             .to_vec(),
         rows: bars

@@ -27,7 +27,7 @@ use crate::{
             format,
             group::Group,
             ids::{Name, SloId},
-            time::{Resolution, Timestamp},
+            time::{Resolution, TimeRange, Timestamp},
         },
         slo::Severity,
     },
@@ -36,6 +36,7 @@ use crate::{
         chart::Markup,
         error::WebError,
         page::{Layout, Negotiation, Section},
+        reader::times,
         state::WebState,
     },
 };
@@ -86,8 +87,8 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
     let catalog = Arc::clone(&state.catalog.borrow());
     let mut tx = state.store.begin("read the alerts").await?;
     let records = tx.slos().await?;
-    let from = now - HISTORY_DAYS * Resolution::Day.length();
-    let transitions = history::since(&mut tx, None, from, MOST_TRANSITIONS).await?;
+    let range = TimeRange::ending_at(now, HISTORY_DAYS * Resolution::Day.length());
+    let transitions = history::within(&mut tx, None, range, MOST_TRANSITIONS).await?;
     let summary = |record: &SloRecord| {
         let slo = catalog.slos.get(&record.name)?;
         Some(Summary::new(slo, Some(record)))
@@ -188,10 +189,10 @@ impl FiringView {
             recovery,
         } = self.progress;
         let resolves = recovery.map(|recovery| {
-            let at = format::moment(recovery.resolves_at, *now);
+            let at = times::moment(recovery.resolves_at, *now);
             format!("resolves about {at} if it stays so")
         });
-        let stale = data_stale_since.map(|at| format!("no data since {}", format::time_of_day(at)));
+        let stale = data_stale_since.map(|at| format!("no data since {}", times::time_of_day(at)));
         let flaps = match flaps {
             0 => None,
             1 => Some("burned again once".to_owned()),
@@ -215,7 +216,7 @@ impl FiringView {
         reason = "templates pass references"
     )]
     fn since_text(&self, now: &Timestamp) -> String {
-        format::moment(self.began_at, *now)
+        times::moment(self.began_at, *now)
     }
 
     #[expect(

@@ -17,16 +17,14 @@ use uuid::Uuid;
 use crate::{
     domain::{
         alerting::change_event::{ChangeEvent, ChangeEventKind, ChangeEventReport},
-        model::{
-            format,
-            time::{TimeRange, Timestamp},
-        },
+        model::time::{TimeRange, Timestamp},
     },
     store::Recorded,
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
         query::{Parameters, Params},
+        reader::times,
         state::WebState,
         write::{body::ParsedBody, who::Who},
     },
@@ -137,7 +135,7 @@ impl EventRow {
         let labels = event.labels.iter();
         Self {
             at: event.at.to_rfc3339(),
-            at_text: format::moment(event.at, now),
+            at_text: times::moment(event.at, now),
             kind: word(event.kind),
             labels: labels
                 .map(|(key, value)| format!("{key}={value}"))

@@ -2,12 +2,15 @@
 
 use serde::Serialize;
 
-use crate::domain::{
-    model::{
-        format,
-        time::{TimeRange, Timestamp},
+use crate::{
+    domain::{
+        model::{
+            format,
+            time::{TimeRange, Timestamp},
+        },
+        slo::Slo,
     },
-    slo::Slo,
+    web::reader::times,
 };
 
 /// Occurrences that are told, the latest ones.
@@ -42,7 +45,7 @@ impl ExclusionView {
     pub(crate) fn time_text(&self, now: Timestamp) -> String {
         format!(
             "{}, {}",
-            format::moment(self.from, now),
+            times::moment(self.from, now),
             format::lasting(self.to.saturating_since(self.from))
         )
     }

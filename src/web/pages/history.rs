@@ -15,12 +15,13 @@ use crate::{
             format,
             group::Group,
             ids::{Name, SloId},
-            time::Timestamp,
+            time::{TimeRange, Timestamp},
         },
         notify::{delivery::Delivery, wording},
         slo::Severity,
     },
     store::{AlertTransition, StoreError, Tx},
+    web::reader::times,
 };
 
 /// One change of an alert, with the facts frozen at that moment.
@@ -63,14 +64,14 @@ pub(crate) struct TransitionView {
     pub(crate) deliveries: Vec<Delivery>,
 }
 
-/// Changes since `from`, newest first: of one SLO, or (`None`) of all.
-pub(crate) async fn since(
+/// Changes in a range, newest first: of one SLO, or (`None`) of all.
+pub(crate) async fn within(
     tx: &mut Tx<'_>,
     slo: Option<SloId>,
-    from: Timestamp,
+    range: TimeRange,
     limit: u32,
 ) -> Result<Vec<TransitionView>, StoreError> {
-    let transitions = tx.transitions(slo, from, limit).await?;
+    let transitions = tx.transitions(slo, range, limit).await?;
     let ids: Vec<Uuid> = transitions.iter().map(|told| told.id).collect();
     let mut deliveries = tx.deliveries_of(&ids).await?;
     let view = |told: AlertTransition| {
@@ -171,7 +172,7 @@ impl TransitionView {
         reason = "templates pass references"
     )]
     pub(crate) fn at_text(&self, now: &Timestamp) -> String {
-        format::moment(self.at, *now)
+        times::moment(self.at, *now)
     }
 
     pub(crate) fn rfc3339(&self) -> String {

@@ -28,8 +28,8 @@ fn reconciler(world: &World) -> Reconciler {
 /// An SLO has a status of now.
 async fn evaluated(world: &World, slo: &str) {
     sqlx::query(
-        "insert into slo_statuses (slo_id, evaluated_at, status)
-         select id, $2, '{}' from slos where name = $1
+        "insert into slo_statuses (slo_id, evaluated_at, status, state)
+         select id, $2, '{}', 'ok' from slos where name = $1
          on conflict (slo_id) do update set evaluated_at = excluded.evaluated_at",
     )
     .bind(slo)

@@ -194,8 +194,8 @@ async fn evaluated_on_less_than_nothing(world: &World) {
         ..EventCounts::ZERO
     };
     sqlx::query(
-        "insert into slo_statuses (slo_id, evaluated_at, status)
-         select id, $1, jsonb_build_object('window', $2) from slos where declared
+        "insert into slo_statuses (slo_id, evaluated_at, status, state)
+         select id, $1, jsonb_build_object('window', $2), 'ok' from slos where declared
          on conflict (slo_id) do update set evaluated_at = excluded.evaluated_at",
     )
     .bind(world.now.to_chrono())

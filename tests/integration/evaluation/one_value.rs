@@ -1,6 +1,7 @@
 //! One notion has one value: what a message, the incident, the page, the API and the list of alerts say at
 //! one moment is the same.
 
+use chrono_tz::Tz;
 use serde_json::Value;
 use throughline::domain::{alerting::snapshot::AlertSnapshot, model::format, notify::wording};
 
@@ -87,7 +88,10 @@ async fn all_agree(app: &TestApp, facts: &AlertSnapshot) {
     the_command_says_the_same(app, facts).await;
     let page = app.page("/slos/orders").await.body;
     let began = facts.began_at.unwrap();
-    let since = format!("since {}", format::moment(began, facts.evaluated_at));
+    let since = format!(
+        "since {}",
+        format::moment(began, facts.evaluated_at, Tz::UTC)
+    );
     assert!(page.contains(&since), "{since}");
     let of_incident = app.page(&format!("/incidents/{}", facts.episode)).await;
     assert!(of_incident.body.contains(&since), "{since}");

@@ -206,7 +206,8 @@ async fn first_facts(crowd: &mut Crowd, now: Timestamp) -> AlertSnapshot {
     let evaluator = crowd.evaluator(STEP);
     evaluator.tick(now).await.unwrap();
     let mut tx = crowd.app.store.begin("look").await.unwrap();
-    let told = tx.transitions(Some(slo), Timestamp::UNIX_EPOCH, 1).await;
+    let ever = TimeRange::new(Timestamp::UNIX_EPOCH, now);
+    let told = tx.transitions(Some(slo), ever, 1).await;
     told.unwrap().remove(0).facts
 }
 

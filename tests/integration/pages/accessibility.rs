@@ -23,7 +23,10 @@ use super::{
     discover, fixture, workflow,
 };
 
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 27] = [
+    "/?at=2026-11-22T09:00Z",
+    "/slos/orders-on-time?at=2026-11-22T09:00Z&tz=Asia/Kolkata",
+    "/time-zone",
     "/slos/orders-on-time/durations?range=1h",
     "/slos/stock-synced/durations",
     "/discover",

@@ -77,7 +77,11 @@ async fn a1_a_parameter_that_is_not_known_is_refused_by_name_on_every_route_of_t
         assert_problem(&answer, 400, "there is no parameter `stat` here");
     }
     let mistyped = get(&shop.router, "/api/v1/slos?stat=paging").await;
-    assert_problem(&mistyped, 400, "known are q, state, label, after, limit");
+    assert_problem(
+        &mistyped,
+        400,
+        "known are q, state, label, at, after, limit",
+    );
     for wrong in ["state=payging", "limit=0", "limit=many"] {
         let answer = get(&shop.router, &format!("/api/v1/slos?{wrong}")).await;
         let name = wrong.split('=').next().unwrap();

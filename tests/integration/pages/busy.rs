@@ -109,11 +109,13 @@ async fn a_service_is_ready_once_all_slos_were_evaluated_or_a_minute_after_its_s
 
     clock.advance(Duration::from_secs(5));
     let mut past = database.connect().await;
-    sqlx::query("insert into slo_statuses (slo_id, evaluated_at, status) values (1, $1, '{}')")
-        .bind(clock.now().to_chrono())
-        .execute(&mut past)
-        .await
-        .unwrap();
+    sqlx::query(
+        "insert into slo_statuses (slo_id, evaluated_at, status, state) values (1, $1, '{}', 'ok')",
+    )
+    .bind(clock.now().to_chrono())
+    .execute(&mut past)
+    .await
+    .unwrap();
     assert_eq!(reasons(&router).await, json!([]));
 
     clock.advance(Duration::from_secs(1));

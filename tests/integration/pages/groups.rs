@@ -80,7 +80,7 @@ async fn add(shop: &fixture::Shop, value: Option<&str>, state: SloState) -> i32 
         status.alerts = vec![held_back_ticket()];
     }
     assert_eq!(status.state, state);
-    sqlx::query("insert into slo_statuses values ($1, $2, $3)")
+    sqlx::query("insert into slo_statuses (slo_id, evaluated_at, status, state)\n             values ($1, $2, $3, $3 ->> 'state')")
         .bind(id)
         .bind(status.evaluated_at.to_chrono())
         .bind(serde_json::to_value(&status).unwrap())

@@ -16,6 +16,7 @@ mod explain;
 mod fixture;
 mod groups;
 mod incidents;
+mod moments;
 mod people;
 mod phone;
 mod pictures;
@@ -41,8 +42,11 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 26] = [
+const PAGES: [&str; 29] = [
     "/",
+    "/?at=2026-11-22T09:00Z&tz=Europe/Berlin",
+    "/slos/orders-on-time?at=2026-11-22T09:00Z",
+    "/time-zone",
     "/?q=team%3Dpayments",
     "/?state=Paging",
     "/alerts",

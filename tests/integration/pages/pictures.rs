@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use throughline::{
     domain::{
         alerting::snapshot::Trend,
-        model::time::Timestamp,
+        model::time::{TimeRange, Timestamp},
         notify::signed_links::{SignedLinks, signing::SigningKey},
     },
     store::AlertTransition,
@@ -20,10 +20,8 @@ use super::fixture::{self, Shop};
 /// As in a message of the last alert that fired; its facts have a trend, as those of all alerts do.
 async fn address(shop: &Shop) -> String {
     let mut tx = shop.database.store.begin("tell of an alert").await.unwrap();
-    let told = tx
-        .transitions(None, Timestamp::UNIX_EPOCH, 1)
-        .await
-        .unwrap();
+    let ever = TimeRange::new(Timestamp::UNIX_EPOCH, fixture::now());
+    let told = tx.transitions(None, ever, 1).await.unwrap();
     let mut told = AlertTransition {
         id: Uuid::now_v7(),
         ..told.into_iter().next().unwrap()

@@ -48,7 +48,7 @@ pub(super) async fn evaluate(
     for ((shape, id), state) in SHAPES.iter().zip(1..).zip(standings) {
         let slo = &catalog.slos[&shape.name.parse::<Name>().unwrap()];
         let status = evaluated(database, slo, SloId(id), state).await;
-        sqlx::query("insert into slo_statuses values ($1, $2, $3)")
+        sqlx::query("insert into slo_statuses (slo_id, evaluated_at, status, state)\n             values ($1, $2, $3, $3 ->> 'state')")
             .bind(id)
             .bind(status.evaluated_at.to_chrono())
             .bind(serde_json::to_value(&status).unwrap())

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::super::{
@@ -78,7 +79,7 @@ fn list(found: &Value) -> String {
     let mut table = TextTable::new(["Workflow", "SLO", "Outcome", "Started", "Took", "Is in"]);
     for one in items(&found["workflows"]) {
         let started = time(&one["started_at"]).zip(now);
-        let started = started.map(|(at, now)| format::moment(at, now));
+        let started = started.map(|(at, now)| format::moment(at, now, Tz::UTC));
         table.row([
             text(&one["label"]),
             text(&one["slo"]),

@@ -104,6 +104,30 @@ pub enum SloState {
 /// The look-back of the "now" numbers.
 pub const LAST_HOUR: Duration = Duration::from_hours(1);
 
+impl SloState {
+    /// Returns the name that it has in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paging => "paging",
+            Self::Ticket => "ticket",
+            Self::Rising => "rising",
+            Self::Recovering => "recovering",
+            Self::NoData => "no_data",
+            Self::TooFew => "too_few",
+            Self::Ok => "ok",
+        }
+    }
+
+    /// Returns how long no other status need be kept for pages of earlier moments, as long as the state
+    /// stays.
+    pub const fn kept_every(self) -> Duration {
+        match self {
+            Self::Paging | Self::Ticket | Self::Rising | Self::Recovering => Duration::from_mins(1),
+            Self::NoData | Self::TooFew | Self::Ok => Duration::from_hours(1),
+        }
+    }
+}
+
 impl SloStatus {
     /// Makes the status of `slo` by what was `measured`, with its rules and alerts as they are
     /// after this evaluation.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::StoryEvidence;
@@ -72,8 +73,8 @@ fn deliveries(known: &StoryEvidence<'_>) -> impl Iterator<Item = MissingStep> {
 }
 
 impl MissingStep {
-    /// Describes it in one sentence.
-    pub fn text(&self) -> String {
+    /// Describes it in one sentence, with times in `zone`.
+    pub fn text(&self, zone: Tz) -> String {
         match self {
             Self::Start => "No start span was received.".to_owned(),
             Self::Delivery { queue, since } => {
@@ -81,7 +82,7 @@ impl MissingStep {
                     "" => "a queue".to_owned(),
                     name => format!("`{name}`"),
                 };
-                let since = format::clock(*since);
+                let since = format::clock(*since, zone);
                 format!("The message sent to {queue} at {since} was not received.")
             }
             Self::Legs {

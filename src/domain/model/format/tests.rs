@@ -1,5 +1,6 @@
 //! Laws of the formats for people, and examples.
 
+use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use super::*;
@@ -168,10 +169,29 @@ fn lengths_have_at_most_two_units() {
 fn a_moment_is_as_long_as_it_must_be() {
     let at = |text| Timestamp::parse_rfc3339(text).unwrap();
     let now = at("2026-11-22T10:08:04Z");
+    let moment = |text| moment(at(text), now, Tz::UTC);
+    let today = at("2026-11-22T21:31:00Z");
+    assert_eq!(moment_in_words(today, now, Tz::UTC), "today 21:31");
+    assert_eq!(moment("2026-11-19T09:05:00Z"), "Thu 19 Nov 09:05");
+    assert_eq!(moment("2025-11-19T09:05:00Z"), "19 Nov 2025 09:05");
+}
+
+#[test]
+fn a_day_is_one_of_the_zone_and_the_zone_is_named_as_it_is_at_that_time() {
+    let at = |text| Timestamp::parse_rfc3339(text).unwrap();
+    let (late, now) = (at("2026-11-22T15:30:00Z"), at("2026-11-22T18:00:00Z"));
+    let zone = Tz::Australia__Sydney;
+    assert_eq!(moment(late, now, zone), "02:30");
+    assert_eq!(moment(late, now, Tz::Asia__Kolkata), "21:00");
+    assert_eq!(moment(late, now, Tz::Asia__Karachi), "20:30");
     assert_eq!(
-        moment_in_words(at("2026-11-22T21:31:00Z"), now),
-        "today 21:31"
+        moment(at("2026-11-22T12:30:00Z"), now, zone),
+        "Sun 22 Nov 23:30"
     );
-    assert_eq!(moment(at("2026-11-19T09:05:00Z"), now), "Thu 19 Nov 09:05");
-    assert_eq!(moment(at("2025-11-19T09:05:00Z"), now), "19 Nov 2025 09:05");
+    assert_eq!(time_of_day(late, Tz::Europe__Berlin), "16:30 CET");
+    assert_eq!(
+        time_of_day(at("2026-07-22T15:30:00Z"), Tz::Europe__Berlin),
+        "17:30 CEST"
+    );
+    assert_eq!(instant(late, now, Tz::UTC), "15:30:00.000");
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Datelike as _};
+use chrono_tz::Tz;
 
 use super::NONE;
 use crate::domain::model::time::Timestamp;
@@ -60,22 +61,26 @@ pub fn since_first_event(secs: u64) -> String {
 }
 
 /// Formats as `10:08:04`.
-pub fn clock(at: Timestamp) -> String {
-    at.to_chrono().format("%H:%M:%S").to_string()
+pub fn clock(at: Timestamp, zone: Tz) -> String {
+    local(at, zone).format("%H:%M:%S").to_string()
+}
+
+fn local(at: Timestamp, zone: Tz) -> DateTime<Tz> {
+    at.to_chrono().with_timezone(&zone)
 }
 
 /// Formats an instant to the millisecond: `21:31:04.250` on the day of `now`, otherwise `Thu 19 Nov
 /// 21:31:04.250`, with the year if it differs.
-pub fn instant(at: Timestamp, now: Timestamp) -> String {
-    let day = moment(at, now);
+pub fn instant(at: Timestamp, now: Timestamp, zone: Tz) -> String {
+    let day = moment(at, now, zone);
     let day = day.rsplit_once(' ').map(|(day, _)| format!("{day} "));
-    let time = at.to_chrono().format("%H:%M:%S%.3f");
+    let time = local(at, zone).format("%H:%M:%S%.3f");
     format!("{}{time}", day.unwrap_or_default())
 }
 
-/// Formats as `06:18 UTC`.
-pub fn time_of_day(at: Timestamp) -> String {
-    at.to_chrono().format("%H:%M UTC").to_string()
+/// Formats as `06:18 UTC`, with the zone's abbreviation at that time.
+pub fn time_of_day(at: Timestamp, zone: Tz) -> String {
+    local(at, zone).format("%H:%M %Z").to_string()
 }
 
 /// Formats as `2026-11-22 06:18 UTC`.
@@ -84,9 +89,9 @@ pub fn date_time(at: Timestamp) -> String {
 }
 
 /// Formats as briefly as is unambiguous: `21:31` today, otherwise `Thu 19 Nov 21:31`, with the year
-/// if it differs.
-pub fn moment(at: Timestamp, now: Timestamp) -> String {
-    let (at, now): (DateTime<Utc>, DateTime<Utc>) = (at.into(), now.into());
+/// if it differs. Days are those of `zone`.
+pub fn moment(at: Timestamp, now: Timestamp, zone: Tz) -> String {
+    let (at, now) = (local(at, zone), local(now, zone));
     let form = if at.date_naive() == now.date_naive() {
         "%H:%M"
     } else if at.year() == now.year() {
@@ -98,8 +103,8 @@ pub fn moment(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// Formats an instant for a sentence: `today 21:31`, `Thu 19 Nov 21:31`.
-pub fn moment_in_words(at: Timestamp, now: Timestamp) -> String {
-    let text = moment(at, now);
+pub fn moment_in_words(at: Timestamp, now: Timestamp, zone: Tz) -> String {
+    let text = moment(at, now, zone);
     if text.len() == "21:31".len() {
         format!("today {text}")
     } else {

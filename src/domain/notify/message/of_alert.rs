@@ -1,5 +1,6 @@
 //! The message of an alert.
 
+use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -235,7 +236,7 @@ fn footer(alert: &AlertSnapshot, context: &RenderContext) -> String {
         alert.rule,
         alert.episode.simple(),
         alert.version,
-        format::time_of_day(alert.evaluated_at),
+        format::time_of_day(alert.evaluated_at, Tz::UTC),
         repeated(context),
     )
 }

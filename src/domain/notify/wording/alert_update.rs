@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono_tz::Tz;
+
 use super::{promise, share, urgency};
 use crate::domain::{
     alerting::{alert::AlertUpdate, rule_status::Missing, snapshot::AlertSnapshot},
@@ -102,11 +104,17 @@ fn it_began(facts: &AlertSnapshot) -> String {
 /// The moment that is called "since" everywhere.
 fn began_at(facts: &AlertSnapshot) -> Option<String> {
     let at = facts.began_at.or(facts.fired_at)?;
-    Some(format!("{} UTC", format::moment(at, facts.evaluated_at)))
+    Some(format!(
+        "{} UTC",
+        format::moment(at, facts.evaluated_at, Tz::UTC)
+    ))
 }
 
 fn moment(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "long ago".to_owned(), format::time_of_day)
+    at.map_or_else(
+        || "long ago".to_owned(),
+        |at| format::time_of_day(at, Tz::UTC),
+    )
 }
 
 /// ` (12 min)`.

@@ -12,6 +12,8 @@ mod headline;
 pub use detection::detection;
 pub use headline::{headline, slow_stage, subject};
 
+use chrono_tz::Tz;
+
 use super::{MessageNote, RenderContext};
 use crate::domain::{
     alerting::{
@@ -129,7 +131,7 @@ fn unmatched_finish(facts: &AlertSnapshot) -> Option<String> {
     has_timeouts.then(|| {
         format!(
             "Nothing has matched the new `finish` since {}",
-            format::time_of_day(since)
+            format::time_of_day(since, Tz::UTC)
         )
     })
 }
@@ -396,12 +398,12 @@ pub fn note(note: &MessageNote) -> String {
         }
         MessageNote::Added { at } => format!(
             "This target was added while the alert fires: the numbers are of {}",
-            format::time_of_day(*at)
+            format::time_of_day(*at, Tz::UTC)
         ),
         MessageNote::Missed { from, to } => format!(
             "Fired and ended before this could be told ({} to {})",
             from.to_chrono().format("%H:%M"),
-            format::time_of_day(*to),
+            format::time_of_day(*to, Tz::UTC),
         ),
     }
 }

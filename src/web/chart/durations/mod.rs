@@ -12,12 +12,15 @@ use super::{
     markup::{Markup, escaped, number},
     plot::{Frame, PlotParts, PlotReading, WIDTH, readings, scale},
 };
-use crate::domain::{
-    counting::durations::{DurationBucket, DurationHistogram},
-    model::{
-        format,
-        time::{TimeRange, Timestamp},
+use crate::{
+    domain::{
+        counting::durations::{DurationBucket, DurationHistogram},
+        model::{
+            format,
+            time::{TimeRange, Timestamp},
+        },
     },
+    web::reader::times,
 };
 
 const HEIGHT: f64 = 240.0;
@@ -215,7 +218,7 @@ impl HeatMap<'_> {
             let all = column.all();
             let quantile = |q| format::seconds(all.quantile(q));
             vec![
-                format::moment(column.at, now),
+                times::moment(column.at, now),
                 events_text(all.events()),
                 events_text(column.bad.events()),
                 quantile(0.5),
@@ -228,7 +231,7 @@ impl HeatMap<'_> {
                 "Durations of workflows by the time of the verdict; steps without any are left out"
                     .to_owned(),
             head: [
-                "From (UTC)",
+                &times::heading("From"),
                 "Workflows",
                 "Bad",
                 "50 % within",

@@ -5,16 +5,14 @@ use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{
-        access::AuditEntry,
-        model::{format, time::Timestamp},
-    },
+    domain::{access::AuditEntry, model::time::Timestamp},
     store::{AuditFilter, AuditRecord},
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section, link_next},
         pages::addresses::encoded,
         query::{Parameters, Params},
+        reader::times,
         state::WebState,
     },
 };
@@ -117,7 +115,7 @@ impl AuditPage {
         reason = "templates pass references"
     )]
     fn moment(&self, at: &Timestamp) -> String {
-        format::moment(*at, self.view.as_of)
+        times::moment(*at, self.view.as_of)
     }
 
     fn next_href(&self) -> Option<String> {

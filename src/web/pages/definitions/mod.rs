@@ -17,12 +17,13 @@ use serde_json::Value;
 use super::{exclusions::ExclusionView, targets::kind_text};
 use crate::{
     domain::{
-        model::{format, ids::Name, time::Timestamp},
+        model::{ids::Name, time::Timestamp},
         slo::definition::DefinitionFile,
     },
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
+        reader::times,
         state::{DefinitionsStatus, PendingFiles, WebState},
         write::body::ParsedBody,
     },
@@ -194,8 +195,9 @@ impl DefinitionsPage {
             || "not read yet".to_owned(),
             |at| {
                 format!(
-                    "in force since {} UTC",
-                    format::moment_in_words(at, self.now)
+                    "in force since {} {}",
+                    times::moment_in_words(at, self.now),
+                    times::zone_after(at)
                 )
             },
         )

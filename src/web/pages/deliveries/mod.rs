@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        model::{format, ids::Name, time::Timestamp},
+        model::{ids::Name, time::Timestamp},
         notify::{
             Notification,
             delivery::{Attempt, DeliveryState},
@@ -24,6 +24,7 @@ use crate::{
         error::WebError,
         page::{Layout, Negotiation, Section, link_next},
         query::{Parameters, Params},
+        reader::times,
         state::WebState,
     },
 };
@@ -260,7 +261,7 @@ impl DeliveriesPage {
         reason = "templates pass references"
     )]
     fn moment(&self, at: &Timestamp) -> String {
-        format::moment(*at, self.view.as_of)
+        times::moment(*at, self.view.as_of)
     }
 
     fn next_href(&self) -> Option<String> {

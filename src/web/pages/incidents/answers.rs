@@ -10,7 +10,7 @@ use crate::{
         model::format,
         notify::wording,
     },
-    web::pages::summary::Summary,
+    web::{pages::summary::Summary, reader::times},
 };
 
 /// Changes that are named.
@@ -148,7 +148,7 @@ fn owner(view: &IncidentView, notified: &[String]) -> String {
         return format!(
             "{}, since {}",
             acknowledged.by.as_deref().unwrap_or("somebody"),
-            format::moment(acknowledged.at, view.as_of)
+            times::moment(acknowledged.at, view.as_of)
         );
     }
     match notified {

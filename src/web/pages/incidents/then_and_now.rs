@@ -9,7 +9,7 @@ use crate::{
         model::format::{self, NONE},
         notify::wording,
     },
-    web::pages::summary::Summary,
+    web::{pages::summary::Summary, reader::times},
 };
 
 /// A number then and now.
@@ -25,7 +25,7 @@ pub(super) fn now_title(view: &IncidentView) -> String {
     let at = |text: &str| {
         format!(
             "{text}, {}",
-            format::moment(view.last.evaluated_at, view.as_of)
+            times::moment(view.last.evaluated_at, view.as_of)
         )
     };
     match (view.ended_at, &view.live) {

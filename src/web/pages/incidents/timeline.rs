@@ -15,6 +15,7 @@ use crate::{
         notify::{delivery::DeliveryState, wording},
     },
     store::{AlertTransition, IncidentAttempt, IncidentDelivery},
+    web::reader::times,
 };
 
 /// One line of the timeline.
@@ -164,7 +165,7 @@ impl TimelineEntry {
         reason = "templates pass references"
     )]
     pub(super) fn at_text(&self, now: &Timestamp) -> String {
-        format::moment(self.at, *now)
+        times::moment(self.at, *now)
     }
 
     pub(super) fn rfc3339(&self) -> String {

@@ -26,6 +26,7 @@ use crate::{
     web::{
         error::WebError,
         pages::{sentence, slo::groups, summary::Summary},
+        reader::times,
     },
 };
 
@@ -160,16 +161,13 @@ impl IncidentView {
     /// `Sun 22 Nov 09:49 to 10:41 UTC, 52 min`, or `since 09:49 UTC, 52 min`.
     pub(super) fn when(&self) -> String {
         let began = self.began_at.unwrap_or(self.fired_at);
-        let from = format::moment(began, self.as_of);
+        let from = times::moment(began, self.as_of);
         let until = self.ended_at.unwrap_or(self.as_of);
         let lasted = until.saturating_since(began);
         let lasting = format::lasting(lasted.max(Duration::from_secs(1)));
         match self.ended_at {
-            Some(ended) => format!(
-                "{from} to {} UTC, {lasting}",
-                format::moment(ended, self.as_of)
-            ),
-            None => format!("since {from} UTC, {lasting}"),
+            Some(ended) => format!("{from} to {}, {lasting}", times::named(ended, self.as_of)),
+            None => format!("since {}, {lasting}", times::named(began, self.as_of)),
         }
     }
 
@@ -222,7 +220,7 @@ impl IncidentView {
     pub(super) fn then_title(&self) -> String {
         format!(
             "When it fired, {}",
-            format::moment(self.fired_at, self.as_of)
+            times::moment(self.fired_at, self.as_of)
         )
     }
 
@@ -248,7 +246,7 @@ impl IncidentView {
     pub(super) fn note_text(&self, note: &IncidentNote) -> String {
         format!(
             "{} {}",
-            format::moment(note.at, self.as_of),
+            times::moment(note.at, self.as_of),
             note.by.as_deref().unwrap_or("somebody")
         )
     }

@@ -54,6 +54,9 @@ pub(crate) struct Filter {
     group: String,
     #[serde(default)]
     page: String,
+    /// The moment to show, as it was known then; now if empty.
+    #[serde(default)]
+    pub(super) at: String,
     /// The name of the SLO that the last answer ended with; of the API.
     after: Option<String>,
     /// Of the API.
@@ -62,7 +65,7 @@ pub(crate) struct Filter {
 
 /// Those of the API: its order is that of the names.
 impl Parameters for Filter {
-    const NAMES: &'static [&'static str] = &["q", "state", "label", "after", "limit"];
+    const NAMES: &'static [&'static str] = &["q", "state", "label", "at", "after", "limit"];
 }
 
 /// The order of rows.
@@ -153,6 +156,7 @@ impl Filter {
             ("q", &self.q),
             ("state", &self.state),
             ("label", &self.label),
+            ("at", &self.at),
         ];
         let set = fields.into_iter().filter(|(_, value)| !value.is_empty());
         let pairs = set.map(|(name, value)| format!("{name}={}&", encoded(value)));
@@ -292,6 +296,15 @@ impl Filter {
         .href()
     }
 
+    /// The address of the same view of this moment.
+    pub(super) fn of_now(&self) -> String {
+        Self {
+            at: String::new(),
+            ..self.clone()
+        }
+        .href()
+    }
+
     fn href(&self) -> String {
         let fields = [
             ("q", &self.q),
@@ -300,6 +313,7 @@ impl Filter {
             ("sort", &self.sort),
             ("group", &self.group),
             ("page", &self.page),
+            ("at", &self.at),
         ];
         let set = fields.into_iter().filter(|(_, value)| !value.is_empty());
         let pairs: Vec<String> = set

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use askama::Template;
 
 use crate::{
-    domain::model::{format, time::Timestamp},
+    domain::model::time::Timestamp,
     web::{
         page::{Layout, Section},
+        reader::times,
         state::{Listening, WebState},
     },
 };
@@ -68,7 +69,7 @@ impl FirstRunPage {
                 .collect(),
             targets: catalog.targets.keys().map(ToString::to_string).collect(),
             problems: definitions.problems.clone(),
-            now: format::clock(now),
+            now: times::clock(now),
             first_slo: FIRST_SLO,
         }
     }

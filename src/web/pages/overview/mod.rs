@@ -37,6 +37,8 @@ use crate::{
         error::WebError,
         page::{Negotiation, link_next},
         query::Params,
+        reader::times,
+        reader::{AsOf, PastBanner},
         state::{IngestFacts, WebState},
     },
 };
@@ -46,6 +48,8 @@ const SPARK_DAYS: u32 = 28;
 #[derive(Debug, Serialize)]
 pub(crate) struct OverviewView {
     as_of: Timestamp,
+    #[serde(skip)]
+    banner: Option<PastBanner>,
     evaluated_at: Option<Timestamp>,
     /// SLOs per state, whatever the filter.
     states: BTreeMap<&'static str, usize>,
@@ -107,12 +111,15 @@ async fn view(
     filter: &Filter,
     asked: &Negotiation,
 ) -> Result<OverviewView, WebError> {
-    let now = state.clock.now();
-    let catalog: Arc<Catalog> = Arc::clone(&state.catalog.borrow());
+    let as_of = AsOf::asked(state, &filter.at)?;
+    let now = as_of.at;
+    let definitions = as_of.catalog(state).await?;
+    let catalog = Arc::clone(&definitions.catalog);
     let facts = state.ingest.facts();
     let mut tx = state.store.begin("read the overview").await?;
-    let records = tx.slos().await?;
-    let tallies = tx.group_tallies().await?;
+    let mut records = tx.slos().await?;
+    as_of.evaluations(&mut tx, records.iter_mut()).await?;
+    let tallies = tallies(&mut tx, as_of).await?;
     let mut summaries: Vec<(Option<SloId>, Summary)> = summaries(&catalog, &records);
     let states = states(summaries.iter().map(|(_, summary)| summary));
     let all: Vec<&Summary> = summaries.iter().map(|(_, summary)| summary).collect();
@@ -124,7 +131,8 @@ async fn view(
         take_after(filter, &mut summaries)?
     };
     let days = days(&mut tx, &catalog, &summaries, now).await?;
-    let transitions = history::since(&mut tx, None, now - Resolution::Day.length(), 12).await?;
+    let last_day = TimeRange::ending_at(now, Resolution::Day.length());
+    let transitions = history::within(&mut tx, None, last_day, 12).await?;
     let budget_remaining_by_day = summaries
         .iter()
         .map(|(id, summary)| {
@@ -134,12 +142,17 @@ async fn view(
             )
         })
         .collect();
+    let evaluated = summaries.iter();
+    let evaluated_at = evaluated
+        .filter_map(|(_, summary)| summary.evaluated_at)
+        .max();
+    let moment = (as_of, state.clock.now());
+    let banner = PastBanner::new(moment, &definitions, filter.of_now());
+    let banner = banner.map(|of| of.with_evaluation(evaluated_at, None));
     Ok(OverviewView {
         as_of: now,
-        evaluated_at: summaries
-            .iter()
-            .filter_map(|(_, summary)| summary.evaluated_at)
-            .max(),
+        banner,
+        evaluated_at,
         states,
         definition_problems: state.definitions.borrow().problems.clone(),
         spans_received: facts.spans_received,
@@ -226,6 +239,14 @@ async fn days(
 }
 
 type Tallies = BTreeMap<SloId, GroupTally>;
+
+/// How groups were at an earlier moment is on the page of their SLO.
+async fn tallies(tx: &mut Tx<'_>, as_of: AsOf) -> Result<Tallies, StoreError> {
+    if as_of.is_past {
+        return Ok(Tallies::new());
+    }
+    tx.group_tallies().await
+}
 
 fn tally(tallies: &Tallies, id: Option<SloId>) -> Option<GroupTally> {
     tallies.get(&id?).copied()
@@ -322,7 +343,7 @@ pub(crate) fn freshness_of(evaluated_at: Option<Timestamp>, now: Timestamp) -> V
         || vec!["Not evaluated yet".to_owned()],
         |at| {
             vec![
-                format!("Data to {} UTC", format::clock(at)),
+                format!("Data to {} {}", times::clock(at), times::zone_after(at)),
                 format!(
                     "evaluated {} ago",
                     format::lasting(now.saturating_since(at))

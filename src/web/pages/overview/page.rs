@@ -22,6 +22,7 @@ use crate::{
             slo::groups,
             summary::{StatusBadge, Summary},
         },
+        reader::permalink,
         state::WebState,
     },
 };
@@ -85,6 +86,8 @@ impl OverviewPage {
         layout.json = Some("/api/v1/slos".to_owned());
         layout.search.clone_from(&filter.q);
         layout.fresh = freshness(&view, slos.len());
+        let link = permalink(&filter.of_now(), view.evaluated_at);
+        layout = layout.of_moment(view.banner.take(), link);
         Self {
             layout,
             chips: chips(&view.states, &filter),
@@ -93,6 +96,14 @@ impl OverviewPage {
             blocks: RowBlock::all(slos, &filter, &view),
             filter,
             view,
+        }
+    }
+
+    /// What leads on to the same moment.
+    fn at(&self) -> String {
+        match self.layout.past {
+            Some(_) => format!("?at={}", self.view.as_of),
+            None => String::new(),
         }
     }
 

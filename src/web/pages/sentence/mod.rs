@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::summary::Summary;
-use crate::domain::{
-    alerting::{rule_status::BurnCondition, status::SloState},
-    model::{format, time::Timestamp},
-    notify::wording,
+use crate::{
+    domain::{
+        alerting::{rule_status::BurnCondition, status::SloState},
+        model::{format, time::Timestamp},
+        notify::wording,
+    },
+    web::reader::times,
 };
 
 /// A verdict in words: the first sentence stands out.
@@ -102,7 +105,7 @@ fn since(slo: &Summary, now: Timestamp) -> String {
     slo.began_at.map_or_else(String::new, |since| {
         format!(
             " since {}, {}",
-            format::moment(since, now),
+            times::moment(since, now),
             format::lasting(now.saturating_since(since))
         )
     })
@@ -173,8 +176,8 @@ fn improving(slo: &Summary, now: Timestamp) -> Option<String> {
     let rate = rate.map_or_else(String::new, |rate| format!(" ({rate})"));
     Some(format!(
         "It is getting better since {}{rate} and resolves about {} if it stays so.",
-        format::moment(recovery.since, now),
-        format::moment(recovery.resolves_at, now),
+        times::moment(recovery.since, now),
+        times::moment(recovery.resolves_at, now),
     ))
 }
 
@@ -218,7 +221,7 @@ fn stale(slo: &Summary) -> Option<String> {
         .min()?;
     Some(format!(
         "There are no data to judge it by since {}: that is not recovery.",
-        format::time_of_day(since)
+        times::time_of_day(since)
     ))
 }
 
@@ -234,7 +237,7 @@ fn exhaustion(slo: &Summary, now: Timestamp) -> Option<String> {
     Some(format!(
         "At this rate the last {} is gone {} (in {}).",
         slo.budget_text(),
-        format::moment_in_words(at, now),
+        times::moment_in_words(at, now),
         format::lasting(Duration::from_secs(secs))
     ))
 }

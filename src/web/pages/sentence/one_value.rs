@@ -36,6 +36,7 @@ use crate::{
         traceql::Selector,
     },
     store::SloRecord,
+    web::reader::times,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -323,7 +324,7 @@ proptest! {
                 prop_assert!(shown.page_says(&share), "{}: {:?}", share, shown.page);
             }
             if matches!(slo.state, Some(SloState::Paging | SloState::Ticket | SloState::Recovering)) {
-                let since = format!("since {}", format::moment(facts.began_at.unwrap(), now()));
+                let since = format!("since {}", times::moment(facts.began_at.unwrap(), now()));
                 prop_assert!(shown.page_says(&since), "{}: {:?}", since, shown.page);
             }
         }

@@ -13,7 +13,12 @@ use crate::{
             alert::{AlertState, AlertStatus, TransitionKind},
             silence::{AlertLabels, Matcher},
         },
-        model::{format, group::Group, ids::Name, time::Timestamp},
+        model::{
+            format,
+            group::Group,
+            ids::Name,
+            time::{TimeRange, Timestamp},
+        },
         slo::{Severity, Slo},
     },
     store::{GroupRecord, SloRecord},
@@ -88,7 +93,7 @@ pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<Previ
         }
     }
     let told = tx
-        .transitions(None, now - LOOK_BACK, MOST_TRANSITIONS)
+        .transitions(None, TimeRange::ending_at(now, LOOK_BACK), MOST_TRANSITIONS)
         .await?;
     let would_have_muted = told
         .into_iter()

@@ -3,12 +3,15 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::{
-    alerting::silence::{Silence, SilenceState},
-    model::{
-        format,
-        time::{TimeRange, Timestamp},
+use crate::{
+    domain::{
+        alerting::silence::{Silence, SilenceState},
+        model::{
+            format,
+            time::{TimeRange, Timestamp},
+        },
     },
+    web::reader::times,
 };
 
 #[derive(Clone, Debug, Serialize)]
@@ -90,7 +93,7 @@ impl SilenceView {
         reason = "templates pass references"
     )]
     pub(super) fn created_text(&self, now: &Timestamp) -> String {
-        format::moment(self.created_at, *now)
+        times::moment(self.created_at, *now)
     }
 
     /// When it mutes, as it matters now.
@@ -99,7 +102,7 @@ impl SilenceView {
         reason = "templates pass references"
     )]
     pub(super) fn when(&self, now: &Timestamp) -> String {
-        let moment = |at: Timestamp| format::moment(at, *now);
+        let moment = |at: Timestamp| times::moment(at, *now);
         match (self.state, self.interval) {
             (SilenceState::Active, Some(stretch)) => format!(
                 "until {}, for another {}",

@@ -30,6 +30,7 @@ use crate::{
             overview::freshness_of,
             summary::{StatusBadge, Summary},
         },
+        reader::AsOf,
         state::WebState,
     },
 };
@@ -93,11 +94,14 @@ impl GroupsView {
     pub(super) async fn read(
         tx: &mut Tx<'_>,
         (id, slo): (SloId, &Slo),
+        as_of: AsOf,
     ) -> Result<Option<Self>, StoreError> {
         let Some(by) = &slo.group_by else {
             return Ok(None);
         };
-        let records = tx.groups(id).await?;
+        let mut records = tx.groups(id).await?;
+        let own = records.iter_mut().map(|of| &mut of.record);
+        as_of.evaluations(tx, own).await?;
         let mut rows: Vec<GroupView> = records
             .into_iter()
             .map(|record| GroupView::new(slo, &record))
@@ -227,15 +231,16 @@ pub(in crate::web) async fn get(
 }
 
 async fn list(state: &WebState, slo: &Arc<Slo>) -> Result<GroupListView, WebError> {
+    let now = AsOf::now(state);
     let mut tx = state.store.begin("read the groups of an SLO").await?;
     let record = tx.slo(&slo.name).await?;
     let groups = match &record {
-        Some(record) => GroupsView::read(&mut tx, (record.id, slo)).await?,
+        Some(record) => GroupsView::read(&mut tx, (record.id, slo), now).await?,
         None => None,
     };
     let groups = groups.ok_or(WebError::NoSuchPage)?;
     Ok(GroupListView {
-        as_of: state.clock.now(),
+        as_of: now.at,
         slo: slo.name.clone(),
         display_name: slo.display_name.clone(),
         evaluated_at: record

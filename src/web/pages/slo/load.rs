@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::{
     Whose,
-    budget::BudgetPast,
-    charts::burn_history,
+    charts::{budget::BudgetPast, burn_history},
     common::InCommon,
     correlation::CorrelationView,
     evidence::EvidenceView,
@@ -23,6 +22,7 @@ use crate::{
             burn_rate::{Ageing, BurnContext, PeriodSoFar},
             change_event::concerned,
             rule_status::RuleStatus,
+            status::SloState,
             trace_link::TraceViewer,
         },
         counting::{customers::CustomerTotal, series::Series},
@@ -39,10 +39,11 @@ use crate::{
         error::WebError,
         pages::{
             exclusions::ExclusionView,
-            explain,
+            explain::{self, UnmatchedSelector},
             history::{self, TransitionView},
             summary::Summary,
         },
+        reader::AsOf,
         state::WebState,
     },
 };
@@ -58,11 +59,11 @@ const UNKNOWN: SloId = SloId(0);
 pub(super) async fn view(
     state: &WebState,
     (slo, whose): (&Slo, Whose),
-    range: Range,
+    (range, as_of): (Range, AsOf),
 ) -> Result<SloView, WebError> {
-    let now = state.clock.now();
+    let now = as_of.at;
     let mut tx = state.store.begin("read an SLO").await?;
-    let (record, group) = record(&mut tx, slo, whose).await?;
+    let (record, group, state_now) = own_record(&mut tx, slo, (whose, as_of)).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
     let mut summary = Summary::new(slo, record.as_ref());
     let window = slo.window.counted(now);
@@ -73,34 +74,32 @@ pub(super) async fn view(
     let (customers, customers_total) = customers(&mut tx, id, &recent, &summary).await?;
     let sample = tx.event_sample(id, last_hour).await?;
     let (worst, oldest) =
-        workflows(&mut tx, (id, slo), &recent, (&state.trace_viewers, now)).await?;
+        workflows(&mut tx, (id, slo), (&recent, as_of), &state.trace_viewers).await?;
     let reach = TimeRange::ending_at(now, range.length());
     let stages = stages::over(&mut tx, (id, slo), reach).await?;
-    let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
+    let transitions = history::within(&mut tx, Some(id), window, MOST_TRANSITIONS).await?;
     summary.burn_rate_at_firing = rate_at_firing(&summary, &transitions);
-    let services = concerned(
-        slo.service.as_deref(),
-        sample.bad.iter().chain(&sample.good),
-    );
-    let events = tx
-        .change_events(window, services.as_deref(), MOST_EVENTS)
-        .await?;
+    let sampled = sample.bad.iter().chain(&sample.good);
+    let services = concerned(slo.service.as_deref(), sampled);
+    let services = services.as_deref();
     let ranges = [window, slo.window.trailing(now)];
     let [counts, usual] = sums(&mut tx, (id, slo), ranges).await?;
     let burn = burn_context((slo, first_event_at), &summary, usual, now);
-    let spans = tx.selected_spans(&[(id, window.from)]).await?.remove(&id);
+    let quality = Quality::read((state, as_of), &mut tx, (id, slo), (&summary, &counts)).await?;
     Ok(SloView {
         as_of: now,
+        state_now,
+        is_past: as_of.is_past,
         range,
-        groups: worst_groups(&mut tx, (id, slo), group.as_ref()).await?,
+        groups: worst_groups(&mut tx, (id, slo), (group.as_ref(), as_of)).await?,
         group,
         counts: counts.into(),
-        evidence: evidence(&mut tx, id, window).await?,
+        evidence: quality.evidence,
         excluded: ExclusionView::all(slo, window),
         sampling: sampling_notes(&mut tx, id, (&counts, &summary.rules), now).await?,
-        correlation: spans.and_then(|spans| CorrelationView::new(&spans, counts.orphan)),
-        unmatched_selectors: explain::unmatched(state, slo, &summary),
-        clocks: ClockView::all(tx.hop_waits(now).await?.remove(&id).unwrap_or_default()),
+        correlation: quality.correlation,
+        unmatched_selectors: quality.unmatched,
+        clocks: quality.clocks,
         in_flight_oldest: oldest,
         worst_workflows: worst,
         stages,
@@ -108,7 +107,7 @@ pub(super) async fn view(
         customers_total,
         customers: CustomerView::all(customers.worst, customers.bad),
         transitions,
-        events,
+        events: tx.change_events(window, services, MOST_EVENTS).await?,
         budget_history: past.budget.history(slo, &summary, now),
         burn_history: burn_history(slo, &burn, &past.range, range.length()),
         bad_by_reason: ReasonPoint::all(&past.bars),
@@ -133,33 +132,40 @@ async fn ageing(
 async fn worst_groups(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
-    group: Option<&GroupHead>,
+    (group, as_of): (Option<&GroupHead>, AsOf),
 ) -> Result<Option<GroupsView>, WebError> {
     match group {
-        None => Ok(GroupsView::read(tx, (id, slo))
+        None => Ok(GroupsView::read(tx, (id, slo), as_of)
             .await?
             .map(GroupsView::worst)),
         Some(_) => Ok(None),
     }
 }
 
-/// What is known of the SLO or of one of its groups, and which group that is.
-async fn record(
+/// What was known of the SLO or of one of its groups, which group that is, and for an earlier moment the
+/// state of this one.
+async fn own_record(
     tx: &mut Tx<'_>,
     slo: &Slo,
-    whose: Whose,
-) -> Result<(Option<SloRecord>, Option<GroupHead>), WebError> {
-    let Whose::Group(id) = whose else {
-        return Ok((tx.slo(&slo.name).await?, None));
+    (whose, as_of): (Whose, AsOf),
+) -> Result<(Option<SloRecord>, Option<GroupHead>, Option<SloState>), WebError> {
+    let (mut record, group) = match whose {
+        Whose::Slo => (tx.slo(&slo.name).await?, None),
+        Whose::Group(id) => {
+            let found = tx.group(id).await?;
+            let found = found.filter(|found| found.record.name == slo.name);
+            let found = found.ok_or_else(|| WebError::NoSuchGroup {
+                slo: slo.name.to_string(),
+                group: id.0.to_string(),
+            })?;
+            let head = GroupHead::new(id, &found.group);
+            (Some(found.record), Some(head))
+        }
     };
-    let found = tx.group(id).await?;
-    let found = found.filter(|found| found.record.name == slo.name);
-    let found = found.ok_or_else(|| WebError::NoSuchGroup {
-        slo: slo.name.to_string(),
-        group: id.0.to_string(),
-    })?;
-    let head = GroupHead::new(id, &found.group);
-    Ok((Some(found.record), Some(head)))
+    let status = record.as_ref().and_then(|record| record.status.as_ref());
+    let state_now = status.map(|status| status.state).filter(|_| as_of.is_past);
+    as_of.evaluations(tx, record.iter_mut()).await?;
+    Ok((record, group, state_now))
 }
 
 /// The burn rate with which the alert fired that goes on.
@@ -169,15 +175,21 @@ fn rate_at_firing(summary: &Summary, newest_first: &[TransitionView]) -> Option<
     newest_first.iter().find(is_own)?.burn_rate_long
 }
 
-/// The worst of a range and the open ones that are the oldest, with where the time of each went.
+/// The worst of a range and the open ones that are the oldest, with where the time of each went. Which
+/// ones were open at an earlier moment is not kept.
 async fn workflows(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
-    recent: &[TimeRange],
-    (viewers, now): (&[TraceViewer], Timestamp),
+    (recent, as_of): (&[TimeRange], AsOf),
+    viewers: &[TraceViewer],
 ) -> Result<(Vec<WorkflowView>, Vec<WorkflowView>), StoreError> {
+    let now = as_of.at;
     let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
-    let oldest = tx.oldest_open_workflows(id, MOST).await?;
+    let oldest = if as_of.is_past {
+        Vec::new()
+    } else {
+        tx.oldest_open_workflows(id, MOST).await?
+    };
     let both = worst.iter().chain(&oldest);
     let mut own = stages::of_workflows(tx, (id, slo), both, now).await?;
     let mut view = |record: WorkflowRecord| {
@@ -216,14 +228,40 @@ async fn customers(
     Ok((AffectedCustomers::default(), total))
 }
 
-async fn evidence(
-    tx: &mut Tx<'_>,
-    id: SloId,
-    window: TimeRange,
-) -> Result<Vec<EvidenceView>, StoreError> {
-    let counts = tx.evidence_counts(id, window.from).await?;
-    let overflow = tx.customers_overflow(id, window).await?;
-    Ok(EvidenceView::all(counts, overflow))
+/// What is known of the spans themselves. It is counted by the day, or of the last hour alone, so that
+/// there is nothing of an earlier moment.
+#[derive(Default)]
+struct Quality {
+    evidence: Vec<EvidenceView>,
+    /// Of the spans of the window; `None` without any.
+    correlation: Option<CorrelationView>,
+    unmatched: Vec<UnmatchedSelector>,
+    clocks: Vec<ClockView>,
+}
+
+impl Quality {
+    async fn read(
+        (state, as_of): (&WebState, AsOf),
+        tx: &mut Tx<'_>,
+        (id, slo): (SloId, &Slo),
+        (summary, events): (&Summary, &EventCounts),
+    ) -> Result<Self, StoreError> {
+        if as_of.is_past {
+            return Ok(Self::default());
+        }
+        let now = as_of.at;
+        let window = slo.window.counted(now);
+        let counts = tx.evidence_counts(id, window.from).await?;
+        let overflow = tx.customers_overflow(id, window).await?;
+        let spans = tx.selected_spans(&[(id, window.from)]).await?.remove(&id);
+        let waits = tx.hop_waits(now).await?.remove(&id);
+        Ok(Self {
+            evidence: EvidenceView::all(counts, overflow),
+            correlation: spans.and_then(|spans| CorrelationView::new(&spans, events.orphan)),
+            unmatched: explain::unmatched(state, slo, summary),
+            clocks: ClockView::all(waits.unwrap_or_default()),
+        })
+    }
 }
 
 async fn sampling_notes(

@@ -1,7 +1,6 @@
 //! `/slos/{slo}`: how bad, since when, until when, why, and who? The same page is that of one of its
 //! groups, at `/slos/{slo}/groups/{group}`.
 
-mod budget;
 mod charts;
 mod common;
 mod correlation;
@@ -10,6 +9,7 @@ mod evidence;
 pub(in crate::web) mod groups;
 mod load;
 mod parts;
+mod rules;
 mod sampling;
 mod stages;
 mod view;
@@ -33,43 +33,46 @@ use super::{
     overview::freshness_of,
     period::PeriodView,
     sentence::{self, Sentence},
-    summary::{StatusBadge, Summary, limit_track, rule_track},
+    summary::StatusBadge,
 };
 use crate::{
     domain::{
-        alerting::{
-            limit::{LimitState, LimitStatus},
-            rule_status::{BurnCondition, RuleStatus},
-            status::SloState,
-        },
+        alerting::status::SloState,
         model::{
             format,
             ids::{Name, SloId},
             text,
+            time::Timestamp,
         },
-        slo::{Severity, Slo},
+        slo::{Catalog, Slo},
     },
     store::StoreError,
     web::{
-        chart::{Figure, Markup},
+        chart::Figure,
         error::{WebError, most_like},
         page::{Layout, Negotiation, Section},
         query::{Parameters, Params},
+        reader::times,
+        reader::{AsOf, PastBanner, permalink},
         state::WebState,
     },
 };
 use charts::SloCharts;
 use parts::SloCard;
+use rules::RuleRow;
 use view::{Range, SloView};
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct SloQuery {
     #[serde(default)]
     range: String,
+    /// The moment to show, as it was known then; now if empty.
+    #[serde(default)]
+    at: String,
 }
 
 impl Parameters for SloQuery {
-    const NAMES: &'static [&'static str] = &["range"];
+    const NAMES: &'static [&'static str] = &["range", "at"];
 }
 
 impl SloQuery {
@@ -124,22 +127,46 @@ async fn answer(
     (name, whose): (&str, Whose),
     params: &SloQuery,
 ) -> Response {
-    let range = match params.range(asked) {
-        Ok(range) => range,
-        Err(error) => return asked.refuse(state, &error),
-    };
-    match declared(state, name) {
-        None => asked.refuse(state, &undeclared(state, name).await),
-        Some(slo) => {
-            let view = load::view(state, (&slo, whose), range).await;
-            asked.reply(state, view, |view| SloPage::new(state, &slo, view))
-        }
+    match read(asked, state, (name, whose), params).await {
+        Err(error) => asked.refuse(state, &error),
+        Ok(read) => asked.reply(state, Ok(read.view), |view| {
+            SloPage::new(state, &read.slo, view, read.banner)
+        }),
     }
 }
 
+/// What a page is made of.
+struct SloReading {
+    slo: Arc<Slo>,
+    view: SloView,
+    banner: Option<PastBanner>,
+}
+
+async fn read(
+    asked: &Negotiation,
+    state: &WebState,
+    (name, whose): (&str, Whose),
+    params: &SloQuery,
+) -> Result<SloReading, WebError> {
+    let range = params.range(asked)?;
+    let as_of = AsOf::asked(state, &params.at)?;
+    let definitions = as_of.catalog(state).await?;
+    let Some(slo) = declared_in(&definitions.catalog, name) else {
+        return Err(undeclared(state, name).await);
+    };
+    let view = load::view(state, (&slo, whose), (range, as_of)).await?;
+    let moment = (as_of, state.clock.now());
+    let banner = PastBanner::new(moment, &definitions, view.address());
+    let banner = banner.map(|of| of.with_evaluation(view.summary.evaluated_at, view.state_now));
+    Ok(SloReading { slo, view, banner })
+}
+
 pub(in crate::web::pages) fn declared(state: &WebState, name: &str) -> Option<Arc<Slo>> {
-    let name = name.parse().ok()?;
-    state.catalog.borrow().slos.get(&name).cloned()
+    declared_in(&state.catalog.borrow(), name)
+}
+
+fn declared_in(catalog: &Catalog, name: &str) -> Option<Arc<Slo>> {
+    catalog.slos.get(&name.parse().ok()?).cloned()
 }
 
 /// An SLO whose definition was removed is told apart from one that never was.
@@ -180,31 +207,22 @@ struct SloPage {
 }
 
 struct RangeLink {
-    name: &'static str,
+    href: String,
     text: &'static str,
     current: bool,
 }
 
 impl RangeLink {
-    fn all(current: Range) -> Vec<Self> {
+    /// The links of a page that shows `as_of`, if it is an earlier moment.
+    fn all(current: Range, as_of: Option<Timestamp>) -> Vec<Self> {
+        let at = as_of.map_or_else(String::new, |at| format!("&at={at}"));
         let link = |range: Range| Self {
-            name: range.name(),
+            href: format!("?range={}{at}", range.name()),
             text: range.text(),
             current: range == current,
         };
         Range::ALL.map(link).into()
     }
-}
-
-struct RuleRow {
-    title: String,
-    name: String,
-    threshold: String,
-    track: Markup,
-    long: String,
-    short: String,
-    face: StatusBadge,
-    class: &'static str,
 }
 
 struct Definition {
@@ -214,7 +232,7 @@ struct Definition {
 }
 
 impl SloPage {
-    fn new(state: &WebState, slo: &Slo, view: SloView) -> Self {
+    fn new(state: &WebState, slo: &Slo, view: SloView, banner: Option<PastBanner>) -> Self {
         let face = view.summary.face();
         let word = match view.summary.state {
             Some(SloState::Paging | SloState::Ticket) => face.word.to_uppercase(),
@@ -228,12 +246,10 @@ impl SloPage {
         );
         let mut layout = Layout::new(state, Section::Overview, title);
         layout.icon = face.favicon();
-        let path = group.map_or_else(String::new, |group| format!("/groups/{}", group.id));
-        layout.json = Some(format!(
-            "/api/v1/slos/{}{path}?range={}",
-            slo.name,
-            view.range.name()
-        ));
+        let here = view.address();
+        let at = view.is_past.then(|| format!("&at={}", view.as_of));
+        layout.json = Some(format!("/api/v1{here}{}", at.unwrap_or_default()));
+        layout = layout.of_moment(banner, permalink(&here, view.summary.evaluated_at));
         layout.fresh = freshness_of(view.summary.evaluated_at, view.as_of);
         layout.fresh.push(format!(
             "late spans are waited for {}",
@@ -243,8 +259,8 @@ impl SloPage {
             layout,
             face,
             sentence: sentence::verdict(&view.summary, view.as_of),
-            ranges: RangeLink::all(view.range),
-            rules: rule_rows(&view.summary),
+            ranges: RangeLink::all(view.range, view.is_past.then_some(view.as_of)),
+            rules: rules::rows(&view.summary),
             has_limits: !view.summary.threshold_rules.is_empty(),
             parts: SloCard::in_order(view.summary.state),
             charts: SloCharts::draw(slo, &view),
@@ -312,7 +328,7 @@ impl SloPage {
                 format!(
                     "{} {} over {}",
                     rule.name,
-                    word(rule),
+                    rules::word(rule),
                     format::factor(rule.factor)
                 )
             })
@@ -324,7 +340,7 @@ impl SloPage {
             _ if slo.is_spent() => "nothing is left of the budget".to_owned(),
             Some(at) => format!(
                 "{}, at this rate",
-                format::moment_in_words(at, self.view.as_of)
+                times::moment_in_words(at, self.view.as_of)
             ),
             None if slo.pace.burn_rate.is_some() => slo.period.as_ref().map_or_else(
                 || "no end in sight at this rate".to_owned(),
@@ -341,135 +357,5 @@ impl SloPage {
             |secs| format!("within {}", format::seconds(secs)),
         );
         format!("{within}, over {}", slo.whole_text())
-    }
-}
-
-fn word(rule: &RuleStatus) -> &'static str {
-    match rule.severity {
-        Severity::Page => "pages",
-        Severity::Ticket => "opens a ticket",
-    }
-}
-
-fn rule_rows(slo: &Summary) -> Vec<RuleRow> {
-    let on_burn = slo.rules.iter().map(RuleRow::new);
-    let on_limits = slo.threshold_rules.iter().map(RuleRow::on_limit);
-    // Rules on data quality are shown where they have something to say.
-    let is_quiet =
-        |rule: &&LimitStatus| matches!(rule.standing, LimitState::Under | LimitState::Unknown);
-    let on_quality = slo.quality_rules.iter().filter(|rule| !is_quiet(rule));
-    on_burn
-        .chain(on_limits)
-        .chain(on_quality.map(RuleRow::on_limit))
-        .collect()
-}
-
-impl RuleRow {
-    fn on_limit(rule: &LimitStatus) -> Self {
-        let (kind, hot) = match rule.severity {
-            Severity::Page => ("Page", "hot"),
-            Severity::Ticket => ("Ticket", "warm"),
-        };
-        Self {
-            title: format!("{kind} {}", rule.limit.title()),
-            name: rule.name.to_string(),
-            threshold: rule.limit.threshold(),
-            track: limit_track(rule),
-            long: rule.reading(),
-            short: format::NONE.to_owned(),
-            face: standing_face(rule),
-            class: if rule.standing == LimitState::Over {
-                hot
-            } else {
-                ""
-            },
-        }
-    }
-
-    fn new(rule: &RuleStatus) -> Self {
-        let face = condition_face(rule);
-        let severity = StatusBadge::of_severity(rule.severity);
-        let kind = if severity.icon == "page" {
-            "Page"
-        } else {
-            "Ticket"
-        };
-        Self {
-            title: format!(
-                "{kind} {} + {}",
-                format::window(rule.long.secs),
-                format::window(rule.short.secs)
-            ),
-            name: rule.name.to_string(),
-            threshold: format::factor(rule.factor),
-            track: rule_track(rule),
-            long: format::burn_rate(rule.long.burn_rate, rule.factor),
-            short: format::burn_rate(rule.short.burn_rate, rule.factor),
-            face,
-            class: match rule.condition {
-                BurnCondition::Burning if severity.icon == "page" => "hot",
-                BurnCondition::Burning => "warm",
-                _ => "",
-            },
-        }
-    }
-}
-
-fn standing_face(rule: &LimitStatus) -> StatusBadge {
-    match rule.standing {
-        LimitState::Over => StatusBadge {
-            word: "Over",
-            ..StatusBadge::of_severity(rule.severity)
-        },
-        LimitState::Near => StatusBadge {
-            word: "Near",
-            ..StatusBadge::of(Some(SloState::Rising))
-        },
-        LimitState::TooFew => too_few_face(),
-        LimitState::InDoubt => in_doubt_badge(),
-        LimitState::Under => StatusBadge {
-            word: "Quiet",
-            ..StatusBadge::of(Some(SloState::Ok))
-        },
-        LimitState::Unknown => StatusBadge {
-            word: "Unknown",
-            ..StatusBadge::of(Some(SloState::NoData))
-        },
-    }
-}
-
-fn condition_face(rule: &RuleStatus) -> StatusBadge {
-    match rule.condition {
-        BurnCondition::Burning => StatusBadge {
-            word: "Burning",
-            ..StatusBadge::of_severity(rule.severity)
-        },
-        BurnCondition::Rising => StatusBadge::of(Some(SloState::Rising)),
-        BurnCondition::Recovering => StatusBadge::of(Some(SloState::Recovering)),
-        BurnCondition::Quiet => StatusBadge {
-            word: "Quiet",
-            ..StatusBadge::of(Some(SloState::Ok))
-        },
-        BurnCondition::TooFew => too_few_face(),
-        BurnCondition::InDoubt => in_doubt_badge(),
-        BurnCondition::TooYoung => StatusBadge {
-            word: "Too new to tell",
-            ..StatusBadge::of(Some(SloState::TooFew))
-        },
-        BurnCondition::NoData => StatusBadge::of(Some(SloState::NoData)),
-    }
-}
-
-fn in_doubt_badge() -> StatusBadge {
-    StatusBadge {
-        word: "In doubt",
-        ..StatusBadge::of(Some(SloState::NoData))
-    }
-}
-
-fn too_few_face() -> StatusBadge {
-    StatusBadge {
-        word: "Too few to tell",
-        ..StatusBadge::of(Some(SloState::TooFew))
     }
 }

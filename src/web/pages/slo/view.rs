@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    budget::BudgetPast,
+    charts::budget::BudgetPast,
     common::InCommon,
     correlation::CorrelationView,
     evidence::EvidenceView,
@@ -20,6 +20,7 @@ use crate::{
         alerting::{
             burn_rate::{Ageing, BurnContext},
             change_event::ChangeEvent,
+            status::SloState,
         },
         counting::{customers::CustomerTotal, series::Series},
         model::{
@@ -37,12 +38,19 @@ use crate::{
             history::TransitionView,
             summary::{Counts, Summary},
         },
+        reader::times,
     },
 };
 
 #[derive(Debug, Serialize)]
 pub(in crate::web) struct SloView {
     pub(super) as_of: Timestamp,
+    /// Whether `as_of` is an earlier moment, which was asked for. What is in flight is not listed then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_past: bool,
+    /// The state of this moment, on the page of an earlier one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) state_now: Option<SloState>,
     /// As the last evaluation saw it, but for what is in flight.
     #[serde(flatten)]
     pub(super) summary: Summary,
@@ -286,6 +294,17 @@ impl CustomerView {
 }
 
 impl SloView {
+    /// The address of the page as of this moment.
+    pub(super) fn address(&self) -> String {
+        let group = self.group.as_ref();
+        let group = group.map_or_else(String::new, |group| format!("/groups/{}", group.id));
+        format!(
+            "/slos/{}{group}?range={}",
+            self.summary.name,
+            self.range.name()
+        )
+    }
+
     /// How many are affected, in bold, and what follows: `29 of 391 customers`, ` in the last hour`.
     pub(super) fn customers_reading(&self) -> (String, String) {
         let affected = self.summary.customers_affected_last_hour;
@@ -347,7 +366,7 @@ impl SloView {
     pub(super) fn happened(&self) -> Vec<(String, &'static str, &str, Option<&str>)> {
         let each = self.events.iter();
         each.map(|event| {
-            let at = format::moment(event.at, self.as_of);
+            let at = times::moment(event.at, self.as_of);
             (
                 at,
                 event.kind.as_str(),

@@ -14,7 +14,7 @@ use crate::{
         workflow::Outcome,
     },
     store::WorkflowRecord,
-    web::pages::addresses,
+    web::{pages::addresses, reader::times},
 };
 
 #[derive(Clone, Debug, Serialize)]
@@ -119,7 +119,7 @@ impl WorkflowView {
         reason = "templates pass references"
     )]
     pub(in crate::web::pages) fn started_text(&self, now: &Timestamp) -> String {
-        let started = self.started_at.map(|at| format::moment(at, *now));
+        let started = self.started_at.map(|at| times::moment(at, *now));
         started.unwrap_or_else(|| format::NONE.to_owned())
     }
 

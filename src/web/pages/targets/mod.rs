@@ -18,6 +18,7 @@ use crate::{
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
+        reader::times,
         state::WebState,
     },
 };
@@ -111,7 +112,7 @@ impl TargetView {
         };
         match self.state_since {
             None => state.to_owned(),
-            Some(since) => format!("{state} since {}", format::moment(since, *now)),
+            Some(since) => format!("{state} since {}", times::moment(since, *now)),
         }
     }
 
@@ -121,7 +122,7 @@ impl TargetView {
     )]
     fn delivered_text(&self, now: &Timestamp) -> String {
         let at = self.traffic.delivered_at;
-        at.map_or_else(|| "never".to_owned(), |at| format::moment(at, *now))
+        at.map_or_else(|| "never".to_owned(), |at| times::moment(at, *now))
     }
 
     #[expect(
@@ -149,7 +150,7 @@ impl TargetsPage {
         let LastHeartbeat { sent_at, withheld } = &self.view.heartbeat;
         let last = sent_at.map_or_else(
             || "never".to_owned(),
-            |at| format::moment(at, self.view.as_of),
+            |at| times::moment(at, self.view.as_of),
         );
         match withheld.as_slice() {
             [] if sent_at.is_none() => {
@@ -168,7 +169,7 @@ impl TargetsPage {
         reason = "templates pass references"
     )]
     fn opened_text(&self, check: &&OpenCheck) -> String {
-        format::moment(check.opened_at, self.view.as_of)
+        times::moment(check.opened_at, self.view.as_of)
     }
 }
 

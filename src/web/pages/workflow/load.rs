@@ -13,10 +13,9 @@ use crate::{
     domain::{
         counting::{
             stages::{Breakdown, Stage, StageEvidence, StageSection, WhereTimeGoes, sections},
-            story::{MissingStep, StoryEvidence, WorkflowStory, deadline, verdict_rule},
+            story::{StoryEvidence, WorkflowStory, deadline, verdict_rule},
         },
         model::{
-            format,
             ids::{Revision, SloId},
             time::{TimeRange, Timestamp},
         },
@@ -27,6 +26,7 @@ use crate::{
     web::{
         error::WebError,
         pages::{addresses, slo::explanation},
+        reader::times,
         state::WebState,
     },
 };
@@ -62,6 +62,7 @@ pub(super) async fn view(
     let traces = TraceView::all(&story.traces(&known), workflow, (&state.trace_viewers, now));
     let verdict = stored.judged.verdict;
     let corrections = workflow.details.corrections.iter();
+    let missing = story.missing.iter().map(|step| step.text(times::zone()));
     let view = StoryView {
         as_of: now,
         slo: slo.name.clone(),
@@ -85,7 +86,7 @@ pub(super) async fn view(
             .weight
             .map(|weight| seconds(weight.millionths())),
         current: current(&mut tx, id, (&staged, ended_at), now).await?,
-        missing: story.missing.iter().map(MissingStep::text).collect(),
+        missing: missing.collect(),
         clock_skew_seconds: story.clock_skew_us().map(seconds),
         remarks: remarks(slo, &stored, now),
         sections: SectionView::all(&staged.sections),
@@ -232,7 +233,7 @@ async fn definition(
         revision,
         in_force_from: from,
         is_newest: revision == newest,
-        text: from.map(|at| format::moment(at, state.clock.now())),
+        text: from.map(|at| times::moment(at, state.clock.now())),
     })
 }
 

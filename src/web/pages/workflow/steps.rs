@@ -15,7 +15,7 @@ use crate::{
         },
         model::{format, time::Timestamp},
     },
-    web::chart::Bar,
+    web::{chart::Bar, reader::times},
 };
 
 /// One step, with its times relative to the start.
@@ -116,7 +116,7 @@ impl StepView {
                 deliver_at,
                 ..
             } => {
-                let delay = deliver_at.map(|at| format!(", for delivery at {}", format::clock(at)));
+                let delay = deliver_at.map(|at| format!(", for delivery at {}", times::clock(at)));
                 let by = format!("by {}", named(service, "a service without a name"));
                 Some(by + &delay.unwrap_or_default())
             }

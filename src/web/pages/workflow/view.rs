@@ -24,6 +24,7 @@ use crate::{
     web::{
         chart::{Bar, Markup, strip, track},
         pages::summary::StatusBadge,
+        reader::times,
     },
 };
 
@@ -225,10 +226,10 @@ impl IncidentOfWorkflow {
     )]
     pub(super) fn text(&self, now: &Timestamp) -> String {
         let ended = match self.ended_at {
-            Some(at) => format!("until {}", format::moment(at, *now)),
+            Some(at) => format!("until {}", times::moment(at, *now)),
             None => "firing".to_owned(),
         };
-        let fired = format::moment(self.fired_at, *now);
+        let fired = times::moment(self.fired_at, *now);
         let group = self.group.iter().map(|group| format!(" of {group}"));
         let group: String = group.collect();
         format!(
@@ -321,7 +322,7 @@ impl StoryView {
         reason = "templates pass references"
     )]
     pub(super) fn time_text(&self, at: &Timestamp) -> String {
-        format::instant(*at, self.as_of)
+        times::instant(*at, self.as_of)
     }
 
     pub(super) fn skew_text(&self) -> Option<String> {
@@ -443,7 +444,7 @@ impl CurrentStage {
             StageKind::Pause => "Paused".to_owned(),
             StageKind::Other => "Nobody knows where it is,".to_owned(),
         };
-        let since = format::moment(self.since, now);
+        let since = times::moment(self.since, now);
         let length = format::seconds(self.seconds);
         format!("{stage} since {since}, {length}{usually}")
     }

@@ -47,6 +47,7 @@ POST   /silences/new                            editor
 POST   /silences/{id}/expire                    editor
 GET    /definitions                             viewer
 GET    /audit                                   admin
+GET    /time-zone                               viewer
 GET    /docs                                    viewer
 GET    /docs/definitions                        viewer
 GET    /docs/selectors                          viewer

@@ -61,7 +61,7 @@ impl TestApp {
     /// What was recorded of the alerts of an SLO or a group, oldest first.
     pub(crate) async fn transitions_of(&self, id: SloId) -> Vec<AlertTransition> {
         let mut tx = self.store.begin("read history").await.unwrap();
-        let ever = Timestamp::UNIX_EPOCH;
+        let ever = TimeRange::new(Timestamp::UNIX_EPOCH, self.clock.now() + HOUR * 24 * 365);
         let mut transitions = tx.transitions(Some(id), ever, 100).await.unwrap();
         transitions.reverse();
         transitions

@@ -109,6 +109,7 @@ pub(crate) fn web_state(
                 .parse()
                 .unwrap(),
         ],
+        time_zone: chrono_tz::Tz::UTC,
         shapes: SharedShapes::default(),
         version: "0.1.0",
     }

@@ -9,11 +9,11 @@ use axum::{
 };
 
 use self::view::DurationsView;
-use super::{Range, RangeLink, SloQuery, declared, undeclared};
+use super::{Range, RangeLink, SloQuery, declared_in, undeclared};
 use crate::{
-    domain::{
-        model::time::{TimeRange, Timestamp},
-        slo::Slo,
+    domain::model::{
+        ids::Name,
+        time::{Resolution, TimeRange, Timestamp},
     },
     store::SeriesQuery,
     web::{
@@ -21,6 +21,7 @@ use crate::{
         error::WebError,
         page::{Layout, Negotiation, Section},
         query::Params,
+        reader::{AsOf, PastBanner, permalink},
         state::WebState,
     },
 };
@@ -31,32 +32,40 @@ pub(crate) async fn get(
     Path(name): Path<String>,
     Params(params): Params<SloQuery>,
 ) -> Response {
-    let view = view(&asked, &state, &name, &params).await;
-    asked.reply(&state, view, |view| DurationsPage::new(&state, view))
+    match read(&asked, &state, &name, &params).await {
+        Err(error) => asked.refuse(&state, &error),
+        Ok((view, banner)) => asked.reply(&state, Ok(view), |view| {
+            DurationsPage::new(&state, view, banner)
+        }),
+    }
 }
 
-async fn view(
+async fn read(
     asked: &Negotiation,
     state: &WebState,
     name: &str,
     params: &SloQuery,
-) -> Result<DurationsView, WebError> {
+) -> Result<(DurationsView, Option<PastBanner>), WebError> {
     let range = params.range(asked)?;
-    let Some(slo) = declared(state, name) else {
+    let as_of = AsOf::asked(state, &params.at)?;
+    let definitions = as_of.catalog(state).await?;
+    let Some(slo) = declared_in(&definitions.catalog, name) else {
         return Err(undeclared(state, name).await);
     };
-    read(state, &slo, range).await
-}
-
-async fn read(state: &WebState, slo: &Slo, range: Range) -> Result<DurationsView, WebError> {
-    let now = state.clock.now();
-    let query = query(range, now);
+    let query = query(range, as_of.at);
     let mut tx = state.store.begin("read the durations of an SLO").await?;
     let rows = match (slo.staged(), tx.slo(&slo.name).await?) {
         (Some(_), Some(record)) => tx.durations(record.id, query).await?,
         _ => Vec::new(),
     };
-    Ok(DurationsView::new(slo, range, (query, rows), now))
+    let now = state.clock.now();
+    let banner = PastBanner::new((as_of, now), &definitions, path(&slo.name, range));
+    let view = DurationsView::new(&slo, range, (query, rows), as_of.at);
+    Ok((view, banner))
+}
+
+fn path(slo: &Name, range: Range) -> String {
+    format!("/slos/{slo}/durations?range={}", range.name())
 }
 
 fn query(range: Range, now: Timestamp) -> SeriesQuery {
@@ -79,17 +88,22 @@ struct DurationsPage {
 }
 
 impl DurationsPage {
-    fn new(state: &WebState, view: DurationsView) -> Self {
+    fn new(state: &WebState, view: DurationsView, banner: Option<PastBanner>) -> Self {
         let title = format!("{}: durations · Throughline", view.display_name);
         let mut layout = Layout::new(state, Section::Overview, title);
-        layout.json = Some(format!(
-            "/api/v1/slos/{}/durations?range={}",
-            view.slo,
-            view.range.name()
-        ));
+        let here = path(&view.slo, view.range);
+        layout.json = Some(format!("/api/v1{here}"));
+        layout = layout.of_moment(
+            banner,
+            permalink(
+                &here,
+                Some(view.as_of.floor_to(Resolution::Minute.length())),
+            ),
+        );
+        let past = layout.past.as_ref().map(|_| view.as_of);
         Self {
             layout,
-            ranges: RangeLink::all(view.range),
+            ranges: RangeLink::all(view.range, past),
             chart: view.chart(),
             view,
         }

@@ -1,8 +1,11 @@
 //! From the view of an SLO to its three charts, each with the sentence that says the same.
 
+pub(super) mod budget;
+
 use std::time::Duration;
 
-use super::{Figure, budget::range, view::SloView};
+use self::budget::range;
+use super::{Figure, view::SloView};
 use crate::{
     domain::{
         alerting::{
@@ -14,8 +17,11 @@ use crate::{
         model::{counts::EventCounts, format, time::TimeRange},
         slo::{AlertRule, Severity, Slo},
     },
-    web::chart::{
-        self, AlertTick, BudgetChart, BurnChart, BurnPoint, EventMark, FactorLine, Future,
+    web::{
+        chart::{
+            self, AlertTick, BudgetChart, BurnChart, BurnPoint, EventMark, FactorLine, Future,
+        },
+        reader::times,
     },
 };
 
@@ -46,7 +52,7 @@ impl SloCharts {
         let futures = futures(view);
         let keys = keys(&futures, view);
         let range_counts = view.past.bars.sum(0, view.past.bars.len());
-        let since = format::moment(view.past.bars.time(0), view.as_of) + " UTC";
+        let since = times::named(view.past.bars.time(0), view.as_of);
         let reasons_reading = format!(
             "{} of {} bad since {since}",
             format::count(range_counts.bad()),
@@ -136,7 +142,7 @@ fn keys(futures: &[Future], view: &SloView) -> Vec<FutureKey> {
 
 fn outcome(future: &Future, view: &SloView) -> String {
     let at_last = future.points.last().map_or_else(String::new, |(at, left)| {
-        let day = at.to_chrono().format("%a %-d %b");
+        let day = times::day(*at);
         format!("{} by {day}", format::budget(*left))
     });
     if view.summary.is_spent() {
@@ -146,14 +152,14 @@ fn outcome(future: &Future, view: &SloView) -> String {
             |(at, _)| {
                 format!(
                     "back above zero {}",
-                    format::moment_in_words(*at, view.as_of)
+                    times::moment_in_words(*at, view.as_of)
                 )
             },
         );
     }
     match view.summary.budget_empty_at {
         Some(at) if future.letter == "A" => {
-            format!("empty {}", format::moment_in_words(at, view.as_of))
+            format!("empty {}", times::moment_in_words(at, view.as_of))
         }
         _ => at_last,
     }
@@ -222,7 +228,7 @@ fn marks(view: &SloView) -> Vec<EventMark> {
         at: event.at,
         text: format!(
             "{} {} {}",
-            format::moment(event.at, view.as_of),
+            times::moment(event.at, view.as_of),
             event.kind.as_str(),
             event.title
         ),

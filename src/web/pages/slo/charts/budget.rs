@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
+use super::super::{
     load::{StretchLimits, series},
     view::BudgetPoint,
 };
@@ -22,16 +22,16 @@ use crate::{
 
 /// The counts that the line is drawn from.
 #[derive(Debug)]
-pub(super) struct BudgetPast {
+pub(in crate::web::pages::slo) struct BudgetPast {
     /// Of a rolling window twice its length, so that every point has a whole window behind it; of the
     /// calendar from the begin of the period on, in buckets.
     series: Series,
     /// Distance of the points of the line.
-    pub(super) step: Duration,
+    pub(in crate::web::pages::slo) step: Duration,
 }
 
 impl BudgetPast {
-    pub(super) async fn read(
+    pub(in crate::web::pages::slo) async fn read(
         tx: &mut Tx<'_>,
         (id, slo): (SloId, &Slo),
         now: Timestamp,
@@ -53,7 +53,12 @@ impl BudgetPast {
 
     /// The budget at the end of every point of the window; the last is the evaluation's own, so that
     /// the line ends at the number beside it.
-    pub(super) fn history(&self, slo: &Slo, summary: &Summary, now: Timestamp) -> Vec<BudgetPoint> {
+    pub(in crate::web::pages::slo) fn history(
+        &self,
+        slo: &Slo,
+        summary: &Summary,
+        now: Timestamp,
+    ) -> Vec<BudgetPoint> {
         let points = match slo.window.period(now) {
             None => self.rolling(slo, now),
             Some(_) => self.burnt_down(summary, now),
@@ -99,7 +104,7 @@ impl BudgetPast {
 }
 
 /// What the chart shows: the window and some of what follows, or the whole period.
-pub(super) fn range(slo: &Slo, now: Timestamp) -> TimeRange {
+pub(in crate::web::pages::slo) fn range(slo: &Slo, now: Timestamp) -> TimeRange {
     let length = slo.window.length();
     slo.window
         .period(now)

@@ -1,0 +1,13 @@
+//! How the reader of a page wants to read it: as of which moment, and in which time zone.
+
+mod as_of;
+mod banner;
+pub(super) mod page;
+mod time_zone;
+pub(super) mod times;
+
+pub(super) use self::{
+    as_of::{AsOf, CatalogAsOf},
+    banner::{PastBanner, permalink},
+    time_zone::choose as choose_time_zone,
+};

@@ -1,0 +1,65 @@
+//! The time zone that pages print times in: `?tz=` of the address, else the cookie that `/time-zone`
+//! sets, else the setting. The API has UTC.
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
+    middleware::Next,
+    response::Response,
+};
+use chrono_tz::Tz;
+
+use crate::web::{query, state::WebState};
+
+/// The cookie that keeps what somebody has chosen.
+const COOKIE: &str = "tz";
+/// A year in seconds.
+const COOKIE_LASTS: u32 = 31_536_000;
+
+tokio::task_local! {
+    static ZONE: Tz;
+}
+
+/// Returns the zone of the request that is being answered.
+pub(in crate::web) fn zone() -> Tz {
+    ZONE.try_with(|zone| *zone).unwrap_or(Tz::UTC)
+}
+
+/// Answers in the zone that the reader wants. A name that is none does not count.
+pub(in crate::web) async fn choose(
+    State(state): State<WebState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let zone = if request.uri().path().starts_with("/api/") {
+        Tz::UTC
+    } else {
+        asked(request.uri())
+            .or_else(|| kept(request.headers()))
+            .unwrap_or(state.time_zone)
+    };
+    ZONE.scope(zone, next.run(request)).await
+}
+
+fn asked(uri: &Uri) -> Option<Tz> {
+    let pairs: Vec<(String, String)> = query::read(uri).ok()?;
+    let (_, zone) = pairs.iter().find(|(name, _)| name == "tz")?;
+    zone.parse().ok()
+}
+
+fn kept(headers: &HeaderMap) -> Option<Tz> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let mut pairs = cookies
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    let (_, zone) = pairs.find(|(name, _)| *name == COOKIE)?;
+    zone.parse().ok()
+}
+
+/// Returns the header that keeps a zone in the browser.
+pub(in crate::web) fn keep(zone: Tz) -> Option<HeaderValue> {
+    let name = zone.name();
+    let cookie = format!("{COOKIE}={name}; Path=/; Max-Age={COOKIE_LASTS}; SameSite=Lax; HttpOnly");
+    HeaderValue::from_str(&cookie).ok()
+}
