@@ -174,7 +174,7 @@ impl Load {
 
     fn piece(&self, key: EventKey, kind: StageEvidenceKind) -> FoundStageEvidence {
         FoundStageEvidence {
-            span: span_of(0),
+            span: span_of(1),
             key: StageKey::Event(key),
             slo: None,
             is_always_kept: false,

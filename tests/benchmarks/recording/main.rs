@@ -15,7 +15,7 @@ mod load;
 mod support;
 
 use sqlx::{ConnectOptions as _, PgConnection};
-use throughline::{clock::Clock, store::Writer};
+use throughline::{clock::Clock, evaluate::index_workflows::SearchIndexer, store::Writer};
 use tokio::{task::JoinSet, time::Instant};
 
 use self::{
@@ -50,7 +50,10 @@ async fn compare() {
         for kind in Kind::ALL.into_iter().filter(|kind| is_asked_for(*kind)) {
             let mut bench = Bench::new(&database, connections, kind).await;
             bench.fill().await;
-            bench.compare().await;
+            let each = bench.compare().await;
+            if kind == Kind::Workflows {
+                bench.index(each).await;
+            }
         }
     }
     database.stop().await;
@@ -131,7 +134,8 @@ impl Bench {
         }
     }
 
-    async fn compare(&mut self) {
+    /// Returns how long one event or workflow takes, in seconds.
+    async fn compare(&mut self) -> f64 {
         let (mut raw, mut ours) = (Vec::new(), Vec::new());
         let batches = BATCHES_A_ROUND;
         for round in 0..=ROUNDS {
@@ -156,6 +160,28 @@ impl Bench {
             median(shares.collect()) * 100.0,
             wal(&raw),
             wal(&ours)
+        );
+        1.0 / rate(&ours)
+    }
+
+    /// What the search costs besides, which is written behind the replies: the queue of all workflows
+    /// is emptied by one connection. `each` is what recording one workflow takes.
+    async fn index(&mut self, each: f64) {
+        let count = "select coalesce(sum(cardinality(keys)), 0)::float8 from search_queue";
+        let queued: f64 = sqlx::query_scalar(count)
+            .fetch_one(&mut self.observer)
+            .await
+            .unwrap();
+        let store = self.lanes[0].store.clone();
+        let indexer = SearchIndexer { store };
+        let began = Instant::now();
+        while indexer.tick().await.unwrap().transactions > 0 {}
+        let took = began.elapsed().as_secs_f64() / queued;
+        println!(
+            "{}, search of {queued} workflows: {:.1} us each, {:.0}% of recording one",
+            self.lanes.len(),
+            took * 1e6,
+            took / each * 100.0
         );
     }
 
