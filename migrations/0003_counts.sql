@@ -178,7 +178,7 @@ comment on column stage_sums.name is 'Name of the queue, the service or the decl
 comment on column stage_sums.events is 'Recorded workflows, unweighted.';
 comment on column stage_sums.extrapolated is 'Workflows that the recorded ones represent in addition to themselves, in millionths.';
 comment on column stage_sums.duration_us is 'Time in the stage in microseconds, each workflow multiplied by its weight.';
-comment on column stage_sums.durations is 'Number of workflows by duration, in millionths of an event: a map from n to those that took at least 2^(n/4) microseconds and less than 2^((n+1)/4). -1 stands for less than a microsecond.';
+comment on column stage_sums.durations is 'Number of workflows by duration, in millionths of an event: a map from n to those that took more than 2^((n-1)/4) seconds and at most 2^(n/4). -80 stands for less than a microsecond.';
 comment on column stage_sums.start_offset_us is 'Time from the start of the workflow to its first entry into the stage in microseconds, weighted; stages are ordered by it.';
 create index stage_sums_old_idx on stage_sums (resolution, bucket);
 

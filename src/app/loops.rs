@@ -24,6 +24,7 @@ use crate::{
     domain::{
         access::KnownTokens,
         alerting::alert::TransitionKind,
+        counting::durations::SharedDurations,
         model::time::Timestamp,
         notify::signed_links::{ActionAddresses, SignedLinks, signing::SigningKey},
         workflow::{
@@ -68,6 +69,7 @@ pub(super) struct Loops {
     pub(super) refused: RefusedSenders,
     pub(super) stages: StageKeeper,
     pub(super) shapes: SharedShapes,
+    pub(super) durations: SharedDurations,
 }
 
 impl Loops {
@@ -165,6 +167,7 @@ impl Loops {
             classifier: self.in_force.classifier.clone(),
         };
         let (keeper, metrics) = (self.stages.clone(), self.metrics.clone());
+        let durations = self.durations.clone();
         tasks.spawn(periodic.clone().run("known_workflows", SECOND, move |now| {
             let (keeper, metrics) = (keeper.clone(), metrics.clone());
             async move {
@@ -174,8 +177,12 @@ impl Loops {
             }
         }));
         tasks.spawn(periodic.clone().run("stages", FOLD_INTERVAL, move |now| {
-            let folder = folder.clone();
-            async move { Ok(folder.tick(now).await?) }
+            let (folder, durations) = (folder.clone(), durations.clone());
+            async move {
+                let report = folder.tick(now).await?;
+                durations.add(report.judged);
+                Ok(report.folded)
+            }
         }));
     }
 

@@ -35,6 +35,7 @@ use crate::{
     config::{Config, OtlpAuth},
     domain::{
         access::KnownTokens,
+        counting::durations::SharedDurations,
         model::time::{TimeRange, Timestamp},
         notify::signed_links::signing::SigningKey,
         workflow::{
@@ -77,6 +78,7 @@ pub struct App {
     listeners: BoundListeners,
     tls: PortTls,
     shapes: SharedShapes,
+    durations: SharedDurations,
 }
 
 impl App {
@@ -126,6 +128,7 @@ impl App {
             listeners,
             tls,
             shapes,
+            durations: SharedDurations::default(),
         })
     }
 
@@ -191,6 +194,7 @@ impl App {
             refused,
             stages,
             shapes: self.shapes,
+            durations: self.durations,
         }
         .spawn(&serving, &shutdown)?;
         shutdown.cancelled().await;
@@ -279,11 +283,13 @@ impl App {
             access: Access::new(rules, self.tokens.subscribe(), tasks),
             signing_key: self.signing_key.clone(),
             max_metric_groups: self.config.pages.metrics_max_groups,
+            max_metric_durations: self.config.pages.metrics_max_durations,
             cards: Cards::default(),
             readiness: ReadinessCheck::new(self.clock.now()),
             trace_viewers: self.config.evaluation.trace_viewers.clone(),
             time_zone: self.config.pages.time_zone,
             shapes: self.shapes.clone(),
+            durations: self.durations.clone(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -300,6 +300,9 @@ pub struct PagesConfig {
     /// first. Names of groups are values that senders write
     #[arg(long, env = "THROUGHLINE_METRICS_MAX_GROUPS", value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub metrics_max_groups: u32,
+    /// Maximum number of SLOs, by name, that have histograms of durations in `/metrics`: 34 series each
+    #[arg(long, env = "THROUGHLINE_METRICS_MAX_DURATIONS", value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub metrics_max_durations: u32,
     /// Time zone that pages print times in where a reader has chosen none, as `Europe/Berlin`. The API and
     /// messages have UTC
     #[arg(

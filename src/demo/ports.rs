@@ -93,6 +93,7 @@ mod tests {
                 allowed_hosts: Vec::new(),
                 require_user: false,
                 metrics_max_groups: 20,
+                metrics_max_durations: 200,
                 time_zone: chrono_tz::Tz::UTC,
             },
             access: AccessConfig::open(),

@@ -9,8 +9,15 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        counting::stages::{Breakdown, Folded, HopWaits, KnownStages, StageMoves, break_down},
-        model::{ids::SloId, time::Timestamp},
+        counting::{
+            durations::JudgedDurations,
+            stages::{Breakdown, Folded, HopWaits, KnownStages, StageMoves, break_down},
+        },
+        model::{
+            ids::{Name, SloId},
+            sampling::Weight,
+            time::Timestamp,
+        },
         slo::{Slo, WorkflowIndicator},
         workflow::{
             Outcome,
@@ -35,10 +42,12 @@ pub struct StageFolder {
 }
 
 /// One turn's account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoldReport {
     /// Workflows whose sums were looked at.
     pub folded: usize,
+    /// Durations of workflows with a new verdict, by SLO and whether it is bad.
+    pub judged: JudgedDurations,
 }
 
 /// How long spans are kept that tell where the time went: a day longer than any of `slos` may take,
@@ -54,10 +63,10 @@ impl StageFolder {
     /// Folds all that there is. Any number of replicas may do so at once.
     pub async fn tick(&self, now: Timestamp) -> Result<FoldReport, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
-        let wanted: BTreeMap<SloId, &WorkflowIndicator> = classifier
+        let wanted: BTreeMap<SloId, StagedSlo<'_>> = classifier
             .slos()
             .iter()
-            .filter_map(|(id, slo)| Some((*id, slo.staged()?)))
+            .filter_map(|(id, slo)| Some((*id, StagedSlo::new(*id, slo)?)))
             .collect();
         let ids: Vec<SloId> = wanted.keys().copied().collect();
         let mut tx = self.store.begin("look for workflows to fold").await?;
@@ -65,8 +74,8 @@ impl StageFolder {
         tx.commit().await?;
         let mut report = FoldReport::default();
         for id in to_fold {
-            if let Some(workflow) = wanted.get(&id) {
-                report.folded += self.fold_slo(id, workflow, now).await?;
+            if let Some(slo) = wanted.get(&id) {
+                self.fold_slo(slo, &mut report, now).await?;
             }
         }
         Ok(report)
@@ -74,33 +83,59 @@ impl StageFolder {
 
     async fn fold_slo(
         &self,
-        slo: SloId,
-        indicator: &WorkflowIndicator,
+        slo: &StagedSlo<'_>,
+        report: &mut FoldReport,
         now: Timestamp,
-    ) -> Result<usize, StoreError> {
-        let mut folded = 0;
+    ) -> Result<(), StoreError> {
         for _ in 0..BATCHES {
             let mut tx = self.store.begin("fold the stages of workflows").await?;
-            if !tx.claim_folding(slo).await? {
-                return Ok(folded);
+            if !tx.claim_folding(slo.id).await? {
+                break;
             }
-            let count = fold_batch(&mut tx, (slo, indicator), now).await?;
+            let batch = fold_batch(&mut tx, slo, now).await?;
             tx.commit().await?;
-            folded += count;
+            report.folded += batch.folded;
+            for (key, durations) in &batch.judged {
+                let all = report.judged.entry(key.clone()).or_default();
+                all.merge(durations);
+            }
             // A full batch of either kind: there may be more.
-            if i64::try_from(count).is_ok_and(|count| count < BATCH) {
+            if i64::try_from(batch.folded).is_ok_and(|count| count < BATCH) {
                 break;
             }
         }
-        Ok(folded)
+        Ok(())
+    }
+}
+
+/// An SLO whose stages are stored.
+struct StagedSlo<'a> {
+    id: SloId,
+    name: &'a Name,
+    indicator: &'a WorkflowIndicator,
+}
+
+impl<'a> StagedSlo<'a> {
+    fn new(id: SloId, slo: &'a Slo) -> Option<Self> {
+        let (name, indicator) = (&slo.name, slo.staged()?);
+        Some(Self {
+            id,
+            name,
+            indicator,
+        })
     }
 }
 
 async fn fold_batch(
     tx: &mut Tx<'_>,
-    (slo, indicator): (SloId, &WorkflowIndicator),
+    &StagedSlo {
+        id: slo,
+        name,
+        indicator,
+    }: &StagedSlo<'_>,
     now: Timestamp,
-) -> Result<usize, StoreError> {
+) -> Result<FoldReport, StoreError> {
+    let mut judged = JudgedDurations::new();
     let workflows = lock_batch(tx, slo, now).await?;
     let begun: Vec<_> = workflows
         .iter()
@@ -134,6 +169,12 @@ async fn fold_batch(
             moves.add(new, 1);
         }
         let is_news = workflow.is_unfolded();
+        if let Some(new) = folded.as_ref().filter(|new| is_news && new.is_event()) {
+            let key = (name.clone(), new.outcome.is_bad());
+            let weight = new.weight.unwrap_or(Weight::ONE);
+            let all = judged.entry(key).or_default();
+            all.add(new.breakdown.total_micros(), weight);
+        }
         folds.push(Fold {
             workflow,
             folded,
@@ -149,7 +190,10 @@ async fn fold_batch(
         tx.count_discarded(now, &BTreeMap::from([(reason, refused)]))
             .await?;
     }
-    Ok(folds.len())
+    Ok(FoldReport {
+        folded: folds.len(),
+        judged,
+    })
 }
 
 /// Workflows with a new verdict, and those that late spans may have been added to.

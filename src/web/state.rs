@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     domain::{
         alerting::trace_link::TraceViewer,
+        counting::durations::SharedDurations,
         model::time::Timestamp,
         notify::signed_links::signing::SigningKey,
         slo::{
@@ -46,6 +47,8 @@ pub struct WebState {
     pub metrics: Metrics,
     /// Groups of an SLO that have series of their own in `/metrics`.
     pub max_metric_groups: u32,
+    /// SLOs that have histograms of durations in `/metrics`.
+    pub max_metric_durations: u32,
     /// Pictures of messages that were drawn last.
     pub cards: Cards,
     pub readiness: ReadinessCheck,
@@ -55,6 +58,8 @@ pub struct WebState {
     pub time_zone: Tz,
     /// Spans of the last hour, by which definitions are explained.
     pub shapes: SharedShapes,
+    /// Of workflows that this process saw judged.
+    pub durations: SharedDurations,
     pub version: &'static str,
 }
 

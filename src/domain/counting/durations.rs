@@ -3,26 +3,34 @@
 //! Histograms of any time add up to that of all of it, and an event whose verdict is corrected is
 //! taken away from where it was. So quantiles are of all events and not of a sample.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::model::sampling::Weight;
+use crate::domain::model::{ids::Name, sampling::Weight};
 
 /// Buckets for each doubling of the duration, as scale 2 of exponential histograms in OpenTelemetry
 /// and schema 2 of native histograms in Prometheus: the limits of a bucket are 19 % apart, so a
 /// quantile is off by at most 10 %.
 const PER_DOUBLING: i16 = 4;
-/// Where the buckets of one doubling end, of `2^31`: `2^(31 + k/4)` for k = 1, 2, 3. Integers, so that
-/// every machine finds the same bucket and what is taken away is what was added.
-const LIMITS: [u64; 3] = [2_553_802_834, 3_037_000_500, 3_611_622_603];
-/// The bucket of everything below one microsecond.
-const BELOW: i16 = -1;
+/// `2^(k/4)` for k = 0 to 3, in units of `2^-62`. Integers, so that every machine finds the same bucket
+/// and what is taken away is what was added.
+const ROOTS: [u128; 4] = [
+    4_611_686_018_427_387_904,
+    5_484_249_825_272_419_511,
+    6_521_908_912_666_391_106,
+    7_755_900_482_342_532_474,
+];
+/// The bucket of what takes no time: its upper limit is `2^-20` seconds, less than a microsecond.
+const SHORTEST: i16 = -80;
 
 /// Events by duration, as often as each counts, in millionths of an event.
 ///
 /// As JSON it is a map from the number of a bucket to the events in it. Bucket `n` has durations of
-/// `2^(n/4)` microseconds and more, but less than `2^((n+1)/4)`.
+/// more than `2^((n-1)/4)` seconds and at most `2^(n/4)`, as in OpenTelemetry and Prometheus.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DurationHistogram(BTreeMap<i16, i64>);
@@ -32,14 +40,67 @@ pub struct DurationHistogram(BTreeMap<i16, i64>);
 pub struct DurationBucket {
     #[serde(skip)]
     pub number: i16,
+    /// Excluded, but for the bucket that begins at 0.
     pub from_seconds: f64,
-    /// Excluded.
     pub to_seconds: f64,
     /// An estimate if spans are sampled.
     pub events: f64,
 }
 
+/// Durations, and their sum.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DurationTotals {
+    pub histogram: DurationHistogram,
+    /// Each duration as often as it counts.
+    pub micros: i64,
+}
+
+/// Durations by SLO and whether the verdict is bad.
+pub type JudgedDurations = BTreeMap<(Name, bool), DurationTotals>;
+
+/// Durations of workflows that this process saw judged since it started. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct SharedDurations(Arc<Mutex<JudgedDurations>>);
+
+impl SharedDurations {
+    pub fn add(&self, judged: JudgedDurations) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, durations) in judged {
+            all.entry(key).or_default().merge(&durations);
+        }
+    }
+
+    /// Returns those of one SLO with good or with bad verdicts.
+    pub fn of(&self, key: &(Name, bool)) -> DurationTotals {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(key).cloned().unwrap_or_default()
+    }
+}
+
+impl DurationTotals {
+    pub fn add(&mut self, micros: i64, weight: Weight) {
+        self.histogram.add(micros, weight, 1);
+        self.micros = self.micros.saturating_add(weight.times(micros));
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an estimate beyond 2^53 microseconds"
+    )]
+    pub fn seconds(&self) -> f64 {
+        self.micros as f64 / 1e6
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram.merge(&other.histogram);
+        self.micros = self.micros.saturating_add(other.micros);
+    }
+}
+
 impl DurationHistogram {
+    /// What takes as long at most takes no time: less than a microsecond.
+    pub const ZERO_UP_TO_SECONDS: f64 = 1.0 / 1_048_576.0;
+
     /// Adds an event, or with a `sign` of −1 takes it away.
     pub fn add(&mut self, micros: i64, weight: Weight, sign: i64) {
         self.add_to(bucket_of(micros), sign.saturating_mul(weight.millionths()));
@@ -73,10 +134,24 @@ impl DurationHistogram {
         let with_events = self.0.iter().filter(|(_, events)| **events > 0);
         with_events.map(|(bucket, events)| DurationBucket {
             number: *bucket,
-            from_seconds: lower_limit(*bucket),
-            to_seconds: lower_limit(*bucket + 1),
+            from_seconds: match *bucket {
+                SHORTEST => 0.0,
+                bucket => upper_limit(bucket - 1),
+            },
+            to_seconds: upper_limit(*bucket),
             events: whole(*events),
         })
+    }
+
+    /// Returns the number of events of at most `2^doublings` seconds, which is the limit of a bucket.
+    pub fn events_up_to(&self, doublings: i16) -> f64 {
+        let up_to = self.0.range(..=doublings * PER_DOUBLING);
+        whole(up_to.map(|(_, events)| events).sum())
+    }
+
+    /// Returns the number of events that took no time.
+    pub fn events_without_time(&self) -> f64 {
+        self.events_in(SHORTEST)
     }
 
     /// Returns the number of events in the bucket of this number.
@@ -93,7 +168,7 @@ impl DurationHistogram {
         let mut last = None;
         for bucket in self.buckets() {
             let share = ((rank - below) / bucket.events).clamp(0.0, 1.0);
-            let from = bucket.from_seconds.max(1e-6);
+            let from = upper_limit(bucket.number - 1);
             last = Some(from * (bucket.to_seconds / from).powf(share));
             below += bucket.events;
             if below >= rank {
@@ -104,19 +179,23 @@ impl DurationHistogram {
     }
 }
 
+/// Returns the number of the first bucket whose upper limit is not exceeded.
 fn bucket_of(micros: i64) -> i16 {
     let Some(micros) = u64::try_from(micros).ok().filter(|micros| *micros > 0) else {
-        return BELOW;
+        return SHORTEST;
     };
-    let doublings = micros.ilog2();
-    let scaled = if doublings > 31 {
-        micros >> (doublings - 31)
-    } else {
-        micros << (31 - doublings)
-    };
-    let within = LIMITS.iter().filter(|limit| scaled >= **limit).count();
-    let within = i16::try_from(within).unwrap_or(0);
-    i16::try_from(doublings).unwrap_or(0) * PER_DOUBLING + within
+    // A second is less than 2^20 microseconds, so no bucket below this one is long enough.
+    let doublings = i16::try_from(micros.ilog2()).unwrap_or(0) - 20;
+    let mut buckets = doublings * PER_DOUBLING..;
+    let found = buckets.find(|bucket| u128::from(micros) <= limit_in_micros(*bucket));
+    found.unwrap_or(SHORTEST)
+}
+
+/// Returns the upper limit of a bucket in microseconds, rounded down.
+fn limit_in_micros(bucket: i16) -> u128 {
+    let root = usize::try_from(bucket.rem_euclid(PER_DOUBLING)).unwrap_or(0);
+    let root = ROOTS.get(root).copied().unwrap_or(0);
+    (root * 1_000_000) >> (62 - bucket.div_euclid(PER_DOUBLING))
 }
 
 #[expect(
@@ -127,13 +206,9 @@ fn whole(millionths: i64) -> f64 {
     millionths as f64 / 1e6
 }
 
-/// Returns the least duration of a bucket in seconds.
-fn lower_limit(bucket: i16) -> f64 {
-    if bucket == BELOW {
-        0.0
-    } else {
-        (f64::from(bucket) / f64::from(PER_DOUBLING)).exp2() / 1e6
-    }
+/// Returns the upper limit of a bucket in seconds.
+fn upper_limit(bucket: i16) -> f64 {
+    (f64::from(bucket) / f64::from(PER_DOUBLING)).exp2()
 }
 
 #[cfg(test)]
@@ -152,28 +227,42 @@ mod tests {
 
     #[test]
     fn a_bucket_has_what_is_between_its_limits() {
-        for (micros, bucket) in [(0, -1), (1, 0), (2, 4), (3, 6), (1_000_000, 79)] {
+        for (micros, bucket) in [
+            (0, SHORTEST),
+            (1, -79),
+            (500_000, -4),
+            (1_000_000, 0),
+            (1_000_001, 1),
+            (1_189_207, 1),
+            (1_189_208, 2),
+            (3_600_000_000, 48),
+        ] {
             assert_eq!(bucket_of(micros), bucket, "{micros} us");
         }
-        assert_eq!(bucket_of(-5), -1);
-        assert_eq!(bucket_of(i64::MAX), 251);
+        assert_eq!(bucket_of(-5), SHORTEST);
+        assert_eq!(bucket_of(i64::MAX), 173);
     }
 
     #[test]
     fn the_json_is_a_map_of_buckets() {
         let json = serde_json::to_string(&of(&[0, 2, 2])).unwrap();
-        assert_eq!(json, r#"{"-1":1000000,"4":2000000}"#);
+        assert_eq!(json, r#"{"-80":1000000,"-75":2000000}"#);
         let again: DurationHistogram = serde_json::from_str(&json).unwrap();
         assert_eq!(again, of(&[0, 2, 2]));
     }
 
     #[test]
+    fn events_are_counted_up_to_a_limit() {
+        let histogram = of(&[0, 250_000, 1_000_000, 1_000_001, 4_000_000]);
+        let up_to = |doublings| histogram.events_up_to(doublings).to_string();
+        assert_eq!(["1", "2", "3", "5"], [-20, -2, 0, 2].map(up_to));
+        assert_eq!(histogram.events_without_time().to_string(), "1");
+    }
+
+    #[test]
     fn without_events_there_is_no_quantile() {
         assert_eq!(DurationHistogram::default().quantile(0.5), None);
-        assert_eq!(
-            of(&[0]).quantile(0.5).map(f64::to_bits),
-            Some(1e-6_f64.to_bits())
-        );
+        assert!(of(&[0]).quantile(0.5) < Some(1e-6));
     }
 
     proptest! {
@@ -182,8 +271,8 @@ mod tests {
             let bucket = bucket_of(micros);
             #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
             let secs = micros as f64 / 1e6;
-            prop_assert!(lower_limit(bucket) <= secs * (1.0 + 1e-9));
-            prop_assert!(secs < lower_limit(bucket + 1) * (1.0 + 1e-9));
+            prop_assert!(upper_limit(bucket - 1) < secs * (1.0 + 1e-9));
+            prop_assert!(secs <= upper_limit(bucket) * (1.0 + 1e-9));
         }
 
         #[test]

@@ -1,8 +1,10 @@
 //! `/metrics`: those of the process, and those of SLOs, which are read from the database at each scrape.
 
 mod alerts;
+mod durations;
 mod events;
 mod outbox;
+mod protobuf;
 mod slos;
 mod upkeep;
 
@@ -10,13 +12,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use prometheus::TextEncoder;
+use prometheus::{TextEncoder, proto::MetricFamily};
 
 use self::{
     alerts::AlertGauges,
+    durations::{DurationHistograms, DurationRow},
     events::EventCounters,
     outbox::{Outbox, OutboxGauges},
     slos::SloGauges,
@@ -29,25 +32,40 @@ use crate::{
     telemetry::metric_builder::{MetricBuilder, MetricReference, RegisteredMetrics},
 };
 
-pub(super) async fn get(State(state): State<WebState>) -> Response {
-    match scrape(&state).await {
+pub(super) async fn get(State(state): State<WebState>, headers: HeaderMap) -> Response {
+    let (families, durations) = match scrape(&state).await {
+        Ok(scraped) => scraped,
+        Err(error) => return refused(&error),
+    };
+    if protobuf::is_wanted(&headers) {
+        let body = protobuf::encode(&families, &durations);
+        return ([(header::CONTENT_TYPE, protobuf::CONTENT_TYPE)], body).into_response();
+    }
+    match TextEncoder::new().encode_to_string(&families) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => {
-            tracing::error!(error = &*error, "cannot write the metrics");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the log has the cause\n").into_response()
-        }
+        Err(error) => refused(&error),
     }
 }
 
+fn refused(error: &prometheus::Error) -> Response {
+    let error = error as &dyn std::error::Error;
+    tracing::error!(error, "cannot write the metrics");
+    (StatusCode::INTERNAL_SERVER_ERROR, "the log has the cause\n").into_response()
+}
+
 /// Without the database the process's own metrics are still answered: they explain why it is away.
-async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+async fn scrape(
+    state: &WebState,
+) -> Result<(Vec<MetricFamily>, Vec<DurationRow>), prometheus::Error> {
     state.store.measure_pools();
     let mut families = state.metrics.registered.registry.gather();
+    let mut durations = Vec::new();
     match records(state).await {
         Ok(scraped) => {
             let shared = SharedMetrics::new()?;
             shared.set(state, &scraped);
             families.extend(shared.registered.registry.gather());
+            durations = shared.durations.rows();
         }
         Err(error) => {
             tracing::warn!(
@@ -56,7 +74,7 @@ async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + 
             );
         }
     }
-    Ok(TextEncoder::new().encode_to_string(&families)?)
+    Ok((families, durations))
 }
 
 /// What is read from the database for one scrape.
@@ -104,6 +122,7 @@ async fn records(state: &WebState) -> Result<Scraped, StoreError> {
 struct SharedMetrics {
     registered: RegisteredMetrics,
     slos: SloGauges,
+    durations: DurationHistograms,
     events: EventCounters,
     alerts: AlertGauges,
     outbox: OutboxGauges,
@@ -115,6 +134,7 @@ impl SharedMetrics {
         let builder = MetricBuilder::default();
         Ok(Self {
             slos: SloGauges::new(&builder)?,
+            durations: DurationHistograms::new(&builder)?,
             events: EventCounters::new(&builder)?,
             alerts: AlertGauges::new(&builder)?,
             outbox: OutboxGauges::new(&builder)?,
@@ -130,6 +150,11 @@ impl SharedMetrics {
             .iter()
             .map(|record| (&record.name, record))
             .collect();
+        let most = usize::try_from(state.max_metric_durations).unwrap_or(usize::MAX);
+        let staged = catalog.slos.values().filter(|slo| slo.staged().is_some());
+        for slo in staged.take(most) {
+            self.durations.set(&slo.name, &state.durations);
+        }
         for slo in catalog.slos.values() {
             self.set_slo(slo, by_name.get(&slo.name).copied(), scraped);
         }

@@ -82,7 +82,7 @@ const STOPS_AT: [(&str, &[&str]); 13] = [
     ("sqlx", &["store"]),
     ("axum", &["ingest", "server", "web"]),
     ("tonic", &["ingest"]),
-    ("prost", &["ingest"]),
+    ("prost", &["ingest", "web/metrics/protobuf"]),
     ("opentelemetry_proto", &["ingest"]),
     ("opentelemetry", &["telemetry", "demo"]),
     ("opentelemetry_otlp", &["telemetry", "demo"]),

@@ -144,7 +144,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    fn scraping(service: &Service) -> Self {
+    fn scraping(service: &Service, flags: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let scraped = service.api.pages.trim_start_matches("http://").to_owned();
         let config = home.path().join("prometheus.yml");
@@ -164,6 +164,7 @@ impl Prometheus {
                 home.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={address}"))
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -214,7 +215,7 @@ impl Drop for Prometheus {
 async fn a_real_prometheus_runs_every_query_of_the_dashboard_and_every_rule() {
     let database = TestDatabase::create().await;
     let service = Site::on(&database, ORDERS).start().await;
-    let prometheus = Prometheus::scraping(&service);
+    let prometheus = Prometheus::scraping(&service, &[]);
     let none = "sum(throughline_slo_events_total{slo=\"orders\"})";
     prometheus.becomes(none, 0.0).await;
     // Two samples of the recorded sum, so that its difference is known.
@@ -249,4 +250,52 @@ async fn a_real_prometheus_runs_every_query_of_the_dashboard_and_every_rule() {
     let firing = prometheus.get("query", &[("query", "ALERTS{alertstate=\"firing\"}")]);
     let firing = firing.await.unwrap();
     assert_eq!(firing["data"]["result"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_real_prometheus_takes_durations_with_fixed_limits_and_as_native_histograms() {
+    let database = TestDatabase::create().await;
+    let service = Site::on(&database, ORDERS).start().await;
+    let plain = Prometheus::scraping(&service, &[]);
+    let native = Prometheus::scraping(&service, &["--enable-feature=native-histograms"]);
+    let durations = "throughline_slo_duration_seconds";
+    plain
+        .becomes(&format!("sum({durations}_count{{outcome=\"good\"}})"), 0.0)
+        .await;
+    native
+        .becomes(
+            &format!("histogram_count({durations}{{outcome=\"good\"}})"),
+            0.0,
+        )
+        .await;
+    Delivery::start(&Workload::of(5, 1), &[&service.api.http])
+        .finish()
+        .await;
+    plain
+        .becomes(&format!("{durations}_count{{outcome=\"good\"}}"), 1.0)
+        .await;
+    plain
+        .becomes(
+            &format!("{durations}_bucket{{outcome=\"good\",le=\"+Inf\"}}"),
+            1.0,
+        )
+        .await;
+    native
+        .becomes(
+            &format!("histogram_count({durations}{{outcome=\"good\"}})"),
+            1.0,
+        )
+        .await;
+    // What else is scraped in the same format is as it is in the text.
+    let both = "throughline_slo_events_total{outcome=\"good\",group=\"\"}";
+    native.becomes(both, 1.0).await;
+    let sum = "throughline_slo_duration_seconds_sum{outcome=\"good\"}";
+    assert_eq!(plain.samples(sum).await, [10.0]);
+    let sum = format!("histogram_sum({durations}{{outcome=\"good\"}})");
+    assert_eq!(native.samples(&sum).await, [10.0]);
+    let median = format!("histogram_quantile(0.5, {durations}{{outcome=\"good\"}})");
+    let [median] = native.samples(&median).await[..] else {
+        panic!("no median");
+    };
+    assert!((9.5..=11.4).contains(&median), "{median} s");
 }

@@ -25,6 +25,13 @@ pub struct Folded {
     pub weight: Option<Weight>,
 }
 
+impl Folded {
+    /// Whether it counts as a good or a bad event; otherwise it takes no time.
+    pub fn is_event(&self) -> bool {
+        self.outcome.counts().total() != 0
+    }
+}
+
 /// A sum over some workflows. Differences may be negative.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageSum {
@@ -122,9 +129,9 @@ impl StageSums {
 pub struct StageMoves(BTreeMap<(Timestamp, bool), StageSums>);
 
 impl StageMoves {
-    /// Adds a workflow, or with a `sign` of −1 takes it away. One that is no event takes no time.
+    /// Adds a workflow, or with a `sign` of −1 takes it away.
     pub fn add(&mut self, folded: &Folded, sign: i64) {
-        if folded.outcome.counts().total() == 0 {
+        if !folded.is_event() {
             return;
         }
         let minute = folded.judged_at.floor_to(Resolution::Minute.length());

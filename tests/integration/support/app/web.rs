@@ -9,6 +9,7 @@ use throughline::{
     config::AuthMethod,
     domain::{
         access::{AccessRole, KnownTokens},
+        counting::durations::SharedDurations,
         notify::signed_links::signing::SigningKey,
         slo::Catalog,
         workflow::shapes::SharedShapes,
@@ -103,6 +104,7 @@ pub(crate) fn web_state(
         signing_key: SigningKey::new([7; 32]),
         metrics: Metrics::new().unwrap(),
         max_metric_groups: 20,
+        max_metric_durations: 200,
         cards: Cards::default(),
         trace_viewers: vec![
             "Jaeger=https://r-jaeger.example/trace/{trace_id}"
@@ -111,6 +113,7 @@ pub(crate) fn web_state(
         ],
         time_zone: chrono_tz::Tz::UTC,
         shapes: SharedShapes::default(),
+        durations: SharedDurations::default(),
         version: "0.1.0",
     }
 }
