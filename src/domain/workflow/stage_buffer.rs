@@ -78,10 +78,15 @@ impl StageBuffer {
         if self.loaded.is_none() {
             return found;
         }
-        let (known, unknown): (Vec<_>, Vec<_>) = found
-            .into_iter()
-            .partition(|one| one.is_always_kept || self.is_known(one.key));
-        self.keep(unknown);
+        let mut known = Vec::new();
+        for one in found {
+            if one.is_always_kept || self.is_known(one.key) {
+                known.push(one);
+            } else {
+                self.keep_one(one);
+            }
+        }
+        self.drop_oldest();
         known
     }
 
@@ -145,7 +150,8 @@ impl StageBuffer {
             self.order.push_back((key, *next));
             WaitingEvidence {
                 number: *next,
-                found: Vec::new(),
+                // Most workflows have one message in a request, and a vector that grows begins with four.
+                found: Vec::with_capacity(1),
             }
         });
         waiting.found.push(one);

@@ -10,7 +10,7 @@ use super::{
 use crate::domain::{
     model::{
         ids::{SloId, TraceId},
-        span::{SpanRef, SpanView},
+        span::{SpanKind, SpanRef, SpanView},
         time::Timestamp,
     },
     slo::{Correlator, DeclaredStage, Edge, Extent, Indicator, Slo, Stages},
@@ -18,8 +18,8 @@ use crate::domain::{
     workflow::{
         EventId, EventKey,
         stage_evidence::{
-            FoundStageEvidence, MESSAGE_KEYS, StageEvidence, StageEvidenceKind, StageKey,
-            declared_evidence, message_evidence,
+            FoundStageEvidence, MESSAGE_KEYS, StageEvidenceKind, StageKey, declared_evidence,
+            message_evidence,
         },
         trace_key,
     },
@@ -121,10 +121,8 @@ impl StageEvidenceFinder {
         if !has_ended_late || start_of(span).is_none() {
             return;
         }
-        if !self.auto.is_empty()
-            && let Some(piece) = message_evidence(span)
-        {
-            self.add_message(span, &piece, found);
+        if matches!(span.kind(), SpanKind::Producer | SpanKind::Consumer) {
+            self.add_message(span, found);
         }
         self.index.candidates(span, |at| {
             let Some(mark) = self.marks.get(at) else {
@@ -147,24 +145,24 @@ impl StageEvidenceFinder {
         });
     }
 
-    fn add_message(
-        &self,
-        span: &dyn SpanView,
-        piece: &StageEvidence,
-        found: &mut Vec<FoundStageEvidence>,
-    ) {
+    fn add_message(&self, span: &dyn SpanView, found: &mut Vec<FoundStageEvidence>) {
         let begin = found.len();
         let wanted = self.auto.iter().flat_map(|(correlators, wanted_by)| {
             let is_always_kept = follows_links(correlators);
             let keys = keys_of(correlators, span).into_iter();
             keys.map(move |key| (key, is_always_kept, wanted_by))
         });
+        // Made once there is a workflow that it may belong to.
+        let mut piece = None;
         for (key, is_always_kept, wanted_by) in wanted {
             let mut own = found.iter_mut().skip(begin);
             if let Some(other) = own.find(|other| other.key == key) {
                 other.is_always_kept |= is_always_kept;
                 continue;
             }
+            let Some(piece) = piece.get_or_insert_with(|| message_evidence(span)) else {
+                return;
+            };
             found.push(FoundStageEvidence {
                 span: SpanRef::of(span),
                 key,
@@ -183,16 +181,11 @@ fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<StageKey> {
     if correlators == [Correlator::Trace] {
         return vec![StageKey::Trace(span.trace_id())];
     }
-    let of_trace = trace_key(span.trace_id());
-    let key = |key| match key {
-        key if key == of_trace => StageKey::Trace(span.trace_id()),
-        key => StageKey::Event(key),
-    };
     match correlate(correlators, Role::Finish, span) {
-        Correlation::Of { identities, .. } => identities
-            .into_iter()
-            .map(|identity| key(identity.key))
-            .collect(),
+        Correlation::Of { identities, .. } => {
+            let keys = identities.iter().map(|identity| identity.key);
+            as_stage_keys(correlators, keys, span.trace_id()).collect()
+        }
         Correlation::Origin { .. } => vec![StageKey::Trace(span.trace_id())],
         Correlation::Published { .. }
         | Correlation::Received { .. }
@@ -208,13 +201,30 @@ fn stage_keys(correlators: &[Correlator], key: EventKey, trace_id: TraceId) -> V
     if correlators == [Correlator::Trace] {
         return vec![StageKey::Trace(trace_id)];
     }
-    let of_trace = trace_key(trace_id);
     let keys = evidence_keys(correlators, key, trace_id).into_iter();
-    keys.map(|key| match key {
-        key if key == of_trace => StageKey::Trace(trace_id),
-        key => StageKey::Event(key),
+    as_stage_keys(correlators, keys, trace_id).collect()
+}
+
+/// Names the workflow that is the trace, or began in it, by the id of the trace. Only correlators by
+/// trace have such keys, so the hash is not made for others.
+fn as_stage_keys(
+    correlators: &[Correlator],
+    keys: impl Iterator<Item = EventKey>,
+    trace_id: TraceId,
+) -> impl Iterator<Item = StageKey> {
+    let of_trace = is_by_trace(correlators).then(|| trace_key(trace_id));
+    keys.map(move |key| {
+        if Some(key) == of_trace {
+            StageKey::Trace(trace_id)
+        } else {
+            StageKey::Event(key)
+        }
     })
-    .collect()
+}
+
+fn is_by_trace(correlators: &[Correlator]) -> bool {
+    let by_trace = |one: &Correlator| matches!(one, Correlator::Trace | Correlator::Links { .. });
+    correlators.iter().any(by_trace)
 }
 
 impl Classifier {
@@ -248,8 +258,7 @@ pub fn evidence_keys(
     trace_id: TraceId,
 ) -> Vec<EventKey> {
     let mut keys = vec![key];
-    let by_trace = |one: &Correlator| matches!(one, Correlator::Trace | Correlator::Links { .. });
-    if correlators.iter().any(by_trace) {
+    if is_by_trace(correlators) {
         let of_trace = trace_key(trace_id);
         if of_trace != key {
             keys.push(of_trace);
