@@ -118,6 +118,9 @@ pub(super) struct ErrorExplanation {
     pub(super) help: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) did_you_mean: Option<String>,
+    /// Where that is.
+    #[serde(skip)]
+    pub(super) meant_path: &'static str,
     /// By which the log has more of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
@@ -179,6 +182,10 @@ impl WebError {
                     did_you_mean.clone()
                 }
                 _ => None,
+            },
+            meant_path: match self {
+                Self::NoSuchTarget { .. } => "/targets#target-",
+                _ => "/slos/",
             },
             request_id: None,
         }
