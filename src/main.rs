@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use throughline::cli::Cli;
 
 fn main() -> ExitCode {
-    Cli::parse().run().unwrap_or_else(|error| {
+    let cli = Cli::read().unwrap_or_else(|error| error.exit());
+    cli.run().unwrap_or_else(|error| {
         #[expect(
             clippy::print_stderr,
             reason = "the last word of a command that failed"

@@ -1,5 +1,6 @@
 //! The commands: arguments in, text and an exit code out.
 
+mod arguments;
 pub mod client;
 pub mod demo;
 pub mod export;
@@ -26,7 +27,10 @@ use self::client::{
     inspect::{explain, suggest, workflow},
     notify_test, silence, status,
 };
-use crate::{config::LogConfig, telemetry};
+use crate::{
+    config::{FileConfig, LogConfig},
+    telemetry,
+};
 
 /// SLOs for work that runs through queues: one good or bad event per workflow, finished or not
 #[derive(Debug, Parser)]
@@ -34,6 +38,8 @@ use crate::{config::LogConfig, telemetry};
 pub struct Cli {
     #[command(flatten)]
     log: LogConfig,
+    #[command(flatten)]
+    _file: FileConfig,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,6 +74,15 @@ enum Command {
 }
 
 impl Cli {
+    /// Parses the arguments of the process and the settings file that they name.
+    ///
+    /// # Errors
+    /// What is wrong with them, or the help that they ask for.
+    pub fn read() -> Result<Self, clap::Error> {
+        let arguments = std::env::args_os().collect();
+        Self::try_parse_from(arguments::with_file(arguments)?)
+    }
+
     /// Runs the command to its end.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
-//! Every setting of the process: a flag, an environment variable, a default. The reference at
-//! `/docs/settings` is made from them, as is `--help`.
+//! Every setting of the process: a flag, an environment variable, a key of a file, a default. The
+//! reference at `/docs/settings` is made from them, as is `--help`.
 
 mod access;
+mod file;
 mod reference;
 mod tls;
 mod traces;
@@ -18,6 +19,7 @@ use ipnet::IpNet;
 
 pub use self::{
     access::{AccessConfig, AuthMethod, OtlpAuth},
+    file::{CONFIG_FILE, FileConfig, FileSettings},
     reference::{SettingGroup, SettingReference, reference},
     tls::TlsConfig,
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},

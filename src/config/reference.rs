@@ -3,7 +3,10 @@
 use clap::{Arg, Args as _, Command};
 use serde::Serialize;
 
-use super::{Config, LogConfig, TRACE_VARIABLES};
+use super::{
+    Config, LogConfig, TRACE_VARIABLES,
+    file::{self, FileConfig},
+};
 
 /// Settings under one heading, in the order of `--help`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,6 +23,8 @@ pub struct SettingReference {
     /// With its value: `--horizon <DURATION>`.
     pub flag: String,
     pub variable: String,
+    /// In the file of `--config`; `None` if it cannot be set there.
+    pub key: Option<String>,
     /// `None` if nothing is set.
     pub default: Option<String>,
     pub about: String,
@@ -27,7 +32,8 @@ pub struct SettingReference {
 
 /// All settings that are not only for tests.
 pub fn reference() -> Vec<SettingGroup> {
-    let command = LogConfig::augment_args(Config::augment_args(Command::new("serve")));
+    let command = Config::augment_args(Command::new("serve"));
+    let command = LogConfig::augment_args(FileConfig::augment_args(command));
     let mut groups: Vec<SettingGroup> = Vec::new();
     let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
     for arg in shown {
@@ -71,6 +77,7 @@ impl SettingReference {
                 .get_env()
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default(),
+            key: file::key(arg).map(str::to_owned),
             default: (takes_value && !default.is_empty()).then_some(default),
             about: about.unwrap_or_default(),
         }
@@ -96,6 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_but_the_file_itself_has_a_key_in_a_file() {
+        let groups = reference();
+        let settings = groups.iter().flat_map(|group| &group.settings);
+        let without = settings.filter(|setting| setting.key.is_none());
+        let without: Vec<&str> = without.map(|setting| setting.flag.as_str()).collect();
+        assert_eq!(without, ["--config <FILE>"]);
+    }
+
+    #[test]
     fn a_setting_shows_its_value_and_its_default() {
         let groups = reference();
         let find = |flag: &str| {
@@ -105,6 +121,8 @@ mod tests {
         let horizon = find("--horizon <DURATION>").unwrap();
         assert_eq!(horizon.default.as_deref(), Some("7d"));
         assert_eq!(horizon.variable, "THROUGHLINE_HORIZON");
+        assert_eq!(horizon.key.as_deref(), Some("horizon"));
+        assert_eq!(find("--config <FILE>").unwrap().key, None);
         assert_eq!(find("--require-user").unwrap().default, None);
         assert_eq!(find("--failpoints <FOLDER>"), None);
     }

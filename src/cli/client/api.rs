@@ -22,7 +22,8 @@ pub struct ServerArgs {
         long,
         env = "THROUGHLINE_SERVER",
         value_name = "URL",
-        default_value = "http://localhost:8080"
+        default_value = "http://localhost:8080",
+        global = true
     )]
     server: String,
     /// A header of every request, for a proxy before the service
@@ -32,7 +33,8 @@ pub struct ServerArgs {
         hide_env_values = true,
         value_name = "NAME: VALUE",
         value_delimiter = '\n',
-        value_parser = header
+        value_parser = header,
+        global = true
     )]
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Token of `throughline token create`, or of a proxy before the service; sent as
@@ -42,7 +44,8 @@ pub struct ServerArgs {
         env = "THROUGHLINE_TOKEN",
         hide_env_values = true,
         value_name = "TOKEN",
-        value_parser = bearer
+        value_parser = bearer,
+        global = true
     )]
     token: Option<HeaderValue>,
 }

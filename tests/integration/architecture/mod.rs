@@ -78,7 +78,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
 ];
 
 /// Crates that are named only in these modules, or single files of them.
-const STOPS_AT: [(&str, &[&str]); 13] = [
+const STOPS_AT: [(&str, &[&str]); 14] = [
     ("sqlx", &["store"]),
     ("axum", &["ingest", "server", "web"]),
     ("tonic", &["ingest"]),
@@ -92,6 +92,7 @@ const STOPS_AT: [(&str, &[&str]); 13] = [
     ("ipnet", &["config", "deliver"]),
     ("askama", &["web"]),
     ("clap", &["cli", "config", "main"]),
+    ("toml", &["config"]),
 ];
 
 /// What would make the core impure.

@@ -94,6 +94,13 @@ impl Site {
         self
     }
 
+    /// With a settings file.
+    pub(crate) fn settings(self, text: &str) -> Self {
+        let path = self.path("settings.toml");
+        fs::write(&path, text).unwrap();
+        self.flag("--config", &path)
+    }
+
     /// Where the embedded Postgres keeps its data.
     pub(crate) fn data(&self) -> PathBuf {
         self.home.path().join("postgres")

@@ -7,6 +7,7 @@ pub(crate) mod blind;
 mod clients;
 mod clock;
 mod commands;
+mod config_file;
 mod definitions;
 mod kills;
 pub(crate) mod notify_test;

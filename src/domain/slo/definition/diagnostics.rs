@@ -5,7 +5,7 @@ use std::{cell::RefCell, ops::Range, sync::LazyLock};
 use regex::Regex;
 use serde::Serialize;
 
-/// A file of definitions and its text.
+/// A file of definitions or settings, and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefinitionFile {
     /// The path to display: relative to the folder of definitions.
@@ -66,11 +66,11 @@ impl Problem {
 
 /// Means that there is no value, because of a problem that has been reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reported;
+pub struct Reported;
 
 /// A range of a file, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct SourceSpan(pub(super) usize, pub(super) usize);
+pub struct SourceSpan(pub usize, pub usize);
 
 impl SourceSpan {
     pub(super) fn range(self) -> Range<usize> {
@@ -80,14 +80,14 @@ impl SourceSpan {
 
 /// Collects the problems of one file.
 #[derive(Debug)]
-pub(super) struct Diagnostics<'a> {
+pub struct Diagnostics<'a> {
     file: &'a DefinitionFile,
     secrets: Vec<Range<usize>>,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Diagnostics<'a> {
-    pub(super) fn new(file: &'a DefinitionFile) -> Self {
+    pub fn new(file: &'a DefinitionFile) -> Self {
         Self {
             file,
             secrets: secrets_by_look(&file.text),
@@ -104,7 +104,7 @@ impl<'a> Diagnostics<'a> {
     }
 
     /// Masks these bytes in all excerpts.
-    pub(super) fn mask(&mut self, secret: Range<usize>) {
+    pub fn mask(&mut self, secret: Range<usize>) {
         self.secrets.push(secret);
     }
 
@@ -124,7 +124,7 @@ impl<'a> Diagnostics<'a> {
         Reported
     }
 
-    pub(super) fn error_with_help(
+    pub fn error_with_help(
         &self,
         place: SourceSpan,
         message: impl Into<String>,
@@ -143,7 +143,7 @@ impl<'a> Diagnostics<'a> {
         self.add(ProblemSeverity::Warning, place, message.into(), help.into());
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems

@@ -26,9 +26,12 @@ mod yaml;
 
 pub use self::{
     check::{load, load_beside},
-    diagnostics::{DefinitionFile, Excerpt, Problem, ProblemSeverity},
+    diagnostics::{
+        DefinitionFile, Diagnostics, Excerpt, Problem, ProblemSeverity, Reported, SourceSpan,
+    },
     emptied::{digest, emptied},
     reference::{FieldReference, GroupReference, TypeWord, reference},
+    suggest::did_you_mean,
 };
 
 /// Returns the JSON Schema of all kinds, for editors.

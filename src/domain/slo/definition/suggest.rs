@@ -19,7 +19,7 @@ pub(super) fn nearest<'a>(
 }
 
 /// Returns help that names the nearest candidate, or all of them if they are few.
-pub(super) fn did_you_mean<'a>(
+pub fn did_you_mean<'a>(
     wrong: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {

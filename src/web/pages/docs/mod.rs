@@ -117,8 +117,9 @@ pub(crate) async fn settings(asked: Negotiation, State(state): State<WebState>) 
         groups: config::reference(),
     };
     asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
-        about: "Every setting of `throughline serve`, as a flag or an environment variable. A flag takes \
-             precedence.",
+        about: "Every setting of `throughline serve`: a flag, an environment variable, or a key of the \
+             TOML file that `--config` names. A flag goes before a variable, and a variable before the \
+             file.",
         sections: view.groups.iter().map(sections::of_settings).collect(),
         ..DocsPage::new(&state, "/docs/settings")
     })

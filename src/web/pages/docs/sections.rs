@@ -147,18 +147,25 @@ pub(super) fn of_metrics(heading: &str, about: &str, metrics: &[MetricReference]
 }
 
 pub(super) fn of_settings(group: &SettingGroup) -> DocsSection {
+    let code = |text: Option<&str>| text.map_or_else(|| DocsPart::plain("–"), DocsPart::code);
     let row = |setting: &SettingReference| {
-        let default = setting.default.as_deref();
         vec![
             vec![DocsPart::code(&setting.flag)],
             vec![DocsPart::code(&setting.variable)],
-            vec![default.map_or_else(|| DocsPart::plain("–"), DocsPart::code)],
+            vec![code(setting.key.as_deref())],
+            vec![code(setting.default.as_deref())],
             vec![DocsPart::plain(&setting.about)],
         ]
     };
     DocsSection {
         about: group.about.clone(),
-        columns: &["Flag", "Variable", "If left out", "Meaning"],
+        columns: &[
+            "Flag",
+            "Variable",
+            "Key in a file",
+            "If left out",
+            "Meaning",
+        ],
         rows: group.settings.iter().map(row).collect(),
         ..headed(&group.heading)
     }
