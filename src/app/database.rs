@@ -44,15 +44,8 @@ impl Database {
         if config.url.is_some() {
             return Self::open(config, environment).await;
         }
-        let folder = data_dir(config, environment)?;
-        let connection = Connection::running(&folder).with_context(|| {
-            format!(
-                "no PostgreSQL of the service runs in `{}`: start `throughline serve` first, run this \
-                 as the user who runs it, or name a database with `--database-url` or `--data-dir`",
-                folder.display()
-            )
-        })?;
-        let store = Store::at(&connection.url(), config.database_connections)?;
+        let url = running(config, environment)?.url();
+        let store = Store::at(&url, config.database_connections)?;
         migrate_patiently(&store, Duration::ZERO)
             .await
             .map_err(|error| advise(error, &store.address()))?;
@@ -87,6 +80,21 @@ impl Database {
         }
         Ok(())
     }
+}
+
+/// Returns how to connect to the embedded PostgreSQL of a service that runs.
+pub(super) fn running(
+    config: &DatabaseConfig,
+    environment: &Environment,
+) -> anyhow::Result<Connection> {
+    let folder = data_dir(config, environment)?;
+    Connection::running(&folder).with_context(|| {
+        format!(
+            "no PostgreSQL of the service runs in `{}`: start `throughline serve` first, run this as \
+             the user who runs it, or name a database with `--database-url` or `--data-dir`",
+            folder.display()
+        )
+    })
 }
 
 fn data_dir(config: &DatabaseConfig, environment: &Environment) -> anyhow::Result<PathBuf> {

@@ -9,6 +9,7 @@ pub mod access;
 pub mod catalog;
 pub mod database;
 pub mod definitions;
+pub mod doctor;
 mod loops;
 mod monitoring;
 pub mod periodic;

@@ -3,6 +3,7 @@
 mod arguments;
 pub mod client;
 pub mod demo;
+pub mod doctor;
 pub mod export;
 mod output;
 pub mod problems;
@@ -53,6 +54,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
+    Doctor(doctor::DoctorArgs),
     Status(status::StatusArgs),
     Alerts(alerts::AlertsArgs),
     Workflow(workflow::WorkflowArgs),
@@ -97,6 +99,7 @@ impl Cli {
                 demo::run(args)
             }
             Command::Validate(args) => Ok(validate::run(&args)),
+            Command::Doctor(args) => doctor::run(&args),
             Command::Deliveries(args) => deliveries::run(args),
             Command::Schema(args) => Ok(schema::run(&args)),
             Command::Definitions(args) => definitions::run(&args),

@@ -42,6 +42,7 @@ pub use deliverer::{Deliverer, DeliveryReport, StartDelivererError};
 pub use dispatcher::{Dispatcher, TargetReport};
 pub use http::addresses::AddressPolicy;
 pub use http::client::BuildClientError;
+pub use http::hosts::{UnusableTarget, resolve_target};
 pub use reconcile::{Reconciler, Repairs};
 pub use settings::DeliverSettings;
 pub use target_changes::{FollowedChanges, TargetChanges};

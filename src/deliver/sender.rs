@@ -15,7 +15,8 @@ use super::{
         client::{BuildClientError, Client, SendError, TargetResponse},
         excerpt::excerpt,
         request::{
-            PrepareError, Prepared, WebhookMessage, to_pagerduty, to_slack, to_teams, to_webhook,
+            PrepareError, Prepared, SLACK_API, WebhookMessage, to_pagerduty, to_slack, to_teams,
+            to_webhook,
         },
         resolver::system_lookup,
         secrets,
@@ -39,8 +40,6 @@ use crate::{
 
 /// Short, since a heartbeat is worthless after a minute, when the next one is due.
 const BRIEF_TIMEOUT: Duration = Duration::from_secs(5);
-
-const SLACK_API: &str = "https://slack.com/api";
 
 #[derive(Clone, Debug)]
 pub(super) struct Sender {

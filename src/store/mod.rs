@@ -52,6 +52,7 @@ pub use outbox::queue::Escalation;
 pub use outbox::records::{DeliveryFilter, DeliveryRecord, Retried};
 pub use outbox::target_changes::FiringAlert;
 pub use outbox::target_references::EarlierMessage;
+pub use platform::database_facts::DatabaseReport;
 pub use platform::health_checks::{HealthCheck, OpenCheck};
 pub use platform::health_inputs::{OtherReplicas, ReplicaSigns, Waiting};
 pub use platform::idempotency_keys::{Claimed, NamedRequest};

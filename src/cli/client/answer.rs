@@ -12,7 +12,7 @@ use crate::{
 
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub(super) struct AnswerArgs {
+pub(in crate::cli) struct AnswerArgs {
     /// How the answer is written
     #[arg(short, long, value_enum, default_value_t = AnswerFormat::Table, global = true)]
     output: AnswerFormat,
@@ -27,9 +27,9 @@ enum AnswerFormat {
 }
 
 /// One answer in both forms.
-pub(super) struct Answer {
-    pub(super) json: Value,
-    pub(super) text: String,
+pub(in crate::cli) struct Answer {
+    pub(in crate::cli) json: Value,
+    pub(in crate::cli) text: String,
 }
 
 impl AnswerArgs {
@@ -37,7 +37,7 @@ impl AnswerArgs {
         self.output == AnswerFormat::Json
     }
 
-    pub(super) fn print(self, answer: &Answer) -> std::io::Result<()> {
+    pub(in crate::cli) fn print(self, answer: &Answer) -> std::io::Result<()> {
         print(&self.format(answer))
     }
 

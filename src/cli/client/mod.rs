@@ -1,7 +1,7 @@
 //! Commands that call the API of a running service.
 
 pub mod alerts;
-mod answer;
+pub(super) mod answer;
 pub mod api;
 pub mod definitions;
 pub mod deliveries;

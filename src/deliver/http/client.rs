@@ -174,7 +174,7 @@ fn trusting_nobody() -> Result<ClientConfig, BuildClientError> {
         .with_no_client_auth())
 }
 
-fn web_address(text: &str) -> Result<Url, SendError> {
+pub(crate) fn web_address(text: &str) -> Result<Url, SendError> {
     let url = Url::parse(text).map_err(|_| SendError::Address)?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {
         Ok(url)

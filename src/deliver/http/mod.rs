@@ -4,6 +4,7 @@
 pub(super) mod addresses;
 pub(super) mod client;
 pub(super) mod excerpt;
+pub(super) mod hosts;
 pub(super) mod request;
 pub(super) mod resolver;
 pub(super) mod secrets;

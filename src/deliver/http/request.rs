@@ -22,7 +22,8 @@ use crate::{
     },
 };
 
-const PAGERDUTY: &str = "https://events.pagerduty.com";
+pub(crate) const PAGERDUTY: &str = "https://events.pagerduty.com";
+pub(crate) const SLACK_API: &str = "https://slack.com/api";
 const JSON: &str = "application/json";
 
 /// A request, and the secrets to mask in its results.

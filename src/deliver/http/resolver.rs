@@ -77,7 +77,7 @@ impl Resolver {
         }
     }
 
-    async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
         let found = self.look_up(name).await?;
         let (allowed, refused): (Vec<_>, Vec<_>) = found
             .into_iter()

@@ -6,6 +6,7 @@
 
 mod clean_up;
 mod database_outage;
+pub mod diagnosis;
 mod findings;
 mod heartbeat;
 mod inputs;

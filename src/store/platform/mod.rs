@@ -1,6 +1,7 @@
 //! The service's data about itself: health, heartbeat, keys and retention.
 
 mod clean_ups;
+pub(super) mod database_facts;
 pub(super) mod health_checks;
 pub(super) mod health_inputs;
 pub(super) mod idempotency_keys;

@@ -158,7 +158,7 @@ impl Site {
         let Ports { grpc, http, pages } = self.ports;
         let child = program()
             .arg("serve")
-            .args(["--definitions", &self.path("definitions")])
+            .args(["--definitions", &self.definitions_folder()])
             .args(["--otlp-grpc-listen", &local(grpc)])
             .args(["--otlp-http-listen", &local(http)])
             .args(["--listen", &local(pages)])
@@ -179,6 +179,10 @@ impl Site {
                 pages: format!("http://{}", local(pages)),
             },
         }
+    }
+
+    pub(crate) fn definitions_folder(&self) -> String {
+        self.path("definitions")
     }
 
     pub(crate) fn pages_address(&self) -> String {

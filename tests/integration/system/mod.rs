@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod config_file;
 mod definitions;
+mod doctor;
 mod kills;
 pub(crate) mod notify_test;
 mod outage;

@@ -10,7 +10,7 @@ use crate::domain::{
 
 /// All replicas use the database's clock. Receivers of webhooks reject signatures that are five
 /// minutes off, and senders' machines set the times of spans.
-const CLOCKS_APART_MS: u64 = 30_000;
+pub(super) const CLOCKS_APART: Duration = Duration::from_secs(30);
 /// A page that waits for two minutes has not reached the person it was meant for.
 const PAGE_WAITS: Duration = Duration::from_mins(2);
 /// A target without a waiting page may fail for longer, but not for ever.
@@ -239,9 +239,13 @@ fn clocks_apart(signs: &HealthInputs) -> Option<Finding> {
     let apart: Vec<String> = signs
         .replicas
         .iter()
-        .filter(|replica| replica.ahead_ms.unsigned_abs() > CLOCKS_APART_MS)
         .map(|replica| {
-            let by = format::duration(Duration::from_millis(replica.ahead_ms.unsigned_abs()));
+            let apart = Duration::from_millis(replica.ahead_ms.unsigned_abs());
+            (replica, apart)
+        })
+        .filter(|(_, apart)| *apart > CLOCKS_APART)
+        .map(|(replica, apart)| {
+            let by = format::duration(apart);
             let way = if replica.ahead_ms > 0 {
                 "ahead of"
             } else {

@@ -1,0 +1,78 @@
+//! Diagnoses: what an examination of an installation found, a line for each thing, with advice.
+
+mod database;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+pub use self::{
+    database::{DatabaseFacts, DiskSpace, EXPECTED_ON, SchemaState, of_database},
+    service::{ServiceFacts, of_service},
+};
+
+/// The result of one check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// What was checked, the same in every run.
+    pub check: String,
+    pub result: DiagnosisResult,
+    pub text: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiagnosisResult {
+    Ok,
+    /// It works, but may fail later or is not what is recommended.
+    Warn,
+    /// Something does not work.
+    Fail,
+}
+
+impl DiagnosisResult {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warn => "WARN",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+impl Diagnosis {
+    pub fn ok(check: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            check: check.into(),
+            result: DiagnosisResult::Ok,
+            text: text.into(),
+            advice: None,
+        }
+    }
+
+    pub fn warn(
+        check: impl Into<String>,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            result: DiagnosisResult::Warn,
+            advice: Some(advice.into()),
+            ..Self::ok(check, text)
+        }
+    }
+
+    pub fn fail(
+        check: impl Into<String>,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            result: DiagnosisResult::Fail,
+            ..Self::warn(check, text, advice)
+        }
+    }
+}
