@@ -45,6 +45,7 @@ create table service_state (
     last_span_at               timestamptz,
     database_outages           bigint      not null default 0,
     reconciled_at              timestamptz,
+    database_identity          text,
     constraint service_state_pkey primary key (singleton),
     constraint service_state_singleton_check check (singleton)
 );
@@ -56,6 +57,7 @@ comment on column service_state.heartbeat_withheld_reasons is 'Why the last hear
 comment on column service_state.last_span_at is 'Time at which a replica last received a span, within 5 seconds. Null if never.';
 comment on column service_state.database_outages is 'Number of database outages that were notified and are over. All replicas derive the message id of the next outage from it.';
 comment on column service_state.reconciled_at is 'Time at which missing deliveries were last found and added. Null if never; reported by a health check, because none should ever be missing.';
+comment on column service_state.database_identity is 'Server, history and database that the service last ran on. If it starts on others, a backup was restored. Null before the first start.';
 insert into service_state default values;
 
 create table health_checks (

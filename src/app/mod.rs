@@ -37,7 +37,10 @@ use crate::{
     domain::{
         access::KnownTokens,
         counting::durations::SharedDurations,
-        model::time::{TimeRange, Timestamp},
+        model::{
+            format,
+            time::{TimeRange, Timestamp},
+        },
         notify::signed_links::signing::SigningKey,
         workflow::{
             Judging,
@@ -97,6 +100,7 @@ impl App {
         let store = database.store.clone();
         read_clock(&store, &clock).await?;
         prepare(&store, clock.now(), config.receiver.horizon).await?;
+        note_restore(&store, clock.now()).await?;
         let replica = ReplicaId(rand::random());
         let folder = config.definitions.folder.clone();
         let (mut keeper, in_force) = CatalogKeeper::new(folder, store, metrics.clone(), replica);
@@ -325,6 +329,22 @@ async fn prepare(store: &Store, now: Timestamp, horizon: Duration) -> anyhow::Re
     tx.ensure_count_partitions(TimeRange::new(now - horizon - ahead, now + ahead))
         .await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Records whether the database was restored from a backup, before anything is judged by it.
+async fn note_restore(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    let mut tx = store.begin("look whether a backup was restored").await?;
+    let lost = tx.note_restore(now).await?;
+    tx.commit().await?;
+    if let Some(lost) = lost {
+        tracing::warn!(
+            "the database was restored from a backup: what was received from {} to {} is lost, so \
+             workflows that waited for an end then do not time out",
+            format::date_time(lost.from),
+            format::date_time(lost.to)
+        );
+    }
     Ok(())
 }
 

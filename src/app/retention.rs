@@ -39,7 +39,13 @@ impl Loops {
                 .clone()
                 .run("partitions", CleanUp::INTERVAL, move |now| {
                     let store = store.clone();
-                    async move { prepare(&store, now, horizon).await }
+                    async move {
+                        prepare(&store, now, horizon).await?;
+                        let mut tx = store.begin("identify the database").await?;
+                        tx.keep_database_identity().await?;
+                        tx.commit().await?;
+                        anyhow::Ok(())
+                    }
                 }),
         );
         let steps = CleanUpSteps {

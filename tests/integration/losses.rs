@@ -118,6 +118,40 @@ async fn s10_when_evidence_was_lost_is_forgotten_and_stays_counted() {
     }
 }
 
+#[tokio::test]
+async fn what_waited_for_its_end_when_a_backup_was_restored_is_no_timeout() {
+    let app = app().await;
+    let notes_restore = async |second| {
+        let mut tx = app.store.begin("look").await.unwrap();
+        let lost = tx.note_restore(at(second)).await.unwrap();
+        tx.commit().await.unwrap();
+        lost.is_some()
+    };
+    assert!(!notes_restore(1).await, "the first start");
+    app.send([start("judged", 0.0)]).await;
+    app.at_second(300.0).judge().await;
+    app.assert_counts(expected(0, 1, 0)).await;
+    app.at_second(590.0);
+    app.send([start("waits", 580.0), start("ends", 580.0)])
+        .await;
+    app.beat(at(600)).await;
+    assert!(!notes_restore(610).await, "another start");
+    let mut connection = app.database.connect().await;
+    sqlx::query("update service_state set database_identity = 'of the backup'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert!(notes_restore(650).await);
+    app.at_second(700.0).send([start("later", 700.0)]).await;
+    app.at_second(1_000.0).judge().await;
+    app.assert_counts(expected(0, 2, 2)).await;
+    let end = span("finish").at(630.0).attribute("order.id", "ends");
+    app.send([end]).await;
+    // What was judged before the backup stays as it was, however often it is sent.
+    app.send([start("judged", 0.0)]).await;
+    app.assert_counts(expected(1, 2, 1)).await;
+}
+
 #[test]
 fn what_was_lost_is_remembered_longer_than_workflows_are_kept() {
     let horizon = HOUR * 168;

@@ -280,17 +280,25 @@ fn corrected(
     new
 }
 
-/// Returns the range in which an end would have been in time, if the verdict is a timeout: the
-/// caller must then find out whether evidence was lost in it.
-///
-/// Its start is rounded down to the minute, as losses are stored.
+/// The wait for the end of a workflow that has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AwaitedEnd {
+    /// The range in which it would have been in time. Its start is rounded down to the minute, as losses
+    /// are stored.
+    pub in_time: TimeRange,
+    /// The watermark up to which it was waited for.
+    pub until: Timestamp,
+}
+
+/// Returns the wait for the end, if the verdict is a timeout: the caller must then find out whether
+/// evidence was lost meanwhile.
 ///
 /// Judges `known` joined with `new`, as [`apply`] does.
 pub fn silence(
     known: Option<&JudgedWorkflow>,
     new: &Workflow,
     judging: &Judging,
-) -> Option<TimeRange> {
+) -> Option<AwaitedEnd> {
     if new.success.is_some() || new.failure.is_some() {
         return None;
     }
@@ -303,14 +311,17 @@ pub fn silence_of(
     known: Option<&JudgedWorkflow>,
     workflow: &Workflow,
     judging: &Judging,
-) -> Option<TimeRange> {
+) -> Option<AwaitedEnd> {
     if workflow.success.is_some() || workflow.failure.is_some() {
         return None;
     }
     let verdict = judge(workflow, &in_hindsight(known, judging));
     let start = workflow.start?.at.floor_to(Resolution::Minute.length());
     let deadline = verdict.at.filter(|_| verdict.outcome == Outcome::Timeout)?;
-    Some(TimeRange::new(start, deadline + Duration::from_micros(1)))
+    Some(AwaitedEnd {
+        in_time: TimeRange::new(start, deadline + Duration::from_micros(1)),
+        until: judging.silence_due(deadline, workflow.first_evidence_at),
+    })
 }
 
 /// Adds the weight to the verdict. A workflow without an end is a timeout only if its end would

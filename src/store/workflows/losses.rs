@@ -10,10 +10,8 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{
-        model::{
-            ids::SloId,
-            time::{TimeRange, Timestamp},
-        },
+        counting::ledger::AwaitedEnd,
+        model::{ids::SloId, time::Timestamp},
         workflow::EventId,
     },
     store::{StoreError, Tx, batch::Batch, workflows::epochs::EPOCH_LOCK},
@@ -46,27 +44,34 @@ impl Batch {
 }
 
 impl Tx<'_> {
-    /// Returns which of these workflows without an end may have had one that was lost, given the
-    /// range in which it would have arrived. The transaction holds the lock of the epoch.
+    /// Returns which of these workflows without an end may have had one that was lost, while links were
+    /// dropped or before a backup was restored. The transaction holds the lock of the epoch.
     pub(crate) async fn lost_among(
         &mut self,
-        silent: &BTreeMap<EventId, TimeRange>,
+        silent: &BTreeMap<EventId, AwaitedEnd>,
     ) -> Result<BTreeSet<EventId>, StoreError> {
         if silent.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let (slos, from) = columns(silent.iter().map(|((slo, _), range)| (*slo, range.from)));
-        let to = silent.values().map(|range| range.to.to_chrono());
+        let in_time = silent
+            .iter()
+            .map(|((slo, _), end)| (*slo, end.in_time.from));
+        let (slos, from) = columns(in_time);
+        let to = silent.values().map(|end| end.in_time.to.to_chrono());
+        let until = silent.values().map(|end| end.until.to_chrono());
         let places: Vec<i64> = sqlx::query_scalar(concat!(
             "-- evidence_losses.among\n",
-            "select n.place from unnest($1::integer[], $2::timestamptz[], $3::timestamptz[]) ",
-            "with ordinality as n(slo_id, lower, upper, place) ",
+            "select n.place from unnest($1::integer[], $2::timestamptz[], $3::timestamptz[], ",
+            "$4::timestamptz[]) with ordinality as n(slo_id, lower, upper, until, place) ",
             "where exists (select 1 from evidence_losses l where l.slo_id = n.slo_id ",
-            "and l.minute >= n.lower and l.minute < n.upper)",
+            "and l.minute >= n.lower and l.minute < n.upper) ",
+            "or exists (select 1 from restores r where r.lost_from < n.until ",
+            "and r.lost_until > n.lower)",
         ))
         .bind(slos)
         .bind(from)
         .bind(to.collect::<Vec<_>>())
+        .bind(until.collect::<Vec<_>>())
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -113,12 +118,16 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Deletes losses before `floor`.
+    /// Deletes losses and restores before `floor`.
     pub async fn forget_losses(&mut self, floor: Timestamp) -> Result<(), StoreError> {
-        let statement =
-            sqlx::query("-- evidence_losses.forget\ndelete from evidence_losses where minute < $1")
-                .bind(floor.to_chrono());
-        self.execute(statement).await.map(drop)
+        for sql in [
+            "-- evidence_losses.forget\ndelete from evidence_losses where minute < $1",
+            "-- restores.forget\ndelete from restores where lost_until < $1",
+        ] {
+            let statement = sqlx::query(sql).bind(floor.to_chrono());
+            self.execute(statement).await?;
+        }
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ mod kills;
 pub(crate) mod notify_test;
 mod outage;
 mod replicas;
+mod restore;
 pub(crate) mod secrets;
 mod shapes;
 mod silence_command;

@@ -66,7 +66,8 @@ const fn no_event(outcome: Outcome) -> &'static str {
             "No end was received, but sampling would have dropped it, so it is no event."
         }
         Outcome::EvidenceLost => {
-            "No end was received, but links of ending spans were lost meanwhile, so it is no event."
+            "No end was received, but links were lost meanwhile, or a backup was restored, so it is no \
+             event."
         }
         Outcome::Unwatched => "Its SLO was removed before it ended, so it is no event.",
         Outcome::Ambiguous => "Which of several workflows ended is unknown, so it is no event.",

@@ -14,14 +14,14 @@ use super::*;
 use crate::domain::{
     counting::{
         JudgedWorkflow,
-        ledger::{CountDelta, apply, apply_whole, silence, silence_of},
+        ledger::{AwaitedEnd, CountDelta, apply, apply_whole, silence, silence_of},
     },
     model::{
         counts::EventCounts,
         ids::{Name, Revision, SloId, SpanId, TraceId},
         sampling::Weighing,
         span::{AttributeName, AttributeScope, Event, Link, Span, SpanKind, SpanStatus},
-        time::{TimeRange, Timestamp},
+        time::Timestamp,
     },
     slo::{
         CancelPolicy, Catalog, Completion, Correlator, FanOut, Indicator, LinkBatch, Slo,
@@ -270,11 +270,10 @@ impl SloUnderTest {
         self
     }
 
-    /// Returns the rules for a workflow whose verdict depends on the absence of an end in
-    /// `silence`.
-    fn judging_in(&self, slo: SloId, silence: Option<TimeRange>) -> Judging {
+    /// Returns the rules for a workflow whose verdict depends on the absence of its end.
+    fn judging_in(&self, slo: SloId, awaited: Option<AwaitedEnd>) -> Judging {
         let mut losses = self.losses.iter().filter(|loss| loss.0 == slo);
-        let is_lost = silence.is_some_and(|range| losses.any(|loss| range.contains(loss.1)));
+        let is_lost = awaited.is_some_and(|end| losses.any(|loss| end.in_time.contains(loss.1)));
         Judging {
             losses: if is_lost {
                 Losses::Possible

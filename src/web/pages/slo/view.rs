@@ -422,7 +422,8 @@ impl SloView {
         if counts.evidence_lost != 0 {
             rows.push(row(
                 counts.evidence_lost,
-                "evidence lost: no end came, but links of ending spans were lost meanwhile: no event",
+                "evidence lost: no end came, but links were lost meanwhile, or a backup was restored: \
+                 no event",
             ));
         }
         if counts.ambiguous != 0 {
