@@ -2,6 +2,7 @@
 
 mod arguments;
 pub mod client;
+pub mod convert;
 pub mod demo;
 pub mod doctor;
 pub mod export;
@@ -60,6 +61,7 @@ enum Command {
     Workflow(workflow::WorkflowArgs),
     Definitions(definitions::DefinitionsArgs),
     Export(export::ExportArgs),
+    Convert(convert::ConvertArgs),
     Explain(explain::ExplainArgs),
     Suggest(suggest::SuggestArgs),
     Event(event::EventArgs),
@@ -104,6 +106,7 @@ impl Cli {
             Command::Schema(args) => Ok(schema::run(&args)),
             Command::Definitions(args) => definitions::run(&args),
             Command::Export(args) => export::run(&args),
+            Command::Convert(args) => convert::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Suggest(args) => suggest::run(&args),
             Command::Event(args) => event::run(args),

@@ -147,3 +147,44 @@ fn the_schema_is_one_of_json() {
     let schema: serde_json::Value = serde_json::from_str(&schema.out).unwrap();
     assert!(schema["$schema"].is_string(), "{schema}");
 }
+
+#[test]
+fn definitions_are_converted_from_openslo_and_back_and_what_is_lost_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let theirs = "tests/fixtures/openslo/spans.yaml";
+    let ours = throughline(&["convert", "--from", "openslo", theirs]);
+    assert_eq!(ours.code, Some(1), "something is listed: {}", ours.err);
+    assert!(
+        ours.err.contains("a short window of 5m is added"),
+        "{}",
+        ours.err
+    );
+    assert!(ours.err.contains("spans.yaml:"), "{}", ours.err);
+    let file = written("ours.yaml", &ours.out);
+    let valid = throughline(&["validate", &file]);
+    assert_eq!(valid.code, Some(0), "{}", valid.out);
+    let back = throughline(&["convert", "--to", "openslo", &file]);
+    assert_eq!(
+        (back.code, back.err.as_str()),
+        (Some(0), ""),
+        "{}",
+        back.out
+    );
+    let again = written("again.yaml", &back.out);
+    let again = throughline(&["convert", "--from", "openslo", &again]);
+    assert_eq!(
+        (again.code, again.err.as_str()),
+        (Some(0), ""),
+        "{}",
+        again.out
+    );
+    let missing = throughline(&["convert", "--from", "openslo", "not/there"]);
+    assert_eq!(missing.code, Some(3), "{}", missing.err);
+    let neither = throughline(&["convert", theirs]);
+    assert_eq!(neither.code, Some(2), "{}", neither.err);
+}

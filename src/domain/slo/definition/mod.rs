@@ -15,6 +15,7 @@ mod crd;
 mod diagnostics;
 mod emptied;
 mod fields;
+pub mod openslo;
 mod reference;
 mod schema;
 mod shape;

@@ -1,7 +1,7 @@
 //! From files to a catalog: every problem of every file, or a set that is valid as a whole.
 
 mod alerting;
-mod document;
+pub(super) mod document;
 mod foreign;
 mod selector;
 mod slo;
@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub(super) use self::values::suggested_name;
 use self::{
     alerting::{
         fallback::{self, Unlinked},

@@ -27,7 +27,8 @@ pub(crate) fn name(value: YamlValue<'_>) -> Checked<Name> {
     })
 }
 
-fn suggested_name(text: &str) -> Option<String> {
+/// Returns the name that is most like `text`.
+pub(in crate::domain::slo::definition) fn suggested_name(text: &str) -> Option<String> {
     let mut name = String::new();
     for c in text.chars() {
         if c.is_ascii_alphanumeric() {

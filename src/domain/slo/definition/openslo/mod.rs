@@ -1,0 +1,74 @@
+//! Definitions of OpenSLO v1: read as ours, and ours written as theirs. What the other side has no place
+//! for is a problem with its name and its line.
+//!
+//! What only ours have goes into annotations with a prefix of our own, so that definitions that are
+//! written and read again are the same.
+
+mod alerting;
+mod document;
+mod slo;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use serde_json::Value;
+
+use self::{alerting::Policies, document::SourceSheet};
+use super::{DefinitionFile, Problem};
+
+pub use self::write::to_openslo;
+
+const OPENSLO_VERSION: &str = "openslo/v1";
+const PREFIX: &str = "throughline.dev/";
+const KINDS: [&str; 7] = [
+    "SLO",
+    "SLI",
+    "Service",
+    "DataSource",
+    "AlertPolicy",
+    "AlertCondition",
+    "AlertNotificationTarget",
+];
+
+/// Definitions in another format, and what is not carried over.
+#[derive(Clone, Debug)]
+pub struct Conversion {
+    pub documents: Vec<Value>,
+    pub problems: Vec<Problem>,
+}
+
+/// Adds documents that are not there yet: several may write the same policy or service.
+fn add(documents: &mut Vec<Value>, more: Vec<Value>) {
+    for document in more {
+        if !documents.contains(&document) {
+            documents.push(document);
+        }
+    }
+}
+
+/// Converts documents of OpenSLO v1. References may cross files.
+pub fn from_openslo(files: &[DefinitionFile]) -> Conversion {
+    let sheets: Vec<SourceSheet<'_>> = files.iter().map(SourceSheet::open).collect();
+    let all = sheets
+        .iter()
+        .flat_map(|sheet| sheet.documents(OPENSLO_VERSION, &KINDS));
+    let library = document::Library::new(all.collect());
+    let policies = Policies::new(&library);
+    let mut documents = Vec::new();
+    for document in library.all() {
+        let converted = match document.kind {
+            "SLO" => slo::read(document, &library, &policies),
+            "AlertPolicy" => policies.written_by(document.name),
+            "AlertNotificationTarget" => alerting::target(document).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        add(&mut documents, converted);
+    }
+    library.report_unused();
+    drop(library);
+    let problems = sheets.into_iter().flat_map(SourceSheet::into_problems);
+    Conversion {
+        documents,
+        problems: problems.collect(),
+    }
+}
