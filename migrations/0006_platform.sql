@@ -10,6 +10,7 @@ create table replicas (
     definition_problems text[]  not null default '{}',
     definitions_hash bigint,
     refused_senders text[]      not null default '{}',
+    login_problems  text[]      not null default '{}',
     constraint replicas_pkey primary key (id)
 );
 comment on table replicas is 'Processes that receive spans. A replica deletes its row when it stops in order; the others delete the row of one that vanished.';
@@ -20,6 +21,7 @@ comment on column replicas.catch_up_until is 'Until this time senders may still 
 comment on column replicas.clock_ahead_ms is 'How far the replica''s clock is ahead of the database''s, in milliseconds; negative if behind.';
 comment on column replicas.last_seen_at is 'Last sign of life, by the database''s clock.';
 comment on column replicas.refused_senders is 'Senders whose requests the replica refuses whole, with the reason, a sentence each.';
+comment on column replicas.login_problems is 'Why nobody can log in at the OpenID Connect provider, a sentence each; empty if all is well.';
 comment on column replicas.definition_problems is 'Why the replica does not apply the definition files that it has read, a sentence each; empty if it does.';
 comment on column replicas.definitions_hash is 'Hash of the definition files of the replica, if they are valid and wait to come into force. Null if they are in force or have errors.';
 

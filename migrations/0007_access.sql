@@ -33,16 +33,28 @@ comment on column api_tokens.revoked_at is 'The token is not accepted since this
 
 create table sessions (
     digest     bytea       not null,
-    token_id   uuid        not null,
+    token_id   uuid,
+    subject    text,
+    name       text,
+    role       text,
+    id_token   text,
     created_at timestamptz not null,
     expires_at timestamptz not null,
     constraint sessions_pkey primary key (digest),
     constraint sessions_token_id_fkey foreign key (token_id) references api_tokens (id),
-    constraint sessions_digest_check check (length(digest) = 32)
+    constraint sessions_digest_check check (length(digest) = 32),
+    constraint sessions_token_id_check check (
+        (token_id is null) = (subject is not null)
+        and num_nulls(subject, name, role) in (0, 3) and (token_id is null or id_token is null)),
+    constraint sessions_role_check check (role in ('viewer', 'editor', 'admin'))
 );
 comment on table sessions is 'Browsers that are logged in. A logout deletes the row.';
 comment on column sessions.digest is 'SHA-256 of the session id in the cookie.';
-comment on column sessions.token_id is 'Token that was used to log in. The session ends with it.';
+comment on column sessions.token_id is 'Token that was used to log in. The session ends with it. Null for logins at an OpenID Connect provider.';
+comment on column sessions.subject is 'Identity of the user at the provider. Null for logins with a token, as are name, role and id_token.';
+comment on column sessions.name is 'Name of the user, as the audit log has it.';
+comment on column sessions.role is 'Role that the groups of the user had at the login.';
+comment on column sessions.id_token is 'ID token of the login, by which the provider ends its own session at the logout. Null if it is too long for that.';
 comment on column sessions.created_at is 'Time of the login.';
 comment on column sessions.expires_at is 'The session is not accepted from this time on, and its row is deleted.';
 create index sessions_expires_at_idx on sessions (expires_at);
@@ -64,11 +76,11 @@ create table audit_log (
     constraint audit_log_via_check check (via in ('page', 'api', 'link', 'command')),
     constraint audit_log_outcome_check check (outcome in ('done', 'rejected', 'failed'))
 );
-comment on table audit_log is 'Every request to pages and API that writes, and every command that changes tokens.';
+comment on table audit_log is 'Every request to pages and API that writes, every login, and every command that changes tokens.';
 comment on column audit_log.id is 'In the order of insertion.';
 comment on column audit_log.at is 'Time at which the request arrived.';
-comment on column audit_log.who is 'Name of the token, the user that the proxy sent, or the account of the shell. Null if nobody said.';
-comment on column audit_log.role is 'Role of the sender. Null for signed links and commands, which need none.';
+comment on column audit_log.who is 'Name of the token, the user of the provider or of the proxy, or the account of the shell. Null if nobody said.';
+comment on column audit_log.role is 'Role of the sender. Null for signed links and commands, which need none, and for logins without a role.';
 comment on column audit_log.action is 'What was asked for, as silence.create.';
 comment on column audit_log.subject is 'Path of the request, or name of the token.';
 comment on column audit_log.via is 'page, api, link (signed link of a message) or command.';

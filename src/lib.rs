@@ -14,7 +14,8 @@
 //!                           domain                           pure: values in, values out
 //! ```
 //!
-//! `server` is the HTTP server of all ports, which `ingest` and `web` use. The stations (`ingest`,
+//! `server` is the HTTP server of all ports, which `ingest` and `web` use; `oidc` asks the provider at
+//! which people log in, for `web`. The stations (`ingest`,
 //! `evaluate`, `deliver`, `monitor`, `web`) use `domain`, `store` and, where they judge workflows, `recording`, and never each other: what one must
 //! tell another goes through a row in Postgres, so any of them may die at any
 //! instruction, and any number of replicas may run. Only `app` knows all of them; `demo` runs the
@@ -50,6 +51,7 @@ pub mod evaluate;
 pub mod failpoint;
 pub mod ingest;
 pub mod monitor;
+pub mod oidc;
 pub mod postgres;
 pub mod recording;
 pub mod server;

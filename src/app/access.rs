@@ -10,16 +10,18 @@ use uuid::Uuid;
 
 use super::database::Database;
 use crate::{
-    config::{AuthMethod, Config, DatabaseConfig, Environment},
+    config::{AuthMethod, Config, DatabaseConfig, Environment, TrustedProxies},
     domain::{
         access::{
             AccessRole, ApiToken, AuditEntry, AuditOutcome, AuditSource, KnownTokens, NewToken,
-            TokenGrant, TokenRecord,
+            RoleMapping, TokenGrant, TokenRecord,
         },
         model::time::Timestamp,
     },
+    oidc::{ClientSecretSource, IdentityProvider, ProviderSettings},
     store::Store,
-    web::AccessRules,
+    telemetry::metrics::Metrics,
+    web::{AccessRules, LoginProvider},
 };
 
 /// Long enough to make other tokens by.
@@ -155,6 +157,8 @@ async fn make_first(store: &Store, now: Timestamp) -> anyhow::Result<()> {
         lasts: FIRST_LASTS,
     };
     if tx.insert_token(&new_token(&token, now, request)).await? {
+        let entry = audit_entry("token.create", FIRST_NAME, now);
+        tx.insert_audit_entry(&entry).await?;
         tx.commit().await?;
         tracing::warn!(
             "pages and API need a token, and there was none, so this one was made: {}  It has the role \
@@ -183,7 +187,64 @@ pub(super) async fn refresh_tokens(
     Ok(())
 }
 
-pub(super) fn access_rules(config: &Config) -> AccessRules {
+/// The provider at which people log in, if they do; nobody asks it yet.
+pub(super) async fn identity_provider(config: &Config) -> anyhow::Result<Option<IdentityProvider>> {
+    if config.access.method(config.pages.listen) != AuthMethod::Oidc {
+        return Ok(None);
+    }
+    let oidc = &config.oidc;
+    let (issuer, client_id) = (oidc.issuer.clone(), oidc.client_id.clone());
+    let public_url = config.evaluation.public_url.as_deref();
+    let given = issuer.zip(client_id).zip(public_url);
+    let ((issuer, client_id), public_url) = given
+        .context("`--auth oidc` needs `--oidc-issuer`, `--oidc-client-id` and `--public-url`")?;
+    ensure!(
+        !oidc.group_roles.is_empty() || oidc.default_role.is_some(),
+        "nobody could log in: give groups a role with `--oidc-group-roles`, such as `sre=admin`, or all \
+         users one with `--oidc-default-role`"
+    );
+    let secret = oidc.client_secret.clone();
+    let file = oidc.client_secret_file.clone();
+    if let Some(file) = &file {
+        let read = tokio::fs::read_to_string(file).await;
+        read.with_context(|| {
+            let file = file.display();
+            format!(
+                "cannot read the client secret in `{file}`: correct `--oidc-client-secret-file`"
+            )
+        })?;
+    }
+    let base = public_url.trim_end_matches('/');
+    let settings = ProviderSettings {
+        issuer,
+        client_id,
+        client_secret: secret
+            .map(ClientSecretSource::Value)
+            .or(file.map(ClientSecretSource::File)),
+        scopes: oidc.scopes.clone(),
+        groups_claim: oidc.groups_claim.clone(),
+        redirect_url: format!("{base}/login/callback"),
+        logged_out_url: format!("{base}/login"),
+    };
+    let provider = IdentityProvider::new(settings)
+        .context("nobody can log in: correct `--oidc-issuer` and `--public-url`")?;
+    Ok(Some(provider))
+}
+
+/// Reads the document and the keys of the provider again. That it does not answer is shown and is no
+/// failure of this service.
+pub(super) async fn refresh_provider(
+    provider: IdentityProvider,
+    metrics: Metrics,
+    now: Timestamp,
+) -> anyhow::Result<bool> {
+    let answers = provider.refresh(now).await;
+    let unavailable = if answers { 0.0 } else { 1.0 };
+    metrics.login_provider_unavailable.set(unavailable);
+    Ok(answers)
+}
+
+pub(super) fn access_rules(config: &Config, provider: Option<IdentityProvider>) -> AccessRules {
     let access = &config.access;
     let role_header = access.role_header.as_deref();
     let public_url = config.evaluation.public_url.as_deref();
@@ -191,6 +252,14 @@ pub(super) fn access_rules(config: &Config) -> AccessRules {
         method: access.method(config.pages.listen),
         role_header: role_header.map(str::to_ascii_lowercase),
         proxy_role: access.proxy_role,
+        trusted_proxies: TrustedProxies::new(access.trusted_proxies.clone()),
+        provider: provider.map(|identities| LoginProvider {
+            identities,
+            roles: RoleMapping {
+                groups: config.oidc.group_roles.clone(),
+                default_role: config.oidc.default_role,
+            },
+        }),
         session_lifetime: access.session_lifetime,
         open_metrics: access.open_metrics,
         is_secure: config.tls.tls_cert.is_some()

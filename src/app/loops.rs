@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    access::refresh_tokens,
+    access::{refresh_provider, refresh_tokens},
     catalog::{CatalogKeeper, Change, InForce, Look},
     monitoring::{self, Pulse},
     periodic::Periodic,
@@ -38,6 +38,7 @@ use crate::{
         stages::StageFolder,
     },
     ingest::refused::RefusedSenders,
+    oidc::IdentityProvider,
     recording::StageKeeper,
     store::{ConnectionUse, Store, Writer},
     telemetry::metrics::Metrics,
@@ -52,6 +53,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 /// Alertmanager regards an alert as resolved when it has not been repeated for five minutes.
 const REMINDER_INTERVAL: Duration = Duration::from_mins(1);
+/// The interval at which the keys of the login provider are read. Logins ask it themselves.
+const PROVIDER_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) struct Loops {
     pub(super) config: Config,
@@ -63,6 +66,7 @@ pub(super) struct Loops {
     pub(super) signing_key: SigningKey,
     pub(super) certificates: TlsReloaders,
     pub(super) tokens: watch::Sender<Arc<KnownTokens>>,
+    pub(super) provider: Option<IdentityProvider>,
     pub(super) in_force: InForce,
     pub(super) keeper: CatalogKeeper,
     pub(super) watermark: watch::Sender<Timestamp>,
@@ -111,6 +115,7 @@ impl Loops {
             clock: self.clock.clone(),
             definitions: self.in_force.status.clone(),
             refused: self.refused.clone(),
+            provider: self.provider.clone(),
         };
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
             let pulse = pulse.clone();
@@ -127,6 +132,17 @@ impl Loops {
         tasks.spawn(periodic.clone().run("tokens", SECOND, move |_| {
             refresh_tokens(store.clone(), tokens.clone())
         }));
+        let Some(provider) = self.provider.clone() else {
+            return;
+        };
+        let metrics = self.metrics.clone();
+        tasks.spawn(
+            periodic
+                .clone()
+                .run("login_provider", PROVIDER_INTERVAL, move |now| {
+                    refresh_provider(provider.clone(), metrics.clone(), now)
+                }),
+        );
     }
 
     fn spawn_overdue(&self, tasks: &TaskTracker, periodic: &Periodic) {

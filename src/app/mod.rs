@@ -25,7 +25,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    access::{access_rules, read_tokens},
+    access::{access_rules, identity_provider, read_tokens},
     catalog::{CatalogKeeper, InForce},
     database::Database,
     loops::{Loops, outage_limits},
@@ -55,6 +55,7 @@ use crate::{
         record::Recorder,
         server::{cors::AllowedOrigins, limits::ReceiverLimits, senders::SenderAccess},
     },
+    oidc::IdentityProvider,
     recording::{Committer, StageKeeper},
     server::limits::ConnectionLimits,
     store::{ConnectionUse, Store, StoreError, Writer},
@@ -78,6 +79,7 @@ pub struct App {
     in_force: InForce,
     signing_key: SigningKey,
     tokens: watch::Sender<Arc<KnownTokens>>,
+    provider: Option<IdentityProvider>,
     files: FileLimit,
     listeners: BoundListeners,
     tls: PortTls,
@@ -94,6 +96,7 @@ impl App {
     ) -> anyhow::Result<Self> {
         let files = FileLimit::raise();
         let tls = PortTls::load(&config.tls).await?;
+        let provider = identity_provider(&config).await?;
         let listeners = BoundListeners::bind(&config).await?;
         let metrics = Metrics::new()?;
         database.store = database.store.measured(metrics.database.clone());
@@ -129,6 +132,7 @@ impl App {
             in_force,
             signing_key,
             tokens,
+            provider,
             files,
             listeners,
             tls,
@@ -192,6 +196,7 @@ impl App {
             replica,
             signing_key: self.signing_key,
             tokens: self.tokens,
+            provider: self.provider,
             certificates: self.tls.reloaders,
             in_force: self.in_force,
             keeper: self.keeper,
@@ -269,7 +274,7 @@ impl App {
 
     /// Pages whose requests that write are among `tasks`.
     fn web_state(&self, addresses: Addresses, tasks: TaskTracker) -> WebState {
-        let rules = access_rules(&self.config);
+        let rules = access_rules(&self.config, self.provider.clone());
         let metrics = self.metrics.clone();
         WebState {
             metrics: metrics.clone(),

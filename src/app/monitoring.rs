@@ -17,6 +17,7 @@ use crate::{
     },
     ingest::refused::RefusedSenders,
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
+    oidc::IdentityProvider,
     store::{ReplicaSigns, Store},
     telemetry::metrics::Metrics,
     web::{DefinitionsStatus, PendingFiles},
@@ -130,6 +131,7 @@ pub(super) struct Pulse {
     pub(super) clock: Clock,
     pub(super) definitions: watch::Receiver<Arc<DefinitionsStatus>>,
     pub(super) refused: RefusedSenders,
+    pub(super) provider: Option<IdentityProvider>,
 }
 
 impl Pulse {
@@ -145,6 +147,11 @@ impl Pulse {
             definition_problems: definitions.problems.clone(),
             definitions_hash: proposed,
             refused_senders: self.refused.sentences(),
+            login_problems: self
+                .provider
+                .iter()
+                .filter_map(IdentityProvider::problem)
+                .collect(),
         }
     }
 

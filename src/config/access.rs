@@ -1,18 +1,23 @@
 //! Settings of who may use what.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 
-use super::duration;
+use super::{duration, range};
 use crate::domain::access::AccessRole;
 
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessConfig {
     /// How requests to pages and API prove who sends them. `none`: everybody may do everything.
-    /// `token`: by a token of `throughline token create`, in a browser by logging in with it. `proxy`:
-    /// by the header of `--user-header`, which a proxy sets or removes in every request, or by a token.
+    /// `token`: by a token of `throughline token create`, in a browser by logging in with it. `oidc`: in a
+    /// browser by logging in at the provider of `--oidc-issuer`, or by a token. `proxy`: by the header of
+    /// `--user-header`, which a proxy sets or removes in every request, or by a token.
     /// Default: `none` if `--listen` is a loopback address, else `token`
     #[arg(long = "auth", env = "THROUGHLINE_AUTH", value_name = "METHOD")]
     pub auth: Option<AuthMethod>,
@@ -27,6 +32,17 @@ pub struct AccessConfig {
         default_value = "editor"
     )]
     pub proxy_role: AccessRole,
+    /// Addresses and ranges of proxies before the pages. The client's address is then the last one of
+    /// `X-Forwarded-For` that is none of them, for limits and the audit log. With `--auth proxy`, users
+    /// are accepted from these only
+    #[arg(
+        long,
+        env = "THROUGHLINE_TRUSTED_PROXIES",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = range
+    )]
+    pub trusted_proxies: Vec<IpNet>,
     /// How senders of spans prove who they are. `none`: everybody may send. `token`: by a token of
     /// `throughline token create NAME --sender`, sent as `authorization: Bearer`
     #[arg(
@@ -52,8 +68,13 @@ pub struct AccessConfig {
 pub enum AuthMethod {
     None,
     Token,
+    Oidc,
     Proxy,
 }
+
+/// Addresses whose `X-Forwarded-For` is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
 
 /// How senders of spans prove who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,6 +90,7 @@ impl AccessConfig {
             auth: Some(AuthMethod::None),
             role_header: None,
             proxy_role: AccessRole::Editor,
+            trusted_proxies: Vec::new(),
             otlp_auth: OtlpAuth::None,
             session_lifetime: Duration::from_hours(12),
             audit_retention: Duration::from_hours(400 * 24),
@@ -87,11 +109,27 @@ impl AccessConfig {
     }
 }
 
+impl TrustedProxies {
+    pub const fn new(ranges: Vec<IpNet>) -> Self {
+        Self(ranges)
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|range| range.contains(&address))
+    }
+}
+
 impl AuthMethod {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Token => "token",
+            Self::Oidc => "oidc",
             Self::Proxy => "proxy",
         }
     }

@@ -3,6 +3,7 @@
 
 mod access;
 mod file;
+mod oidc;
 mod reference;
 mod tls;
 mod traces;
@@ -18,8 +19,9 @@ use clap::Args;
 use ipnet::IpNet;
 
 pub use self::{
-    access::{AccessConfig, AuthMethod, OtlpAuth},
+    access::{AccessConfig, AuthMethod, OtlpAuth, TrustedProxies},
     file::{CONFIG_FILE, FileConfig, FileSettings},
+    oidc::OidcConfig,
     reference::{SettingGroup, SettingReference, reference},
     tls::TlsConfig,
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
@@ -45,6 +47,8 @@ pub struct Config {
     pub pages: PagesConfig,
     #[command(flatten)]
     pub access: AccessConfig,
+    #[command(flatten)]
+    pub oidc: OidcConfig,
     #[command(flatten)]
     pub tls: TlsConfig,
 }
@@ -280,7 +284,7 @@ pub struct PagesConfig {
     )]
     pub listen: SocketAddr,
     /// Header in which a reverse proxy names the user. The proxy must set or remove it in every request.
-    /// Ignored with `--auth token`
+    /// Ignored with `--auth token` and `--auth oidc`
     #[arg(
         long,
         env = "THROUGHLINE_USER_HEADER",
@@ -381,11 +385,16 @@ fn private_range(text: &str) -> Result<PrivateRange, String> {
     if text == "none" {
         return Ok(PrivateRange::None);
     }
+    range(text)
+        .map(PrivateRange::Range)
+        .map_err(|error| format!("{error}, or `none`"))
+}
+
+fn range(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<IpAddr>().map(IpNet::from);
     address
         .or_else(|_| text.parse())
-        .map(PrivateRange::Range)
-        .map_err(|_| "write an address or a range, such as `10.1.0.0/16`, or `none`".to_owned())
+        .map_err(|_| "write an address or a range, such as `10.1.0.0/16`".to_owned())
 }
 
 /// What the embedded Postgres needs to know of the environment.

@@ -40,7 +40,7 @@ use crate::{
     clock::Clock,
     config::{
         AccessConfig, Config, DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment,
-        EvaluationConfig, PagesConfig, ReceiverConfig, TlsConfig, WatchConfig,
+        EvaluationConfig, OidcConfig, PagesConfig, ReceiverConfig, TlsConfig, WatchConfig,
     },
 };
 
@@ -179,6 +179,7 @@ impl DemoSettings {
             pages: self.pages.clone(),
             // The shop is made up: nobody is asked who they are.
             access: AccessConfig::open(),
+            oidc: OidcConfig::default(),
             tls: TlsConfig::default(),
         }
     }

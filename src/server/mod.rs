@@ -58,7 +58,7 @@ pub(crate) enum Versions {
 
 /// The other end of a connection, in the extensions of its requests.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PeerAddress(pub(crate) IpAddr);
+pub struct PeerAddress(pub IpAddr);
 
 /// What is served on one port, and how.
 #[derive(Debug)]

@@ -53,6 +53,8 @@ pub struct Metrics {
     pub clock_skew: Gauge,
     /// 1 while the database does not answer.
     pub database_unavailable: Gauge,
+    /// 1 while the OpenID Connect provider does not answer.
+    pub login_provider_unavailable: Gauge,
     /// How long one attempt to deliver took, by the kind of its target and class of the answer.
     pub delivery_attempt_seconds: HistogramVec,
     /// From an alert's change to the answer of a target that took it.
@@ -190,6 +192,7 @@ impl Metrics {
             self_checks: builder.self_checks()?,
             clock_skew: builder.clock_skew()?,
             database_unavailable: builder.database_unavailable()?,
+            login_provider_unavailable: builder.login_provider_unavailable()?,
             definitions_last_reload_successful: builder.gauge(
                 "throughline_definitions_last_reload_successful",
                 "1 if the definition files were loaded, 0 if they have errors and the previous definitions stay active.",
@@ -292,6 +295,13 @@ impl MetricBuilder {
         self.gauge(
             "throughline_database_unavailable",
             "1 while the database does not answer this replica.",
+        )
+    }
+
+    fn login_provider_unavailable(&self) -> Result<Gauge, prometheus::Error> {
+        self.gauge(
+            "throughline_login_provider_unavailable",
+            "1 while the OpenID Connect provider does not answer this replica, so that nobody can log in.",
         )
     }
 

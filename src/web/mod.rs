@@ -44,7 +44,7 @@ use self::{
     },
     work_limit::WorkLimit,
 };
-pub use access::{Access, AccessRules};
+pub use access::{Access, AccessRules, LoginProvider};
 pub use chart_image::Cards;
 pub use health::ReadinessCheck;
 pub use hosts::AllowedHosts;
@@ -122,6 +122,8 @@ fn pages() -> Router<WebState> {
             "/login",
             get(access::session::form).post(access::session::log_in),
         )
+        .route("/login/start", get(access::provider::start))
+        .route("/login/callback", get(access::provider::finish))
         .route("/logout", post(access::session::log_out))
         .route("/slos/{slo}", get(slo::get))
         .route("/slos/{slo}/durations", get(slo::durations::get))

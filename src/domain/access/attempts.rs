@@ -64,13 +64,21 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
 
     /// Whether a token of `sender` may be looked at.
     fn check(&self, sender: &K, token: TokenDigest, now: Timestamp) -> Result<(), Blocked> {
+        let was_right = self.right.get(&(sender.clone(), token));
+        let is_trusted = was_right.is_some_and(|at| now < *at + Self::REMEMBERED);
+        if is_trusted {
+            return Ok(());
+        }
+        self.admit(sender, now)
+    }
+
+    /// Whether anything that `sender` shows may be looked at.
+    pub fn admit(&self, sender: &K, now: Timestamp) -> Result<(), Blocked> {
         let Some(wrong) = self.wrong.get(sender) else {
             return Ok(());
         };
         let until = wrong.since + Self::WINDOW;
-        let was_right = self.right.get(&(sender.clone(), token));
-        let is_trusted = was_right.is_some_and(|at| now < *at + Self::REMEMBERED);
-        if wrong.count < Self::MOST || now >= until || is_trusted {
+        if wrong.count < Self::MOST || now >= until {
             return Ok(());
         }
         Err(Blocked {
@@ -78,7 +86,8 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
         })
     }
 
-    fn note_wrong(&mut self, sender: K, now: Timestamp) {
+    /// Counts something of `sender` that was wrong.
+    pub fn note_wrong(&mut self, sender: K, now: Timestamp) {
         if self.wrong.len() >= Self::MOST_SENDERS {
             self.wrong
                 .retain(|_, wrong| now < wrong.since + Self::WINDOW);

@@ -72,6 +72,8 @@ pub struct ReplicaSign {
     pub definition_problems: Vec<String>,
     /// The senders whose whole requests it rejects, with the reason, one sentence each.
     pub refused_senders: Vec<String>,
+    /// The reasons why nobody can log in at the OpenID Connect provider, one sentence each.
+    pub login_problems: Vec<String>,
 }
 
 /// A declared target.

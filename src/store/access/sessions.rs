@@ -1,4 +1,4 @@
-//! Sessions of browsers that logged in with a token.
+//! Sessions of browsers that logged in with a token or at an OpenID Connect provider.
 
 use uuid::Uuid;
 
@@ -11,31 +11,67 @@ use crate::{
 };
 
 /// A login to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSession {
     pub digest: TokenDigest,
-    pub token: Uuid,
+    pub login: SessionLogin,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
+}
+
+/// How somebody has logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionLogin {
+    /// With the token that has this id.
+    Token(Uuid),
+    Provider(ProviderUser),
+}
+
+/// Somebody who has logged in at an OpenID Connect provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderUser {
+    pub subject: String,
+    pub name: String,
+    pub role: AccessRole,
+    /// `None` if it is too long for an address.
+    pub id_token: Option<String>,
 }
 
 /// Who is logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
-    /// Name of the token.
+    /// Name of the token or of the user.
     pub name: String,
     pub role: AccessRole,
+    /// Whether the login was at an OpenID Connect provider.
+    pub is_of_provider: bool,
+}
+
+/// A session that was ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedSession {
+    pub is_of_provider: bool,
+    pub id_token: Option<String>,
 }
 
 impl Tx<'_> {
     pub async fn insert_session(&mut self, session: &NewSession) -> Result<(), StoreError> {
+        let (token, user) = match &session.login {
+            SessionLogin::Token(token) => (Some(*token), None),
+            SessionLogin::Provider(user) => (None, Some(user)),
+        };
         let statement = sqlx::query(
             "-- sessions.insert
-             insert into sessions (digest, token_id, created_at, expires_at)
-             values ($1, $2, $3, $4)",
+             insert into sessions
+                 (digest, token_id, subject, name, role, id_token, created_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(session.digest.0)
-        .bind(session.token)
+        .bind(token)
+        .bind(user.map(|user| &user.subject))
+        .bind(user.map(|user| &user.name))
+        .bind(user.map(|user| user.role.as_str()))
+        .bind(user.and_then(|user| user.id_token.as_ref()))
         .bind(session.created_at.to_chrono())
         .bind(session.expires_at.to_chrono());
         self.execute(statement).await.map(drop)
@@ -49,26 +85,42 @@ impl Tx<'_> {
     ) -> Result<Option<SessionRecord>, StoreError> {
         let query = sqlx::query_as(
             "-- sessions.find
-             select t.name, t.role
-             from sessions s join api_tokens t on t.id = s.token_id
-             where s.digest = $1 and s.expires_at > $2 and t.expires_at > $2
-                 and t.revoked_at is null and t.role is not null",
+             select coalesce(t.name, s.name), coalesce(t.role, s.role), s.token_id is null
+             from sessions s left join api_tokens t on t.id = s.token_id
+             where s.digest = $1 and s.expires_at > $2
+                 and (s.token_id is null
+                     or t.expires_at > $2 and t.revoked_at is null and t.role is not null)",
         )
         .bind(digest.0)
         .bind(now.to_chrono());
-        let found: Option<(String, String)> = self.fetch_optional(query).await?;
-        let Some((name, role)) = found else {
+        let found: Option<(String, String, bool)> = self.fetch_optional(query).await?;
+        let Some((name, role, is_of_provider)) = found else {
             return Ok(None);
         };
         let role = role.parse::<AccessRole>();
         let role = role.map_err(|error| self.failed(sqlx::Error::Decode(error.into())))?;
-        Ok(Some(SessionRecord { name, role }))
+        Ok(Some(SessionRecord {
+            name,
+            role,
+            is_of_provider,
+        }))
     }
 
-    pub async fn end_session(&mut self, digest: TokenDigest) -> Result<(), StoreError> {
-        let statement =
-            sqlx::query("-- sessions.end\ndelete from sessions where digest = $1").bind(digest.0);
-        self.execute(statement).await.map(drop)
+    /// Ends a session; `None` if there is none.
+    pub async fn end_session(
+        &mut self,
+        digest: TokenDigest,
+    ) -> Result<Option<EndedSession>, StoreError> {
+        let query = sqlx::query_as(
+            "-- sessions.end
+             delete from sessions where digest = $1 returning token_id is null, id_token",
+        )
+        .bind(digest.0);
+        let ended: Option<(bool, Option<String>)> = self.fetch_optional(query).await?;
+        Ok(ended.map(|(is_of_provider, id_token)| EndedSession {
+            is_of_provider,
+            id_token,
+        }))
     }
 
     /// Deletes some of the sessions that have expired.

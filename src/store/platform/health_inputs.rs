@@ -36,6 +36,8 @@ pub struct ReplicaSigns {
     pub definitions_hash: Option<i64>,
     /// The senders whose requests it rejects completely, with the reason, one sentence each.
     pub refused_senders: Vec<String>,
+    /// Why nobody can log in at the OpenID Connect provider, one sentence each.
+    pub login_problems: Vec<String>,
 }
 
 /// Counts of other live replicas.
@@ -76,14 +78,16 @@ impl Tx<'_> {
         let statement = sqlx::query(
             "-- replicas.note_signs
              update replicas set clock_ahead_ms = $2, definition_problems = $3,
-                 definitions_hash = $4, refused_senders = $5, last_seen_at = clock_timestamp()
+                 definitions_hash = $4, refused_senders = $5,
+                 login_problems = $6, last_seen_at = clock_timestamp()
              where id = $1",
         )
         .bind(replica.0)
         .bind(signs.clock_ahead_ms)
         .bind(&signs.definition_problems)
         .bind(signs.definitions_hash)
-        .bind(&signs.refused_senders);
+        .bind(&signs.refused_senders)
+        .bind(&signs.login_problems);
         self.execute(statement).await?;
         // Skipped if only a few seconds have passed, since all replicas update this row.
         let statement = sqlx::query(
@@ -165,15 +169,17 @@ impl Tx<'_> {
     pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
         let query = sqlx::query_as(
             "-- replicas.signs
-             select id, clock_ahead_ms, definition_problems, refused_senders from replicas
+             select id, clock_ahead_ms, definition_problems, refused_senders, login_problems
+             from replicas
              where last_seen_at > clock_timestamp() - interval '30 s' order by id",
         );
-        let rows: Vec<(i64, i64, Vec<String>, Vec<String>)> = self.fetch_all(query).await?;
-        let sign = |(id, ahead_ms, definition_problems, refused_senders)| ReplicaSign {
-            id,
-            ahead_ms,
-            definition_problems,
-            refused_senders,
+        let rows: Vec<ReplicaInputRow> = self.fetch_all(query).await?;
+        let sign = |row: ReplicaInputRow| ReplicaSign {
+            id: row.id,
+            ahead_ms: row.clock_ahead_ms,
+            definition_problems: row.definition_problems,
+            refused_senders: row.refused_senders,
+            login_problems: row.login_problems,
         };
         Ok(rows.into_iter().map(sign).collect())
     }
@@ -265,6 +271,15 @@ struct SloInputRow {
     evaluated_at: Option<DateTime<Utc>>,
     in_window: Option<Json<EventCounts>>,
     in_last_hour: Option<Json<EventCounts>>,
+}
+
+#[derive(FromRow)]
+struct ReplicaInputRow {
+    id: i64,
+    clock_ahead_ms: i64,
+    definition_problems: Vec<String>,
+    refused_senders: Vec<String>,
+    login_problems: Vec<String>,
 }
 
 #[derive(FromRow)]

@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, header, request::Parts};
 
 use super::{error::AccessError, session};
 use crate::{
-    config::AuthMethod,
-    domain::access::{AccessRole, ApiToken, AttemptLimit, TokenGrant, TokenRecord},
+    config::{AuthMethod, TrustedProxies},
+    domain::access::{AccessRole, ApiToken, AttemptLimit, Blocked, TokenGrant, TokenRecord},
     server::PeerAddress,
     web::{
         error::WebError,
@@ -40,7 +40,7 @@ pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, 
             who: who::of(&parts.headers, &state.writes.user_header),
             role: AccessRole::Admin,
         }),
-        AuthMethod::Token => match by_token(state, parts)? {
+        AuthMethod::Token | AuthMethod::Oidc => match by_token(state, parts)? {
             Some(caller) => Ok(caller),
             None if parts.headers.contains_key(header::AUTHORIZATION) => {
                 Err(AccessError::Malformed.into())
@@ -53,7 +53,7 @@ pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, 
         // The proxy may have an `Authorization` of its own.
         AuthMethod::Proxy => match by_token(state, parts)? {
             Some(caller) => Ok(caller),
-            None => by_proxy(state, &parts.headers),
+            None => by_proxy(state, parts),
         },
     }
 }
@@ -75,6 +75,19 @@ fn by_token(state: &WebState, parts: &Parts) -> Result<Option<Caller>, WebError>
     }
 }
 
+/// Looks at what an address shows, unless too much of it was wrong.
+pub(super) fn check_attempts(state: &WebState, peer: Option<IpAddr>) -> Result<(), Blocked> {
+    let attempts = state.access.attempts.0.lock();
+    let attempts = attempts.unwrap_or_else(PoisonError::into_inner);
+    attempts.admit(&peer, state.clock.now())
+}
+
+pub(super) fn note_wrong(state: &WebState, peer: Option<IpAddr>) {
+    let attempts = state.access.attempts.0.lock();
+    let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
+    attempts.note_wrong(peer, state.clock.now());
+}
+
 /// The token's record, if it is valid. A sender of too many wrong ones is rejected.
 pub(super) fn check_token(
     state: &WebState,
@@ -88,31 +101,64 @@ pub(super) fn check_token(
     Ok(found?.clone())
 }
 
-/// The other end of the connection, or whom the proxy got the request from.
+/// The client's address: the other end of the connection, or whom a proxy got the request from.
 pub(super) fn peer(state: &WebState, parts: &Parts) -> Option<IpAddr> {
-    let is_behind_proxy = state.access.rules.method == AuthMethod::Proxy;
-    let forwarded = is_behind_proxy
-        .then(|| last_forwarded(&parts.headers))
-        .flatten();
-    let connected = || parts.extensions.get::<PeerAddress>();
-    forwarded.or_else(|| connected().map(|peer| peer.0))
+    let rules = &state.access.rules;
+    let connected = connected(parts);
+    if rules.trusted_proxies.is_empty() {
+        let is_behind_proxy = rules.method == AuthMethod::Proxy;
+        let forwarded = is_behind_proxy.then(|| forwarded(&parts.headers).last());
+        return forwarded.flatten().or(connected);
+    }
+    client_address(connected?, &parts.headers, &rules.trusted_proxies)
 }
 
-/// The last address is the one that the proxy itself has added.
-fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
-    let value = headers.get_all(FORWARDED_FOR).iter().next_back()?;
-    let last = value.to_str().ok()?.rsplit(',').next()?;
-    last.trim().parse().ok()
+fn connected(parts: &Parts) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<PeerAddress>();
+    peer.map(|peer| peer.0)
 }
 
-fn by_proxy(state: &WebState, headers: &HeaderMap) -> Result<Caller, WebError> {
+/// The last address that is no proxy's: those before it are what somebody claims.
+fn client_address(
+    connected: IpAddr,
+    headers: &HeaderMap,
+    proxies: &TrustedProxies,
+) -> Option<IpAddr> {
+    let mut path: Vec<IpAddr> = forwarded(headers).collect();
+    path.push(connected);
+    let client = path
+        .iter()
+        .rev()
+        .find(|address| !proxies.contain(**address));
+    client.or(path.first()).copied()
+}
+
+/// The addresses of `X-Forwarded-For`, each added by the one after it, as far back as they can be read.
+fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = IpAddr> {
+    let values = headers.get_all(FORWARDED_FOR).iter();
+    let texts = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    let addresses: Vec<_> = texts.map(|text| text.trim().parse().ok()).collect();
+    let readable = addresses
+        .iter()
+        .rev()
+        .take_while(|address| address.is_some());
+    let first = addresses.len() - readable.count();
+    addresses.into_iter().skip(first).flatten()
+}
+
+fn by_proxy(state: &WebState, parts: &Parts) -> Result<Caller, WebError> {
+    let rules = &state.access.rules;
+    let is_proxy = connected(parts).is_some_and(|peer| rules.trusted_proxies.contain(peer));
+    if !rules.trusted_proxies.is_empty() && !is_proxy {
+        return Err(AccessError::NoProxy.into());
+    }
+    let headers = &parts.headers;
     let header = &state.writes.user_header;
     let who = who::of(headers, header);
     if who == Who::default() {
         let header = header.clone();
         return Err(AccessError::NoUser { header }.into());
     }
-    let rules = &state.access.rules;
     let said = rules.role_header.as_ref();
     let said = said.and_then(|header| Some((header, headers.get(header)?)));
     let role = match said {
@@ -130,16 +176,45 @@ fn by_proxy(state: &WebState, headers: &HeaderMap) -> Result<Caller, WebError> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let name = || FORWARDED_FOR.parse::<HeaderName>().unwrap();
+        let pairs = values.iter().map(|value| (name(), value.parse().unwrap()));
+        pairs.collect()
+    }
 
     #[test]
     fn the_last_address_is_the_one_that_the_proxy_has_added() {
-        let headers = |value: &str| {
-            HeaderMap::from_iter([(FORWARDED_FOR.parse().unwrap(), value.parse().unwrap())])
+        let last = |values: &[&str]| forwarded(&headers(values)).last();
+        assert_eq!(
+            last(&["6.6.6.6, 10.0.0.7"]),
+            Some("10.0.0.7".parse().unwrap())
+        );
+        assert_eq!(last(&["unknown"]), None);
+        assert_eq!(last(&[]), None);
+    }
+
+    #[test]
+    fn a_client_behind_proxies_is_known_by_the_address_that_the_first_of_them_has_added() {
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let client = |connected: &str, values: &[&str]| {
+            let connected = connected.parse().unwrap();
+            let client = client_address(connected, &headers(values), &proxies);
+            client.unwrap().to_string()
         };
-        let last = last_forwarded(&headers("6.6.6.6, 10.0.0.7"));
-        assert_eq!(last, Some("10.0.0.7".parse().unwrap()));
-        assert_eq!(last_forwarded(&headers("unknown")), None);
-        assert_eq!(last_forwarded(&HeaderMap::new()), None);
+        assert_eq!(client("10.0.0.1", &["6.6.6.6, 7.7.7.7"]), "7.7.7.7");
+        assert_eq!(
+            client("10.0.0.1", &["6.6.6.6, 7.7.7.7, 10.0.0.2"]),
+            "7.7.7.7"
+        );
+        assert_eq!(client("::ffff:10.0.0.1", &["7.7.7.7"]), "7.7.7.7");
+        assert_eq!(client("10.0.0.1", &["7.7.7.7", "10.0.0.2"]), "7.7.7.7");
+        let spoofed = client("8.8.8.8", &["7.7.7.7"]);
+        assert_eq!(spoofed, "8.8.8.8", "who is no proxy is not believed");
+        assert_eq!(client("10.0.0.1", &["7.7.7.7, x, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
     }
 }

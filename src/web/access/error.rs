@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use crate::domain::access::{AccessRole, Blocked, TokenLookupError, TokenRefusal};
+use crate::{
+    domain::access::{AccessRole, Blocked, TokenLookupError, TokenRefusal},
+    oidc::LoginError,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::web) enum AccessError {
@@ -12,6 +15,8 @@ pub(in crate::web) enum AccessError {
     NoToken,
     #[error("nobody says who asks: the header `{header}` of the proxy is missing")]
     NoUser { header: String },
+    #[error("the request does not come from a proxy of `--trusted-proxies`")]
+    NoProxy,
     #[error("the header `Authorization` has no token of this service")]
     Malformed,
     #[error("{0}")]
@@ -33,6 +38,54 @@ pub(in crate::web) enum AccessError {
     InAddress,
     #[error("this service has no login")]
     NoLogin,
+    /// The browser did not begin this login, or too long ago.
+    #[error("this login was begun in another browser, or too long ago")]
+    NoPendingLogin,
+    /// What the provider says, as a code of OAuth.
+    #[error("the login provider did not log you in: {0}")]
+    Denied(String),
+    /// Of somebody whom the provider knows.
+    #[error("`{who}` has no role here{}", ask_for(.groups))]
+    NoRole {
+        who: String,
+        /// Groups that have one.
+        groups: Vec<String>,
+    },
+    #[error("{}", what_of_the_provider(.0))]
+    Provider(LoginError),
+}
+
+/// `: members of `sre` or `dev` have one`.
+fn ask_for(groups: &[String]) -> String {
+    let groups: Vec<_> = groups.iter().map(|group| format!("`{group}`")).collect();
+    match groups.split_last() {
+        None => String::new(),
+        Some((only, [])) => format!(": members of {only} have one"),
+        Some((last, rest)) => format!(": members of {} or {last} have one", rest.join(", ")),
+    }
+}
+
+/// The log has more of it.
+const fn what_of_the_provider(error: &LoginError) -> &'static str {
+    match error {
+        LoginError::Unavailable(_) => "the login provider does not answer",
+        LoginError::CodeRejected => "the login provider does not know this login any more",
+        LoginError::InvalidAnswer(_) => "the login provider's answer cannot be used",
+        LoginError::InvalidToken(_) => "the login provider's ID token is not valid",
+        LoginError::NoSecret { .. } => "the secret for the login provider cannot be read",
+    }
+}
+
+impl From<LoginError> for AccessError {
+    fn from(error: LoginError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl From<Blocked> for AccessError {
+    fn from(blocked: Blocked) -> Self {
+        Self::Blocked(blocked)
+    }
 }
 
 impl From<TokenLookupError> for AccessError {
@@ -47,14 +100,25 @@ impl From<TokenLookupError> for AccessError {
 impl AccessError {
     pub(in crate::web) const fn status(&self) -> StatusCode {
         match self {
-            Self::NoToken | Self::NoUser { .. } | Self::Malformed | Self::Refused(_) => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::OnlySends { .. } | Self::Forbidden { .. } | Self::UnknownRole { .. } => {
-                StatusCode::FORBIDDEN
-            }
+            Self::NoToken
+            | Self::NoUser { .. }
+            | Self::NoProxy
+            | Self::Malformed
+            | Self::Refused(_) => StatusCode::UNAUTHORIZED,
+            Self::OnlySends { .. }
+            | Self::Forbidden { .. }
+            | Self::UnknownRole { .. }
+            | Self::Denied(_)
+            | Self::NoRole { .. }
+            | Self::Provider(LoginError::InvalidToken(_)) => StatusCode::FORBIDDEN,
             Self::Blocked(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::InAddress => StatusCode::BAD_REQUEST,
+            Self::InAddress | Self::NoPendingLogin | Self::Provider(LoginError::CodeRejected) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Provider(LoginError::Unavailable(_) | LoginError::NoSecret { .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Provider(_) => StatusCode::BAD_GATEWAY,
             Self::NoLogin => StatusCode::NOT_FOUND,
         }
     }
@@ -69,7 +133,7 @@ impl AccessError {
             Self::Refused(_) => {
                 "make another one with `throughline token create`, where the service runs"
             }
-            Self::NoUser { .. } => {
+            Self::NoUser { .. } | Self::NoProxy => {
                 "reach the service through its proxy, or send `Authorization: Bearer` with a token of \
                  `throughline token create`"
             }
@@ -78,7 +142,7 @@ impl AccessError {
             }
             Self::Forbidden { .. } => {
                 "ask the operator of the service for a token with that role (`throughline token create \
-                 --role`), or for that role in the proxy"
+                 --role`), for that role in the proxy, or for a group that has it"
             }
             Self::UnknownRole { .. } => "let the proxy send viewer, editor or admin",
             Self::Blocked(_) => "wait, and correct the token; other addresses are not affected",
@@ -87,6 +151,16 @@ impl AccessError {
                  revoke`, since others may have read it"
             }
             Self::NoLogin => "it asks nobody for a token: open the overview, or see `--auth`",
+            Self::NoPendingLogin | Self::Provider(LoginError::CodeRejected) => "log in again",
+            Self::Denied(_) => "log in again, or ask whoever runs the provider",
+            Self::NoRole { .. } => {
+                "ask for one of these groups at the provider, or the operator of the service for a \
+                 role (`--oidc-group-roles`, `--oidc-default-role`)"
+            }
+            Self::Provider(LoginError::Unavailable(_)) => {
+                "try again in a minute; people who are logged in go on, and API tokens work"
+            }
+            Self::Provider(_) => "tell the operator of the service: the log has the cause",
         }
     }
 
@@ -101,6 +175,7 @@ impl AccessError {
     pub(in crate::web) const fn as_label(&self) -> &'static str {
         match self {
             Self::NoToken | Self::NoUser { .. } => "missing",
+            Self::NoProxy => "untrusted_proxy",
             Self::Malformed => "malformed",
             Self::Refused(refusal) => refusal.as_label(),
             Self::OnlySends { .. } => "wrong_kind",
@@ -108,6 +183,13 @@ impl AccessError {
             Self::Blocked(_) => "blocked",
             Self::InAddress => "in_address",
             Self::NoLogin => "no_login",
+            Self::NoPendingLogin => "no_pending_login",
+            Self::Denied(_) => "denied",
+            Self::NoRole { .. } => "no_role",
+            Self::Provider(LoginError::Unavailable(_)) => "provider_unavailable",
+            Self::Provider(LoginError::CodeRejected) => "invalid_code",
+            Self::Provider(LoginError::InvalidToken(_)) => "invalid_id_token",
+            Self::Provider(_) => "provider_error",
         }
     }
 }

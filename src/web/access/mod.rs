@@ -3,10 +3,11 @@
 //! [`check`] stands before every handler but those of health checks and static files. It finds the
 //! [`Caller`] by the method of `--auth`, compares their role with the
 //! [`need`] of the route, and passes on who it is. A browser without a session gets a form
-//! to log in ([`session`]). What a request changes is [recorded](record).
+//! to log in ([`session`]), with a token or at a provider ([`provider`]). What a request changes is [recorded](record).
 
 mod caller;
 pub(super) mod error;
+pub(super) mod provider;
 mod record;
 mod routes;
 pub(super) mod session;
@@ -26,7 +27,7 @@ use tracing::Instrument as _;
 use self::{
     caller::{Caller, TokenAttempts, identify},
     error::AccessError,
-    record::PendingEntry,
+    record::{Actor, PendingEntry},
     routes::{Need, need, reads},
 };
 use super::{
@@ -36,8 +37,9 @@ use super::{
     write::{Anonymous, who::Who},
 };
 use crate::{
-    config::AuthMethod,
-    domain::access::{AccessRole, ApiToken, KnownTokens},
+    config::{AuthMethod, TrustedProxies},
+    domain::access::{AccessRole, ApiToken, KnownTokens, RoleMapping},
+    oidc::IdentityProvider,
 };
 
 /// What requests must show, and the tokens that they are compared with. Clones share everything.
@@ -57,10 +59,20 @@ pub struct AccessRules {
     pub role_header: Option<String>,
     /// The role of users for whom the proxy sends none.
     pub proxy_role: AccessRole,
+    pub trusted_proxies: TrustedProxies,
+    /// Where people log in; `None` if only tokens are accepted.
+    pub provider: Option<LoginProvider>,
     pub session_lifetime: Duration,
     pub open_metrics: bool,
     /// Browsers reach the pages by HTTPS.
     pub is_secure: bool,
+}
+
+/// A provider of OpenID Connect, and the roles of its users.
+#[derive(Clone, Debug)]
+pub struct LoginProvider {
+    pub identities: IdentityProvider,
+    pub roles: RoleMapping,
 }
 
 impl Access {
@@ -80,7 +92,7 @@ impl Access {
 
     /// Whether browsers have sessions.
     pub(super) fn has_login(&self) -> bool {
-        self.rules.method == AuthMethod::Token
+        matches!(self.rules.method, AuthMethod::Token | AuthMethod::Oidc)
     }
 }
 
@@ -94,7 +106,8 @@ pub(super) async fn check(State(state): State<WebState>, request: Request, next:
     if let Err(error) = admitted {
         let response = refuse(&state, &parts, &error);
         if let Some(pending) = pending {
-            pending.end(&state, caller, response.status()).await;
+            let actor = caller.map(Actor::from);
+            pending.end(&state, actor, response.status()).await;
         }
         return response;
     }
@@ -119,8 +132,9 @@ async fn write(
         let ended = running.await;
         let mut response = ended.unwrap_or_else(|_| failed());
         // A login knows better.
-        let caller = response.extensions_mut().remove::<Caller>().or(caller);
-        pending.end(&state, caller, response.status()).await;
+        let actor = response.extensions_mut().remove::<Actor>();
+        let actor = actor.or_else(|| caller.map(Actor::from));
+        pending.end(&state, actor, response.status()).await;
         response
     };
     let recorded = tasks.spawn(recording.in_current_span()).await;

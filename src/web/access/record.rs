@@ -14,11 +14,28 @@ use crate::{
         model::time::Timestamp,
     },
     store::StoreError,
-    web::{request::RequestId, state::WebState},
+    web::{request::RequestId, state::WebState, write::who::Who},
 };
 
 /// Paths are addresses that somebody may make up.
 const LONGEST_PATH: usize = 500;
+
+/// Whom an entry names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Actor {
+    pub(super) who: Who,
+    /// `None` of somebody who was refused because they have none.
+    pub(super) role: Option<AccessRole>,
+}
+
+impl From<Caller> for Actor {
+    fn from(Caller { who, role }: Caller) -> Self {
+        Self {
+            who,
+            role: Some(role),
+        }
+    }
+}
 
 /// A request that writes, before it is done.
 #[derive(Debug)]
@@ -47,15 +64,15 @@ impl PendingEntry {
 
     /// Writes it, also to the log. Of somebody unknown only what was done, so that nobody can fill the
     /// table.
-    pub(super) async fn end(self, state: &WebState, caller: Option<Caller>, status: StatusCode) {
+    pub(super) async fn end(self, state: &WebState, actor: Option<Actor>, status: StatusCode) {
         let outcome = AuditOutcome::of_status(status.as_u16());
-        if caller.is_none() && outcome != AuditOutcome::Done {
+        if actor.is_none() && outcome != AuditOutcome::Done {
             return;
         }
-        let role = caller.as_ref().map(|caller| caller.role);
+        let role = actor.as_ref().and_then(|actor| actor.role);
         let entry = AuditEntry {
             at: self.at,
-            who: caller.and_then(|caller| caller.who.or(None)),
+            who: actor.and_then(|actor| actor.who.or(None)),
             role,
             action: self.action.to_owned(),
             subject: self.subject,

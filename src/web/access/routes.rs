@@ -12,10 +12,18 @@ pub(super) enum Need {
     Role(AccessRole),
 }
 
+/// Where the provider sends browsers that have logged in, which begins a session although it is a GET.
+const CALLBACK: &str = "/login/callback";
+
 /// The need of `method` at `route`.
 pub(super) fn need(method: &Method, route: &str) -> Need {
     match route {
-        "/login" | "/logout" | "/actions/{action}/{id}" | "/charts/{name}" => Need::Nothing,
+        "/login"
+        | "/login/start"
+        | CALLBACK
+        | "/logout"
+        | "/actions/{action}/{id}"
+        | "/charts/{name}" => Need::Nothing,
         // These read, although their input is too long for an address.
         "/explain" | "/api/v1/explain" | "/api/v1/silences/preview" => {
             Need::Role(AccessRole::Viewer)
@@ -32,6 +40,9 @@ pub(super) fn need(method: &Method, route: &str) -> Need {
 
 /// The name of what a request does, in the audit log; `None` if it only reads.
 pub(super) fn action(method: &Method, route: &str) -> Option<&'static str> {
+    if route == CALLBACK {
+        return Some("session.begin");
+    }
     if reads(method) {
         return None;
     }

@@ -1,4 +1,5 @@
-//! Sessions of browsers: a login with a token, a cookie with a random id, a logout.
+//! Sessions of browsers: a login with a token, a cookie with a random id, a logout. Logins at a provider
+//! are in [`provider`](super::provider).
 
 use std::borrow::Cow;
 
@@ -15,11 +16,15 @@ use serde::Deserialize;
 use super::{
     caller::{Caller, check_token, peer},
     error::AccessError,
+    provider,
+    record::Actor,
 };
 use crate::{
-    config::AuthMethod,
-    domain::access::{ApiToken, TokenDigest, TokenGrant, TokenRecord, TokenRefusal},
-    store::NewSession,
+    domain::{
+        access::{ApiToken, TokenDigest, TokenGrant, TokenRecord, TokenRefusal},
+        model::time::Timestamp,
+    },
+    store::{EndedSession, NewSession, SessionLogin},
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
@@ -29,6 +34,8 @@ use crate::{
 };
 
 const COOKIE: &str = "throughline_session";
+/// For the whole service.
+const COOKIE_PATH: &str = "/";
 /// Longer ones are no addresses of this service.
 const LONGEST_PATH: usize = 2_000;
 
@@ -50,6 +57,9 @@ pub(super) async fn caller(
     };
     let mut tx = state.store.begin("find a session").await?;
     let found = tx.session(digest, state.clock.now()).await?;
+    // Those of a provider end when the service accepts only tokens.
+    let has_provider = state.access.rules.provider.is_some();
+    let found = found.filter(|session| has_provider || !session.is_of_provider);
     Ok(found.map(|session| Caller {
         who: Who::named(&session.name),
         role: session.role,
@@ -61,7 +71,7 @@ pub(in crate::web) async fn form(
     State(state): State<WebState>,
     Query(form): Query<LoginForm>,
 ) -> Response {
-    if state.access.rules.method != AuthMethod::Token {
+    if !state.access.has_login() {
         return asked.refuse(&state, &AccessError::NoLogin.into());
     }
     asked.page(&state, StatusCode::OK, &LoginPage::new(&state, &form.next))
@@ -73,14 +83,14 @@ pub(in crate::web) async fn log_in(
     parts: Parts,
     Form(form): Form<LoginForm>,
 ) -> Response {
-    if state.access.rules.method != AuthMethod::Token {
+    if !state.access.has_login() {
         return asked.refuse(&state, &AccessError::NoLogin.into());
     }
-    match begin(&state, &parts, &form.token).await {
+    match with_token(&state, &parts, &form.token).await {
         Ok((cookie, caller)) => {
             let mut response = see_other(&own_path(&form.next));
             response.headers_mut().insert(header::SET_COOKIE, cookie);
-            response.extensions_mut().insert(caller);
+            response.extensions_mut().insert(Actor::from(caller));
             response
         }
         Err(WebError::Access(error)) => {
@@ -96,11 +106,16 @@ pub(in crate::web) async fn log_out(
     State(state): State<WebState>,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(error) = end(&state, &headers).await {
-        return asked.refuse(&state, &error);
-    }
-    let mut response = see_other("/");
-    if let Some(cookie) = cookie(&state, "", 0) {
+    let ended = match end(&state, &headers).await {
+        Ok(ended) => ended,
+        Err(error) => return asked.refuse(&state, &error),
+    };
+    let elsewhere = ended.and_then(|ended| provider::logout_url(&state, &ended));
+    let mut response = match elsewhere {
+        None => see_other("/"),
+        Some(url) => provider::log_out_elsewhere(&asked, &state, &url),
+    };
+    if let Some(cookie) = cookie(&state, (COOKIE, COOKIE_PATH), "", 0) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
@@ -122,8 +137,8 @@ pub(super) fn refuse(
     asked.page(state, error.status(), &page)
 }
 
-/// Begins a session and returns its cookie. An older session of the same browser ends.
-async fn begin(
+/// Begins a session of whoever has this token, and returns its cookie.
+async fn with_token(
     state: &WebState,
     parts: &Parts,
     token: &str,
@@ -142,61 +157,86 @@ async fn begin(
     let TokenGrant::Role(role) = grant else {
         return Err(AccessError::OnlySends { name }.into());
     };
+    let login = (SessionLogin::Token(id), Some(expires_at));
+    let cookie = begin(state, &parts.headers, login).await?;
+    let who = Who::named(&name);
+    Ok((cookie, Caller { who, role }))
+}
+
+/// Begins a session, which lasts until the given time at most, and returns its cookie. An older session
+/// of the same browser ends, so that no id from before the login is worth anything.
+pub(super) async fn begin(
+    state: &WebState,
+    headers: &HeaderMap,
+    (login, until): (SessionLogin, Option<Timestamp>),
+) -> Result<HeaderValue, WebError> {
     let secret: [u8; 32] = rand::random();
     let now = state.clock.now();
+    let longest = now + state.access.rules.session_lifetime;
     let session = NewSession {
         digest: TokenDigest::of(&secret),
-        token: id,
+        login,
         created_at: now,
-        expires_at: expires_at.min(now + state.access.rules.session_lifetime),
+        expires_at: until.map_or(longest, |until| until.min(longest)),
     };
     let mut tx = state.store.begin("begin a session").await?;
-    if let Some(older) = session_digest(&parts.headers) {
+    if let Some(older) = session_digest(headers) {
         tx.end_session(older).await?;
     }
     tx.insert_session(&session).await?;
     tx.commit().await?;
     let lasts = session.expires_at.saturating_since(now).as_secs();
-    let cookie = cookie(state, &URL_SAFE_NO_PAD.encode(secret), lasts);
-    let who = Who::named(&name);
-    Ok((cookie.ok_or(WebError::NoSuchPage)?, Caller { who, role }))
+    let id = URL_SAFE_NO_PAD.encode(secret);
+    cookie(state, (COOKIE, COOKIE_PATH), &id, lasts).ok_or(WebError::NoSuchPage)
 }
 
-async fn end(state: &WebState, headers: &HeaderMap) -> Result<(), WebError> {
-    if let Some(digest) = session_digest(headers) {
-        let mut tx = state.store.begin("end a session").await?;
-        tx.end_session(digest).await?;
-        tx.commit().await?;
-    }
-    Ok(())
+async fn end(state: &WebState, headers: &HeaderMap) -> Result<Option<EndedSession>, WebError> {
+    let Some(digest) = session_digest(headers) else {
+        return Ok(None);
+    };
+    let mut tx = state.store.begin("end a session").await?;
+    let ended = tx.end_session(digest).await?;
+    tx.commit().await?;
+    Ok(ended)
 }
 
 fn session_digest(headers: &HeaderMap) -> Option<TokenDigest> {
+    let secret = URL_SAFE_NO_PAD.decode(kept(headers, COOKIE)?).ok()?;
+    (secret.len() == 32).then(|| TokenDigest::of(&secret))
+}
+
+/// What the browser keeps in the cookie `name`.
+pub(super) fn kept<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let mut pairs = cookies
         .filter_map(|cookies| cookies.to_str().ok())
         .flat_map(|cookies| cookies.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
-    let (_, id) = pairs.find(|(name, _)| *name == COOKIE)?;
-    let secret = URL_SAFE_NO_PAD.decode(id).ok()?;
-    (secret.len() == 32).then(|| TokenDigest::of(&secret))
+    let (_, value) = pairs.find(|(found, _)| *found == name)?;
+    Some(value)
 }
 
-fn cookie(state: &WebState, id: &str, max_age: u64) -> Option<HeaderValue> {
+/// A cookie that scripts cannot read and other sites' requests do not send.
+pub(super) fn cookie(
+    state: &WebState,
+    (name, path): (&str, &str),
+    value: &str,
+    max_age: u64,
+) -> Option<HeaderValue> {
     let secure = if state.access.rules.is_secure {
         "; Secure"
     } else {
         ""
     };
     let cookie =
-        format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}");
+        format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}");
     let mut value = HeaderValue::try_from(cookie).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
 /// A path of this service and nothing that leads elsewhere.
-fn own_path(next: &str) -> Cow<'_, str> {
+pub(super) fn own_path(next: &str) -> Cow<'_, str> {
     let leads_elsewhere = next.starts_with("//") || next.contains(['\\', '\r', '\n', '\t']);
     let is_own = next.starts_with('/') && !leads_elsewhere && next.len() <= LONGEST_PATH;
     if is_own && next.is_ascii() {
@@ -213,11 +253,14 @@ struct LoginPage {
     /// What is wrong, and the way on.
     problem: Option<(String, &'static str)>,
     next: String,
+    /// Address of the provider; `None` if only tokens are accepted.
+    provider: Option<String>,
 }
 
 impl LoginPage {
     fn new(state: &WebState, next: &str) -> Self {
         let layout = Layout::new(state, Section::Other, "Log in · Throughline");
+        let provider = state.access.rules.provider.as_ref();
         Self {
             layout: Layout {
                 can_log_out: false,
@@ -225,6 +268,7 @@ impl LoginPage {
             },
             problem: None,
             next: own_path(next).into_owned(),
+            provider: provider.map(|provider| provider.identities.issuer().to_owned()),
         }
     }
 }

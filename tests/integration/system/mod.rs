@@ -11,6 +11,7 @@ mod config_file;
 mod definitions;
 mod doctor;
 mod kills;
+mod login;
 pub(crate) mod notify_test;
 mod outage;
 mod replicas;

@@ -47,7 +47,7 @@ spec: { alertmanager: { urls: [{ env: AM_URL }, { env: GONE_URL }] } }
 ";
 
 /// Every row of every table, as text.
-async fn all_rows(connection: &mut PgConnection) -> String {
+pub(super) async fn all_rows(connection: &mut PgConnection) -> String {
     let tables: Vec<String> = sqlx::query_scalar(
         "select quote_ident(table_name) from information_schema.tables
          where table_schema = 'public'",

@@ -60,6 +60,7 @@ pub fn findings(signs: &HealthInputs) -> Vec<Finding> {
     found.extend(clocks_apart(signs));
     found.extend(definitions_refused(signs));
     found.extend(senders_refused(signs));
+    found.extend(logins_unavailable(signs));
     found.extend(retention_behind(signs));
     found.extend(signs.silences.iter().filter_map(long_silence));
     found
@@ -290,6 +291,19 @@ fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
         key: "throughline/sender-refused".to_owned(),
         severity: Severity::Ticket,
         title: "requests of a sender are rejected, so its spans are lost".to_owned(),
+        lines,
+        hold_times: hold_times(MINUTE, MINUTE),
+        target: None,
+    })
+}
+
+/// People who are logged in go on.
+fn logins_unavailable(signs: &HealthInputs) -> Option<Finding> {
+    let lines = sentences(signs, |replica| &replica.login_problems);
+    (!lines.is_empty()).then(|| Finding {
+        key: "throughline/login-unavailable".to_owned(),
+        severity: Severity::Ticket,
+        title: "nobody can log in at the OpenID Connect provider".to_owned(),
         lines,
         hold_times: hold_times(MINUTE, MINUTE),
         target: None,

@@ -40,6 +40,7 @@ fn nothing_is_wrong_with_a_service_that_is_well() {
             ahead_ms: -29_000,
             definition_problems: Vec::new(),
             refused_senders: Vec::new(),
+            login_problems: Vec::new(),
         }],
         last_span_at: Some(ago(299)),
         usual_events: Some(1_000),
@@ -145,6 +146,7 @@ fn t04_clocks_that_differ_by_more_than_half_a_minute_are_told_of() {
             ahead_ms,
             definition_problems: Vec::new(),
             refused_senders: Vec::new(),
+            login_problems: Vec::new(),
         }],
         ..well()
     };
@@ -163,6 +165,7 @@ fn s47_definitions_that_are_not_applied_are_one_finding_of_all_replicas() {
         ahead_ms: 0,
         definition_problems: problems.iter().map(|&text| text.to_owned()).collect(),
         refused_senders: Vec::new(),
+        login_problems: Vec::new(),
     };
     let of = |replicas| HealthInputs { replicas, ..well() };
     assert_eq!(keys(&of(vec![replica(1, &[])])).len(), 0);
@@ -185,6 +188,7 @@ fn a_sender_that_is_refused_is_named_once_with_the_reason() {
         ahead_ms: 0,
         definition_problems: Vec::new(),
         refused_senders: senders.iter().map(|&text| text.to_owned()).collect(),
+        login_problems: Vec::new(),
     };
     let senders = ["10.0.0.7: `br` is not an encoding that is understood."];
     let found = findings(&HealthInputs {
@@ -194,6 +198,24 @@ fn a_sender_that_is_refused_is_named_once_with_the_reason() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].key, "throughline/sender-refused");
     assert_eq!(found[0].lines, senders);
+}
+
+#[test]
+fn a_provider_that_lets_nobody_log_in_is_one_finding_of_all_replicas() {
+    let replica = |id| ReplicaSign {
+        id,
+        ahead_ms: 0,
+        definition_problems: Vec::new(),
+        refused_senders: Vec::new(),
+        login_problems: vec!["https://id.example does not answer.".to_owned()],
+    };
+    let found = findings(&HealthInputs {
+        replicas: vec![replica(1), replica(2)],
+        ..well()
+    });
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].key, "throughline/login-unavailable");
+    assert_eq!(found[0].lines, ["https://id.example does not answer."]);
 }
 
 #[test]

@@ -18,6 +18,8 @@ const CONTEXT: &[u8] = b"throughline signed address 1";
 
 const PSEUDONYM_CONTEXT: &[u8] = b"throughline pseudonym 1";
 
+const LOGIN_CONTEXT: &[u8] = b"throughline login 1";
+
 /// The key of all replicas. It is shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey([u8; Self::LENGTH]);
@@ -90,6 +92,16 @@ impl SigningKey {
         let proof = mac.finalize().into_bytes();
         let digits = proof.iter().take(5).map(|byte| format!("{byte:02x}"));
         format!("customer-{}", digits.collect::<String>())
+    }
+
+    /// A secret of one login at a provider, by its name: nobody can derive it from `login`, and every
+    /// replica derives the same.
+    pub fn login_secret(&self, name: &str, login: &str) -> [u8; 32] {
+        let mut mac = self.keyed(LOGIN_CONTEXT);
+        mac.update(name.as_bytes());
+        mac.update(&[0]);
+        mac.update(login.as_bytes());
+        mac.finalize().into_bytes().into()
     }
 
     fn mac(&self, purpose: Purpose, subject: &str, expires: i64) -> Hmac<Sha256> {

@@ -1,6 +1,8 @@
 //! Who may do what: every route with every role, logins, and tokens where they do not belong.
 
 mod login;
+pub(super) mod oidc;
+mod proxies;
 mod table;
 
 use std::{sync::Arc, time::Duration};
@@ -56,12 +58,15 @@ fn record(grant: TokenGrant) -> (TokenDigest, TokenRecord) {
     (digest, record)
 }
 
-fn guarded(shop: &Shop, method: AuthMethod) -> Router {
+fn known_tokens() -> Arc<KnownTokens> {
     let roles = AccessRole::ALL.map(TokenGrant::Role).into_iter();
     let grants = roles.chain([TokenGrant::Sender(AllowedServices::All)]);
-    let tokens: KnownTokens = grants.map(record).collect();
+    Arc::new(grants.map(record).collect())
+}
+
+fn guarded(shop: &Shop, method: AuthMethod) -> Router {
     web::router(WebState {
-        access: access(method, Arc::new(tokens)),
+        access: access(method, known_tokens()),
         ..shop.state.clone()
     })
 }

@@ -20,6 +20,8 @@ const TABLE: &str = "
 GET    /                                        viewer
 GET    /login                                   open
 POST   /login                                   open
+GET    /login/start                             open
+GET    /login/callback                          open
 POST   /logout                                  open
 GET    /slos/{slo}                              viewer
 GET    /slos/{slo}/durations                    viewer

@@ -6,7 +6,7 @@ use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt as _;
 use throughline::{
     clock::{Clock, ManualClock},
-    config::AuthMethod,
+    config::{AuthMethod, TrustedProxies},
     domain::{
         access::{AccessRole, KnownTokens},
         counting::durations::SharedDurations,
@@ -120,15 +120,27 @@ pub(crate) fn web_state(
 
 /// Who may do what, where the tokens do not change.
 pub(crate) fn access(method: AuthMethod, tokens: Arc<KnownTokens>) -> Access {
+    access_by(method, tokens, |_| {})
+}
+
+/// The same with other rules.
+pub(crate) fn access_by(
+    method: AuthMethod,
+    tokens: Arc<KnownTokens>,
+    change: impl FnOnce(&mut AccessRules),
+) -> Access {
     let (_, tokens) = watch::channel(tokens);
-    let rules = AccessRules {
+    let mut rules = AccessRules {
         method,
         role_header: Some("x-forwarded-role".to_owned()),
         proxy_role: AccessRole::Viewer,
+        trusted_proxies: TrustedProxies::default(),
+        provider: None,
         session_lifetime: HOUR,
         open_metrics: false,
         is_secure: false,
     };
+    change(&mut rules);
     Access::new(rules, tokens, TaskTracker::new())
 }
 
@@ -152,6 +164,15 @@ impl Answer {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// What the browser keeps after this answer: the name, a `=` and the value of each cookie that is
+    /// set, and not those that are deleted.
+    pub(crate) fn cookies(&self) -> Vec<&str> {
+        let set = self.headers.get_all("set-cookie").iter();
+        let set = set.map(|cookie| cookie.to_str().unwrap());
+        let kept = set.filter(|cookie| !cookie.contains("Max-Age=0"));
+        kept.filter_map(|cookie| cookie.split(';').next()).collect()
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {

@@ -1,0 +1,235 @@
+//! Logins at a provider of OpenID Connect: the way there, the way back, and the logout.
+
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    LoginProvider,
+    caller::{Caller, check_attempts, note_wrong, peer},
+    error::AccessError,
+    record::Actor,
+    session::{self, cookie, kept, own_path},
+};
+use crate::{
+    domain::{
+        access::{AuthenticatedUser, LoginSecrets, PendingLogin},
+        model::text::plain,
+    },
+    oidc::LoginError,
+    store::{EndedSession, ProviderUser, SessionLogin},
+    web::{
+        error::WebError,
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+        write::{see_other, who::Who},
+    },
+};
+
+/// Kept until the provider sends the browser back, and shown to the login alone.
+const COOKIE: &str = "throughline_login";
+const COOKIE_PATH: &str = "/login";
+/// A longer one would not fit into the address of the logout.
+const LONGEST_ID_TOKEN: usize = 4_000;
+/// Codes of OAuth are words.
+const LONGEST_CODE: usize = 40;
+
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::web) struct StartParams {
+    #[serde(default)]
+    next: String,
+}
+
+/// What the provider sends with the browser (RFC 6749, section 4.1.2; `iss` by RFC 9207).
+#[derive(Default, Deserialize)]
+pub(in crate::web) struct ProviderResponse {
+    #[serde(default)]
+    state: String,
+    code: Option<String>,
+    error: Option<String>,
+    iss: Option<String>,
+}
+
+/// Sends the browser to the provider.
+pub(in crate::web) async fn start(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Query(params): Query<StartParams>,
+) -> Response {
+    let Some(provider) = &state.access.rules.provider else {
+        return asked.refuse(&state, &AccessError::NoLogin.into());
+    };
+    let next = own_path(&params.next);
+    let now = state.clock.now();
+    let login = PendingLogin::new(rand::random(), now, &next);
+    let secrets = login.secrets(&state.signing_key);
+    match provider.identities.login_url(&secrets, now).await {
+        Ok(url) => {
+            let mut response = see_other(&url);
+            let lasts = PendingLogin::LASTS.as_secs();
+            keep(&mut response, &state, login.as_str(), lasts);
+            response
+        }
+        Err(error) => refuse(&asked, &state, &error.into(), &next),
+    }
+}
+
+/// Begins the session of whoever the provider has logged in.
+pub(in crate::web) async fn finish(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Query(response): Query<ProviderResponse>,
+    parts: Parts,
+) -> Response {
+    let Some(provider) = &state.access.rules.provider else {
+        return asked.refuse(&state, &AccessError::NoLogin.into());
+    };
+    let pending = kept(&parts.headers, COOKIE);
+    let pending = pending.and_then(|text| PendingLogin::parse(text, state.clock.now()));
+    let next = pending.as_ref().map_or("/", PendingLogin::next);
+    let next = own_path(next);
+    let begun = begin(&state, provider, (&parts, pending.as_ref()), response).await;
+    let mut response = match begun {
+        Ok((session, caller)) => {
+            let mut response = see_other(&next);
+            response.headers_mut().append(header::SET_COOKIE, session);
+            response.extensions_mut().insert(Actor::from(caller));
+            response
+        }
+        Err(WebError::Access(error)) => {
+            let mut response = refuse(&asked, &state, &error, &next);
+            if let Some(actor) = actor(&error) {
+                response.extensions_mut().insert(actor);
+            }
+            response
+        }
+        Err(error) => asked.refuse(&state, &error),
+    };
+    keep(&mut response, &state, "", 0);
+    response
+}
+
+async fn begin(
+    state: &WebState,
+    provider: &LoginProvider,
+    (parts, pending): (&Parts, Option<&PendingLogin>),
+    response: ProviderResponse,
+) -> Result<(HeaderValue, Caller), WebError> {
+    let secrets = pending.map(|pending| pending.secrets(&state.signing_key));
+    let secrets = secrets.filter(|secrets| is_same(&secrets.state, &response.state));
+    let secrets = secrets.ok_or(AccessError::NoPendingLogin)?;
+    let issuer = provider.identities.issuer();
+    if response.iss.is_some_and(|sent| sent != issuer) {
+        return Err(AccessError::NoPendingLogin.into());
+    }
+    if let Some(error) = response.error {
+        return Err(AccessError::Denied(plain(&error, LONGEST_CODE)).into());
+    }
+    let code = response.code.ok_or(AccessError::NoPendingLogin)?;
+    let identity = identify(state, provider, parts, (code, &secrets)).await?;
+    let who = Who::named(&identity.name);
+    let name = who.clone().or(Some(&identity.subject)).unwrap_or_default();
+    let Some(role) = provider.roles.role_of(&identity.groups) else {
+        let groups = provider.roles.groups.iter();
+        return Err(AccessError::NoRole {
+            who: name,
+            groups: groups.map(|one| one.group.clone()).collect(),
+        }
+        .into());
+    };
+    let id_token = Some(identity.id_token).filter(|token| token.len() <= LONGEST_ID_TOKEN);
+    let user = ProviderUser {
+        subject: identity.subject,
+        name,
+        role,
+        id_token,
+    };
+    let login = (SessionLogin::Provider(user), None);
+    let session = session::begin(state, &parts.headers, login).await?;
+    Ok((session, Caller { who, role }))
+}
+
+/// Asks the provider, but not for an address from which only codes come that it does not know.
+async fn identify(
+    state: &WebState,
+    provider: &LoginProvider,
+    parts: &Parts,
+    (code, secrets): (String, &LoginSecrets),
+) -> Result<AuthenticatedUser, AccessError> {
+    let peer = peer(state, parts);
+    check_attempts(state, peer)?;
+    let now = state.clock.now();
+    let identified = provider.identities.identify(code, secrets, now).await;
+    if let Err(LoginError::CodeRejected) = identified {
+        note_wrong(state, peer);
+    }
+    Ok(identified?)
+}
+
+/// Whom the audit log names of those that were refused. Others could be made up by anybody.
+fn actor(error: &AccessError) -> Option<Actor> {
+    let who = match error {
+        AccessError::NoRole { who, .. } => Who::named(who),
+        AccessError::Provider(LoginError::InvalidToken(_)) => Who::default(),
+        _ => return None,
+    };
+    Some(Actor { who, role: None })
+}
+
+fn refuse(asked: &Negotiation, state: &WebState, error: &AccessError, next: &str) -> Response {
+    state.metrics.auth_failure("pages", error.as_label());
+    if let AccessError::Provider(cause) = error {
+        tracing::warn!(error = %cause, "a login at the OpenID Connect provider failed");
+    }
+    session::refuse(asked, state, (error, next))
+}
+
+/// Comparing digests takes the same time wherever the texts differ.
+fn is_same(expected: &str, found: &str) -> bool {
+    Sha256::digest(expected) == Sha256::digest(found)
+}
+
+fn keep(response: &mut Response, state: &WebState, text: &str, lasts: u64) {
+    if let Some(cookie) = cookie(state, (COOKIE, COOKIE_PATH), text, lasts) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+}
+
+/// Where a browser ends its session with the provider, if it has one there.
+pub(super) fn logout_url(state: &WebState, ended: &EndedSession) -> Option<String> {
+    let provider = state.access.rules.provider.as_ref()?;
+    let is_there = ended.is_of_provider;
+    is_there
+        .then(|| provider.identities.logout_url(ended.id_token.as_deref()))
+        .flatten()
+}
+
+/// Answers a logout with a page that leads to the provider. A redirect would not do: the policy of
+/// the pages lets no form lead elsewhere.
+pub(super) fn log_out_elsewhere(asked: &Negotiation, state: &WebState, url: &str) -> Response {
+    let layout = Layout::new(state, Section::Other, "Logged out · Throughline");
+    let page = LogoutPage {
+        layout: Layout {
+            can_log_out: false,
+            ..layout.still()
+        },
+        url: url.to_owned(),
+    };
+    let mut response = asked.page(state, StatusCode::OK, &page);
+    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={url}")) {
+        response.headers_mut().insert(header::REFRESH, refresh);
+    }
+    response
+}
+
+#[derive(Template)]
+#[template(path = "logged_out.html", config = "src/web/askama.toml")]
+struct LogoutPage {
+    layout: Layout,
+    url: String,
+}
