@@ -1,5 +1,5 @@
 //! Sessions of browsers: a login with a token, a cookie with a random id, a logout. Logins at a provider
-//! are in [`provider`](super::provider).
+//! are in [`provider`].
 
 use std::borrow::Cow;
 

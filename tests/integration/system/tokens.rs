@@ -44,6 +44,15 @@ async fn the_first_token_is_printed_once_and_others_are_made_and_revoked() {
     let first = pattern.find(&said).expect("the log has the token").as_str();
     assert_eq!(status(&service, first).await, 200);
     assert_eq!(service.api.status("/api/v1/slos").await, Some(401));
+    let asking = service
+        .api
+        .client
+        .get(format!("{}/api/v1/audit", service.api.pages));
+    let audit = asking.bearer_auth(first).send().await.unwrap();
+    let audit: serde_json::Value = serde_json::from_str(&audit.text().await.unwrap()).unwrap();
+    let made = &audit["entries"][0];
+    assert_eq!(made["action"], "token.create", "{audit}");
+    assert_eq!(made["subject"], "first-run", "{audit}");
     service.kill();
 
     let service = site.start().await;
