@@ -249,6 +249,7 @@ impl Loops {
         let settings = DeliverSettings {
             actions: self.action_addresses(),
             chart_links: self.chart_links(),
+            heartbeat_method: self.config.watching.heartbeat_method,
             ..deliver_settings(&self.config.delivery)
         };
         let parts = (&self.config, &self.store, &self.in_force);

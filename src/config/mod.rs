@@ -26,7 +26,7 @@ pub use self::{
     tls::TlsConfig,
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
 };
-use crate::domain::{alerting::trace_link::TraceViewer, model::ids::Name};
+use crate::domain::{alerting::trace_link::TraceViewer, model::ids::Name, notify::HeartbeatMethod};
 
 /// Settings of `throughline serve`.
 #[derive(Clone, Debug, Args)]
@@ -247,6 +247,14 @@ pub struct WatchConfig {
     /// How often the heartbeat is sent, by one of all replicas
     #[arg(long, env = "THROUGHLINE_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub heartbeat_interval: Duration,
+    /// How a webhook gets the heartbeat. `get` sends no body, for monitors that only count requests
+    #[arg(
+        long,
+        env = "THROUGHLINE_HEARTBEAT_METHOD",
+        value_name = "METHOD",
+        default_value = "post"
+    )]
+    pub heartbeat_method: HeartbeatMethod,
     /// Target that is notified of problems of the service itself
     #[arg(long, env = "THROUGHLINE_PLATFORM_TARGET", value_name = "TARGET")]
     pub platform_target: Option<Name>,
@@ -265,6 +273,7 @@ impl Default for WatchConfig {
         Self {
             heartbeat_target: None,
             heartbeat_interval: Duration::from_mins(1),
+            heartbeat_method: HeartbeatMethod::Post,
             platform_target: None,
             emergency_target: None,
             emergency_after: Duration::from_mins(1),

@@ -33,7 +33,7 @@ use crate::{
             delivery::{AttemptClass, message_id, plan::DeliveryQueue},
             digest,
         },
-        slo::{SecretOrPlain, Target, TargetKind},
+        slo::{SecretOrPlain, Target, TargetKind, WebhookFormat},
     },
     store::{ClaimedDelivery, EarlierMessage},
 };
@@ -176,9 +176,7 @@ impl Sender {
                 secret,
                 format,
             } => {
-                let id = message_id(dispatch.delivery.message);
-                let message =
-                    WebhookMessage::new(*format, (notification, context), id, &target.name);
+                let message = self.webhook_message(*format, target, dispatch, notification);
                 to_webhook(url, secret.as_ref(), message, this.now).await?
             }
             TargetKind::Slack { webhook_url } => {
@@ -229,16 +227,32 @@ impl Sender {
         Ok(self.send(this, prepared).await)
     }
 
+    fn webhook_message(
+        &self,
+        format: WebhookFormat,
+        target: &Target,
+        dispatch: &Dispatch,
+        notification: &Notification,
+    ) -> WebhookMessage {
+        let id = message_id(dispatch.delivery.message);
+        let content = (notification, &dispatch.context);
+        let mut message = WebhookMessage::new(format, content, id, &target.name);
+        if notification.is_heartbeat() {
+            message.method = self.settings.heartbeat_method.into();
+        }
+        message
+    }
+
     /// Sends the request; if its body is refused and there is a simpler one, sends that.
     async fn send(&self, this: AttemptContext<'_>, mut prepared: Prepared) -> AttemptResult {
         prepared.outgoing.timeout = this.timeout;
         let secrets = prepared.secrets;
         let mut simpler = prepared.outgoing.clone();
-        let first = this.understood(self.client.post(prepared.outgoing).await, &secrets);
+        let first = this.understood(self.client.send(prepared.outgoing).await, &secrets);
         let mut tried = match prepared.degraded {
             Some(body) if first.reaction.class == AttemptClass::Rejected => {
                 simpler.body = body;
-                this.understood(self.client.post(simpler).await, &secrets)
+                this.understood(self.client.send(simpler).await, &secrets)
             }
             _ => first,
         };

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
+
 use super::http::addresses::AddressPolicy;
-use crate::domain::notify::signed_links::{ActionAddresses, SignedLinks};
+use crate::domain::notify::{
+    HeartbeatMethod,
+    signed_links::{ActionAddresses, SignedLinks},
+};
 
 /// Timeouts and limits. The defaults are for production; tests use shorter ones.
 #[derive(Clone, Debug)]
@@ -13,6 +18,8 @@ pub struct DeliverSettings {
     pub chat_timeout: Duration,
     /// The time limit of a request to a webhook.
     pub webhook_timeout: Duration,
+    /// How webhooks get heartbeats.
+    pub heartbeat_method: HeartbeatMethod,
     /// The duration of the lease of a claimed delivery.
     pub lease: Duration,
     /// Concurrent deliveries to one target, each of another alert.
@@ -30,11 +37,21 @@ impl Default for DeliverSettings {
             connect_timeout: Duration::from_secs(3),
             chat_timeout: Duration::from_secs(10),
             webhook_timeout: Duration::from_secs(20),
+            heartbeat_method: HeartbeatMethod::Post,
             lease: Duration::from_mins(1),
             at_once: 4,
             addresses: AddressPolicy::public_only(),
             actions: None,
             chart_links: None,
+        }
+    }
+}
+
+impl From<HeartbeatMethod> for Method {
+    fn from(method: HeartbeatMethod) -> Self {
+        match method {
+            HeartbeatMethod::Post => Self::POST,
+            HeartbeatMethod::Get => Self::GET,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet};
@@ -48,6 +49,7 @@ pub(crate) async fn post_to_all(
     let mut sending = JoinSet::new();
     for url in urls {
         let outgoing = Outgoing {
+            method: Method::POST,
             url: endpoint(url),
             headers: vec![("content-type", "application/json".to_owned())],
             bearer: None,
@@ -55,7 +57,7 @@ pub(crate) async fn post_to_all(
             timeout,
         };
         let client = client.clone();
-        sending.spawn(async move { client.post(outgoing).await });
+        sending.spawn(async move { client.send(outgoing).await });
     }
     sending.join_all().await
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -191,7 +192,8 @@ impl Bot<'_> {
         let content_type = "application/json; charset=utf-8".to_owned();
         let answer = self
             .client
-            .post(Outgoing {
+            .send(Outgoing {
+                method: Method::POST,
                 url: format!("{}/{method}", self.base.trim_end_matches('/')).into(),
                 headers: vec![("content-type", content_type)],
                 bearer: Some(self.token.clone()),

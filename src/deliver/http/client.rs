@@ -4,7 +4,7 @@
 use std::{error::Error, io, net::IpAddr, sync::Arc, time::Duration};
 
 use reqwest::{
-    Response, Url,
+    Method, Response, Url,
     header::{LOCATION, RETRY_AFTER},
     redirect::Policy,
 };
@@ -32,6 +32,7 @@ pub(crate) struct Client {
 /// A complete request.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
+    pub(crate) method: Method,
     pub(crate) url: SecretString,
     pub(crate) headers: Vec<(&'static str, String)>,
     /// A bearer token for authentication.
@@ -95,10 +96,11 @@ impl Client {
     }
 
     /// Sends the request once and follows no redirect.
-    pub(crate) async fn post(&self, outgoing: Outgoing) -> Result<TargetResponse, SendError> {
+    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<TargetResponse, SendError> {
         let deadline = Instant::now() + outgoing.timeout;
         let url = web_address(outgoing.url.expose_secret())?;
-        let mut request = self.allowed(&url)?.post(url).body(outgoing.body);
+        let client = self.allowed(&url)?;
+        let mut request = client.request(outgoing.method, url).body(outgoing.body);
         for (name, value) in outgoing.headers {
             request = request.header(name, value);
         }

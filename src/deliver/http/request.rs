@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -51,6 +52,8 @@ pub(crate) enum PrepareError {
 /// The message to a webhook.
 #[derive(Debug)]
 pub(crate) struct WebhookMessage {
+    /// A request to read has no body.
+    pub(crate) method: Method,
     id: String,
     body: Value,
     content_type: &'static str,
@@ -76,6 +79,7 @@ impl WebhookMessage {
             ),
         };
         Self {
+            method: Method::POST,
             id,
             body,
             content_type,
@@ -92,6 +96,11 @@ pub(crate) async fn to_webhook(
     now: Timestamp,
 ) -> Result<Prepared, PrepareError> {
     let mut prepared = to_url(address(url).await?, &message.body, message.content_type);
+    if message.method == Method::GET {
+        prepared.outgoing.body.clear();
+        prepared.outgoing.headers.clear();
+    }
+    prepared.outgoing.method = message.method;
     let timestamp = now.as_secs();
     let headers = &mut prepared.outgoing.headers;
     headers.push(("webhook-timestamp", timestamp.to_string()));
@@ -162,6 +171,7 @@ fn to_url(url: SecretString, body: &Value, content_type: &str) -> Prepared {
     Prepared {
         secrets: vec![url.clone()],
         outgoing: Outgoing {
+            method: Method::POST,
             url,
             headers: vec![("content-type", content_type.to_owned())],
             bearer: None,

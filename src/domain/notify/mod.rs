@@ -14,6 +14,7 @@
 pub mod channels;
 pub mod delivery;
 mod digest;
+mod heartbeat_method;
 mod message;
 mod notification;
 mod platform_notification;
@@ -26,6 +27,7 @@ pub mod wording;
 
 use std::time::Duration;
 
+pub use heartbeat_method::HeartbeatMethod;
 pub use notification::Notification;
 pub use platform_notification::{
     PlatformNotification, PlatformNotificationKind, PlatformNotificationLink,

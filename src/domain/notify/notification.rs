@@ -42,10 +42,12 @@ impl Notification {
     pub fn is_brief(&self) -> bool {
         match self {
             Self::Alert(facts) => facts.is_test,
-            Self::Platform(notification) => {
-                notification.kind == PlatformNotificationKind::Heartbeat
-            }
+            Self::Platform(_) => self.is_heartbeat(),
         }
+    }
+
+    pub fn is_heartbeat(&self) -> bool {
+        matches!(self, Self::Platform(of) if of.kind == PlatformNotificationKind::Heartbeat)
     }
 
     pub fn kind(&self) -> TransitionKind {

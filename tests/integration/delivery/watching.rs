@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use throughline::{
-    deliver::{Emergency, EmergencySettings},
+    deliver::{DeliverSettings, Emergency, EmergencySettings},
     domain::{
         model::{counts::EventCounts, ids::Name, time::Timestamp},
-        notify::delivery::AttemptClass::{Connect, Delivered, Unavailable},
+        notify::{
+            HeartbeatMethod,
+            delivery::AttemptClass::{Connect, Delivered, Unavailable},
+        },
         workflow::watermark::{OutageLimits, ReplicaId},
     },
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
@@ -298,6 +301,38 @@ async fn one_heartbeat_is_sent_in_an_interval_however_many_replicas_there_are() 
         world.advance(30);
     }
     assert_eq!(monitor.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_heartbeat_by_get_has_no_body_and_other_messages_have_theirs() {
+    let mut world = World::with(DeliverSettings {
+        heartbeat_method: HeartbeatMethod::Get,
+        ..DeliverSettings::default()
+    })
+    .await;
+    let monitor = Receiver::start([]).await;
+    let target = world.declare_webhook("monitor", &format!("{}/ping/1", monitor.url));
+    let settings = WatchSettings {
+        heartbeat: Some(HeartbeatSettings {
+            target: target.clone(),
+            every: MINUTE,
+        }),
+        ..settings()
+    };
+    ingest_is_well(&world).await;
+    both_look(&world, &settings).await;
+    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+    world.fires("checkout", &[&target]).await;
+    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+    let [beat, alert] = &monitor.requests()[..] else {
+        panic!("two requests");
+    };
+    assert_eq!((&*beat.method, &*beat.path), ("GET", "/ping/1"));
+    assert!(beat.body.is_empty() && !beat.headers.contains_key("content-type"));
+    assert_eq!(
+        (&*alert.method, alert.json()["type"].as_str()),
+        ("POST", Some("slo.alert.firing"))
+    );
 }
 
 #[tokio::test]

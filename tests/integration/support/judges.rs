@@ -18,7 +18,8 @@ pub(crate) const SIGNING_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
 /// Fails with what is wrong with the first that is not as its receiver wants it.
 pub(crate) fn assert_well_formed(requests: &[Request]) {
-    for request in requests {
+    // A request to read has no body to be judged.
+    for request in requests.iter().filter(|request| request.method != "GET") {
         let kind = kind(request);
         let body = String::from_utf8(request.body.clone()).expect("the body is text");
         let question = json!({

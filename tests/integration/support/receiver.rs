@@ -41,6 +41,7 @@ pub(crate) enum Reply {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     pub(crate) path: String,
     /// By name in lower case.
     pub(crate) headers: HashMap<String, String>,
@@ -178,12 +179,14 @@ async fn read_request(stream: &mut TcpStream) -> Option<Request> {
     };
     let head = String::from_utf8(bytes[..head_end].to_vec()).expect("the head is text");
     let mut lines = head.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let mut request_line = lines.next()?.split(' ').map(str::to_owned);
+    let (method, path) = (request_line.next()?, request_line.next()?);
     let headers: HashMap<String, String> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
         .collect();
-    let length: usize = headers.get("content-length")?.parse().expect("a length");
+    let length = headers.get("content-length");
+    let length: usize = length.map_or(0, |length| length.parse().expect("a length"));
     let mut body = bytes.split_off(head_end + 4);
     while body.len() < length {
         if stream.read_buf(&mut body).await.ok()? == 0 {
@@ -191,6 +194,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Request> {
         }
     }
     Some(Request {
+        method,
         path,
         headers,
         body,
