@@ -6,7 +6,7 @@
 //! invalid, nothing is applied and the previous set stays active, also at startup: alerts by the
 //! previous definitions are better than no alerts. A set without any SLO, or with a file that
 //! became empty, is refused in the same way until a person confirms it (`throughline definitions
-//! clear`).
+//! clear`). What the API wrote is kept in every set, and checked together with the files.
 
 use std::{collections::BTreeMap, error::Error as _, path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
         },
         slo::{
             Catalog, SloRevision, SloRevisions,
-            definition::{DefinitionFile, Problem, digest, emptied, load},
+            definition::{DefinitionFile, Problem, digest, emptied, has_files, load, with_written},
         },
         workflow::{classify::Classifier, watermark::ReplicaId},
     },
@@ -47,6 +47,8 @@ pub struct CatalogKeeper {
     /// The result of the last read, valid or not: as long as it is unchanged, there is nothing to
     /// do.
     seen: Option<Result<Definitions, String>>,
+    /// Whether another replica's files were activated after those were read.
+    is_superseded: bool,
     /// `None` before the first set is activated.
     in_force: Option<DefinitionSet>,
     /// The revisions of every SLO in the stored sets.
@@ -71,6 +73,15 @@ pub enum Change {
     IfMostAgree,
     /// A person requested it.
     Requested,
+}
+
+/// What other replicas have activated since the last check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FollowedSets {
+    Nothing,
+    /// The same files, and something else that the API wrote.
+    Written,
+    Files,
 }
 
 /// Three heartbeats: a replica that has just died does not block the others for longer.
@@ -102,6 +113,7 @@ impl CatalogKeeper {
             metrics,
             replica,
             seen: None,
+            is_superseded: false,
             in_force: None,
             revisions: BTreeMap::new(),
             catalog,
@@ -153,16 +165,19 @@ impl CatalogKeeper {
         let is_known = self.seen.as_ref() == Some(&found);
         let is_requested = change == Change::Requested;
         let is_pending = self.status.borrow().pending.is_some();
-        if is_known && !followed && !is_requested && !is_pending {
+        if is_known && followed == FollowedSets::Nothing && !is_requested && !is_pending {
             return Ok(Look::Unchanged);
         }
         // Otherwise replicas that still have old files would revert what a person has applied.
-        let is_superseded = is_known && followed && !is_requested;
+        let is_overtaken = self.is_superseded || followed == FollowedSets::Files;
+        let has_in_force = |found: &Definitions| self.has_in_force(&found.files);
+        self.is_superseded = is_known
+            && is_overtaken
+            && !is_requested
+            && found.as_ref().is_ok_and(|found| !has_in_force(found));
         let look = match &found {
             Err(problem) => self.refuse(vec![problem.clone()], None),
-            Ok(definitions) if is_superseded && !self.has_in_force(&definitions.files) => {
-                self.refuse(vec![SUPERSEDED.to_owned()], None)
-            }
+            Ok(_) if self.is_superseded => self.refuse(vec![SUPERSEDED.to_owned()], None),
             Ok(definitions) => self.judge(definitions, now, change).await?,
         };
         let is_new = !is_known || matches!(look, Look::InForce { .. });
@@ -177,13 +192,9 @@ impl CatalogKeeper {
         now: Timestamp,
         change: Change,
     ) -> anyhow::Result<Look> {
-        let (catalog, warnings) = match check(definitions) {
+        let (catalog, warnings) = match check(definitions, self.files_in_force()) {
             Ok(checked) => checked,
-            Err(problems) => {
-                self.find(&problems);
-                let errors = problems.iter().filter(|problem| problem.is_error());
-                return Ok(self.refuse(errors.map(line).collect(), None));
-            }
+            Err(problems) => return Ok(self.refuse_invalid(&problems)),
         };
         self.find(&warnings);
         let files = &definitions.files;
@@ -195,9 +206,17 @@ impl CatalogKeeper {
                 tracing::warn!("{}", line(warning));
             }
             self.warn_of_lost_targets(&catalog).await?;
-            self.bring_into_force(files, now).await?;
+            if let Err(problems) = self.bring_into_force(files, now).await? {
+                return Ok(self.refuse_invalid(&problems));
+            }
         }
         Ok(self.accept())
+    }
+
+    fn refuse_invalid(&self, problems: &[Problem]) -> Look {
+        self.find(problems);
+        let errors = problems.iter().filter(|problem| problem.is_error());
+        self.refuse(errors.map(line).collect(), None)
     }
 
     async fn warn_of_lost_targets(&self, catalog: &Catalog) -> anyhow::Result<()> {
@@ -219,20 +238,23 @@ impl CatalogKeeper {
         Ok(())
     }
 
-    /// Another replica may be first; then its files are in force.
+    /// Together with what the API wrote, of which a part may be newer than what was checked.
     async fn bring_into_force(
         &mut self,
         files: &[DefinitionFile],
         now: Timestamp,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Result<(), Vec<Problem>>> {
         let mut tx = self.store.begin("activate definitions").await?;
-        match tx.put_definitions_in_force(files, now).await {
-            Ok(()) => tx.commit().await?,
-            Err(error) if error.is_conflict() => drop(tx),
-            Err(error) => return Err(error.into()),
+        let newest = tx.lock_definitions().await?;
+        let before = newest.map(|set| set.files).unwrap_or_default();
+        let all = with_written(files, &before);
+        if let Err(problems) = load(&all) {
+            return Ok(Err(problems));
         }
+        tx.put_definitions_in_force(&all, now).await?;
+        tx.commit().await?;
         self.follow().await?;
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Returns why valid files must not be activated; `None` if they may.
@@ -245,7 +267,7 @@ impl CatalogKeeper {
         let Some(before) = &self.in_force else {
             return Ok(None);
         };
-        let losses = emptied(&before.files, files);
+        let losses = emptied(&before.files, &with_written(files, &before.files));
         if !losses.is_empty() {
             return Ok(Some((losses, PendingFiles::Clear(files.into()))));
         }
@@ -268,11 +290,16 @@ impl CatalogKeeper {
     }
 
     fn has_in_force(&self, files: &[DefinitionFile]) -> bool {
-        self.in_force.as_ref().is_some_and(|set| set.files == files)
+        let set = self.in_force.as_ref();
+        set.is_some_and(|set| has_files(&set.files, files))
     }
 
-    /// Loads sets that were activated since the last check. Returns whether there were any.
-    async fn follow(&mut self) -> anyhow::Result<bool> {
+    fn files_in_force(&self) -> &[DefinitionFile] {
+        self.in_force.as_ref().map_or(&[], |set| &set.files)
+    }
+
+    /// Loads sets that were activated since the last check.
+    async fn follow(&mut self) -> anyhow::Result<FollowedSets> {
         let known = self.in_force.as_ref().map(|set| set.number);
         let mut tx = self.store.begin("look for new definitions").await?;
         let new_sets = tx.definition_sets_after(known.unwrap_or_default()).await?;
@@ -295,7 +322,7 @@ impl CatalogKeeper {
         }
         let Some((set, catalog)) = newest else {
             tx.commit().await?;
-            return Ok(false);
+            return Ok(FollowedSets::Nothing);
         };
         let names: Vec<_> = catalog.slos.keys().cloned().collect();
         let ids = tx.declare(&names).await?;
@@ -310,8 +337,14 @@ impl CatalogKeeper {
         self.classifier
             .send_replace(Arc::new(Classifier::with_revisions(set.number, by_id)));
         self.catalog.send_replace(catalog);
+        let has_same_files = has_files(self.files_in_force(), &set.files);
+        let is_first = self.in_force.is_none();
         (self.in_force, self.revisions) = (Some(set), revisions);
-        Ok(true)
+        Ok(if has_same_files && !is_first {
+            FollowedSets::Written
+        } else {
+            FollowedSets::Files
+        })
     }
 
     fn accept(&self) -> Look {
@@ -373,9 +406,13 @@ fn explain(error: &definitions::ReadError) -> String {
     format!("{error}{cause}; name another folder with `--definitions`")
 }
 
-/// Validates the files; a file that could not be read is a problem as well.
-fn check(found: &Definitions) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
-    match (load(&found.files), found.problems.as_slice()) {
+/// Validates the files beside what the API wrote; a file that could not be read is a problem as well.
+fn check(
+    found: &Definitions,
+    in_force: &[DefinitionFile],
+) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
+    let all = with_written(&found.files, in_force);
+    match (load(&all), found.problems.as_slice()) {
         (Ok(loaded), []) => Ok(loaded),
         (Ok(_), unread) => Err(unread.to_vec()),
         (Err(problems), unread) => Err([unread, &problems].concat()),

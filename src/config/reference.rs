@@ -1,6 +1,7 @@
 //! The reference of the settings of `throughline serve`, made from the definitions of its flags.
 
 use clap::{Arg, Args as _, Command};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
 };
 
 /// Settings under one heading, in the order of `--help`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SettingGroup {
     pub heading: String,
     /// Empty where the settings explain themselves.
@@ -18,7 +19,7 @@ pub struct SettingGroup {
 }
 
 /// One setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SettingReference {
     /// With its value: `--horizon <DURATION>`.
     pub flag: String,

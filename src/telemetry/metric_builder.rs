@@ -8,10 +8,11 @@ use prometheus::{
     core::{Collector, Desc},
     proto::MetricType,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One metric of `/metrics`, as `/docs/metrics` lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct MetricReference {
     pub name: String,
     /// `counter`, `gauge` or `histogram`.

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{access::error::AccessError, pages::deliveries::DeliveryError};
+use super::{
+    access::error::AccessError,
+    pages::{definitions::DefinitionError, deliveries::DeliveryError},
+};
 use crate::{
     domain::{
         alerting::{change_event::InvalidChangeEvent, silence::DraftError},
         notify::signed_links::signing::TokenError,
+        slo::definition::Problem,
     },
     store::{StoreError, StoreErrorKind},
 };
@@ -46,6 +51,8 @@ pub(super) enum WebError {
     Access(#[from] AccessError),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
     #[error("there is nothing at this address")]
     NoSuchPage,
     #[error("there is no parameter `{name}` here{}", known_parameters(.known))]
@@ -108,7 +115,8 @@ pub(super) enum WebError {
 }
 
 /// What is said of an error on a page; in JSON, problem details as RFC 9457 defines them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ProblemDetails")]
 pub(super) struct ErrorExplanation {
     /// There is no page for each kind of error: the title is that of the status.
     r#type: &'static str,
@@ -121,6 +129,9 @@ pub(super) struct ErrorExplanation {
     /// Where that is.
     #[serde(skip)]
     pub(super) meant_path: &'static str,
+    /// Of definitions that are not valid, by place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
     /// By which the log has more of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
@@ -147,6 +158,7 @@ impl WebError {
             }
             Self::Access(error) => error.status(),
             Self::Delivery(error) => error.status(),
+            Self::Definition(error) => error.status(),
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unreadable(_) | Self::UnknownParameter { .. } | Self::BadIdempotencyKey => {
                 StatusCode::BAD_REQUEST
@@ -187,6 +199,10 @@ impl WebError {
                 Self::NoSuchTarget { .. } => "/targets#target-",
                 _ => "/slos/",
             },
+            problems: match self {
+                Self::Definition(error) => error.problems().to_vec(),
+                _ => Vec::new(),
+            },
             request_id: None,
         }
     }
@@ -197,6 +213,7 @@ impl WebError {
             // To the full second, so that it is not too early.
             Self::TestedJustNow { again_in } => Some(*again_in + Duration::from_millis(999)),
             Self::Access(error) => error.retry_after(),
+            Self::TooManyChangeEvents => Some(Duration::from_mins(1)),
             _ => {
                 (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2))
             }
@@ -254,6 +271,7 @@ impl WebError {
                 "`throughline validate` shows each place and how to correct it"
             }
             Self::Delivery(error) => error.help(),
+            Self::Definition(error) => error.help(),
             Self::CrossOrigin => {
                 "open the page again here and repeat it; behind a proxy that changes `Host`, \
                  set `--public-url` to the address that people use"

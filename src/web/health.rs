@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::{sync::Mutex, time::timeout};
 
@@ -18,7 +19,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// After this the first evaluation is not waited for any more: receiving spans is worth more.
 const EVALUATED_WITHIN: Duration = Duration::from_mins(1);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Readiness {
     ready: bool,
     /// What is missing; empty if ready.
@@ -47,6 +48,10 @@ impl ReadinessCheck {
             started_at,
             last: Arc::default(),
         }
+    }
+
+    pub(super) const fn started_at(&self) -> Timestamp {
+        self.started_at
     }
 
     /// What is missing. Those who ask at the same time get one answer.

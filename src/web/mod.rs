@@ -8,6 +8,7 @@
 //! (page and JSON view), a link in `templates/layout.html`.
 
 mod access;
+mod alertmanager;
 mod assets;
 mod chart;
 mod chart_image;
@@ -221,6 +222,12 @@ fn api(state: &WebState) -> Router<WebState> {
         .route("/api/v1/openapi.json", get(docs::openapi))
         .route("/api/v1/deliveries/{id}", get(deliveries::get_one))
         .route("/api/v1/deliveries/{id}/retry", post(deliveries::post))
+        .route("/api/v2/status", get(alertmanager::status))
+        .route("/api/v2/receivers", get(alertmanager::receivers))
+        .route(
+            "/api/v2/silence/{id}",
+            get(alertmanager::silence).delete(alertmanager::delete),
+        )
         .route("/api/v1/targets", get(targets::get))
         .route("/api/v1/targets/{target}/test", post(targets::test::post))
         .route(
@@ -244,8 +251,20 @@ fn api_with_parameters() -> Router<WebState> {
         .route("/api/v1/events", get(events::get).post(events::post))
         .route("/api/v1/audit", get(audit::get))
         .route(
+            "/api/v1/definitions/{name}",
+            get(definitions::one)
+                .put(definitions::put)
+                .delete(definitions::delete),
+        )
+        .route(
             "/api/v1/silences",
             get(silences::list).post(silences::create),
+        )
+        .route("/api/v2/alerts", get(alertmanager::alerts))
+        .route("/api/v2/alerts/groups", get(alertmanager::groups))
+        .route(
+            "/api/v2/silences",
+            get(alertmanager::silences).post(alertmanager::write),
         )
 }
 

@@ -117,6 +117,8 @@ pub(super) struct Negotiation {
 enum ResponseFormat {
     Html,
     Json,
+    /// JSON in which an error is a string, as clients of Alertmanager read it.
+    Alertmanager,
 }
 
 impl<S: Sync> FromRequestParts<S> for Negotiation {
@@ -139,7 +141,9 @@ impl Negotiation {
         let accept = text(header::ACCEPT).unwrap_or_default();
         let wants_json = accept.contains("application/json") && !accept.contains("text/html");
         Self {
-            format: if wants_json || path.starts_with("/api/") || path == "/metrics" {
+            format: if path.starts_with("/api/v2/") {
+                ResponseFormat::Alertmanager
+            } else if wants_json || path.starts_with("/api/") || path == "/metrics" {
                 ResponseFormat::Json
             } else {
                 ResponseFormat::Html
@@ -158,7 +162,9 @@ impl Negotiation {
         page: impl FnOnce(V) -> P,
     ) -> Response {
         let answer = view.and_then(|view| match self.format {
-            ResponseFormat::Json => Ok((json_text(&view), timeless(&view))),
+            ResponseFormat::Json | ResponseFormat::Alertmanager => {
+                Ok((json_text(&view), timeless(&view)))
+            }
             ResponseFormat::Html => {
                 let body = page(view).render()?;
                 let tag = fingerprint(body.as_bytes());
@@ -166,7 +172,32 @@ impl Negotiation {
             }
         });
         match answer {
-            Ok((body, tag)) => self.cached(body, &tag),
+            Ok((body, tag)) => self.cached(body, &weak(&tag)),
+            Err(error) => self.refuse(state, &error),
+        }
+    }
+
+    /// Answers with JSON at an address that has no page.
+    pub(super) fn view(
+        &self,
+        state: &WebState,
+        view: Result<impl Serialize, WebError>,
+    ) -> Response {
+        match view {
+            Ok(view) => self.cached(json_text(&view), &weak(&timeless(&view))),
+            Err(error) => self.refuse(state, &error),
+        }
+    }
+
+    /// The same, by a tag that a client sends when it changes what it has read.
+    pub(super) fn tagged(
+        &self,
+        state: &WebState,
+        view: Result<impl Serialize, WebError>,
+        etag: &str,
+    ) -> Response {
+        match view {
+            Ok(view) => self.cached(json_text(&view), etag),
             Err(error) => self.refuse(state, &error),
         }
     }
@@ -235,15 +266,19 @@ impl Negotiation {
                 "cannot show a page"
             );
         }
+        let status = self.status(error);
         let body = match self.format {
             ResponseFormat::Json => json_text(&explanation),
+            ResponseFormat::Alertmanager => {
+                json_text(&format!("{}: {}", explanation.detail, explanation.help))
+            }
             ResponseFormat::Html => ErrorPage {
                 layout: Layout::new(
                     state,
                     Section::Other,
                     format!("{} · Throughline", explanation.detail),
                 ),
-                status: error.status(),
+                status,
                 explanation,
             }
             .render()
@@ -251,9 +286,9 @@ impl Negotiation {
         };
         let content_type = match self.format {
             ResponseFormat::Json => HeaderValue::from_static("application/problem+json"),
-            ResponseFormat::Html => self.content_type(),
+            ResponseFormat::Html | ResponseFormat::Alertmanager => self.content_type(),
         };
-        let mut response = uncached(error.status(), content_type, body);
+        let mut response = uncached(status, content_type, body);
         if let Some(delay) = error.retry_after() {
             let seconds = HeaderValue::from(delay.as_secs().max(1));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
@@ -261,8 +296,17 @@ impl Negotiation {
         response
     }
 
-    fn cached(&self, body: String, tag: &str) -> Response {
-        let etag = format!("W/\"{tag}\"");
+    fn status(&self, error: &WebError) -> StatusCode {
+        match (self.format, error.status()) {
+            // Clients of Alertmanager know no other for a request that is wrong.
+            (ResponseFormat::Alertmanager, StatusCode::UNPROCESSABLE_ENTITY) => {
+                StatusCode::BAD_REQUEST
+            }
+            (_, status) => status,
+        }
+    }
+
+    fn cached(&self, body: String, etag: &str) -> Response {
         let is_known = |known: &str| matches!(known.trim(), "*") || known.trim() == etag;
         let known = self
             .if_none_match
@@ -274,7 +318,7 @@ impl Negotiation {
             HeaderValue::from_static("private, no-cache"),
         );
         headers.insert(header::VARY, HeaderValue::from_static("accept"));
-        if let Ok(etag) = HeaderValue::from_str(&etag) {
+        if let Ok(etag) = HeaderValue::from_str(etag) {
             headers.insert(header::ETAG, etag);
         }
         if known {
@@ -287,7 +331,7 @@ impl Negotiation {
     fn content_type(&self) -> HeaderValue {
         HeaderValue::from_static(match self.format {
             ResponseFormat::Html => "text/html; charset=utf-8",
-            ResponseFormat::Json => "application/json",
+            ResponseFormat::Json | ResponseFormat::Alertmanager => "application/json",
         })
     }
 }
@@ -308,6 +352,10 @@ fn uncached(status: StatusCode, content_type: HeaderValue, body: String) -> Resp
         (header::VARY, HeaderValue::from_static("accept")),
     ];
     (status, headers, body).into_response()
+}
+
+fn weak(tag: &str) -> String {
+    format!("W/\"{tag}\"")
 }
 
 fn json_text(value: &impl Serialize) -> String {

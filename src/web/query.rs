@@ -16,6 +16,14 @@ pub(super) trait Parameters: DeserializeOwned {
     const NAMES: &'static [&'static str];
 }
 
+/// Of a method that reads none, where another one of the same address does.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct NoParameters {}
+
+impl Parameters for NoParameters {
+    const NAMES: &'static [&'static str] = &[];
+}
+
 /// The parameters of a request.
 #[derive(Debug)]
 pub(super) struct Params<T>(pub(super) T);

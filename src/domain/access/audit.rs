@@ -1,12 +1,13 @@
 //! What was written, by whom, and how it ended.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::AccessRole;
 use crate::domain::model::time::Timestamp;
 
 /// One request that writes, or one command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct AuditEntry {
     pub at: Timestamp,
     /// Name of the token, the user of the proxy, or the account of the shell; `None` if nobody says.
@@ -28,7 +29,7 @@ pub struct AuditEntry {
 }
 
 /// Where a change was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuditSource {
     Page,
@@ -38,7 +39,7 @@ pub enum AuditSource {
     Command,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuditOutcome {
     Done,

@@ -2,16 +2,17 @@
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AccessRole {
     /// Reads.
     Viewer,
     /// Silences, acknowledges, adds notes, reports change events and retries deliveries.
     Editor,
-    /// Sends test notifications, applies and clears definitions, reads the audit log.
+    /// Sends test notifications, writes, applies and clears definitions, reads the audit log.
     Admin,
 }
 

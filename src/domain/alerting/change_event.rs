@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -25,7 +26,7 @@ const MOST_LABELS: usize = 16;
 const SERVICE_NAME: &str = "resource.service.name";
 
 /// A change event, with texts that are safe for pages and messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ChangeEvent {
     pub id: Uuid,
     pub kind: ChangeEventKind,
@@ -41,7 +42,7 @@ pub struct ChangeEvent {
     pub reported_by: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeEventKind {
     Deploy,
@@ -65,7 +66,7 @@ impl ChangeEventKind {
 }
 
 /// A change event as it was reported, before validation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeEventReport {
     pub kind: String,

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -33,7 +34,7 @@ pub struct ExpectedEnds {
 }
 
 /// Fewer ends in a window than chance explains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct EndShortfall {
     /// Workflows of which it is known whether they ended.
     pub arrived: i64,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -31,13 +32,14 @@ pub enum Freshness {
 /// not fire and resolve in turns.
 pub(super) const CLEAR_SHARE: f64 = 0.9;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct RuleStatus {
     pub name: Name,
     pub severity: Severity,
     pub factor: f64,
     /// The time for which it must burn before a notification.
     #[serde(default, rename = "for_seconds", with = "whole_seconds")]
+    #[schemars(with = "u64")]
     pub pending_for: Duration,
     pub long: WindowStatus,
     pub short: WindowStatus,
@@ -49,7 +51,7 @@ pub struct RuleStatus {
 }
 
 /// A look-back window of a rule, with its counts and its burn rate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct WindowStatus {
     #[serde(rename = "seconds")]
     pub secs: u64,
@@ -188,7 +190,7 @@ pub fn burn_sentence(long: &WindowStatus, short: &WindowStatus, factor: f64) -> 
 }
 
 /// What one rule says of its two windows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BurnCondition {
     /// Both windows at or above the factor, and enough bad events.
@@ -210,7 +212,7 @@ pub enum BurnCondition {
 }
 
 /// The missing input of a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// Events of this SLO.

@@ -1,6 +1,7 @@
 //! The reason why a recorded transition was not notified.
 
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use crate::domain::{
 
 /// Stored with the transition, so that "why was I not notified?" has an answer. An end whose
 /// beginning was notified is never suppressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Suppression {
     /// Another alert is firing: one of the same SLO or, for a group, of its SLO.

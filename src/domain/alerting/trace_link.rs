@@ -2,6 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{ids::TraceId, text, time::Timestamp};
@@ -24,7 +25,7 @@ pub struct TraceViewer {
 }
 
 /// A URL that shows one trace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct TraceLink {
     /// The viewer that it leads to.
     pub name: String,

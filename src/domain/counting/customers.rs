@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -46,7 +47,7 @@ pub type CustomerBucket = (SloId, Resolution, Timestamp);
 pub struct CustomerMoves(BTreeMap<(SloId, Timestamp, String), CustomerCounts>);
 
 /// The number of customers with events, as far as they were counted separately.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct CustomerTotal {
     pub customers: i64,
     /// True if there were more than one bucket counts separately.

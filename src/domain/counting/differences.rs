@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::workflow::attributes::EventAttributes;
@@ -16,7 +17,7 @@ const LEAST_DIFFERENCE: f64 = 0.05;
 const STANDARD_ERRORS: f64 = 3.0;
 
 /// An attribute that bad events have more often than good ones.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Difference {
     /// As in selectors: `resource.service.version`.
     pub attribute: String,

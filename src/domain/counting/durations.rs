@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{ids::Name, sampling::Weight};
@@ -36,7 +37,7 @@ const SHORTEST: i16 = -80;
 pub struct DurationHistogram(BTreeMap<i16, i64>);
 
 /// Events with a duration from one limit up to the other.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct DurationBucket {
     #[serde(skip)]
     pub number: i16,

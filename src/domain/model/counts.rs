@@ -2,13 +2,14 @@
 
 use std::ops::{Add, AddAssign, Neg};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sampling::Weight;
 
 /// Sums of events by outcome. Integers, so that a sum is the same in any order; signed, since a
 /// correction subtracts an event from its old bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 pub struct EventCounts {
     pub good: i64,
     /// Bad: finished, but after the deadline.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -51,7 +52,7 @@ impl FromIterator<(String, Option<String>)> for GroupValues {
 }
 
 /// One group of an SLO.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 pub struct Group {
     /// The attributes that the SLO groups by, with their scopes.
     pub by: Vec<String>,

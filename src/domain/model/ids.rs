@@ -1,12 +1,15 @@
 //! Names and ids as distinct types, so that they cannot be confused.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// An RFC 1123 label: 1 to 63 of `a-z`, `0-9` and `-`, a letter or digit at both ends. It names an
 /// SLO, a policy or a target in the API, on the pages, in the metrics and in the database.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(Box<str>);
 
@@ -63,14 +66,27 @@ impl fmt::Display for Name {
 
 /// The row id of an SLO: assigned once per name and never reused, so an edit keeps history and
 /// state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct SloId(pub i32);
 
 /// The number of a set of definitions, increased by one with each set that is activated; for an
 /// SLO, the number of the set that introduced its current declaration.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    JsonSchema,
+    Serialize,
+    Deserialize,
 )]
 #[serde(transparent)]
 pub struct Revision(pub i32);
@@ -144,6 +160,17 @@ macro_rules! otlp_id {
 
             pub const fn as_bytes(&self) -> &[u8; $length] {
                 &self.0
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let digits = 2 * $length;
+                json_schema!({ "type": "string", "pattern": format!("^[0-9a-f]{{{digits}}}$") })
             }
         }
 

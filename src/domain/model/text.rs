@@ -45,6 +45,19 @@ pub fn web_address(text: &str, max: usize) -> Option<&str> {
     (is_web && is_plain && text.len() <= max).then_some(text)
 }
 
+/// Returns a name as a label of Prometheus, `[a-zA-Z_][a-zA-Z0-9_]*`: others are understood by newer
+/// releases only.
+pub fn label_name(key: &str) -> String {
+    let mut name: String = key
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        name.insert(0, '_');
+    }
+    name
+}
+
 fn cleaned(character: char) -> char {
     let turns_direction = matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let ends_line = matches!(character, '\u{2028}' | '\u{2029}');

@@ -1,12 +1,14 @@
 //! Instants, ranges and the buckets of counts.
 
 use std::{
+    borrow::Cow,
     fmt,
     ops::{Add, Sub},
     time::Duration,
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant in microseconds since the Unix epoch.
@@ -131,6 +133,16 @@ impl Serialize for Timestamp {
     }
 }
 
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -160,7 +172,7 @@ fn micros(duration: Duration) -> i64 {
 }
 
 /// A range of time; `from` is included, `to` is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 pub struct TimeRange {
     pub from: Timestamp,
     pub to: Timestamp,

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, NaiveTime, TimeZone as _};
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::time::{Resolution, TimeRange, Timestamp};
@@ -24,7 +25,7 @@ pub struct Calendar {
     pub zone: Tz,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CalendarUnit {
     Day,

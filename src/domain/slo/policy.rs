@@ -45,7 +45,9 @@ pub struct LimitRule {
 pub const PROMISE_STEPS: u8 = 20;
 
 /// A quantity and its limit.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Limit {
     /// This share of the budget of the SLO's window is spent, in (0, 1].
@@ -53,17 +55,20 @@ pub enum Limit {
     /// The budget will be exhausted within this time at the pace of the last quarter of it.
     Exhaustion {
         #[serde(rename = "within_seconds", with = "whole_seconds")]
+        #[schemars(with = "u64")]
         within: Duration,
     },
     /// At least this many distinct customers had a bad event in the last `length`.
     Customers {
         affected: u32,
         #[serde(rename = "in_seconds", with = "whole_seconds")]
+        #[schemars(with = "u64")]
         length: Duration,
     },
     /// No event at all for `length`, at a time that had some a week ago.
     Absence {
         #[serde(rename = "for_seconds", with = "whole_seconds")]
+        #[schemars(with = "u64")]
         length: Duration,
     },
     /// At least this many workflows in flight have used this share of their promise, in steps of 5 %.
@@ -112,7 +117,17 @@ pub mod whole_seconds {
 
 /// The urgency of a notification.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
@@ -28,7 +29,7 @@ pub struct HealthCheck {
 }
 
 /// An open check, as pages and metrics show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct OpenCheck {
     pub key: String,
     pub title: String,

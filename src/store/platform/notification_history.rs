@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// One message of a test, and its delivery attempts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct TestDelivery {
     pub message: Uuid,
     pub state: DeliveryState,
@@ -24,7 +25,7 @@ pub struct TestDelivery {
 }
 
 /// The waiting deliveries of a target, and its latest ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct TargetTraffic {
     pub waiting: i64,
     pub waiting_since: Option<Timestamp>,

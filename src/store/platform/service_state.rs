@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
 const KEPT: Duration = Duration::from_hours(1);
 
 /// The last heartbeat that the service sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct LastHeartbeat {
     pub sent_at: Option<Timestamp>,
     /// The reasons why none was sent at the last attempt.

@@ -39,11 +39,23 @@ impl DefinitionSet {
 }
 
 impl Tx<'_> {
+    /// Blocks other writers of sets until the end of the transaction, and returns the newest set: what
+    /// replaces it has to keep what the API wrote.
+    pub async fn lock_definitions(&mut self) -> Result<Option<DefinitionSet>, StoreError> {
+        let statement =
+            sqlx::query("-- definition_sets.lock\nlock table definition_sets in exclusive mode");
+        self.execute(statement).await?;
+        self.newest_definitions().await
+    }
+
+    /// Returns the newest set; `None` before the first.
+    pub async fn newest_definitions(&mut self) -> Result<Option<DefinitionSet>, StoreError> {
+        let newest = self.definitions_in_force().await?;
+        self.definition_set(newest).await
+    }
+
     /// Activates `files` shortly after `now`, if they are not active already, and deletes the
-    /// oldest of more than [`DefinitionSet::MOST`] sets.
-    ///
-    /// # Errors
-    /// [`StoreError::is_conflict`] if another replica activated a set at the same time.
+    /// oldest of more than [`DefinitionSet::MOST`] sets. Call [`Self::lock_definitions`] before.
     pub async fn put_definitions_in_force(
         &mut self,
         files: &[DefinitionFile],
@@ -82,6 +94,31 @@ impl Tx<'_> {
         );
         let (number,) = self.fetch_one(query).await?;
         Ok(Revision(number))
+    }
+
+    /// Returns the numbers of the sets that are kept and when they came into force, oldest first.
+    pub async fn definition_times(&mut self) -> Result<Vec<(Revision, Timestamp)>, StoreError> {
+        let query = sqlx::query_as(
+            "-- definition_sets.times
+             select number, in_force_from from definition_sets order by number",
+        );
+        let rows: Vec<(i32, DateTime<Utc>)> = self.fetch_all(query).await?;
+        let time = |(number, from): (i32, DateTime<Utc>)| (Revision(number), from.into());
+        Ok(rows.into_iter().map(time).collect())
+    }
+
+    /// Returns the set of this number, if it is kept.
+    pub async fn definition_set(
+        &mut self,
+        number: Revision,
+    ) -> Result<Option<DefinitionSet>, StoreError> {
+        let query = sqlx::query_as(
+            "-- definition_sets.read
+             select number, in_force_from, files from definition_sets where number = $1",
+        )
+        .bind(number.0);
+        let row: Option<DefinitionSetRow> = self.fetch_optional(query).await?;
+        Ok(row.map(DefinitionSet::from))
     }
 
     /// Returns the sets that were activated after `known`, oldest first.

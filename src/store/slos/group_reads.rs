@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{FromRow, types::Json};
 
@@ -23,7 +24,7 @@ pub struct GroupRecord {
 }
 
 /// The number of groups of an SLO.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct GroupTally {
     pub groups: i64,
     /// Groups whose last evaluation found them paging or opening a ticket.

@@ -32,6 +32,7 @@ pub(super) fn need(method: &Method, route: &str) -> Need {
         _ if reads(method) => Need::Role(AccessRole::Viewer),
         "/targets/{target}/test"
         | "/api/v1/targets/{target}/test"
+        | "/api/v1/definitions/{name}"
         | "/api/v1/definitions/apply"
         | "/api/v1/definitions/clear" => Need::Role(AccessRole::Admin),
         _ => Need::Role(AccessRole::Editor),
@@ -46,7 +47,8 @@ pub(super) fn action(method: &Method, route: &str) -> Option<&'static str> {
     if reads(method) {
         return None;
     }
-    Some(match route.trim_start_matches("/api/v1") {
+    let name = route.trim_start_matches("/api/v1");
+    Some(match name.trim_start_matches("/api/v2") {
         "/explain" | "/silences/preview" => return None,
         "/login" => "session.begin",
         "/logout" => "session.end",
@@ -54,7 +56,9 @@ pub(super) fn action(method: &Method, route: &str) -> Option<&'static str> {
         "/incidents/{id}/notes" => "incident.note",
         "/actions/{action}/{id}" => "message.action",
         "/silences" | "/silences/new" => "silence.create",
-        "/silences/{id}" | "/silences/{id}/expire" => "silence.expire",
+        "/silences/{id}" | "/silences/{id}/expire" | "/silence/{id}" => "silence.expire",
+        "/definitions/{name}" if method == Method::DELETE => "definition.delete",
+        "/definitions/{name}" => "definition.write",
         "/definitions/apply" => "definitions.apply",
         "/definitions/clear" => "definitions.clear",
         "/deliveries/{id}/retry" => "delivery.retry",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -37,7 +38,7 @@ pub(in crate::web) struct BurnChart {
     pub(in crate::web) sentence: String,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct BurnPoint {
     pub(in crate::web) at: Timestamp,
     #[serde(rename = "burn_rate_long")]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::markup::{Markup, escaped, number};
@@ -92,7 +93,7 @@ pub(super) fn scale(height: f64, labels: &[(f64, String, &str)]) -> Markup {
 }
 
 /// What the crosshair reads out: points of equal length from `t0` on.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Readings<'a> {
     /// Seconds: of the left edge, of the whole width.
     pub(super) t0: i64,
@@ -102,7 +103,7 @@ pub(super) struct Readings<'a> {
     pub(super) s: Vec<PlotReading<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct PlotReading<'a> {
     pub(super) n: &'a str,
     /// Ready to be read; empty where there is nothing.

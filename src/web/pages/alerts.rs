@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -44,7 +45,7 @@ use crate::{
 const HISTORY_DAYS: u32 = 28;
 const MOST_TRANSITIONS: u32 = 100;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct AlertsView {
     as_of: Timestamp,
     evaluated_at: Option<Timestamp>,
@@ -53,7 +54,7 @@ pub(crate) struct AlertsView {
     transitions: Vec<TransitionView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct FiringView {
     slo: Name,
     display_name: String,

@@ -1,5 +1,6 @@
 //! Workflows that are stuck: how many, and whether they become more.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::{
@@ -8,7 +9,7 @@ use crate::domain::{
 };
 
 /// Workflows that have not finished though their time is up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct Backlog {
     /// In the period of `since_incident_began`.
     pub(crate) workflows: i64,

@@ -6,6 +6,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -40,7 +41,7 @@ impl Parameters for CustomerQuery {
     const NAMES: &'static [&'static str] = &["name"];
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct CustomerPageView {
     as_of: Timestamp,
     customer: String,
@@ -54,7 +55,7 @@ pub(crate) struct CustomerPageView {
     next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct CustomerSlo {
     slo: Name,
     total: i64,

@@ -10,6 +10,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -35,7 +36,7 @@ const DAYS: Duration = Duration::from_hours(28 * 24);
 const AHEAD: Duration = Duration::from_mins(5);
 const MOST: u32 = 200;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct EventsView {
     as_of: Timestamp,
     /// Whose alone; of all services where empty.

@@ -1,5 +1,6 @@
 //! Planned work in what the pages show: taken out of the numbers, and told with its reason.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 const MOST: usize = 20;
 
 /// One stretch whose events are left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(crate) struct ExclusionView {
     pub(crate) name: String,
     pub(crate) reason: String,

@@ -9,6 +9,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -24,7 +25,7 @@ use crate::{
         },
         model::{
             format,
-            ids::{Name, Revision, SpanId, TraceId},
+            ids::{Name, SpanId, TraceId},
             time::Timestamp,
         },
         slo::{
@@ -49,7 +50,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const PASTED: &str = "pasted";
 
 /// Definitions, explained by the spans that this replica has received in the last hour.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct ExplainView {
     as_of: Timestamp,
     /// Whether samples of spans are stored.
@@ -60,7 +61,7 @@ pub(in crate::web) struct ExplainView {
     slos: Vec<ExplainedSlo>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ExplainedSlo {
     name: Name,
     display_name: String,
@@ -71,7 +72,7 @@ struct ExplainedSlo {
     funnel: Vec<FunnelStep>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ExplainedSelector {
     field: &'static str,
     selector: String,
@@ -83,7 +84,7 @@ struct ExplainedSelector {
     correlated: Vec<CorrelatedView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct NearestView {
     spans: i64,
     comparison: String,
@@ -92,13 +93,13 @@ struct NearestView {
     example: ExampleTrace,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct CorrelatedView {
     by: Option<String>,
     spans: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ExampleTrace {
     trace_id: TraceId,
     span_id: SpanId,
@@ -106,7 +107,7 @@ struct ExampleTrace {
 }
 
 /// Workflows of the last hour at one step.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct FunnelStep {
     step: &'static str,
     workflows: i64,
@@ -116,21 +117,21 @@ struct FunnelStep {
 }
 
 /// A search for workflows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct WorkflowsLink {
     text: &'static str,
     path: String,
 }
 
 /// A selector that no span of the last hour matches.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct UnmatchedSelector {
     field: &'static str,
     /// What is nearest to it, if anything is.
     nearest: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 pub(in crate::web) struct PastedDefinition {
     definition: String,
 }
@@ -253,13 +254,9 @@ async fn in_force(state: &WebState, slo: &Slo) -> Result<ExplainView, WebError> 
 /// Explains what a text declares, which may refer to policies and targets in force.
 async fn pasted(state: &WebState, text: &str) -> Result<ExplainView, WebError> {
     let mut tx = state.store.begin("read the definitions in force").await?;
-    let newest = tx.definitions_in_force().await?;
-    let sets = tx
-        .definition_sets_after(Revision(newest.0.saturating_sub(1)))
-        .await?;
+    let newest = tx.newest_definitions().await?;
     drop(tx);
-    let in_force = sets.into_iter().next_back();
-    let in_force = in_force.map(|set| set.files).unwrap_or_default();
+    let in_force = newest.map(|set| set.files).unwrap_or_default();
     let file = DefinitionFile {
         path: PASTED.to_owned(),
         text: text.to_owned(),

@@ -1,5 +1,6 @@
 //! What happened: alerts that fired and ended, and whether the targets heard of it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// One change of an alert, with the facts frozen at that moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct TransitionView {
     pub(crate) id: Uuid,
     pub(crate) incident: Uuid,

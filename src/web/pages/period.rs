@@ -1,6 +1,7 @@
 //! A window in words: a rolling one is told by its length, one of the calendar by its period.
 
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::{
@@ -13,7 +14,7 @@ use crate::domain::{
 };
 
 /// The period of the calendar that an SLO is in.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct PeriodView {
     unit: &'static str,
     time_zone: &'static str,

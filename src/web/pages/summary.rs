@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{backlog::Backlog, period::PeriodView};
@@ -30,7 +31,7 @@ use crate::{
     web::chart::{self, Bullet, Markup},
 };
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Summary {
     pub(crate) name: Name,
     pub(crate) display_name: String,
@@ -105,7 +106,7 @@ pub(crate) struct Summary {
 }
 
 /// Counts with the two sums that everyone wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub(crate) struct Counts {
     #[serde(flatten)]
     pub(crate) by_outcome: EventCounts,

@@ -21,7 +21,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{error::WebError, page::Negotiation, state::WebState};
+use super::{
+    error::WebError, page::Negotiation, pages::definitions::DefinitionError, state::WebState,
+};
+
+/// The registered type, and those of before.
+const YAML: [&str; 3] = ["application/yaml", "application/x-yaml", "text/yaml"];
 
 /// What requests that write must show.
 #[derive(Clone, Debug)]
@@ -67,11 +72,16 @@ const fn is_safe(method: &Method) -> bool {
 }
 
 fn check_content_type(request: &Request) -> Result<(), WebError> {
-    let is_api = request.uri().path().starts_with("/api/");
-    if !is_api || !has_body(request.headers()) || is_json(request.headers()) {
+    let (path, headers) = (request.uri().path(), request.headers());
+    if !path.starts_with("/api/") || !has_body(headers) || is_a(headers, &["application/json"]) {
         return Ok(());
     }
-    Err(WebError::NotJson)
+    // No form can send YAML either.
+    match path.strip_prefix("/api/v1/definitions/") {
+        Some(_) if is_a(headers, &YAML) => Ok(()),
+        Some(_) if request.method() == Method::PUT => Err(DefinitionError::NotYaml.into()),
+        _ => Err(WebError::NotJson),
+    }
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
@@ -80,10 +90,13 @@ fn has_body(headers: &HeaderMap) -> bool {
     !is_empty || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is_a(headers: &HeaderMap, kinds: &[&str]) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
     let essence = value
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next());
-    essence.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    essence.is_some_and(|sent| {
+        let mut kinds = kinds.iter();
+        kinds.any(|kind| sent.trim().eq_ignore_ascii_case(kind))
+    })
 }

@@ -1,6 +1,6 @@
 //! Four weeks of a made-up shop with one incident, written straight into the tables.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
 
 use axum::Router;
 use sqlx::{Connection as _, PgConnection};
@@ -18,9 +18,13 @@ use throughline::{
         },
         traceql::Selector,
     },
+    server::limits::ConnectionLimits,
     web::{self, DefinitionsStatus, IngestFacts, WebState},
 };
-use tokio::sync::{OnceCell, watch};
+use tokio::{
+    net::TcpListener,
+    sync::{OnceCell, watch},
+};
 
 use super::{client, events, people, stages, status, workflow};
 use crate::support::database::{DatabaseTemplate, TestDatabase};
@@ -119,6 +123,19 @@ pub(super) struct Shop {
     pub(super) database: TestDatabase,
     pub(super) definitions: watch::Sender<Arc<DefinitionsStatus>>,
     pub(super) catalog: watch::Sender<Arc<Catalog>>,
+}
+
+impl Shop {
+    /// The address at which programs reach it, until the end of the test.
+    #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
+    pub(super) async fn serve(&self) -> String {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let limits = ConnectionLimits::of_pages();
+        let serving = web::serve(listener, self.state.clone(), limits, future::pending());
+        tokio::spawn(serving);
+        url
+    }
 }
 
 /// A service that has never seen a span, with what is declared for it.

@@ -174,3 +174,93 @@ async fn replicas_work_by_one_set_which_changes_when_most_have_it_or_somebody_ap
         loaded(&replica.api, 1.0).await;
     }
 }
+
+/// Names of the SLOs in force, with the files that declare them.
+async fn sources(api: &Api) -> Vec<(String, String)> {
+    let shown = api.json("/api/v1/definitions").await;
+    let slos = shown["slos"].as_array().unwrap().iter();
+    let text = |slo: &serde_json::Value, field| slo[field].as_str().unwrap().to_owned();
+    slos.map(|slo| (text(slo, "name"), text(slo, "file")))
+        .collect()
+}
+
+async fn has_sources(api: &Api, expected: &[(&str, &str)]) {
+    until("the definitions to be in force", async || {
+        let found = sources(api).await;
+        let found = found.iter().map(|(name, file)| (&**name, &**file));
+        found.eq(expected.iter().copied()).then_some(())
+    })
+    .await;
+}
+
+async fn write(api: &Api, name: &str, text: &str) -> serde_json::Value {
+    let url = format!("{}/api/v1/definitions/{name}", api.pages);
+    let request = api
+        .client
+        .put(url)
+        .header("content-type", "application/yaml");
+    let answer = request.body(text.to_owned()).send().await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+    serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn what_the_api_writes_is_in_force_on_all_replicas_and_files_take_precedence() {
+    let database = TestDatabase::create().await;
+    let sites = [(); 2].map(|()| Site::on(&database, ORDERS));
+    let (one, other) = tokio::join!(sites[0].start(), sites[1].start());
+    let written = ORDERS.replace("name: orders", "name: refunds");
+    write(&one.api, "refunds", &written).await;
+    let both = [("orders", "orders.yaml"), ("refunds", "api:refunds")];
+    for replica in [&one, &other] {
+        has_sources(&replica.api, &both).await;
+        assert_eq!(replica.api.metric(LOADED).await, Some(1.0));
+    }
+
+    // A rollout that has begun goes on: what waits is not given up.
+    sites[1].define(&format!("{ORDERS}---\n{written}"));
+    loaded(&other.api, 0.0).await;
+    let extra = ORDERS.replace("name: orders", "name: extra");
+    write(&one.api, "extra", &extra).await;
+    let three = [("extra", "api:extra"), both[0], both[1]];
+    has_sources(&other.api, &three).await;
+    sites[0].define(&format!("{ORDERS}---\n{written}"));
+    let of_files = [three[0], both[0], ("refunds", "orders.yaml")];
+    for replica in [&one, &other] {
+        has_sources(&replica.api, &of_files).await;
+        loaded(&replica.api, 1.0).await;
+    }
+    let overridden = one.api.json("/api/v1/definitions/refunds").await;
+    assert_eq!(overridden["in_force"], false);
+
+    for site in &sites {
+        site.define(ORDERS);
+    }
+    has_sources(&one.api, &three).await;
+    one.kill();
+    let one = sites[0].start().await;
+    has_sources(&one.api, &three).await;
+}
+
+#[tokio::test]
+async fn files_that_what_the_api_wrote_cannot_do_without_are_refused_until_that_is_deleted() {
+    let policy = "apiVersion: throughline/v1\nkind: AlertPolicy\nmetadata: { name: calm }\nspec:\n  \
+                  rules:\n    - { name: slow, severity: ticket, burnRate: { spend: 50%, long: 1d, short: 2h } }\n";
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, &format!("{ORDERS}---\n{policy}"));
+    let service = site.start().await;
+    let written = ORDERS.replace("name: orders", "name: refunds");
+    let written = written.replace("objective:", "alertPolicies: [calm]\n  objective:");
+    write(&service.api, "refunds", &written).await;
+    site.define(ORDERS);
+    loaded(&service.api, 0.0).await;
+    let shown = service.api.json("/api/v1/definitions").await;
+    let problem = shown["problems"][0].as_str().unwrap();
+    assert!(problem.starts_with("api:refunds:"), "{problem}");
+
+    let url = format!("{}/api/v1/definitions/refunds", service.api.pages);
+    let deleted = service.api.client.delete(url).send().await.unwrap();
+    assert!(deleted.status().is_success(), "{deleted:?}");
+    loaded(&service.api, 1.0).await;
+    has_sources(&service.api, &[("orders", "orders.yaml")]).await;
+}

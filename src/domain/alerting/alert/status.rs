@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Alert, AlertPhase, Observation};
@@ -11,7 +12,7 @@ use crate::domain::{
     slo::Severity,
 };
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct AlertStatus {
     pub severity: Severity,
     pub state: AlertState,
@@ -35,7 +36,7 @@ pub fn firing(alerts: &[AlertStatus]) -> Option<&AlertStatus> {
 }
 
 /// The progress of a firing alert.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AlertProgress {
     /// The number of times it burned again while recovering.
@@ -51,7 +52,7 @@ pub struct AlertProgress {
 }
 
 /// How an alert ends for which no rule burns any more, if that stays so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Recovery {
     pub since: Timestamp,
     pub resolves_at: Timestamp,
@@ -72,7 +73,7 @@ impl Recovery {
 }
 
 /// The state of the alert of one SLO and severity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     Inactive,

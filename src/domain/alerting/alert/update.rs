@@ -1,5 +1,6 @@
 //! The updates between the beginning and the end of an alert, and the reasons for its end.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TransitionKind;
@@ -9,7 +10,7 @@ use crate::domain::{
 };
 
 /// An update of a firing alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum AlertUpdate {
     /// Customers with a bad event in the last hour: at the last notification, and now.
@@ -52,7 +53,7 @@ impl AlertUpdate {
 }
 
 /// The reason why an episode ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EpisodeEnd {
     /// It was clear for long enough.

@@ -9,6 +9,7 @@ mod forecast;
 use std::time::Duration;
 
 pub use forecast::{Ageing, steps};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -21,7 +22,7 @@ use crate::domain::{
 
 /// The share of bad events divided by the error budget: at 1 the budget lasts exactly the SLO's
 /// window.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, JsonSchema, Serialize, Deserialize)]
 pub struct BurnRate(f64);
 
 impl BurnRate {
@@ -249,7 +250,7 @@ pub struct Window {
 }
 
 /// The burn rates of two windows; `None` for a window without events.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct BurnRates {
     pub long: Option<BurnRate>,
     pub short: Option<BurnRate>,

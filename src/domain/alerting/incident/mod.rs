@@ -6,6 +6,7 @@
 mod beginning;
 mod picture;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ pub use picture::{IncidentSnapshot, SnapshotPlan};
 use crate::domain::model::time::Timestamp;
 
 /// The acknowledgement of an incident by a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Acknowledgement {
     pub at: Timestamp,
     /// The person, if their identity is known.
@@ -23,7 +24,7 @@ pub struct Acknowledgement {
 }
 
 /// A note that a person wrote on the page of an incident.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct IncidentNote {
     pub id: Uuid,
     pub at: Timestamp,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -30,7 +31,7 @@ pub struct SnapshotPlan {
 }
 
 /// Bad events by reason and burn rates, at equal steps. Version 1 of the stored form.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct IncidentSnapshot {
     pub from: Timestamp,
     #[serde(rename = "step_seconds")]

@@ -12,6 +12,7 @@ mod words;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -45,7 +46,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const TOLERANCE: f64 = 1e-9;
 
 /// The status of a rule on one number.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct LimitStatus {
     pub name: Name,
     pub severity: Severity,
@@ -53,6 +54,7 @@ pub struct LimitStatus {
     pub limit: Limit,
     /// The time for which the limit must be reached before a notification.
     #[serde(default, rename = "for_seconds", with = "whole_seconds")]
+    #[schemars(with = "u64")]
     pub pending_for: Duration,
     /// The number that is compared with the limit: the share of the budget that is spent, the
     /// seconds that it lasts, the customers affected, or for an absence the events a week ago.
@@ -76,7 +78,7 @@ pub struct LimitStatus {
 }
 
 /// The state of a number relative to its limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitState {
     /// At the limit or beyond.

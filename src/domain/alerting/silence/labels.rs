@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::domain::{
     alerting::snapshot::AlertSnapshot,
-    model::{group::Group, ids::Name},
+    model::{group::Group, ids::Name, text::label_name},
     slo::{Severity, Slo},
 };
 
-/// The labels of one alert: `slo`, `severity`, `service` and `group`, the attributes of its group,
-/// and the labels of the SLO. A missing label is the empty text, as in Alertmanager.
+/// The labels of one alert, by name.
+///
+/// They are `alertname` and `slo`, which are the same, `severity`, `service` and `group`, the attributes
+/// of its group, and the labels of the SLO. A missing label is the empty text, as in Alertmanager. A name
+/// that Prometheus does not know, as `service.name`, is there in its form as well: `service_name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertLabels(BTreeMap<String, String>);
 
@@ -31,6 +34,7 @@ impl AlertLabels {
         for (name, value) in group.iter().flat_map(|group| group.pairs()) {
             put(name, value);
         }
+        put("alertname", slo.as_str());
         put("slo", slo.as_str());
         put(
             "severity",
@@ -41,7 +45,18 @@ impl AlertLabels {
         );
         put("service", service.unwrap_or_default());
         put("group", &group.map(Group::values_text).unwrap_or_default());
+        for (name, value) in all.clone() {
+            all.entry(label_name(&name)).or_insert(value);
+        }
         Self(all)
+    }
+
+    /// Returns those with a value and a name that Prometheus knows.
+    pub fn of_prometheus(&self) -> BTreeMap<&str, &str> {
+        let labels = text(&self.0);
+        labels
+            .filter(|(name, value)| !value.is_empty() && label_name(name) == *name)
+            .collect()
     }
 
     /// Returns the labels of an alert of a declared SLO.
@@ -66,6 +81,12 @@ impl AlertLabels {
 
     pub(super) fn value(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for AlertLabels {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(labels: I) -> Self {
+        Self(labels.into_iter().collect())
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Matcher {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MatchOperator {
+pub enum MatchOperator {
     Equal,
     NotEqual,
     Like,
@@ -62,6 +62,32 @@ impl Matcher {
             value: value.to_owned(),
             regex: None,
         }
+    }
+
+    /// Writes a matcher as it is parsed, whatever characters the value has.
+    pub fn text(name: &str, operator: MatchOperator, value: &str) -> String {
+        let mut text = format!("{name}{}\"", operator.as_str());
+        for character in value.chars() {
+            match character {
+                '"' | '\\' => text.extend(['\\', character]),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
+        text
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub const fn operator(&self) -> MatchOperator {
+        self.operator
+    }
+
+    pub fn value(&self) -> &str {
+        &self.value
     }
 
     fn takes(&self, value: &str) -> bool {
@@ -111,15 +137,7 @@ impl FromStr for Matcher {
 impl fmt::Display for Matcher {
     /// Formats it so that it parses to the same matcher.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}\"", self.name, self.operator.as_str())?;
-        for character in self.value.chars() {
-            match character {
-                '"' | '\\' => write!(f, "\\{character}")?,
-                '\n' => f.write_str("\\n")?,
-                other => write!(f, "{other}")?,
-            }
-        }
-        f.write_str("\"")
+        f.write_str(&Self::text(&self.name, self.operator, &self.value))
     }
 }
 
@@ -134,6 +152,14 @@ impl Eq for Matcher {}
 impl MatchOperator {
     /// The longer ones first: each begins with a shorter one.
     const ALL: [Self; 4] = [Self::Like, Self::NotLike, Self::NotEqual, Self::Equal];
+
+    pub const fn is_equal(self) -> bool {
+        matches!(self, Self::Equal | Self::Like)
+    }
+
+    pub const fn is_regex(self) -> bool {
+        matches!(self, Self::Like | Self::NotLike)
+    }
 
     const fn as_str(self) -> &'static str {
         match self {

@@ -11,11 +11,12 @@ pub mod plan;
 
 use std::{fmt, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 pub use labels::AlertLabels;
-pub use matcher::{Matcher, ParseMatcherError};
+pub use matcher::{MatchOperator, Matcher, ParseMatcherError};
 pub use plan::{Draft, DraftError, Force, SilenceRecurrence};
 
 use crate::domain::model::time::{TimeRange, Timestamp};
@@ -53,7 +54,7 @@ pub struct Ended {
 }
 
 /// As in Alertmanager.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SilenceState {
     /// It suppresses nothing now, but will later.
@@ -102,6 +103,14 @@ impl Silence {
 impl SilenceTerms {
     pub fn matches(&self, labels: &AlertLabels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels))
+    }
+
+    /// The values of its matchers by name, by which Alertmanager finds silences.
+    pub fn values(&self) -> AlertLabels {
+        let matchers = self.matchers.iter();
+        matchers
+            .map(|matcher| (matcher.name().to_owned(), matcher.value().to_owned()))
+            .collect()
     }
 
     pub fn starts_at(&self) -> Timestamp {
@@ -252,10 +261,32 @@ mod tests {
             ("severity=~page|ticket", true),
             ("service=", true),
             ("group=", false),
+            ("alertname=orders", true),
+            ("deployment_kind=rollback", true),
         ] {
             let matcher: Matcher = matcher.parse().unwrap();
             assert_eq!(matcher.matches(&of_group), expected, "{matcher}");
         }
+    }
+
+    #[test]
+    fn prometheus_sees_the_labels_that_have_a_value_under_names_that_it_knows() {
+        let labels = AlertLabels::new(
+            (&"orders".parse().unwrap(), None),
+            Severity::Page,
+            None,
+            [("service.name", "shop"), ("empty", "")],
+        );
+        let expected = [
+            ("alertname", "orders"),
+            ("service_name", "shop"),
+            ("severity", "page"),
+            ("slo", "orders"),
+        ];
+        assert_eq!(
+            labels.of_prometheus().into_iter().collect::<Vec<_>>(),
+            expected
+        );
     }
 
     proptest! {

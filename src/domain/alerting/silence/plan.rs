@@ -82,6 +82,9 @@ pub enum DraftError {
     Recurrence(#[from] RecurrenceError),
     #[error("the rule repeats before the previous time is over")]
     Overlaps,
+    /// Of a silence that another one was to replace by an interface that knows no repetition.
+    #[error("the silence repeats, which cannot be changed here")]
+    Repeats,
 }
 
 impl DraftError {
@@ -89,8 +92,8 @@ impl DraftError {
     pub const fn help(&self) -> &'static str {
         match self {
             Self::NoMatcher | Self::Matcher(_) | Self::TooManyMatchers => {
-                "matchers look like `slo=orders`, `team=~\"pay.*\"`, `severity!=page`; an alert has `slo`, `service`, \
-                 `severity`, `group` and the labels of its SLO"
+                "matchers look like `slo=orders`, `team=~\"pay.*\"`, `severity!=page`; an alert has `slo` (also as \
+                 `alertname`), `service`, `severity`, `group` and the labels of its SLO"
             }
             Self::MatchesEverything => {
                 "one of them must require a value: `slo=~\".+\"` matches all SLOs"
@@ -106,6 +109,9 @@ impl DraftError {
             Self::TooLong(..) => "make it shorter, and renew it if necessary",
             Self::Recurrence(error) => error.help(),
             Self::Overlaps => "make it shorter, or repeat it less often",
+            Self::Repeats => {
+                "end it, and make another one on `/silences` or by `throughline silence add`"
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Changes around the time of the first bad event. They are reported with their time, and never
 //! named as the cause.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -9,7 +10,7 @@ use crate::domain::{
 };
 
 /// A reported change event, or a version that was first seen in spans.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct RecentChange {
     pub kind: ChangeKind,
     pub at: Timestamp,
@@ -19,7 +20,7 @@ pub struct RecentChange {
     pub url: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     Deploy,

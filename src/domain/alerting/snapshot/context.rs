@@ -1,6 +1,7 @@
 //! The context of the numbers in a message: their trend, other changes, and the most affected
 //! customers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{RecentChange, Trend};
@@ -10,7 +11,7 @@ use crate::domain::{
 };
 
 /// Stored with the snapshot; empty in those of versions that did not have it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Context {
     /// At most three, in the order of time.
@@ -25,14 +26,14 @@ pub struct Context {
 }
 
 /// A customer as the definition allows messages to name it, and its bad events in the long window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct TopCustomer {
     pub customer: String,
     pub bad: i64,
 }
 
 /// The number of sampled events of either side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Compared {
     pub bad: usize,
     pub good: usize,

@@ -7,6 +7,7 @@ mod trend;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ use crate::domain::{
 };
 
 /// Version 1 of the snapshot; stored as JSON in `alert_transitions`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct AlertSnapshot {
     /// The alert is not real: a person tests whether a target can be reached.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -138,7 +139,7 @@ pub struct AlertSnapshot {
     pub episode_summary: Option<EpisodeSummary>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct WorstWorkflow {
     #[serde(rename = "workflow")]
     pub label: String,
@@ -162,7 +163,7 @@ pub struct WorstWorkflow {
 
 /// The stage with the largest share of the extra time of bad workflows compared with good ones, in
 /// the long window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct SlowestStage {
     pub title: String,
     #[serde(rename = "share_of_excess_ratio")]
@@ -174,7 +175,7 @@ pub struct SlowestStage {
 }
 
 /// The problem when an episode began, shown for comparison at its end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Before {
     /// In the long window; `None` without events.
     pub bad_ratio: Option<f64>,
@@ -184,7 +185,7 @@ pub struct Before {
     pub good_ratio_now: Option<f64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct EpisodeSummary {
     pub fired_at: Timestamp,
     pub resolved_at: Timestamp,

@@ -7,6 +7,7 @@ mod tests;
 use std::time::Duration;
 
 pub use measured::{Measured, look_backs};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -75,7 +76,7 @@ pub struct SloStatus {
 }
 
 /// The calendar period of an evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct PeriodStatus {
     pub from: Timestamp,
     /// The time at which the budget is whole again.
@@ -85,7 +86,9 @@ pub struct PeriodStatus {
 }
 
 /// The state in one word, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SloState {
     Paging,

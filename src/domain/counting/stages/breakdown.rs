@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Stage, StageKind};
@@ -33,12 +34,12 @@ pub enum TimelineEnd {
 }
 
 /// Every microsecond of a workflow in exactly one stage; in the order of stages.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Breakdown(pub Vec<StageTime>);
 
 /// The time of one stage in one workflow, all its ranges together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct StageTime {
     #[serde(flatten)]
     pub stage: Stage,

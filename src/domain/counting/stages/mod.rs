@@ -25,18 +25,23 @@ pub use sums::{
     Folded, KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums, WhereTimeGoes,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One stage of a workflow. Its kind comes first, so that equal names of different kinds are
 /// distinct.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 pub struct Stage {
     pub kind: StageKind,
     /// The queue, the service, or the name in the definition; empty if unknown.
     pub name: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StageKind {
     /// In a queue, until the message is received.

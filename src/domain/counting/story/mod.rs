@@ -6,6 +6,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 pub use self::{missing::MissingStep, rule::verdict_rule};
@@ -37,7 +38,7 @@ pub struct LinkedEvidence {
 }
 
 /// One thing that happened, or the deadline.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 pub struct StoryEvent {
     pub at: Timestamp,
     /// When it was over; `None` for an instant.
@@ -51,7 +52,7 @@ pub struct StoryEvent {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum StoryStep {
     Started,
@@ -71,6 +72,7 @@ pub enum StoryStep {
         /// Since it was sent, or since the delivery before. Negative if the clocks differ; `None`
         /// if nothing tells when it was sent.
         #[serde(rename = "wait_seconds", serialize_with = "as_seconds")]
+        #[schemars(with = "Option<f64>")]
         wait_us: Option<i64>,
     },
     /// A stage of the definition, by the span that it lasts as long as.

@@ -83,7 +83,7 @@ fn labels(message: &Message) -> Map<String, Value> {
     let mut labels = Map::new();
     let mut room = LABELS_BYTES;
     for (key, value) in &message.identity.labels {
-        let name = label_name(key);
+        let name = text::label_name(&text::plain(key, STRING_CHARS));
         let Some(left) = room.checked_sub(name.len() + 2 * value.len()) else {
             break;
         };
@@ -111,18 +111,6 @@ const fn severity(message: &Message) -> &'static str {
         (_, _, MessageStatus::Heartbeat) => "none",
         _ => "info",
     }
-}
-
-/// `[a-zA-Z_][a-zA-Z0-9_]*`: others are understood by newer releases only.
-fn label_name(key: &str) -> String {
-    let mut name: String = text::plain(key, STRING_CHARS)
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-        name.insert(0, '_');
-    }
-    name
 }
 
 fn annotations(notification: &Notification, context: &RenderContext) -> Value {

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, ops::Range, sync::LazyLock};
 
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A file of definitions or settings, and its text.
@@ -14,7 +15,7 @@ pub struct DefinitionFile {
 }
 
 /// One problem to correct, or to know about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Problem {
     pub severity: ProblemSeverity,
     pub file: String,
@@ -29,14 +30,14 @@ pub struct Problem {
 }
 
 /// The line with the problem. Literal secrets in it are replaced by `*`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Excerpt {
     pub text: String,
     /// The bytes of `text` to underline.
     pub span: Range<usize>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProblemSeverity {
     /// The set is refused.
@@ -147,6 +148,11 @@ impl<'a> Diagnostics<'a> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems
+    }
+
+    /// Returns whether nothing was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.problems.borrow().is_empty()
     }
 
     /// Returns the line of a byte, counted from 1.

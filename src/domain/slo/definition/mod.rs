@@ -26,7 +26,10 @@ mod value;
 mod yaml;
 
 pub use self::{
-    check::{load, load_beside},
+    check::{
+        WrittenDefinition, check_written, has_files, load, load_beside, with_replaced,
+        with_written, written,
+    },
     diagnostics::{
         DefinitionFile, Diagnostics, Excerpt, Problem, ProblemSeverity, Reported, SourceSpan,
     },

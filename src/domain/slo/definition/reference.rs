@@ -1,5 +1,6 @@
 //! The reference of all fields, for people: made from what the functions that read them accept.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
 };
 
 /// A group of fields.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct GroupReference {
     /// The name by which other groups refer to it; unique.
     pub name: &'static str,
@@ -19,7 +20,7 @@ pub struct GroupReference {
 }
 
 /// One field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct FieldReference {
     pub name: &'static str,
     /// The accepted values, in words.

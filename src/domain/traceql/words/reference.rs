@@ -1,12 +1,13 @@
 //! The reference of selectors: fields, operators, rules, and the differences from Tempo that remain.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::intrinsics;
 use crate::domain::traceql::tree::Intrinsic;
 
 /// What can be written in a selector.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SelectorReference {
     /// Intrinsics, then the scopes of attributes.
     pub fields: Vec<SelectorSyntax>,
@@ -17,7 +18,7 @@ pub struct SelectorReference {
 }
 
 /// One thing that can be written, and what it means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SelectorSyntax {
     /// Equivalent spellings.
     pub syntax: Vec<&'static str>,
@@ -25,7 +26,7 @@ pub struct SelectorSyntax {
 }
 
 /// A selector that means something else in Grafana Tempo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct TempoDifference {
     pub here: &'static str,
     pub in_tempo: &'static str,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 /// How far planned work is listed, back and ahead.
 const EXCLUSIONS_WITHIN: Duration = Duration::from_hours(28 * 24);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct DeclaredSlo {
     pub(super) name: Name,
     pub(super) display_name: String,
@@ -37,7 +38,7 @@ pub(super) struct DeclaredSlo {
 }
 
 /// A rule with its policy applied.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(super) struct DeclaredRule {
     pub(super) name: Name,
     pub(super) severity: Severity,
@@ -125,7 +126,7 @@ fn lasting(pending_for: Duration) -> Option<String> {
 }
 
 /// A problem as `throughline validate` prints it: the line at fault, and below it what is underlined.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(transparent)]
 pub(super) struct ProblemView(pub(super) Problem);
 

@@ -1,7 +1,10 @@
 //! `/definitions`: what is declared, from which file, and what is wrong with the files. Through the API
-//! somebody confirms that files without any SLO are meant.
+//! somebody confirms that files without any SLO are meant, and [`written`] definitions that are in no
+//! file.
 
 mod declared;
+mod error;
+mod written;
 
 use std::sync::Arc;
 
@@ -11,6 +14,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,8 +22,9 @@ use super::{exclusions::ExclusionView, targets::kind_text};
 use crate::{
     domain::{
         model::{ids::Name, time::Timestamp},
-        slo::definition::DefinitionFile,
+        slo::definition::{DefinitionFile, load, with_written},
     },
+    store::DefinitionSet,
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
@@ -29,8 +34,12 @@ use crate::{
     },
 };
 use declared::{DeclaredSlo, ProblemView};
+pub(in crate::web) use error::DefinitionError;
+use written::WrittenView;
+pub(in crate::web) use written::{DeletedAnswer, WrittenAnswer};
+pub(crate) use written::{WriteQuery, delete, one, put};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct DefinitionsView {
     folder: String,
     loaded_at: Option<Timestamp>,
@@ -38,19 +47,21 @@ pub(crate) struct DefinitionsView {
     /// Errors and warnings in the files, as `throughline validate` finds them.
     findings: Vec<ProblemView>,
     slos: Vec<DeclaredSlo>,
+    /// What the API wrote.
+    written: Vec<WrittenView>,
     targets: Vec<DeclaredTarget>,
 }
 
 /// Never with an address or a key: those may be secrets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct DeclaredTarget {
     name: Name,
     kind: &'static str,
 }
 
 pub(crate) async fn get(asked: Negotiation, State(state): State<WebState>) -> Response {
-    let view = view(&state);
-    asked.reply(&state, Ok::<_, WebError>(view), |view| {
+    let view = view(&state).await;
+    asked.reply(&state, view, |view| {
         let mut layout = Layout::new(&state, Section::Definitions, "Definitions · Throughline");
         layout.json = Some("/api/v1/definitions".to_owned());
         DefinitionsPage {
@@ -62,12 +73,12 @@ pub(crate) async fn get(asked: Negotiation, State(state): State<WebState>) -> Re
 }
 
 /// There is nothing to choose.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApplyRequest {}
 
-#[derive(Debug, Serialize)]
-struct ApplyResponse {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct ApplyResponse {
     /// The files that are in force within a second, in every replica.
     files: Vec<String>,
 }
@@ -131,7 +142,11 @@ async fn bring_into_force(
         return Ok(answer);
     }
     let files = files?;
-    tx.put_definitions_in_force(files, now).await?;
+    let newest = tx.lock_definitions().await?;
+    let before = newest.map(|set| set.files).unwrap_or_default();
+    let all = with_written(files, &before);
+    load(&all).map_err(DefinitionError::NotValid)?;
+    tx.put_definitions_in_force(&all, now).await?;
     let files = files.iter().map(|file| file.path.clone()).collect();
     let answer = serde_json::to_value(ApplyResponse { files }).unwrap_or_default();
     written.once.keep(&mut tx, &answer).await?;
@@ -157,7 +172,7 @@ fn why_not_cleared(status: &DefinitionsStatus, slos: usize) -> String {
     }
 }
 
-fn view(state: &WebState) -> DefinitionsView {
+async fn view(state: &WebState) -> Result<DefinitionsView, WebError> {
     let catalog = Arc::clone(&state.catalog.borrow());
     let status = Arc::clone(&state.definitions.borrow());
     let now = state.clock.now();
@@ -167,14 +182,18 @@ fn view(state: &WebState) -> DefinitionsView {
         name: target.name.clone(),
         kind: kind_text(&target.kind),
     });
-    DefinitionsView {
+    let mut tx = state.store.begin("read the definitions").await?;
+    let set: Option<DefinitionSet> = tx.newest_definitions().await?;
+    drop(tx);
+    Ok(DefinitionsView {
         folder: status.folder.clone(),
         loaded_at: status.loaded_at,
         problems: status.problems.clone(),
         findings: status.findings.iter().cloned().map(ProblemView).collect(),
         slos: slos.collect(),
+        written: set.map(|set| WrittenView::all(&set)).unwrap_or_default(),
         targets: targets.collect(),
-    }
+    })
 }
 
 #[derive(Template)]

@@ -7,6 +7,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
     },
 };
 
-pub(in crate::web) use retry::{DeliveryError, post, post_form};
+pub(in crate::web) use retry::{DeliveryError, RetryRequest, RetryResponse, post, post_form};
 
 const MOST: u32 = 100;
 
@@ -43,7 +44,7 @@ const SHOWN: [DeliveryState; 6] = [
     DeliveryState::Delivered,
 ];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct DeliveriesView {
     as_of: Timestamp,
     /// Which alone; all where `None`.
@@ -56,7 +57,7 @@ pub(crate) struct DeliveriesView {
 }
 
 /// Never with an address, a key or a body: those may be secrets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct DeliveryView {
     id: i64,
     target: Name,

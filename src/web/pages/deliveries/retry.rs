@@ -6,6 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -49,11 +50,11 @@ impl DeliveryError {
 }
 
 /// Nothing is to be said but which.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, JsonSchema, Deserialize)]
 pub(in crate::web) struct RetryRequest {}
 
-#[derive(Debug, Serialize)]
-struct RetryResponse {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct RetryResponse {
     id: i64,
     /// How many are on their way: it, and what follows it in the same episode.
     queued: u64,

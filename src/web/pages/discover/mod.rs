@@ -7,6 +7,7 @@ use std::{panic::resume_unwind, sync::Arc};
 
 use askama::Template;
 use axum::{extract::State, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// What this replica found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct DiscoverView {
     as_of: Timestamp,
     /// Whether samples of spans are stored.
@@ -38,7 +39,7 @@ pub(in crate::web) struct DiscoverView {
     flows: Vec<FlowView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct FlowView {
     /// The name that the definition proposes.
     name: Name,
@@ -59,7 +60,7 @@ struct FlowView {
     definition: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct HopView {
     queue: String,
     from: String,
@@ -69,7 +70,7 @@ struct HopView {
 }
 
 /// How many messages are connected in one way.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ConnectedView {
     by: String,
     messages: usize,

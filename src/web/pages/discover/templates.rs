@@ -3,9 +3,9 @@
 use askama::Template;
 use axum::{
     extract::{Path, State},
-    http::StatusCode,
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -17,19 +17,19 @@ use crate::{
     },
 };
 
-#[derive(Debug, Serialize)]
-struct TemplateList {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct TemplateList {
     templates: Vec<ListedTemplate>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ListedTemplate {
     name: &'static str,
     about: &'static str,
 }
 
-#[derive(Debug, Serialize)]
-struct TemplateView {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct TemplateView {
     name: &'static str,
     about: &'static str,
     /// The definition of an SLO, as YAML.
@@ -44,7 +44,7 @@ pub(in crate::web) async fn all(asked: Negotiation, State(state): State<WebState
     let view = TemplateList {
         templates: templates.collect(),
     };
-    asked.json(&state, StatusCode::OK, Ok(view))
+    asked.view(&state, Ok::<_, WebError>(view))
 }
 
 pub(in crate::web) async fn one(

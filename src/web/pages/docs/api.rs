@@ -1,87 +1,100 @@
 //! The operations of the JSON API, as `/docs/api` lists them.
 
-use serde::Serialize;
+use serde_json::Value;
 
-use crate::web::{
-    pages::{
-        audit::AuditQuery, customer::CustomerQuery, deliveries::DeliveriesQuery,
-        events::EventsQuery, overview::Filter, silences::Wanted, slo::SloQuery,
-        workflows::WorkflowsQuery,
+use super::{
+    ApiDocs, DefinitionDocs, MetricDocs, SettingDocs,
+    operation::{ApiGroup, delete, get, post, put},
+};
+use crate::{
+    domain::{
+        alerting::{
+            change_event::{ChangeEvent, ChangeEventReport},
+            incident::IncidentNote,
+        },
+        traceql::SelectorReference,
     },
-    query::Parameters,
+    web::{
+        alertmanager::{
+            AlertFilter, AlertGroupView, GettableAlert, GettableSilence, PostableSilence,
+            PostedSilence, ReceiverView, SilenceFilter, StatusView,
+        },
+        pages::{
+            alerts::AlertsView,
+            audit::{AuditQuery, AuditView},
+            customer::{CustomerPageView, CustomerQuery},
+            definitions::{
+                ApplyRequest, ApplyResponse, DefinitionsView, DeletedAnswer, WriteQuery,
+                WrittenAnswer,
+            },
+            deliveries::{
+                DeliveriesQuery, DeliveriesView, DeliveryView, RetryRequest, RetryResponse,
+            },
+            discover::{
+                DiscoverView,
+                templates::{TemplateList, TemplateView},
+            },
+            events::{EventsQuery, EventsView},
+            explain::{ExplainView, PastedDefinition},
+            incidents::{AcknowledgeForm, AcknowledgedView, IncidentView, NoteForm},
+            overview::{Filter, OverviewView},
+            silences::{PreviewView, SilenceRequest, SilenceView, SilencesView, Wanted},
+            slo::{DurationsView, GroupListView, SloQuery, SloView},
+            targets::{
+                TargetsView,
+                test::{TestBegun, TestRequest, TestView},
+            },
+            workflow::StoryView,
+            workflows::{WorkflowsQuery, WorkflowsView},
+        },
+    },
 };
 
-/// One method of one path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct ApiOperation {
-    pub(super) method: &'static str,
-    /// Parts in braces are replaced.
-    pub(super) path: &'static str,
-    pub(super) about: &'static str,
-    /// Of the query; any other is refused.
-    pub(super) parameters: &'static [&'static str],
-}
-
-impl ApiOperation {
-    const fn with<P: Parameters>(self) -> Self {
-        Self {
-            parameters: P::NAMES,
-            ..self
-        }
-    }
-}
-
-/// Operations that people look for together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct ApiGroup {
-    pub(super) heading: &'static str,
-    pub(super) operations: &'static [ApiOperation],
-}
-
-pub(super) const GROUPS: [ApiGroup; 9] = [
+pub(super) const GROUPS: [ApiGroup; 10] = [
     ApiGroup {
         heading: "SLOs",
         operations: &[
-            get(
+            get::<OverviewView>(
                 "/api/v1/slos",
                 "SLOs by name, with their state, budget and burn rates. Filter with `q` (name, service or label), `state` and `label` (`key=value`). At most `limit` (200); `after` is the name that the last answer ended with.",
             )
             .with::<Filter>(),
-            get(
+            get::<SloView>(
                 "/api/v1/slos/{slo}",
                 "One SLO with its windows, rules, stages, affected customers and evidence. `range` (`1h`, `6h`, `24h`, `7d`, `28d`) sets the time that is shown.",
             )
             .with::<SloQuery>(),
-            get(
+            get::<GroupListView>(
                 "/api/v1/slos/{slo}/groups",
                 "The groups of an SLO with `groupBy`, the most urgent first.",
             ),
-            get(
+            get::<DurationsView>(
                 "/api/v1/slos/{slo}/durations",
                 "How long workflows and their stages took, as exponential histograms by the time of the verdict, with quantiles. `range` as above.",
             )
             .with::<SloQuery>(),
-            get(
+            get::<ExplainView>(
                 "/api/v1/slos/{slo}/explain",
                 "What the selectors of an SLO match among the spans of the last hour, and what keeps others from matching.",
             ),
-            post(
+            post::<ExplainView>(
                 "/api/v1/explain",
                 "The same for a definition that is not in force. Body: `{\"definition\": YAML}`. Nothing is changed.",
-            ),
-            get(
+            )
+            .takes::<PastedDefinition>(r#"{"definition": "apiVersion: throughline/v1\nkind: SLO\n..."}"#),
+            get::<DiscoverView>(
                 "/api/v1/discover",
                 "Flows through queues among the spans that this replica received in the last hour: their queues, how often they run, how long they take, and for each the definition of an SLO to begin with.",
             ),
-            get(
+            get::<TemplateList>(
                 "/api/v1/discover/templates",
                 "Definitions to edit, for systems that many people run. The same for every service.",
             ),
-            get(
+            get::<TemplateView>(
                 "/api/v1/discover/templates/{name}",
                 "One of them as YAML, with the reason for each choice. Lines to edit are marked `EDIT`.",
             ),
-            get(
+            get::<SloView>(
                 "/api/v1/slos/{slo}/groups/{group}",
                 "One group, with the fields of an SLO.",
             )
@@ -91,21 +104,21 @@ pub(super) const GROUPS: [ApiGroup; 9] = [
     ApiGroup {
         heading: "Workflows",
         operations: &[
-            get(
+            get::<WorkflowsView>(
                 "/api/v1/workflows",
                 "Workflows. `q` finds by name or the beginning of a name, trace id (at least 8 digits) or customer; without it the newest come first. Filter with `slo`, `outcome` (`bad` is late, failed and timeout), `stage` (where open ones are), `customer`, `from` and `to` (start), `min_duration` and `max_duration`. At most `limit` (50, at most 500); `after` is `next` of the last answer. `format=csv` or `Accept: text/csv` answers with comma-separated values. `search_lag_seconds`: how far the search is behind.",
             )
             .with::<WorkflowsQuery>(),
-            get(
+            get::<CustomerPageView>(
                 "/api/v1/customers/{customer}",
                 "One customer: events of the last 28 days by SLO, workflows that are open, and the newest workflows.",
             ),
-            get(
+            get::<CustomerPageView>(
                 "/api/v1/customers",
                 "The same, by `name`: for names that no path can have, which are `.` and `..`.",
             )
             .with::<CustomerQuery>(),
-            get(
+            get::<StoryView>(
                 "/api/v1/workflows/{slo}/{key}",
                 "One workflow: its steps in all traces, its stages, its verdict with the rule that gave it, what is missing, and its incidents. `key` is the `key` of a workflow in other answers.",
             ),
@@ -114,80 +127,116 @@ pub(super) const GROUPS: [ApiGroup; 9] = [
     ApiGroup {
         heading: "Alerts and incidents",
         operations: &[
-            get(
+            get::<AlertsView>(
                 "/api/v1/alerts",
                 "Alerts that are firing, and the transitions of the last days with their deliveries.",
             ),
-            get(
+            get::<IncidentView>(
                 "/api/v1/incidents/{id}",
                 "One incident: what was sent, its timeline, its cost and its notes.",
             ),
-            post(
+            post::<AcknowledgedView>(
                 "/api/v1/incidents/{id}/acknowledge",
                 "Acknowledges an incident. Body: `{\"by\": NAME}`, unless a proxy names the user.",
-            ),
-            post(
+            )
+            .takes::<AcknowledgeForm>(r#"{"by": "kim"}"#),
+            post::<IncidentNote>(
                 "/api/v1/incidents/{id}/notes",
                 "Adds a note. Body: `{\"text\": TEXT, \"by\": NAME}`.",
-            ),
+            )
+            .takes::<NoteForm>(r#"{"text": "the queue was full", "by": "kim"}"#),
         ],
     },
     ApiGroup {
         heading: "Silences",
         operations: &[
-            get(
+            get::<SilencesView>(
                 "/api/v1/silences",
                 "Silences. `state` is `active`, `pending` or `expired`.",
             )
             .with::<Wanted>(),
-            post(
+            post::<SilenceView>(
                 "/api/v1/silences",
                 "Creates a silence. Body: `matchers`, `starts_at`, `ends_at` or `duration`, `repeat`, `reason`, `created_by`, `force`.",
-            ),
-            post(
+            )
+            .takes::<SilenceRequest>(r#"{"matchers": ["slo=\"orders\"", "severity=\"page\""], "duration": "2h", "reason": "queue upgrade"}"#),
+            post::<PreviewView>(
                 "/api/v1/silences/preview",
                 "What a silence would match now, and what it would have suppressed. Body as for creating one.",
-            ),
-            get("/api/v1/silences/{id}", "One silence."),
-            delete("/api/v1/silences/{id}", "Expires a silence."),
+            )
+            .takes::<SilenceRequest>(r#"{"matchers": ["team=~\"pay.*\""]}"#),
+            get::<SilenceView>("/api/v1/silences/{id}", "One silence."),
+            delete::<SilenceView>("/api/v1/silences/{id}", "Expires a silence."),
+        ],
+    },
+    ApiGroup {
+        heading: "Alertmanager",
+        operations: &[
+            get::<Vec<GettableSilence>>(
+                "/api/v2/silences",
+                "Silences in the form of Alertmanager's API, for `amtool` and karma. `filter` is a matcher such as `slo=\"orders\"`, and may be there several times.",
+            )
+            .with::<SilenceFilter>(),
+            post::<PostedSilence>(
+                "/api/v2/silences",
+                "Creates a silence. Body: `matchers` (`name`, `value`, `isRegex`, `isEqual`), `startsAt`, `endsAt`, `createdBy`, `comment`. With the `id` of a silence it ends that one and creates another. A silence that repeats cannot be changed here.",
+            )
+            .takes::<PostableSilence>(r#"{"matchers": [{"name": "alertname", "value": "orders", "isRegex": false, "isEqual": true}], "startsAt": "2030-01-01T10:00:00Z", "endsAt": "2030-01-01T12:00:00Z", "createdBy": "kim", "comment": "queue upgrade"}"#),
+            get::<GettableSilence>("/api/v2/silence/{id}", "One silence in the same form."),
+            delete::<()>("/api/v2/silence/{id}", "Expires a silence."),
+            get::<Vec<GettableAlert>>(
+                "/api/v2/alerts",
+                "Alerts that are firing, with the labels that silences match. `filter` is a matcher, `receiver` an expression for names of targets; `active`, `silenced` and `inhibited` are `true` or `false`.",
+            )
+            .with::<AlertFilter>(),
+            get::<Vec<AlertGroupView>>(
+                "/api/v2/alerts/groups",
+                "The same by target and SLO. An alert of which no target is notified has the receiver `nobody`.",
+            )
+            .with::<AlertFilter>(),
+            get::<Vec<ReceiverView>>("/api/v2/receivers", "The notification targets."),
+            get::<StatusView>("/api/v2/status", "The version, and since when this replica runs."),
         ],
     },
     ApiGroup {
         heading: "Change events",
         operations: &[
-            get(
+            get::<EventsView>(
                 "/api/v1/events",
                 "Change events of the last 28 days, newest first. `service` selects those of one service.",
             )
             .with::<EventsQuery>(),
-            post(
+            post::<ChangeEvent>(
                 "/api/v1/events",
                 "Reports a deploy or another change. Body: `kind` (`deploy`, `flag` or `note`), `title`, `at`, `service`, `version`, `url`, `labels`.",
-            ),
+            )
+            .takes::<ChangeEventReport>(r#"{"kind": "deploy", "title": "checkout 1.42", "service": "checkout", "version": "1.42"}"#),
         ],
     },
     ApiGroup {
         heading: "Deliveries and targets",
         operations: &[
-            get(
+            get::<DeliveriesView>(
                 "/api/v1/deliveries",
                 "Deliveries of notifications, newest first. Filter with `state` and `target`; `before` is the id to go on from.",
             )
             .with::<DeliveriesQuery>(),
-            get("/api/v1/deliveries/{id}", "One delivery with all attempts."),
-            post(
+            get::<DeliveryView>("/api/v1/deliveries/{id}", "One delivery with all attempts."),
+            post::<RetryResponse>(
                 "/api/v1/deliveries/{id}/retry",
                 "Sends a delivery that failed permanently again, and those that follow it in its incident. Body: `{}`.",
-            ),
-            get(
+            )
+            .takes::<RetryRequest>("{}"),
+            get::<TargetsView>(
                 "/api/v1/targets",
                 "Notification targets with the state of their circuit breakers.",
             ),
-            post(
+            post::<TestBegun>(
                 "/api/v1/targets/{target}/test",
                 "Sends a test notification, at most one a minute for each target. Body: `scenario`, and `render` to only show it.",
-            ),
-            get(
+            )
+            .takes::<TestRequest>(r#"{"scenario": "firing", "render": true}"#),
+            get::<TestView>(
                 "/api/v1/targets/{target}/test/{test}",
                 "How the messages of a test were delivered.",
             ),
@@ -196,23 +245,39 @@ pub(super) const GROUPS: [ApiGroup; 9] = [
     ApiGroup {
         heading: "Definitions",
         operations: &[
-            get(
+            get::<DefinitionsView>(
                 "/api/v1/definitions",
-                "The active definitions, and the problems of the files.",
+                "The active definitions, what the API wrote of them (`written`), and the problems of the files.",
             ),
-            post(
+            get::<WrittenAnswer>(
+                "/api/v1/definitions/{name}",
+                "One definition that the API wrote, with the revision of the set that has it as `ETag`.",
+            ),
+            put::<WrittenAnswer>(
+                "/api/v1/definitions/{name}",
+                "Writes one definition: an SLO, an AlertPolicy or an Exclusion of this name. Body: YAML (`Content-Type: application/yaml`) or JSON. All definitions are checked together, and `problems` has all that is wrong. They are in force on all replicas two seconds later, as the next revision. A file that declares the same kind and name takes precedence (`overridden_by`). `If-Match` with the `ETag` that was read refuses the write with 412 if the definitions have changed since; `If-None-Match: *` only creates. `dryRun=true` checks only. Needs the role admin. Targets are declared in files only.",
+            )
+            .with::<WriteQuery>(),
+            delete::<DeletedAnswer>(
+                "/api/v1/definitions/{name}",
+                "Deletes a definition that the API wrote. `If-Match` and `dryRun` as above. Needs the role admin.",
+            )
+            .with::<WriteQuery>(),
+            post::<ApplyResponse>(
                 "/api/v1/definitions/apply",
                 "Activates the files of this replica, although other replicas have other ones. Body: `{}`.",
-            ),
-            post(
+            )
+            .takes::<ApplyRequest>("{}"),
+            post::<ApplyResponse>(
                 "/api/v1/definitions/clear",
                 "Accepts that the files declare no SLO any more. Body: `{}`.",
-            ),
+            )
+            .takes::<ApplyRequest>("{}"),
         ],
     },
     ApiGroup {
         heading: "Access",
-        operations: &[get(
+        operations: &[get::<AuditView>(
             "/api/v1/audit",
             "The audit log, newest first: every change that was made or tried. Needs the role admin. Filter with `who` and `action`; `before` is `next` of the last answer.",
         )
@@ -221,45 +286,18 @@ pub(super) const GROUPS: [ApiGroup; 9] = [
     ApiGroup {
         heading: "Reference",
         operations: &[
-            get("/api/v1/docs/definitions", "The fields of definitions."),
-            get(
+            get::<DefinitionDocs>("/api/v1/docs/definitions", "The fields of definitions."),
+            get::<SelectorReference>(
                 "/api/v1/docs/selectors",
                 "The fields, operators and values of selectors.",
             ),
-            get("/api/v1/docs/metrics", "The metrics."),
-            get("/api/v1/docs/settings", "The settings."),
-            get("/api/v1/docs/api", "These operations."),
-            get(
+            get::<MetricDocs>("/api/v1/docs/metrics", "The metrics."),
+            get::<SettingDocs>("/api/v1/docs/settings", "The settings."),
+            get::<ApiDocs>("/api/v1/docs/api", "These operations."),
+            get::<Value>(
                 "/api/v1/openapi.json",
                 "These operations as an OpenAPI 3.1 document, for tools that read one.",
             ),
         ],
     },
 ];
-
-const fn get(path: &'static str, about: &'static str) -> ApiOperation {
-    ApiOperation {
-        method: "GET",
-        path,
-        about,
-        parameters: &[],
-    }
-}
-
-const fn post(path: &'static str, about: &'static str) -> ApiOperation {
-    ApiOperation {
-        method: "POST",
-        path,
-        about,
-        parameters: &[],
-    }
-}
-
-const fn delete(path: &'static str, about: &'static str) -> ApiOperation {
-    ApiOperation {
-        method: "DELETE",
-        path,
-        about,
-        parameters: &[],
-    }
-}

@@ -3,14 +3,15 @@
 
 mod api;
 mod openapi;
+mod operation;
 mod sections;
 
 use askama::Template;
-use axum::{Json, extract::State, response::Response};
+use axum::{extract::State, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
-use self::{api::ApiGroup, sections::DocsSection};
+use self::{operation::ApiGroup, sections::DocsSection};
 use crate::{
     config::{self, SettingGroup},
     domain::{
@@ -35,12 +36,12 @@ const LINKS: [(&str, &str); 5] = [
     ("/docs/api", "API"),
 ];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct DefinitionDocs {
     groups: Vec<GroupReference>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct MetricDocs {
     /// Read from the database: the same on every replica.
     shared: Vec<MetricReference>,
@@ -59,12 +60,12 @@ impl MetricDocs {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct SettingDocs {
     groups: Vec<SettingGroup>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ApiDocs {
     groups: &'static [ApiGroup],
 }
@@ -133,15 +134,18 @@ pub(crate) async fn api(asked: Negotiation, State(state): State<WebState>) -> Re
         about: "Every page is JSON too: below `/api/v1`, or with `Accept: application/json`. Times are \
              RFC 3339 in UTC, shares are from 0 to 1, and durations end in `_seconds`. \
              Requests that write take a body with `Content-Type: application/json`, and an \
-             `Idempotency-Key` header makes it safe to repeat them.",
+             `Idempotency-Key` header makes it safe to repeat them. `ETag` and `If-None-Match` save an \
+             answer that has not changed. What comes too often gets 429 with `Retry-After`. \
+             `/api/v1/openapi.json` has every field of bodies and answers.",
         sections: view.groups.iter().map(sections::of_operations).collect(),
         ..DocsPage::new(&state, "/docs/api")
     })
 }
 
 /// For tools, so there is no page.
-pub(crate) async fn openapi(State(state): State<WebState>) -> Json<Value> {
-    Json(openapi::document(state.version))
+pub(crate) async fn openapi(asked: Negotiation, State(state): State<WebState>) -> Response {
+    let document = openapi::document(state.version);
+    asked.view(&state, Ok::<_, WebError>(document))
 }
 
 #[derive(Template)]

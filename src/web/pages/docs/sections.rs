@@ -1,6 +1,9 @@
 //! Tables of the reference.
 
-use super::api::{ApiGroup, ApiOperation};
+use super::{
+    openapi,
+    operation::{ApiGroup, ApiOperation},
+};
 use crate::{
     config::{SettingGroup, SettingReference},
     domain::{
@@ -174,13 +177,21 @@ pub(super) fn of_settings(group: &SettingGroup) -> DocsSection {
 pub(super) fn of_operations(group: &ApiGroup) -> DocsSection {
     let row = |operation: &ApiOperation| {
         let request = format!("{} {}", operation.method, operation.path);
-        vec![
-            vec![DocsPart::code(&request)],
-            vec![DocsPart::plain(operation.about)],
-        ]
+        let mut meaning = vec![DocsPart::plain(operation.about)];
+        if let Some(body) = operation.body {
+            meaning.extend([DocsPart::plain(" Example: "), DocsPart::code(body.example)]);
+        }
+        let mut fields = Vec::new();
+        for field in openapi::answer_fields(operation) {
+            if !fields.is_empty() {
+                fields.push(DocsPart::plain(", "));
+            }
+            fields.push(DocsPart::code(field));
+        }
+        vec![vec![DocsPart::code(&request)], meaning, fields]
     };
     DocsSection {
-        columns: &["Request", "Meaning"],
+        columns: &["Request", "Meaning", "Fields of the answer"],
         rows: group.operations.iter().map(row).collect(),
         ..headed(group.heading)
     }

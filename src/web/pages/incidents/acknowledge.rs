@@ -5,6 +5,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,13 +29,13 @@ use crate::{
     },
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 pub(in crate::web) struct AcknowledgeForm {
     by: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct AcknowledgedView {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct AcknowledgedView {
     incident: String,
     acknowledged: Acknowledgement,
 }

@@ -1,6 +1,7 @@
 //! The first questions about an incident, each answered in a line: who is affected, how many workflows are
 //! stuck, where, which trace, what changed, who has it, and what to do.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::view::IncidentView;
@@ -17,7 +18,7 @@ use crate::{
 const MOST_CHANGES: usize = 2;
 
 /// One line of the answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(super) struct IncidentAnswer {
     /// As an anchor: `affected`, `stuck`, `where`, `trace`, `changed`, `owner`.
     pub(super) id: &'static str,

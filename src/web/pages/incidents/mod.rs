@@ -18,15 +18,17 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
 pub(in crate::web) use acknowledge::{
-    submit as acknowledge, through_api as acknowledge_through_api,
+    AcknowledgeForm, AcknowledgedView, submit as acknowledge,
+    through_api as acknowledge_through_api,
 };
 pub(in crate::web) use act::{confirm, perform};
 use charts::IncidentCharts;
-use view::IncidentView;
+pub(in crate::web) use view::IncidentView;
 
 use crate::{
     domain::{alerting::incident::IncidentNote, model::text::plain},
@@ -106,7 +108,7 @@ async fn found(tx: &mut Tx<'_>, id: &str) -> Result<Vec<AlertTransition>, WebErr
     Ok(transitions)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, JsonSchema, Deserialize)]
 pub(crate) struct NoteForm {
     #[serde(default)]
     text: String,

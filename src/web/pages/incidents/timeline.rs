@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// One line of the timeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(super) struct TimelineEntry {
     pub(super) at: Timestamp,
     /// `began`, a kind of transition, `delivery`, `acknowledged` or `note`.

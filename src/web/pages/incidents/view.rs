@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -30,8 +31,8 @@ use crate::{
     },
 };
 
-#[derive(Debug, Serialize)]
-pub(super) struct IncidentView {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct IncidentView {
     pub(super) id: Uuid,
     pub(super) as_of: Timestamp,
     pub(super) slo: Name,

@@ -7,6 +7,7 @@ mod page;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(crate) use self::filter::Filter;
@@ -45,7 +46,7 @@ use crate::{
 
 const SPARK_DAYS: u32 = 28;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct OverviewView {
     as_of: Timestamp,
     #[serde(skip)]
@@ -75,7 +76,7 @@ pub(crate) struct OverviewView {
 }
 
 /// Which part of the SLOs that the filter matches this is.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 struct ListPart {
     /// Counted from 1. Only of the page.
     #[serde(skip)]

@@ -16,12 +16,13 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub(in crate::web) use form::{get as form, post as submit};
-pub(in crate::web) use preview::post as preview;
-use request::SilenceRequest;
+pub(in crate::web) use preview::{PreviewView, post as preview};
+pub(in crate::web) use request::SilenceRequest;
 pub(in crate::web) use view::SilenceView;
 
 use crate::{
@@ -40,9 +41,9 @@ use crate::{
 };
 
 /// How long one that is over is listed.
-const REMEMBERED: Duration = Duration::from_hours(7 * 24);
+pub(in crate::web) const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct SilencesView {
     as_of: Timestamp,
     /// Active ones first, then pending ones, then those that are over since seven days at most.
@@ -115,7 +116,7 @@ pub(crate) async fn one(
         let silence = found(&mut tx, &id).await?;
         Ok(SilenceView::new(&silence, state.clock.now()))
     };
-    asked.json(&state, StatusCode::OK, read.await)
+    asked.view(&state, read.await)
 }
 
 pub(crate) async fn create(
@@ -141,7 +142,11 @@ pub(crate) async fn create(
 }
 
 /// Writes a new silence; the transaction is still to be committed.
-async fn add(tx: &mut Tx<'_>, terms: SilenceTerms, now: Timestamp) -> Result<Silence, WebError> {
+pub(in crate::web) async fn add(
+    tx: &mut Tx<'_>,
+    terms: SilenceTerms,
+    now: Timestamp,
+) -> Result<Silence, WebError> {
     let silence = Silence {
         id: Uuid::now_v7(),
         terms,
@@ -174,7 +179,7 @@ pub(crate) async fn delete(
     who: Who,
     Path(id): Path<String>,
 ) -> Response {
-    let ended = end(&state, &id, who).await;
+    let ended = end_by_id(&state, &id, who).await;
     asked.json(&state, StatusCode::OK, ended)
 }
 
@@ -185,17 +190,32 @@ pub(crate) async fn expire(
     who: Who,
     Path(id): Path<String>,
 ) -> Response {
-    match end(&state, &id, who).await {
+    match end_by_id(&state, &id, who).await {
         Ok(_) => see_other("/silences"),
         Err(error) => asked.refuse(&state, &error),
     }
 }
 
-/// Ending one that is over changes nothing and is no mistake.
-async fn end(state: &WebState, id: &str, who: Who) -> Result<SilenceView, WebError> {
+pub(in crate::web) async fn end_by_id(
+    state: &WebState,
+    id: &str,
+    who: Who,
+) -> Result<SilenceView, WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("end a silence").await?;
     let silence = found(&mut tx, id).await?;
+    end(&mut tx, &silence, (who, now)).await?;
+    let silence = found(&mut tx, id).await?;
+    tx.commit().await?;
+    Ok(SilenceView::new(&silence, now))
+}
+
+/// Ending one that is over changes nothing and is no mistake.
+pub(in crate::web) async fn end(
+    tx: &mut Tx<'_>,
+    silence: &Silence,
+    (who, now): (Who, Timestamp),
+) -> Result<(), WebError> {
     let ended = Ended {
         at: now,
         by: who.or(None),
@@ -206,12 +226,10 @@ async fn end(state: &WebState, id: &str, who: Who) -> Result<SilenceView, WebErr
             "ended a silence before its time"
         );
     }
-    let silence = found(&mut tx, id).await?;
-    tx.commit().await?;
-    Ok(SilenceView::new(&silence, now))
+    Ok(())
 }
 
-async fn found(tx: &mut Tx<'_>, id: &str) -> Result<Silence, WebError> {
+pub(in crate::web) async fn found(tx: &mut Tx<'_>, id: &str) -> Result<Silence, WebError> {
     let unknown = || WebError::NoSuchSilence { id: id.to_owned() };
     let id: Uuid = id.parse().map_err(|_| unknown())?;
     tx.silence(id).await?.ok_or_else(unknown)

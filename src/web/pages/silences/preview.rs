@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, http::StatusCode, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -36,15 +37,15 @@ const MOST_TRANSITIONS: u32 = 1_000;
 const SEVERITIES: [Severity; 2] = [Severity::Page, Severity::Ticket];
 
 /// What these matchers are about.
-#[derive(Debug, Serialize)]
-pub(super) struct PreviewView {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct PreviewView {
     /// Alerts that there are, and groups of which one fires.
     pub(super) matches: Vec<MatchedAlert>,
     /// What people were told in the last seven days and would not have been; newest first.
     pub(super) would_have_muted: Vec<MutedMessage>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct MatchedAlert {
     pub(super) slo: Name,
     pub(super) display_name: String,
@@ -53,7 +54,7 @@ pub(super) struct MatchedAlert {
     pub(super) state: AlertState,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct MutedMessage {
     pub(super) at: Timestamp,
     pub(super) slo: Name,

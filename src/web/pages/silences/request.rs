@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// The body of `POST /api/v1/silences` and of its preview.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct SilenceRequest {
     #[serde(default)]
@@ -30,7 +31,7 @@ pub(in crate::web) struct SilenceRequest {
     force: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RepeatRequest {
     rule: String,

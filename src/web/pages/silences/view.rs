@@ -1,5 +1,6 @@
 //! A silence as pages and API show it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::{
     web::reader::times,
 };
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct SilenceView {
     pub(in crate::web) id: Uuid,
     pub(in crate::web) state: SilenceState,
@@ -35,7 +36,7 @@ pub(in crate::web) struct SilenceView {
     pub(super) is_long: bool,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct RepeatView {
     pub(super) rule: String,
     time_zone: &'static str,

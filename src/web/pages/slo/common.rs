@@ -1,5 +1,6 @@
 //! What bad events have in common, beside good ones of the same time.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -15,14 +16,14 @@ use crate::{
 const MOST: usize = 8;
 
 /// Attributes that tell bad events from good ones, by a sample of both.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct InCommon {
     bad_sampled: usize,
     good_sampled: usize,
     pub(super) differences: Vec<DifferenceView>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(transparent)]
 pub(super) struct DifferenceView(Difference);
 

@@ -1,6 +1,7 @@
 //! How many of the spans that an SLO selects could be told apart by workflow, and what to do about
 //! the others.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
     store::SelectedSpans,
 };
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct CorrelationView {
     correlated: i64,
     uncorrelated: i64,

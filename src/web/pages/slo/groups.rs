@@ -8,6 +8,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{declared, undeclared};
@@ -39,7 +40,7 @@ use crate::{
 const MOST_BESIDE_OTHERS: usize = 20;
 
 /// The groups of an SLO, the most urgent first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct GroupsView {
     /// The attributes with their scopes.
     by: Vec<String>,
@@ -53,7 +54,7 @@ pub(super) struct GroupsView {
 }
 
 /// One group in a row.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct GroupView {
     id: i32,
     /// By attribute, as people read them.
@@ -72,7 +73,7 @@ pub(super) struct GroupView {
 }
 
 /// Which group the page of one group is of.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct GroupHead {
     pub(super) id: i32,
     pub(super) text: String,
@@ -199,8 +200,8 @@ pub(in crate::web) fn path(slo: &Name, group: SloId) -> String {
     format!("/slos/{slo}/groups/{}", group.0)
 }
 
-#[derive(Debug, Serialize)]
-struct GroupListView {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct GroupListView {
     as_of: Timestamp,
     slo: Name,
     display_name: String,

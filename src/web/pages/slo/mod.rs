@@ -24,6 +24,7 @@ use axum::{
 };
 use serde::Deserialize;
 
+pub(in crate::web) use self::{durations::DurationsView, groups::GroupListView, view::SloView};
 pub(in crate::web::pages) use self::{
     evidence::explanation,
     stages::{OwnStages, of_workflows},
@@ -60,7 +61,7 @@ use crate::{
 use charts::SloCharts;
 use parts::SloCard;
 use rules::RuleRow;
-use view::{Range, SloView};
+use view::Range;
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct SloQuery {

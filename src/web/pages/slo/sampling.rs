@@ -13,7 +13,7 @@ use crate::domain::{
 const LEAST_ORPHANS: i64 = 20;
 
 /// A fact about the numbers, and what to do about it if anything.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub(super) struct SamplingNote {
     /// Of events, or of what are none.
     count: i64,

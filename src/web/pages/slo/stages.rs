@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Over the range. The means of a column add up to the whole, the shares to 1.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct StagesView {
     pub(super) good_workflows: i64,
     pub(super) bad_workflows: i64,
@@ -30,7 +31,7 @@ pub(super) struct StagesView {
     pub(super) stages: Vec<StageRow>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct StageRow {
     kind: StageKind,
     name: String,
@@ -46,14 +47,14 @@ pub(super) struct StageRow {
 }
 
 /// The stages of one workflow, in the order in which it came to them.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, JsonSchema, Serialize)]
 pub(in crate::web::pages) struct OwnStages {
     stages: Vec<OwnStage>,
     /// Where it is by now, of one that has not ended.
     pub(super) current_stage: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 struct OwnStage {
     kind: StageKind,
     name: String,

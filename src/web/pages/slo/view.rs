@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -42,7 +43,7 @@ use crate::{
     },
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct SloView {
     pub(super) as_of: Timestamp,
     /// Whether `as_of` is an earlier moment, which was asked for. What is in flight is not listed then.
@@ -120,13 +121,13 @@ pub(super) struct Past {
     pub(super) bars: Series,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
 pub(super) struct BudgetPoint {
     pub(super) at: Timestamp,
     pub(super) budget_remaining_ratio: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub(super) struct ReasonPoint {
     /// Start of the stretch.
     at: Timestamp,
@@ -150,7 +151,7 @@ impl ReasonPoint {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct DefinitionView {
     pub(super) file: String,
     pub(super) line: usize,
@@ -171,7 +172,7 @@ impl DefinitionView {
 }
 
 /// How far back the charts of burn and reasons reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(super) enum Range {
     #[serde(rename = "1h")]
     Hour,
@@ -257,7 +258,7 @@ impl Range {
     }
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct CustomerView {
     pub(super) customer: String,
     pub(super) bad: i64,

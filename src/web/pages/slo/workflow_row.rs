@@ -1,5 +1,6 @@
 //! One workflow as a row of a list.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::stages::OwnStages;
@@ -17,7 +18,7 @@ use crate::{
     web::{pages::addresses, reader::times},
 };
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(in crate::web::pages) struct WorkflowView {
     /// 32 hexadecimal digits, as in the address of its page.
     pub(super) key: String,

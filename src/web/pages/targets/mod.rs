@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{extract::State, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     },
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct TargetsView {
     as_of: Timestamp,
     targets: Vec<TargetView>,
@@ -33,7 +34,7 @@ pub(crate) struct TargetsView {
 }
 
 /// Never with an address or a key: those may be secrets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct TargetView {
     name: Name,
     kind: &'static str,

@@ -8,12 +8,14 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     domain::{
+        alerting::alert::TransitionKind,
         model::ids::Name,
         notify::{
             MessageNote, Notification, RenderContext,
@@ -35,7 +37,7 @@ use crate::{
 /// The least time between two tests of a target: each may wake somebody.
 const BETWEEN_TESTS: Duration = Duration::from_mins(1);
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct TestRequest {
     #[serde(default)]
@@ -45,9 +47,25 @@ pub(in crate::web) struct TestRequest {
     render: bool,
 }
 
+/// What is sent, or would be.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct TestBegun {
+    target: Name,
+    test: Uuid,
+    messages: Vec<TestMessageView>,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+struct TestMessageView {
+    message: Uuid,
+    kind: TransitionKind,
+    /// As the target gets it.
+    body: Value,
+}
+
 /// How a test stands.
-#[derive(Debug, Serialize)]
-struct TestView {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct TestView {
     target: Name,
     test: Uuid,
     /// Nothing more will come.
@@ -120,10 +138,7 @@ pub(in crate::web) async fn get(
     State(state): State<WebState>,
     Path((name, test)): Path<(String, Uuid)>,
 ) -> Response {
-    match look(&state, &name, test).await {
-        Ok(view) => Json(view).into_response(),
-        Err(error) => asked.refuse(&state, &error),
-    }
+    asked.view(&state, look(&state, &name, test).await)
 }
 
 async fn look(state: &WebState, name: &str, test: Uuid) -> Result<TestView, WebError> {
@@ -198,17 +213,16 @@ impl TestMessages {
             name: &target.name,
             kind: &target.kind,
         };
-        let message = |(id, content): &(Uuid, Notification)| {
-            json!({
-                "message": id,
-                "kind": content.kind(),
-                "body": preview::body(to, content, &telling, self.rehearsal.at),
-            })
+        let message = |(id, content): &(Uuid, Notification)| TestMessageView {
+            message: *id,
+            kind: content.kind(),
+            body: preview::body(to, content, &telling, self.rehearsal.at),
         };
-        json!({
-            "target": target.name,
-            "test": self.rehearsal.id,
-            "messages": self.messages.iter().map(message).collect::<Vec<_>>(),
-        })
+        let begun = TestBegun {
+            target: target.name.clone(),
+            test: self.rehearsal.id,
+            messages: self.messages.iter().map(message).collect(),
+        };
+        serde_json::to_value(begun).unwrap_or_default()
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         state::WebState,
     },
 };
-use view::StoryView;
+pub(in crate::web) use view::StoryView;
 
 /// Steps that the page shows; the JSON view has all.
 const MOST_STEPS: usize = 200;

@@ -1,5 +1,6 @@
 //! The steps of a workflow as rows.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// One step, with its times relative to the start.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct StepView {
     #[serde(flatten)]
     event: StoryEvent,

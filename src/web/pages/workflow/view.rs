@@ -1,5 +1,6 @@
 //! One workflow as page and API show it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -28,8 +29,8 @@ use crate::{
     },
 };
 
-#[derive(Debug, Serialize)]
-pub(super) struct StoryView {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct StoryView {
     pub(super) as_of: Timestamp,
     pub(super) slo: Name,
     pub(super) display_name: String,
@@ -68,6 +69,7 @@ pub(super) struct StoryView {
     pub(super) sections: Vec<SectionView>,
     /// The time in each stage; they add up to the whole.
     #[serde(serialize_with = "stage_seconds")]
+    #[schemars(with = "Vec<StageSeconds<'static>>")]
     pub(super) stages: Breakdown,
     pub(super) steps: Vec<StepView>,
     pub(super) traces: Vec<TraceView>,
@@ -76,7 +78,7 @@ pub(super) struct StoryView {
     pub(super) incidents: Vec<IncidentOfWorkflow>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct CurrentStage {
     pub(super) stage: String,
     pub(super) kind: StageKind,
@@ -87,7 +89,7 @@ pub(super) struct CurrentStage {
     pub(super) usual_seconds: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct RemarkView {
     pub(super) reason: &'static str,
     pub(super) meaning: &'static str,
@@ -95,7 +97,7 @@ pub(super) struct RemarkView {
 }
 
 /// One verdict that was replaced by another.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct CorrectionView {
     pub(super) at: Timestamp,
     pub(super) from: Outcome,
@@ -103,7 +105,7 @@ pub(super) struct CorrectionView {
     pub(super) reason: CorrectionReason,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct SectionView {
     pub(super) kind: StageKind,
     pub(super) stage: String,
@@ -112,14 +114,14 @@ pub(super) struct SectionView {
     pub(super) duration_seconds: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct TraceView {
     pub(super) trace_id: TraceId,
     pub(super) links: Vec<TraceLink>,
 }
 
 /// The definition that judged it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct DefinitionInForce {
     pub(super) revision: Revision,
     /// `None` if that set of definitions is not kept any more.
@@ -129,7 +131,7 @@ pub(super) struct DefinitionInForce {
     pub(super) text: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct IncidentOfWorkflow {
     pub(super) id: Uuid,
     pub(super) severity: Severity,
@@ -450,16 +452,18 @@ impl CurrentStage {
     }
 }
 
+/// A stage of a workflow, as it is answered.
+#[derive(JsonSchema, Serialize)]
+struct StageSeconds<'a> {
+    kind: StageKind,
+    name: &'a str,
+    seconds: f64,
+}
+
 fn stage_seconds<S: serde::Serializer>(
     stages: &Breakdown,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct StageSeconds<'a> {
-        kind: StageKind,
-        name: &'a str,
-        seconds: f64,
-    }
     serializer.collect_seq(stages.0.iter().map(|part| StageSeconds {
         kind: part.stage.kind,
         name: &part.stage.name,

@@ -7,6 +7,7 @@ mod query;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::slo::WorkflowView;
@@ -29,7 +30,7 @@ pub(crate) use query::WorkflowsQuery;
 /// The search is as far behind as this without anybody being told.
 const USUAL_LAG_SECONDS: f64 = 10.0;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct WorkflowsView {
     as_of: Timestamp,
     /// How far the search is behind what was recorded.
@@ -41,7 +42,7 @@ pub(crate) struct WorkflowsView {
 }
 
 /// One workflow of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web::pages) struct FoundView {
     pub(in crate::web::pages) slo: Name,
     #[serde(flatten)]

@@ -84,6 +84,9 @@ POST   /api/v1/silences/preview                 viewer
 GET    /api/v1/silences/{id}                    viewer
 DELETE /api/v1/silences/{id}                    editor
 GET    /api/v1/definitions                      viewer
+GET    /api/v1/definitions/{name}               viewer
+PUT    /api/v1/definitions/{name}               admin
+DELETE /api/v1/definitions/{name}               admin
 POST   /api/v1/definitions/apply                admin
 POST   /api/v1/definitions/clear                admin
 GET    /api/v1/docs/definitions                 viewer
@@ -109,6 +112,14 @@ POST   /api/v1/events                           editor
 GET    /api/v1/audit                            admin
 GET    /api/v1/silences                         viewer
 POST   /api/v1/silences                         editor
+GET    /api/v2/silences                         viewer
+POST   /api/v2/silences                         editor
+GET    /api/v2/silence/{id}                     viewer
+DELETE /api/v2/silence/{id}                     editor
+GET    /api/v2/alerts                           viewer
+GET    /api/v2/alerts/groups                    viewer
+GET    /api/v2/receivers                        viewer
+GET    /api/v2/status                           viewer
 ";
 
 /// Method and path of every route, as the router's source has them.

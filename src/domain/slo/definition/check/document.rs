@@ -141,6 +141,15 @@ impl<'a> Sheet<'a> {
             })
     }
 
+    /// Kind, name and line of each document, valid or not; the name is `None` if it is no text.
+    pub(crate) fn documents(&self) -> impl Iterator<Item = (DocumentKind, Option<&str>, usize)> {
+        self.documents.iter().map(|(kind, range, node)| {
+            let metadata = node.entry("metadata");
+            let name = metadata.and_then(|entry| entry.value.entry("name")?.value.text());
+            (*kind, name, self.findings.line_of(range.start))
+        })
+    }
+
     pub(crate) fn into_problems(self) -> Vec<Problem> {
         self.findings.into_problems()
     }

@@ -6,6 +6,7 @@ mod foreign;
 mod selector;
 mod slo;
 mod values;
+mod written;
 
 use std::{
     cell::RefCell,
@@ -15,6 +16,9 @@ use std::{
 };
 
 pub(super) use self::values::suggested_name;
+pub use self::written::{
+    WrittenDefinition, check_written, has_files, with_replaced, with_written, written,
+};
 use self::{
     alerting::{
         fallback::{self, Unlinked},
@@ -36,8 +40,9 @@ use crate::domain::{
 };
 
 /// Everything that `files` declare, with what is doubtful about it; or all that is wrong with them.
+/// What the API wrote counts unless a file declares the same.
 pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
-    let sheets: Vec<Sheet<'_>> = files.iter().map(Sheet::open).collect();
+    let sheets: Vec<Sheet<'_>> = effective(files).map(Sheet::open).collect();
     let catalog = catalog(&sheets);
     let problems: Vec<Problem> = sheets.into_iter().flat_map(Sheet::into_problems).collect();
     if problems.iter().any(Problem::is_error) {
@@ -54,7 +59,7 @@ pub fn load_beside(
     others: &[DefinitionFile],
 ) -> Result<Vec<Arc<Slo>>, Vec<Problem>> {
     // Of two definitions with one name the first counts.
-    let files = std::iter::once(file).chain(others);
+    let files = std::iter::once(file).chain(effective(others));
     let sheets: Vec<Sheet<'_>> = files.map(Sheet::open).collect();
     let catalog = catalog(&sheets);
     let own = sheets.into_iter().next().map(Sheet::into_problems);
@@ -64,6 +69,17 @@ pub fn load_beside(
     }
     let slos = catalog.slos.into_values();
     Ok(slos.filter(|slo| slo.source.file == file.path).collect())
+}
+
+/// Without what the API wrote and a file overrides.
+fn effective(files: &[DefinitionFile]) -> impl Iterator<Item = &DefinitionFile> {
+    let overridden = written(files).into_iter();
+    let overridden = overridden.filter(|one| one.overridden_by.is_some());
+    let overridden: BTreeSet<String> = overridden.map(|one| one.name).collect();
+    files.iter().filter(move |file| {
+        let name = file.written_name();
+        name.is_none_or(|name| !overridden.contains(name))
+    })
 }
 
 /// What an SLO may refer to. Names of definitions that are wrong themselves are known too, so that

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 
-use self::view::DurationsView;
+pub(in crate::web) use self::view::DurationsView;
 use super::{Range, RangeLink, SloQuery, declared_in, undeclared};
 use crate::{
     domain::model::{

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Range;
@@ -18,8 +19,8 @@ use crate::{
     web::chart::{Figure, HeatColumn, HeatMap, Markup, MultiplePoint, events_text, multiple},
 };
 
-#[derive(Debug, Serialize)]
-pub(super) struct DurationsView {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct DurationsView {
     pub(super) as_of: Timestamp,
     pub(super) slo: Name,
     pub(super) display_name: String,
@@ -39,7 +40,7 @@ pub(super) struct DurationsView {
 }
 
 /// What a share of the workflows took at most; `None` without workflows.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub(super) struct DurationQuantiles {
     /// An estimate if spans are sampled.
     events: f64,
@@ -48,7 +49,7 @@ pub(super) struct DurationQuantiles {
     p99_seconds: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct StepDurations {
     from: Timestamp,
     good: Vec<DurationBucket>,
@@ -56,7 +57,7 @@ struct StepDurations {
 }
 
 /// The time in one stage of the workflows that were in it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct StageDurations {
     kind: StageKind,
     name: String,
@@ -69,7 +70,7 @@ pub(super) struct StageDurations {
     pub(super) line: Markup,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct StageStep {
     from: Timestamp,
     p50_seconds: Option<f64>,

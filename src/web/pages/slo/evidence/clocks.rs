@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::{
@@ -17,7 +18,7 @@ const AHEAD_MICROS: i64 = -1_000;
 const LONG_WAIT_MICROS: i64 = 1_000_000;
 
 /// One pair of services, in this hour and the one before.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(in crate::web::pages::slo) struct ClockView {
     sender: String,
     receiver: String,

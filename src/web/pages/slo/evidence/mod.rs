@@ -4,6 +4,7 @@ pub(super) mod clocks;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::model::format;
@@ -12,7 +13,7 @@ use crate::domain::model::format;
 const CUSTOMERS_OVERFLOW: &str = "customers_overflow";
 
 /// How often one thing was wrong since the window began.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct EvidenceView {
     reason: String,
     count: i64,

@@ -1,0 +1,106 @@
+//! The part of Alertmanager's API v2 that `amtool` and karma use, for the silences and alerts of this
+//! service.
+//!
+//! The forms are those of Alertmanager, and an error is a JSON string as there. Silences are written
+//! and ended, all else is only read: alerts come from the evaluation, and receivers are the
+//! notification targets.
+
+mod alerts;
+mod silences;
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub(in crate::web) use self::{
+    alerts::{AlertFilter, AlertGroupView, GettableAlert, get as alerts, groups},
+    silences::{
+        GettableSilence, PostableSilence, PostedSilence, SilenceFilter, delete, list as silences,
+        one as silence, write,
+    },
+};
+use super::{error::WebError, page::Negotiation, state::WebState};
+use crate::domain::model::{ids::Name, time::Timestamp};
+
+/// Where a program looks for the configuration of an Alertmanager.
+const CONFIG: &str =
+    "# Throughline has no configuration of Alertmanager: /definitions shows what is declared.\n";
+
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::web) struct StatusView {
+    cluster: ClusterView,
+    version_info: VersionView,
+    config: ConfigView,
+    /// Since when the replica runs.
+    uptime: Timestamp,
+}
+
+/// Replicas share the database, so a client has no peers to know.
+#[derive(Debug, JsonSchema, Serialize)]
+struct ClusterView {
+    status: &'static str,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+struct ConfigView {
+    original: &'static str,
+}
+
+/// Of this service; clients require every field.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VersionView {
+    version: &'static str,
+    revision: &'static str,
+    branch: &'static str,
+    build_user: &'static str,
+    build_date: &'static str,
+    go_version: &'static str,
+}
+
+/// A notification target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
+pub(in crate::web) struct ReceiverView {
+    name: String,
+}
+
+impl ReceiverView {
+    /// Of an alert of which no target is notified: clients show alerts by their receiver.
+    fn nobody() -> Self {
+        let name = "nobody".to_owned();
+        Self { name }
+    }
+}
+
+impl From<&Name> for ReceiverView {
+    fn from(name: &Name) -> Self {
+        let name = name.to_string();
+        Self { name }
+    }
+}
+
+pub(super) async fn status(asked: Negotiation, State(state): State<WebState>) -> Response {
+    let view = StatusView {
+        cluster: ClusterView { status: "disabled" },
+        version_info: VersionView {
+            version: state.version,
+            revision: "",
+            branch: "throughline",
+            build_user: "",
+            build_date: "",
+            go_version: "",
+        },
+        config: ConfigView { original: CONFIG },
+        uptime: state.readiness.started_at(),
+    };
+    asked.view(&state, Ok::<_, WebError>(view))
+}
+
+pub(super) async fn receivers(asked: Negotiation, State(state): State<WebState>) -> Response {
+    let catalog = Arc::clone(&state.catalog.borrow());
+    let view: Vec<ReceiverView> = catalog.targets.keys().map(ReceiverView::from).collect();
+    asked.view(&state, Ok::<_, WebError>(view))
+}

@@ -1,0 +1,64 @@
+//! Why a definition is not written by the API.
+
+use axum::http::StatusCode;
+
+use crate::domain::{model::ids::Revision, slo::definition::Problem};
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::web) enum DefinitionError {
+    #[error("the definitions would not be valid: {} wrong", places(.0))]
+    NotValid(Vec<Problem>),
+    #[error("the API wrote no definition `{name}`")]
+    Unknown { name: String },
+    #[error("`{name}` cannot be the name of a definition")]
+    BadName { name: String },
+    #[error("the definitions are at revision {}, which the request does not expect", .0.0)]
+    OtherRevision(Revision),
+    #[error("a definition is sent as YAML or JSON")]
+    NotYaml,
+}
+
+impl DefinitionError {
+    pub(in crate::web) const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotValid(_) | Self::BadName { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unknown { .. } => StatusCode::NOT_FOUND,
+            Self::OtherRevision(_) => StatusCode::PRECONDITION_FAILED,
+            Self::NotYaml => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        }
+    }
+
+    /// The way on.
+    pub(in crate::web) const fn help(&self) -> &'static str {
+        match self {
+            Self::NotValid(_) => {
+                "`problems` has each place and how to correct it; nothing was changed"
+            }
+            Self::Unknown { .. } => {
+                "`/api/v1/definitions` lists what the API wrote; what is declared in a file is changed there"
+            }
+            Self::BadName { .. } => "use lower-case letters, digits and `-`, at most 63",
+            Self::OtherRevision(_) => {
+                "read the definition again, and send the `ETag` of that answer as `If-Match`"
+            }
+            Self::NotYaml => {
+                "send the header `Content-Type: application/yaml` or `application/json`"
+            }
+        }
+    }
+
+    /// What is wrong with the definitions, by place.
+    pub(in crate::web) fn problems(&self) -> &[Problem] {
+        match self {
+            Self::NotValid(problems) => problems,
+            _ => &[],
+        }
+    }
+}
+
+fn places(problems: &[Problem]) -> String {
+    match problems.iter().filter(|problem| problem.is_error()).count() {
+        1 => "1 place is".to_owned(),
+        count => format!("{count} places are"),
+    }
+}

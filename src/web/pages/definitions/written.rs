@@ -1,0 +1,278 @@
+//! Definitions that are written by the API instead of a file.
+//!
+//! They are part of the numbered set in force, so they reach every replica as files do and are checked
+//! together with them. A write replaces the newest set under its lock; `If-Match` makes it depend on the
+//! revision that the client has read.
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::Response,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::DefinitionError;
+use crate::{
+    domain::{
+        model::{
+            ids::{Name, Revision},
+            time::Timestamp,
+        },
+        slo::definition::{
+            DefinitionFile, Problem, WrittenDefinition, check_written, load, with_replaced, written,
+        },
+    },
+    store::{DefinitionSet, Tx},
+    web::{
+        error::WebError,
+        page::Negotiation,
+        query::{NoParameters, Parameters, Params},
+        state::WebState,
+    },
+};
+
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub(super) struct WrittenView {
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    /// YAML or JSON, as it was sent.
+    definition: String,
+    /// Whether it counts: not if a file declares the same kind and name.
+    pub(super) in_force: bool,
+    /// The file and line that declares the same.
+    pub(super) overridden_by: Option<String>,
+}
+
+/// One definition, and the set that it is part of.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct WrittenAnswer {
+    #[serde(flatten)]
+    written: WrittenView,
+    /// Number of the set of definitions that has it.
+    revision: Revision,
+    /// When that set comes into force.
+    in_force_from: Timestamp,
+    /// Of a write: what is doubtful in all definitions, as `throughline validate` warns of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<Problem>>,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in crate::web) struct DeletedAnswer {
+    name: String,
+    revision: Revision,
+    in_force_from: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct WriteQuery {
+    /// Check and answer, and change nothing.
+    #[serde(rename = "dryRun", default)]
+    dry_run: bool,
+}
+
+impl Parameters for WriteQuery {
+    const NAMES: &'static [&'static str] = &["dryRun"];
+}
+
+impl WrittenView {
+    pub(super) fn all(set: &DefinitionSet) -> Vec<Self> {
+        written(&set.files).into_iter().map(Self::new).collect()
+    }
+
+    fn new(written: WrittenDefinition) -> Self {
+        Self {
+            name: written.name,
+            kind: written.kind,
+            definition: written.text,
+            in_force: written.overridden_by.is_none(),
+            overridden_by: written.overridden_by,
+        }
+    }
+}
+
+pub(crate) async fn one(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Path(name): Path<String>,
+    Params(NoParameters {}): Params<NoParameters>,
+) -> Response {
+    let read = async {
+        let mut tx = state.store.begin("read a definition").await?;
+        let set = tx.newest_definitions().await?;
+        answer(set, &name, None)
+    };
+    let read = read.await;
+    let tag = read.as_ref().map(|answer| tag(answer.revision));
+    let tag = tag.unwrap_or_default();
+    asked.tagged(&state, read, &tag)
+}
+
+pub(crate) async fn put(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Path(name): Path<String>,
+    Params(query): Params<WriteQuery>,
+    (headers, body): (HeaderMap, Bytes),
+) -> Response {
+    let done = async {
+        let bad_name = || DefinitionError::BadName { name: name.clone() };
+        let name: Name = name.parse().map_err(|_| bad_name())?;
+        let text = String::from_utf8(body.to_vec())
+            .map_err(|_| WebError::Unreadable("the definition is not UTF-8".to_owned()))?;
+        let file = DefinitionFile::written(&name, text);
+        let change = DefinitionChange::begin(&state, &headers, name.as_str()).await?;
+        let files = with_replaced(&change.files, file.clone());
+        let warnings = checked(&files, check_written(&file, &name))?;
+        let status = if change.is_known {
+            StatusCode::OK
+        } else {
+            StatusCode::CREATED
+        };
+        let set = change.activate(&state, &files, &query).await?;
+        Ok((status, answer(Some(set), name.as_str(), Some(warnings))?))
+    };
+    respond(&asked, &state, done.await)
+}
+
+pub(crate) async fn delete(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Path(name): Path<String>,
+    Params(query): Params<WriteQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let done = async {
+        let change = DefinitionChange::begin(&state, &headers, &name).await?;
+        if !change.is_known {
+            return Err(DefinitionError::Unknown { name }.into());
+        }
+        let mut files = change.files.clone();
+        files.retain(|file| file.written_name() != Some(&name));
+        checked(&files, Vec::new())?;
+        let set = change.activate(&state, &files, &query).await?;
+        let (revision, in_force_from) = (set.number, set.in_force_from);
+        Ok((
+            StatusCode::OK,
+            DeletedAnswer {
+                name,
+                revision,
+                in_force_from,
+            },
+        ))
+    };
+    respond(&asked, &state, done.await)
+}
+
+fn respond(
+    asked: &Negotiation,
+    state: &WebState,
+    done: Result<(StatusCode, impl Serialize), WebError>,
+) -> Response {
+    match done {
+        Ok((status, answer)) => asked.json(state, status, Ok(answer)),
+        Err(error) => asked.refuse(state, &error),
+    }
+}
+
+/// All that is wrong with the set and with what was written, or what is doubtful.
+fn checked(files: &[DefinitionFile], own: Vec<Problem>) -> Result<Vec<Problem>, DefinitionError> {
+    let (mut problems, is_valid) = match load(files) {
+        Ok((_, warnings)) => (warnings, own.is_empty()),
+        Err(problems) => (problems, false),
+    };
+    problems.extend(own);
+    if is_valid {
+        Ok(problems)
+    } else {
+        Err(DefinitionError::NotValid(problems))
+    }
+}
+
+fn answer(
+    set: Option<DefinitionSet>,
+    name: &str,
+    warnings: Option<Vec<Problem>>,
+) -> Result<WrittenAnswer, WebError> {
+    let unknown = || DefinitionError::Unknown {
+        name: name.to_owned(),
+    };
+    let set = set.ok_or_else(unknown)?;
+    let mut written = WrittenView::all(&set).into_iter();
+    Ok(WrittenAnswer {
+        written: written.find(|one| one.name == name).ok_or_else(unknown)?,
+        revision: set.number,
+        in_force_from: set.in_force_from,
+        warnings,
+    })
+}
+
+/// A change of the newest set, under its lock.
+struct DefinitionChange {
+    tx: Tx<'static>,
+    files: Vec<DefinitionFile>,
+    /// Whether the API wrote this name before.
+    is_known: bool,
+}
+
+impl DefinitionChange {
+    async fn begin(state: &WebState, headers: &HeaderMap, name: &str) -> Result<Self, WebError> {
+        let mut tx = state.store.begin("write a definition").await?;
+        let set = tx.lock_definitions().await?;
+        let number = set.as_ref().map(|set| set.number).unwrap_or_default();
+        let files = set.map(|set| set.files).unwrap_or_default();
+        let mut all = files.iter();
+        let known = all.find(|file| file.written_name() == Some(name));
+        let is_known = known.is_some();
+        if !is_expected(headers, number, known) {
+            return Err(DefinitionError::OtherRevision(number).into());
+        }
+        Ok(Self {
+            tx,
+            files,
+            is_known,
+        })
+    }
+
+    /// Returns the set that is in force then, or that would be.
+    async fn activate(
+        mut self,
+        state: &WebState,
+        files: &[DefinitionFile],
+        query: &WriteQuery,
+    ) -> Result<DefinitionSet, WebError> {
+        let now = state.clock.now();
+        self.tx.put_definitions_in_force(files, now).await?;
+        let set = self.tx.newest_definitions().await?;
+        if !query.dry_run {
+            self.tx.commit().await?;
+        }
+        Ok(set.unwrap_or_else(|| DefinitionSet {
+            number: Revision::default(),
+            in_force_from: now,
+            files: files.to_vec(),
+        }))
+    }
+}
+
+/// The preconditions of RFC 9110: the revision that the client has read, or that there is nothing yet.
+fn is_expected(headers: &HeaderMap, number: Revision, known: Option<&DefinitionFile>) -> bool {
+    let is_known = known.is_some();
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let is_match = text(header::IF_MATCH).is_none_or(|tags| match tags.trim() {
+        "*" => is_known,
+        tags => {
+            let mut tags = tags.split(',').map(str::trim);
+            // A proxy that compresses weakens it.
+            is_known && tags.any(|one| one.trim_start_matches("W/") == tag(number))
+        }
+    });
+    let is_new = text(header::IF_NONE_MATCH).is_none_or(|tags| tags.trim() != "*" || !is_known);
+    is_match && is_new
+}
+
+fn tag(number: Revision) -> String {
+    format!("\"{}\"", number.0)
+}

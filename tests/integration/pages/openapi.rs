@@ -1,0 +1,141 @@
+//! The API as its own description has it: answers have the fields that it lists, and clients need not
+//! read twice what they have.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::{
+    client::{Answer, get, get_with, post_json, request_with},
+    fixture::{self, Shop},
+    workflow,
+};
+use crate::support::installs;
+
+/// An address for every operation that reads.
+async fn readable(shop: &Shop) -> Vec<String> {
+    let router = &shop.router;
+    let silence = json!({ "matchers": ["slo=orders"], "duration": "2h", "reason": "upgrade" });
+    let silence = post_json(router, "/api/v1/silences", &silence).await.json();
+    let alerts = get(router, "/api/v1/alerts").await.json();
+    let first = |list: &Value, field: &str| {
+        let value = &list[0][field];
+        assert!(!value.is_null(), "no `{field}` in {list}");
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let id = silence["id"].as_str().unwrap();
+    let incident = first(&alerts["transitions"], "incident");
+    let mut all: Vec<String> = [
+        "slos",
+        "slos/orders-on-time",
+        "slos/orders-on-time/durations",
+        "slos/orders-on-time/explain",
+        "discover",
+        "discover/templates",
+        "discover/templates/kafka",
+        "workflows",
+        "customers/nobody",
+        "customers?name=nobody",
+        "alerts",
+        "silences",
+        "events",
+        "deliveries",
+        "targets",
+        "definitions",
+        "audit",
+        "docs/definitions",
+        "docs/selectors",
+        "docs/metrics",
+        "docs/settings",
+        "docs/api",
+        "openapi.json",
+    ]
+    .map(|path| format!("/api/v1/{path}"))
+    .into();
+    all.extend([
+        format!("/api/v1/silences/{id}"),
+        format!("/api/v1/incidents/{incident}"),
+        format!("/api/v1{}", workflow::path()),
+        format!("/api/v2/silence/{id}"),
+    ]);
+    let of_alertmanager = ["silences", "alerts", "alerts/groups", "receivers", "status"];
+    all.extend(of_alertmanager.map(|path| format!("/api/v2/{path}")));
+    all
+}
+
+#[tokio::test]
+async fn every_answer_of_the_api_has_a_tag_by_which_it_is_not_sent_twice() {
+    let shop = fixture::four_weeks().await;
+    for path in readable(&shop).await {
+        let answer = get(&shop.router, &path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        let tag = answer.header("etag").to_owned();
+        assert!(!tag.is_empty(), "{path}");
+        let head: Answer = request_with(&shop.router, ("HEAD", &path), &[], "").await;
+        assert_eq!((head.status, &*head.body), (200, ""), "{path}");
+        assert_eq!(head.header("etag"), tag, "{path}");
+        let again = get_with(&shop.router, &path, &[("if-none-match", &tag)]).await;
+        assert_eq!((again.status, &*again.body), (304, ""), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_lists_the_fields_of_every_answer() {
+    let shop = fixture::four_weeks().await;
+    let document = get(&shop.router, "/api/v1/openapi.json").await.json();
+    let schemas = &document["components"]["schemas"];
+    let resolved = |schema: &Value| {
+        let name = schema["$ref"]
+            .as_str()
+            .and_then(|path| path.rsplit('/').next());
+        name.map_or_else(|| schema.clone(), |name| schemas[name].clone())
+    };
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let content = &operation["responses"]["2XX"]["content"];
+            let schema = resolved(&content["application/json"]["schema"]);
+            let items = resolved(&schema["items"]);
+            let is_said = schema["properties"].is_object() || items["properties"].is_object();
+            let is_free = path == "/api/v1/openapi.json";
+            let is_empty = method == "delete" && path == "/api/v2/silence/{id}";
+            assert!(is_said || is_free || is_empty, "{method} {path}: {schema}");
+            let body = &operation["requestBody"]["content"]["application/json"];
+            assert_eq!(
+                body.is_object(),
+                method == "post" || method == "put",
+                "{path}"
+            );
+        }
+    }
+    let slo = &schemas["Timestamp"];
+    assert_eq!(slo["format"], "date-time");
+}
+
+/// A fixed seed and number of requests, so that a run is as long as the one before.
+#[tokio::test]
+async fn schemathesis_finds_nothing() {
+    let shop = fixture::four_weeks().await;
+    let url = shop.serve().await;
+    let home = tempfile::tempdir().unwrap();
+    let python = installs::python("schemathesis");
+    let mut command = Command::new(python.with_file_name("schemathesis"));
+    command
+        .args(["run", &format!("{url}/api/v1/openapi.json"), "--url", &url])
+        // Its third phase, fuzzing, fails by chance in Python 3.11: a recursion in `ast`.
+        .args(["--phases", "examples,coverage", "--max-examples", "4"])
+        .args(["--seed", "1", "--workers", "1", "--no-shrink"])
+        .args(["--generation-database", "none"])
+        .args(["--continue-on-failure", "--no-color", "--warnings", "off"])
+        .args(["--exclude-checks", NOT_MEANT])
+        .current_dir(home.path());
+    let running = tokio::task::spawn_blocking(move || command.output());
+    let output = running.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+}
+
+/// A path has no other description than a text, so a text that is no name is answered with 404, not
+/// taken; and a body without a required field that has a default is taken.
+const NOT_MEANT: &str = "positive_data_acceptance,negative_data_rejection";
