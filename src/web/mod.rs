@@ -12,6 +12,7 @@ mod alertmanager;
 mod assets;
 mod chart;
 mod chart_image;
+mod csv;
 mod error;
 mod health;
 mod hosts;
@@ -41,7 +42,7 @@ use tower_http::{
 use self::{
     pages::{
         alerts, audit, customer, definitions, deliveries, discover, docs, events, explain,
-        incidents, overview, silences, slo, targets, workflow, workflows,
+        incidents, overview, reports, silences, slo, targets, workflow, workflows,
     },
     work_limit::WorkLimit,
 };
@@ -128,6 +129,7 @@ fn pages() -> Router<WebState> {
         .route("/logout", post(access::session::log_out))
         .route("/slos/{slo}", get(slo::get))
         .route("/slos/{slo}/durations", get(slo::durations::get))
+        .route("/slos/{slo}/history", get(slo::history::get))
         .route("/slos/{slo}/explain", get(explain::get))
         .route("/explain", get(explain::form).post(explain::submit))
         .route("/discover", get(discover::get))
@@ -151,6 +153,8 @@ fn pages() -> Router<WebState> {
         .route("/silences/new", get(silences::form).post(silences::submit))
         .route("/silences/{id}/expire", post(silences::expire))
         .route("/time-zone", get(reader::page::get))
+        .route("/reports", get(reports::newest))
+        .route("/reports/{month}", get(reports::get))
         .route("/definitions", get(definitions::get))
         .route("/audit", get(audit::get))
         .route("/docs", get(async || Redirect::to("/docs/definitions")))
@@ -246,6 +250,8 @@ fn api_with_parameters() -> Router<WebState> {
         .route("/api/v1/customers", get(customer::get_by_name))
         .route("/api/v1/slos/{slo}", get(slo::get))
         .route("/api/v1/slos/{slo}/durations", get(slo::durations::get))
+        .route("/api/v1/slos/{slo}/history", get(slo::history::get))
+        .route("/api/v1/reports/{month}", get(reports::get))
         .route("/api/v1/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/api/v1/deliveries", get(deliveries::get))
         .route("/api/v1/events", get(events::get).post(events::post))

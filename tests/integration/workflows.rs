@@ -339,6 +339,10 @@ async fn a_list_is_a_page_and_a_file_for_a_spreadsheet() {
         "{}",
         lines[1]
     );
+    let exported = app
+        .command(["export", "workflows", "--slo", "orders"])
+        .await;
+    assert_eq!(exported, file.body);
     for (query, said) in [
         ("limit=0", "`limit` is a number from 1 to 500"),
         ("nothing=1", "there is no parameter `nothing` here"),

@@ -3,7 +3,7 @@
 use std::{fmt, io::Write as _, process::ExitCode, time::Duration};
 
 use reqwest::{
-    Client, Method, StatusCode,
+    Client, Method, RequestBuilder, StatusCode,
     header::{self, HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
@@ -129,14 +129,7 @@ impl Api {
 
     /// With the parameters that have a value.
     pub fn get_with(&self, path: &str, query: &[(&str, Option<&str>)]) -> Result<Value, ApiError> {
-        let mut url = format!("{path}?");
-        for (name, value) in query {
-            let Some(value) = value else { continue };
-            url.extend([name, "="]);
-            url.extend(value.bytes().map(|byte| format!("%{byte:02X}")));
-            url.push('&');
-        }
-        self.get(url.trim_end_matches(['?', '&']))
+        self.get(&with_query(path, query))
     }
 
     pub fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, ApiError> {
@@ -145,6 +138,26 @@ impl Api {
 
     pub fn delete(&self, path: &str) -> Result<Value, ApiError> {
         self.ask(Method::DELETE, path, None)
+    }
+
+    /// A part of a list as comma-separated values, with the path of the next part.
+    pub fn csv(&self, path: &str) -> Result<(String, Option<String>), ApiError> {
+        let request = self.client.get(format!("{}{path}", self.server));
+        let (status, headers, body) = self.answered(request.header("accept", "text/csv"))?;
+        let is_csv = headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/csv"));
+        if !status.is_success() || !is_csv {
+            let what =
+                || self.unanswered(format!("it answers {status}, but not as Throughline does"));
+            return Err(self.understood(status, &body).err().unwrap_or_else(what));
+        }
+        let link = headers
+            .get(header::LINK)
+            .and_then(|link| link.to_str().ok());
+        let next = link.and_then(|link| link.strip_prefix('<')?.strip_suffix(">; rel=\"next\""));
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Ok((text, next.map(str::to_owned)))
     }
 
     fn ask(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Value, ApiError> {
@@ -157,15 +170,20 @@ impl Api {
                 .header("content-type", "application/json")
                 .body(body);
         }
+        let (status, _, body) = self.answered(request)?;
+        self.understood(status, &body)
+    }
+
+    fn answered(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), ApiError> {
         let answered = self.runtime.block_on(async {
             let response = request.send().await?;
-            let status = response.status();
-            Ok((status, response.bytes().await?))
+            let (status, headers) = (response.status(), response.headers().clone());
+            Ok((status, headers, response.bytes().await?.to_vec()))
         });
-        match answered {
-            Ok((status, body)) => self.understood(status, &body),
-            Err(error) => Err(self.unanswered(cause(&error))),
-        }
+        answered.map_err(|error: reqwest::Error| self.unanswered(cause(&error)))
     }
 
     fn understood(&self, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
@@ -189,6 +207,23 @@ impl Api {
             cause,
         }
     }
+}
+
+/// As a part of a path or of a query.
+pub fn encoded(text: &str) -> String {
+    let bytes: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    bytes.concat()
+}
+
+/// `path` with the parameters that have a value.
+pub fn with_query(path: &str, query: &[(&str, Option<&str>)]) -> String {
+    let mut url = format!("{path}?");
+    for (name, value) in query {
+        let Some(value) = value else { continue };
+        url.extend([name, "="]);
+        url.extend([&encoded(value), "&"]);
+    }
+    url.trim_end_matches(['?', '&']).to_owned()
 }
 
 /// The innermost cause: what it is in is told by us.

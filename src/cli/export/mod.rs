@@ -1,6 +1,7 @@
-//! `throughline export`: definitions in the formats of other tools.
+//! `throughline export`: definitions in the formats of other tools, and what a service has stored.
 
 mod prometheus_rules;
+mod records;
 
 use std::{
     io::{self, Write as _},
@@ -10,13 +11,14 @@ use std::{
 
 use clap::Subcommand;
 
+use self::records::{EventsTableArgs, WorkflowsArgs};
 use super::{
     output::print,
     problems::{Colour, render},
     validate,
 };
 
-/// Write definitions in the formats of other tools
+/// Write definitions and stored events in the formats of other tools
 #[derive(clap::Args, Debug)]
 pub struct ExportArgs {
     #[command(subcommand)]
@@ -26,6 +28,8 @@ pub struct ExportArgs {
 #[derive(Debug, Subcommand)]
 enum ExportFormat {
     PrometheusRules(PrometheusRulesArgs),
+    Workflows(Box<WorkflowsArgs>),
+    Events(EventsTableArgs),
 }
 
 /// Print recording rules for Prometheus, with the names and labels of Sloth
@@ -41,7 +45,14 @@ pub struct PrometheusRulesArgs {
 }
 
 pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let ExportFormat::PrometheusRules(args) = &args.format;
+    match &args.format {
+        ExportFormat::PrometheusRules(args) => prometheus_rules(args),
+        ExportFormat::Workflows(args) => records::workflows(args),
+        ExportFormat::Events(args) => records::events(args),
+    }
+}
+
+fn prometheus_rules(args: &PrometheusRulesArgs) -> anyhow::Result<ExitCode> {
     let report = match validate::check(&args.paths) {
         Ok(report) => report,
         Err(error) => {

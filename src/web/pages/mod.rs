@@ -16,6 +16,7 @@ pub(super) mod history;
 pub(super) mod incidents;
 pub(super) mod overview;
 pub(super) mod period;
+pub(super) mod reports;
 pub(super) mod sentence;
 pub(super) mod silences;
 pub(super) mod slo;

@@ -17,12 +17,14 @@ mod events;
 mod explain;
 mod fixture;
 mod groups;
+mod history;
 mod incidents;
 mod moments;
 mod openapi;
 mod people;
 mod phone;
 mod pictures;
+mod reports;
 mod silences;
 mod stages;
 mod status;
@@ -45,7 +47,7 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 29] = [
+const PAGES: [&str; 31] = [
     "/",
     "/?at=2026-11-22T09:00Z&tz=Europe/Berlin",
     "/slos/orders-on-time?at=2026-11-22T09:00Z",
@@ -63,6 +65,8 @@ const PAGES: [&str; 29] = [
     "/deliveries?state=failed",
     "/events",
     "/discover",
+    "/slos/orders-on-time/history?by=week",
+    "/reports/2026-11?team=payments",
     "/discover/templates/kafka",
     "/explain?slo=orders-on-time",
     "/slos/orders-on-time/durations",

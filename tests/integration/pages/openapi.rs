@@ -31,6 +31,8 @@ async fn readable(shop: &Shop) -> Vec<String> {
         "slos",
         "slos/orders-on-time",
         "slos/orders-on-time/durations",
+        "slos/orders-on-time/history",
+        "reports/2026-11",
         "slos/orders-on-time/explain",
         "discover",
         "discover/templates",

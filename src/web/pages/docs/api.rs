@@ -38,8 +38,9 @@ use crate::{
             explain::{ExplainView, PastedDefinition},
             incidents::{AcknowledgeForm, AcknowledgedView, IncidentView, NoteForm},
             overview::{Filter, OverviewView},
+            reports::{MonthReport, ReportQuery},
             silences::{PreviewView, SilenceRequest, SilenceView, SilencesView, Wanted},
-            slo::{DurationsView, GroupListView, SloQuery, SloView},
+            slo::{DurationsView, GroupListView, HistoryQuery, HistoryView, SloQuery, SloView},
             targets::{
                 TargetsView,
                 test::{TestBegun, TestRequest, TestView},
@@ -73,6 +74,16 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
                 "How long workflows and their stages took, as exponential histograms by the time of the verdict, with quantiles. `range` as above.",
             )
             .with::<SloQuery>(),
+            get::<HistoryView>(
+                "/api/v1/slos/{slo}/history",
+                "What each `day`, `week` or `month` (`by`, in UTC) counted: good and bad events, the share of the period's budget that was spent, the objective and the revision of the definitions in force at its end, and the incidents that fired in it with their cost. 31 periods, newest first; `before` is `next` of the last answer. `format=csv` or `Accept: text/csv` answers with comma-separated values.",
+            )
+            .with::<HistoryQuery>(),
+            get::<MonthReport>(
+                "/api/v1/reports/{month}",
+                "The same of one month, such as `2026-11`, for every SLO, or for those whose label `team` is `team`. `format=csv` and `format=markdown` answer with a table.",
+            )
+            .with::<ReportQuery>(),
             get::<ExplainView>(
                 "/api/v1/slos/{slo}/explain",
                 "What the selectors of an SLO match among the spans of the last hour, and what keeps others from matching.",

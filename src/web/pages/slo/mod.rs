@@ -7,6 +7,7 @@ mod correlation;
 pub(in crate::web) mod durations;
 mod evidence;
 pub(in crate::web) mod groups;
+pub(in crate::web) mod history;
 mod load;
 mod parts;
 mod rules;
@@ -24,7 +25,15 @@ use axum::{
 };
 use serde::Deserialize;
 
-pub(in crate::web) use self::{durations::DurationsView, groups::GroupListView, view::SloView};
+pub(in crate::web::pages) use self::history::{
+    EarlierDefinitions, IncidentCost, PeriodRow, incidents_of,
+};
+pub(in crate::web) use self::{
+    durations::DurationsView,
+    groups::GroupListView,
+    history::{HistoryQuery, HistoryView},
+    view::SloView,
+};
 pub(in crate::web::pages) use self::{
     evidence::explanation,
     stages::{OwnStages, of_workflows},

@@ -1,7 +1,7 @@
 //! A list of workflows as comma-separated values (RFC 4180).
 
 use super::FoundView;
-use crate::domain::model::time::Timestamp;
+use crate::{domain::model::time::Timestamp, web::csv};
 
 const HEAD: &str = "slo,key,label,customer,outcome,started_at,ended_at,deadline,duration_seconds,\
                     trace_id,current_stage\r\n";
@@ -26,26 +26,7 @@ pub(super) fn lines(workflows: &[FoundView]) -> String {
             one.trace_text(),
             one.stage().unwrap_or_default().to_owned(),
         ];
-        text.push_str(&cells.map(|cell| quoted(&cell)).join(","));
-        text.push_str("\r\n");
+        text.push_str(&csv::line(&cells));
     }
     text
-}
-
-/// Names come from senders: a spreadsheet must not take one for a formula.
-fn quoted(cell: &str) -> String {
-    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let mark = if is_formula { "'" } else { "" };
-    format!("\"{mark}{}\"", cell.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_can_be_no_formula_and_cannot_leave_its_quotes() {
-        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
-        assert_eq!(quoted("a \"b\",\nc"), "\"a \"\"b\"\",\nc\"");
-    }
 }

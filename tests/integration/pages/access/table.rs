@@ -25,6 +25,7 @@ GET    /login/callback                          open
 POST   /logout                                  open
 GET    /slos/{slo}                              viewer
 GET    /slos/{slo}/durations                    viewer
+GET    /slos/{slo}/history                      viewer
 GET    /slos/{slo}/explain                      viewer
 GET    /explain                                 viewer
 POST   /explain                                 viewer
@@ -47,6 +48,8 @@ GET    /silences                                viewer
 GET    /silences/new                            viewer
 POST   /silences/new                            editor
 POST   /silences/{id}/expire                    editor
+GET    /reports                                 viewer
+GET    /reports/{month}                         viewer
 GET    /definitions                             viewer
 GET    /audit                                   admin
 GET    /time-zone                               viewer
@@ -104,6 +107,8 @@ GET    /api/v1/slos                             viewer
 GET    /api/v1/workflows                        viewer
 GET    /api/v1/customers                        viewer
 GET    /api/v1/slos/{slo}                       viewer
+GET    /api/v1/slos/{slo}/history               viewer
+GET    /api/v1/reports/{month}                  viewer
 GET    /api/v1/slos/{slo}/durations             viewer
 GET    /api/v1/slos/{slo}/groups/{group}        viewer
 GET    /api/v1/deliveries                       viewer

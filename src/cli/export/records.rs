@@ -1,0 +1,107 @@
+//! `throughline export workflows` and `events`: what a running service has stored, as a table.
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use crate::cli::{
+    client::api::{Api, ApiError, ServerArgs, encoded, with_query},
+    output::{OutputReader, print_more},
+};
+
+/// Workflows of one answer of the service.
+const PART: &str = "500";
+
+/// Print workflows as a table, the newest first
+///
+/// All that are stored and match, however many. Exit codes: 0 printed, 1 the service refuses, 3 it could
+/// not be asked.
+#[derive(clap::Args, Debug)]
+pub(super) struct WorkflowsArgs {
+    /// Of this SLO only
+    #[arg(long, value_name = "NAME")]
+    slo: Option<String>,
+    /// With this outcome only: `bad` is late, failed and timeout
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<String>,
+    /// Started at this time or later, as 2026-11-22T09:16:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Started before
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    #[command(flatten)]
+    table: TableArgs,
+}
+
+/// Print counts of good and bad events as a table, the newest first
+///
+/// One line for each period (UTC), with the objective, the share of its budget that was spent and the
+/// incidents. Exit codes as above.
+#[derive(clap::Args, Debug)]
+pub(super) struct EventsTableArgs {
+    /// The SLO
+    slo: String,
+    /// `day`, `week` or `month`
+    #[arg(long, value_name = "PERIOD", default_value = "day")]
+    by: String,
+    #[command(flatten)]
+    table: TableArgs,
+}
+
+#[derive(clap::Args, Debug)]
+struct TableArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "csv")]
+    format: TableFormat,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TableFormat {
+    Csv,
+}
+
+pub(super) fn workflows(args: &WorkflowsArgs) -> anyhow::Result<ExitCode> {
+    let query = [
+        ("slo", args.slo.as_deref()),
+        ("outcome", args.outcome.as_deref()),
+        ("from", args.from.as_deref()),
+        ("to", args.to.as_deref()),
+        ("limit", Some(PART)),
+    ];
+    all(&args.table, with_query("/api/v1/workflows", &query))
+}
+
+pub(super) fn events(args: &EventsTableArgs) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/slos/{}/history", encoded(&args.slo));
+    all(&args.table, with_query(&path, &[("by", Some(&args.by))]))
+}
+
+/// Prints every part, and the names of the columns once.
+fn all(table: &TableArgs, first: String) -> anyhow::Result<ExitCode> {
+    let TableFormat::Csv = table.format;
+    let api = Api::new(&table.server)?;
+    let mut next = Some(first);
+    let mut is_first = true;
+    while let Some(path) = next {
+        let (text, following) = match api.csv(&path) {
+            Ok(part) => part,
+            Err(error) => return Ok(ApiError::report(&error)),
+        };
+        let lines = if is_first {
+            &*text
+        } else {
+            without_head(&text)
+        };
+        if print_more(lines)? == OutputReader::Gone {
+            break;
+        }
+        (next, is_first) = (following, false);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn without_head(text: &str) -> &str {
+    text.split_once("\r\n").map_or("", |(_, lines)| lines)
+}
