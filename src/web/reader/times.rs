@@ -1,4 +1,4 @@
-//! Formats moments in the reader's time zone, as [`format`] does in a given one.
+//! Formats moments in the reader's time zone, as [`mod@format`] does in a given one.
 
 use std::time::Duration;
 
