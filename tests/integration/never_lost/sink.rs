@@ -15,7 +15,9 @@ use axum::{
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::support::receiver::listen;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Conduct {
@@ -63,8 +65,7 @@ impl Sink {
             random: Mutex::new(StdRng::seed_from_u64(seed)),
             taken: Mutex::default(),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let (listener, url) = listen().await;
         let service = Router::new()
             .fallback(receive)
             .with_state(Arc::clone(&shared));

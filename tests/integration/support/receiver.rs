@@ -116,7 +116,7 @@ static KNOWN: Mutex<Vec<(String, Arc<Shared>)>> = Mutex::new(Vec::new());
 
 /// Listens at an address that no receiver of this process had before: ports that are free are used
 /// again, and what a target got must not be taken for what another one got.
-async fn listen() -> (TcpListener, String) {
+pub(crate) async fn listen() -> (TcpListener, String) {
     let mut used = Vec::new();
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
