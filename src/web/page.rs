@@ -34,7 +34,7 @@ pub(super) struct Layout {
     pub(super) fresh: Vec<String>,
     /// The address of the JSON view.
     pub(super) json: Option<String>,
-    /// The same page of this moment, for whoever reads it later; `None` where a page cannot show that.
+    /// The same page of this moment, for later readers; `None` where a page cannot show that.
     pub(super) permalink: Option<String>,
     /// Of a page that shows an earlier moment.
     pub(super) past: Option<PastBanner>,

@@ -152,7 +152,7 @@ impl AccessError {
             }
             Self::NoLogin => "it asks nobody for a token: open the overview, or see `--auth`",
             Self::NoPendingLogin | Self::Provider(LoginError::CodeRejected) => "log in again",
-            Self::Denied(_) => "log in again, or ask whoever runs the provider",
+            Self::Denied(_) => "log in again, or ask the operator of the provider",
             Self::NoRole { .. } => {
                 "ask for one of these groups at the provider, or the operator of the service for a \
                  role (`--oidc-group-roles`, `--oidc-default-role`)"

@@ -79,7 +79,7 @@ pub(in crate::web) async fn start(
     }
 }
 
-/// Begins the session of whoever the provider has logged in.
+/// Begins the session of the user that the provider has logged in.
 pub(in crate::web) async fn finish(
     asked: Negotiation,
     State(state): State<WebState>,

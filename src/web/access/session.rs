@@ -137,7 +137,7 @@ pub(super) fn refuse(
     asked.page(state, error.status(), &page)
 }
 
-/// Begins a session of whoever has this token, and returns its cookie.
+/// Begins the session of the holder of this token, and returns its cookie.
 async fn with_token(
     state: &WebState,
     parts: &Parts,
@@ -206,7 +206,7 @@ fn session_digest(headers: &HeaderMap) -> Option<TokenDigest> {
 }
 
 /// What the browser keeps in the cookie `name`.
-pub(super) fn kept<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(in crate::web) fn kept<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let mut pairs = cookies
         .filter_map(|cookies| cookies.to_str().ok())

@@ -3,13 +3,13 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Uri, header},
+    http::{HeaderValue, Uri},
     middleware::Next,
     response::Response,
 };
 use chrono_tz::Tz;
 
-use crate::web::{query, state::WebState};
+use crate::web::{access::session, query, state::WebState};
 
 /// The cookie that keeps what somebody has chosen.
 const COOKIE: &str = "tz";
@@ -35,7 +35,7 @@ pub(in crate::web) async fn choose(
         Tz::UTC
     } else {
         asked(request.uri())
-            .or_else(|| kept(request.headers()))
+            .or_else(|| session::kept(request.headers(), COOKIE)?.parse().ok())
             .unwrap_or(state.time_zone)
     };
     ZONE.scope(zone, next.run(request)).await
@@ -44,16 +44,6 @@ pub(in crate::web) async fn choose(
 fn asked(uri: &Uri) -> Option<Tz> {
     let pairs: Vec<(String, String)> = query::read(uri).ok()?;
     let (_, zone) = pairs.iter().find(|(name, _)| name == "tz")?;
-    zone.parse().ok()
-}
-
-fn kept(headers: &HeaderMap) -> Option<Tz> {
-    let cookies = headers.get_all(header::COOKIE).iter();
-    let mut pairs = cookies
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='));
-    let (_, zone) = pairs.find(|(name, _)| *name == COOKIE)?;
     zone.parse().ok()
 }
 
