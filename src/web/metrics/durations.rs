@@ -1,5 +1,5 @@
 //! Durations of workflows as histograms: with fixed limits for everybody, and native ones for
-//! whoever asks for protobuf.
+//! scrapers that ask for protobuf.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,9 +66,10 @@ impl DurationHistograms {
         rows.extend([("good", false), ("bad", true)].map(row));
     }
 
-    pub(super) fn rows(&self) -> Vec<DurationRow> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.clone()
+    /// Takes the rows, once they have been collected.
+    pub(super) fn take_rows(&self) -> Vec<DurationRow> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *rows)
     }
 }
 
@@ -78,11 +79,12 @@ impl Collector for DurationHistograms {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut family = MetricFamily::default();
         family.set_name(self.desc.fq_name.clone());
         family.set_help(self.desc.help.clone());
         family.set_field_type(MetricType::HISTOGRAM);
-        family.set_metric(self.rows().iter().map(DurationRow::metric).collect());
+        family.set_metric(rows.iter().map(DurationRow::metric).collect());
         vec![family]
     }
 }

@@ -65,7 +65,7 @@ async fn scrape(
             let shared = SharedMetrics::new()?;
             shared.set(state, &scraped);
             families.extend(shared.registered.registry.gather());
-            durations = shared.durations.rows();
+            durations = shared.durations.take_rows();
         }
         Err(error) => {
             tracing::warn!(

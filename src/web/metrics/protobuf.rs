@@ -2,6 +2,8 @@
 //! `prometheus` knows neither; the messages are those of
 //! <https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto>.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, header};
 use prometheus::proto::{self, MetricType};
 use prost::Message;
@@ -94,6 +96,9 @@ struct BucketSpan {
     length: Option<u32>,
 }
 
+/// By SLO and outcome.
+type RowsByLabels<'a> = BTreeMap<(&'a str, &'a str), &'a DurationRow>;
+
 /// Whether a scraper wants this format. Prometheus asks for it only where native histograms are switched on.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT);
@@ -110,12 +115,15 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 
 /// Encodes all families; the histograms of `durations` are native ones besides.
 pub(super) fn encode(families: &[proto::MetricFamily], durations: &[DurationRow]) -> Vec<u8> {
+    let by_labels = durations.iter();
+    let by_labels = by_labels.map(|row| ((row.slo.as_str(), row.outcome), row));
+    let durations: RowsByLabels<'_> = by_labels.collect();
     let mut body = Vec::new();
     for family in families {
         let mut family = MetricFamily::from(family);
         if family.name.as_deref() == Some(durations::NAME) {
             let metrics = family.metrics.iter_mut();
-            metrics.for_each(|metric| metric.make_native(durations));
+            metrics.for_each(|metric| metric.make_native(&durations));
         }
         body.extend(family.encode_length_delimited_to_vec());
     }
@@ -168,21 +176,16 @@ impl Metric {
         }
     }
 
-    fn make_native(&mut self, durations: &[DurationRow]) {
-        let row = durations.iter().find(|row| self.is_of(row));
+    fn make_native(&mut self, durations: &RowsByLabels<'_>) {
+        let label = |name: &str| {
+            let named = |label: &&LabelPair| label.name.as_deref() == Some(name);
+            self.labels.iter().find(named)?.value.as_deref()
+        };
+        let labels = label("slo").zip(label("outcome"));
+        let row = labels.and_then(|labels| durations.get(&labels));
         if let (Some(histogram), Some(row)) = (&mut self.histogram, row) {
             histogram.make_native(&row.totals.histogram);
         }
-    }
-
-    fn is_of(&self, row: &DurationRow) -> bool {
-        let is_labelled = |name: &str, value: &str| {
-            let mut labels = self.labels.iter();
-            labels.any(|label| {
-                label.name.as_deref() == Some(name) && label.value.as_deref() == Some(value)
-            })
-        };
-        is_labelled("slo", &row.slo) && is_labelled("outcome", row.outcome)
     }
 }
 
