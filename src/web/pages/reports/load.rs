@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use super::view::{MonthReport, ReportRow};
+use super::{
+    month_name,
+    view::{MonthReport, ReportRow},
+};
 use crate::{
     domain::{
         model::{
@@ -36,7 +39,6 @@ pub(super) async fn view(
         .collect();
     let is_wanted = |slo: &&Arc<Slo>| team.is_empty() || team_of(slo).is_some_and(|of| of == team);
     let slos: Vec<&Arc<Slo>> = catalog.slos.values().filter(is_wanted).collect();
-    let name = |at: Timestamp| at.to_chrono().format("%Y-%m").to_string();
     let just_before = Timestamp::from_micros(period.from.as_micros().saturating_sub(1));
     let rows = rows(state, &slos, (period, now)).await?;
     let has_events = |row: &ReportRow| row.period.good + row.period.bad > 0;
@@ -47,8 +49,8 @@ pub(super) async fn view(
         team: (!team.is_empty()).then(|| team.to_owned()),
         teams: teams.into_iter().cloned().collect(),
         slos: rows,
-        before: goes_on.then(|| name(just_before)),
-        after: (period.to <= now).then(|| name(period.to)),
+        before: goes_on.then(|| month_name(just_before)),
+        after: (period.to <= now).then(|| month_name(period.to)),
     })
 }
 

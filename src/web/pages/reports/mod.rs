@@ -61,7 +61,7 @@ impl ReportQuery {
 
 /// To the month that is not over yet.
 pub(in crate::web) async fn newest(State(state): State<WebState>) -> Response {
-    let month = state.clock.now().to_chrono().format("%Y-%m");
+    let month = month_name(state.clock.now());
     Redirect::to(&format!("/reports/{month}")).into_response()
 }
 
@@ -91,6 +91,11 @@ pub(in crate::web) async fn get(
 }
 
 /// The month `2026-11`, in UTC.
+/// The month of `at` in UTC, as addresses of reports have it: `2026-11`.
+pub(in crate::web::pages) fn month_name(at: Timestamp) -> String {
+    at.to_chrono().format("%Y-%m").to_string()
+}
+
 fn period(month: &str) -> Result<TimeRange, WebError> {
     let first = Timestamp::parse_rfc3339(&format!("{month}-01T00:00:00Z"));
     let first = first.filter(|_| month.len() == "2026-11".len());

@@ -4,16 +4,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::{
-    alerting::snapshot::EpisodeSummary,
-    model::{
-        counts::EventCounts,
-        format,
-        ids::{Name, Revision},
-        time::{TimeRange, Timestamp},
-        window::CalendarUnit,
+use crate::{
+    domain::{
+        alerting::snapshot::EpisodeSummary,
+        model::{
+            counts::EventCounts,
+            format,
+            ids::{Name, Revision},
+            time::{TimeRange, Timestamp},
+            window::CalendarUnit,
+        },
+        slo::Severity,
     },
-    slo::Severity,
+    web::pages::reports::month_name,
 };
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -161,9 +164,9 @@ impl HistoryView {
         self.by.as_str()
     }
 
-    /// The month that is not over yet, as addresses of reports have it.
+    /// The month that is not over yet.
     pub(super) fn month(&self) -> String {
-        self.as_of.to_chrono().format("%Y-%m").to_string()
+        month_name(self.as_of)
     }
 
     /// The query of the earlier periods.
