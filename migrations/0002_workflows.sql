@@ -26,7 +26,6 @@ create table workflows (
     aggregated_judged_at  timestamptz,
     aggregated_stages     jsonb,
     aggregated_weight     bigint,
-    reaggregate_at        timestamptz,
     constraint workflows_pkey primary key (slo_id, key, epoch),
     constraint workflows_label_check check (octet_length(label) <= 256),
     constraint workflows_customer_check check (octet_length(customer) <= 256),
@@ -59,22 +58,84 @@ comment on column workflows.aggregated_outcome is 'Outcome under which the workf
 comment on column workflows.aggregated_judged_at is 'Verdict time under which the workflow was added to stage_sums. Null if it was not added.';
 comment on column workflows.aggregated_stages is 'What was added to stage_sums, stage by stage, so that exactly that can be subtracted again. Null if the workflow was not added.';
 comment on column workflows.aggregated_weight is 'Weight with which the workflow was added to stage_sums, in millionths. Null if it represented only itself.';
-comment on column workflows.reaggregate_at is 'Time at which to look again for stage spans that arrived late. Null once that is done.';
-create index workflows_due_idx on workflows (due_at) where due_at is not null;
-create index workflows_open_idx on workflows (slo_id, started_at) where outcome = 0;
-create index workflows_open_of_group_idx on workflows (group_id) where outcome = 0 and group_id is not null;
-create index workflows_bad_idx on workflows (slo_id, judged_at) where outcome in (2, 3, 4);
-create index workflows_bad_of_group_idx on workflows (group_id, judged_at)
-    where outcome in (2, 3, 4) and group_id is not null;
-create index workflows_sampled_idx on workflows (slo_id, judged_at) where (details -> 'attributes') is not null;
--- Contains the workflows whose verdict differs from what was aggregated, so that code which changes a
--- verdict need not know about stages.
-create index workflows_unaggregated_idx on workflows (slo_id, judged_at)
-    where within_us is not null
-        and (outcome in (1, 2, 3, 4, 7) or aggregated_outcome is not null)
-        and (aggregated_outcome is distinct from outcome
-            or aggregated_judged_at is distinct from judged_at);
-create index workflows_reaggregate_idx on workflows (slo_id, reaggregate_at) where reaggregate_at is not null;
+
+-- workflows has no index on what a verdict changes, so that an update never writes an index (it is
+-- heap-only). The workflows that something must find by their verdict are listed in these tables.
+
+create table deadlines (
+    id             bigint      generated always as identity,
+    slo_id         integer     not null,
+    epoch          integer     not null,
+    due_second     timestamptz not null,
+    started_second timestamptz,
+    keys           uuid[]      not null,
+    constraint deadlines_pkey primary key (id)
+);
+comment on table deadlines is 'Workflows that were open when they were recorded, by the second in which they are due. Whoever looks at a row after that judges those that are still open, and deletes the row; so every open workflow is in a row, and a row may contain workflows that have ended.';
+comment on column deadlines.id is 'Number of the row.';
+comment on column deadlines.slo_id is 'The SLO, as in workflows.';
+comment on column deadlines.epoch is 'Partition of the workflows, as in workflows.';
+comment on column deadlines.due_second is 'workflows.due_at, rounded down to the second.';
+comment on column deadlines.started_second is 'workflows.started_at, rounded down to the second. Null while only ends are known.';
+comment on column deadlines.keys is 'Keys of the workflows, as in workflows.';
+create index deadlines_due_second_idx on deadlines (due_second, id);
+create index deadlines_started_second_idx on deadlines (slo_id, started_second);
+
+create table bad_workflows (
+    slo_id     integer     not null,
+    judged_at  timestamptz not null,
+    key        uuid        not null,
+    epoch      integer     not null,
+    outcome    smallint    not null,
+    group_id   integer,
+    customer   text,
+    is_shared  boolean     not null,
+    started_at timestamptz,
+    ended_at   timestamptz,
+    constraint bad_workflows_pkey primary key (slo_id, judged_at, key, epoch),
+    constraint bad_workflows_outcome_check check (outcome in (2, 3, 4))
+) partition by list (epoch);
+comment on table bad_workflows is 'Workflows that count as bad now, with what is read of many of them at once.';
+comment on column bad_workflows.slo_id is 'The SLO, as in workflows.';
+comment on column bad_workflows.judged_at is 'Event time of the verdict, as in workflows.';
+comment on column bad_workflows.key is 'The key, as in workflows.';
+comment on column bad_workflows.epoch is 'Partition of the workflow, and of this row, as in workflows.';
+comment on column bad_workflows.outcome is '2 late, 3 failed, 4 timeout, as in workflows.';
+comment on column bad_workflows.group_id is 'The group, as in workflows.';
+comment on column bad_workflows.customer is 'The customer, as in workflows.';
+comment on column bad_workflows.is_shared is 'Whether its end is one of those of its batch, so that it is unknown whether this workflow or another one of the batch is bad.';
+comment on column bad_workflows.started_at is 'The start, as in workflows.';
+comment on column bad_workflows.ended_at is 'Earliest end. Null if it has none.';
+create index bad_workflows_group_idx on bad_workflows (group_id, judged_at) where group_id is not null;
+
+create table sampled_workflows (
+    slo_id    integer     not null,
+    judged_at timestamptz not null,
+    key       uuid        not null,
+    epoch     integer     not null,
+    constraint sampled_workflows_pkey primary key (slo_id, judged_at, key, epoch)
+) partition by list (epoch);
+comment on table sampled_workflows is 'Judged workflows whose attributes are stored (workflows.details), to find what bad ones have in common.';
+comment on column sampled_workflows.slo_id is 'The SLO, as in workflows.';
+comment on column sampled_workflows.judged_at is 'Event time of the verdict, as in workflows.';
+comment on column sampled_workflows.key is 'The key, as in workflows.';
+comment on column sampled_workflows.epoch is 'Partition of the workflow, and of this row, as in workflows.';
+
+create table stage_queue (
+    id      bigint      generated always as identity,
+    slo_id  integer     not null,
+    epoch   integer     not null,
+    look_at timestamptz not null,
+    keys    uuid[]      not null,
+    constraint stage_queue_pkey primary key (id)
+);
+comment on table stage_queue is 'Workflows whose stages must be aggregated (again), of SLOs that distinguish stages: their verdict has changed, or stage spans may have arrived late.';
+comment on column stage_queue.id is 'Number of the row.';
+comment on column stage_queue.slo_id is 'The SLO, as in workflows.';
+comment on column stage_queue.epoch is 'Partition of the workflows, as in workflows.';
+comment on column stage_queue.look_at is 'Time from which to aggregate them.';
+comment on column stage_queue.keys is 'Keys of the workflows, as in workflows.';
+create index stage_queue_look_at_idx on stage_queue (slo_id, look_at, id);
 
 -- At most 200 bytes for a workflow with its indexes, so numbers are as short as possible, and in an
 -- order without gaps between them.

@@ -43,6 +43,24 @@ create table event_counts_minute partition of event_counts for values in (60) pa
 create table event_counts_hour partition of event_counts for values in (3600) partition by range (bucket);
 create table event_counts_day partition of event_counts for values in (86400);
 
+create table open_counts (
+    slo_id       integer     not null,
+    started_from timestamptz not null,
+    length_us    bigint      not null,
+    within_us    bigint      not null,
+    writer       smallint    not null,
+    workflows    bigint      not null,
+    constraint open_counts_pkey primary key (slo_id, started_from, length_us, within_us, writer),
+    constraint open_counts_length_us_check check (length_us > 0)
+) with (fillfactor = 50);
+comment on table open_counts is 'Open workflows per SLO or group, by when they started and how long they may take. The number is the sum over all writers; a single row may be negative.';
+comment on column open_counts.slo_id is 'The SLO or group.';
+comment on column open_counts.started_from is 'Start of the range in which the workflows started.';
+comment on column open_counts.length_us is 'Length of the range in microseconds: a small part of within_us.';
+comment on column open_counts.within_us is 'Time from start to deadline in microseconds, pauses included.';
+comment on column open_counts.writer is 'Number of the replica that writes the row, as in event_counts. -1: the sum of several.';
+comment on column open_counts.workflows is 'Workflows that this replica has found open, minus those that it has found not to be open any more.';
+
 create table corrected_events (
     slo_id            integer     not null,
     writer            smallint    not null,

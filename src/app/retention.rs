@@ -27,6 +27,8 @@ use crate::{
 /// the one before.
 const KEEP_HOURS: Duration = Duration::from_hours(9600);
 const DAY: Duration = Duration::from_hours(24);
+/// Rows of open workflows are as many as start in this time, and read at each evaluation.
+const SUM_OPEN_COUNTS: Duration = Duration::from_secs(10);
 /// Pages can show an earlier moment as far back as this.
 const KEEP_STATUSES: Duration = Duration::from_hours(90 * 24);
 
@@ -43,6 +45,20 @@ impl Loops {
                         prepare(&store, now, horizon).await?;
                         let mut tx = store.begin("identify the database").await?;
                         tx.keep_database_identity().await?;
+                        tx.commit().await?;
+                        anyhow::Ok(())
+                    }
+                }),
+        );
+        let store = self.store.clone();
+        tasks.spawn(
+            periodic
+                .clone()
+                .run("open_counts", SUM_OPEN_COUNTS, move |_| {
+                    let store = store.clone();
+                    async move {
+                        let mut tx = store.begin("sum up the open workflows").await?;
+                        tx.sum_open_counts().await?;
                         tx.commit().await?;
                         anyhow::Ok(())
                     }

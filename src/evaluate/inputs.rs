@@ -195,9 +195,7 @@ async fn read_measured(
     freshness: Freshness,
 ) -> Result<BTreeMap<SloId, Measured>, StoreError> {
     let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
-    let mut open = tx
-        .open_workflows(&promises(subjects), now, longest_grace(subjects))
-        .await?;
+    let mut open = tx.open_workflows(&ids, now).await?;
     let starts = tx
         .start_spans(&ids, TimeRange::ending_at(now, LAST_HOUR))
         .await?;
@@ -282,19 +280,6 @@ fn with_customers(subjects: &[Subject], range: TimeRange) -> Vec<(SloId, Vec<Tim
 }
 
 /// The time in which workflows are to end, of each SLO that has any.
-fn promises(subjects: &[Subject]) -> Vec<(SloId, Duration)> {
-    let promise = |subject: &Subject| match &subject.slo.as_deref()?.indicator {
-        Indicator::Workflow(workflow) => Some((subject.due.id, workflow.within)),
-        Indicator::Span(_) => None,
-    };
-    subjects.iter().filter_map(promise).collect()
-}
-
-fn longest_grace(subjects: &[Subject]) -> Duration {
-    let slos = subjects.iter().filter_map(|subject| subject.slo.as_deref());
-    slos.map(|slo| slo.grace).max().unwrap_or_default()
-}
-
 async fn read_acknowledged(
     tx: &mut Tx<'_>,
     alerts: &BTreeMap<(SloId, Severity), Alert>,

@@ -13,7 +13,7 @@ use crate::{
         slo::{Indicator, Slo},
         workflow::{JudgingContext, classify::Classifier},
     },
-    recording::Recording,
+    recording::{JudgedDue, Recording},
     store::{LearnedSampling, Loss, SpanCounts, Store, StoreError, Tx, Writer},
 };
 
@@ -57,9 +57,9 @@ impl DeadlineScan {
     ) -> Result<OverdueReport, StoreError> {
         let mut report = OverdueReport::default();
         loop {
-            let looked_at = self.judge_batch(now, watermark).await?;
-            report.judged += looked_at;
-            if is_last(looked_at) {
+            let due = self.judge_batch(now, watermark).await?;
+            report.judged += due.looked_at;
+            if !due.are_more {
                 break;
             }
         }
@@ -67,7 +67,11 @@ impl DeadlineScan {
         Ok(report)
     }
 
-    async fn judge_batch(&self, now: Timestamp, watermark: Timestamp) -> Result<usize, StoreError> {
+    async fn judge_batch(
+        &self,
+        now: Timestamp,
+        watermark: Timestamp,
+    ) -> Result<JudgedDue, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
         let (mut tx, state) = self
             .store
@@ -76,10 +80,10 @@ impl DeadlineScan {
         let context = self.context(&mut tx, now, watermark).await?;
         let judging = |slo| classifier.judging(slo, &context);
         let mut recording = Recording::new(&mut tx, state, &judging);
-        let looked_at = recording.judge_due(&context, BATCH).await?;
+        let due = recording.judge_due(&context, BATCH).await?;
         self.write_counts(recording, now).await?;
         tx.commit().await?;
-        Ok(looked_at)
+        Ok(due)
     }
 
     async fn context(

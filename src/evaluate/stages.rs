@@ -27,8 +27,6 @@ use crate::{
     store::{Fold, StageWorkflow, Store, StoreError, Tx},
 };
 
-/// Workflows of one transaction.
-const BATCH: i64 = 500;
 /// Transactions of one SLO in one turn, so that a busy one leaves time for the others.
 const BATCHES: usize = 20;
 /// Collectors try again for five minutes.
@@ -70,7 +68,7 @@ impl StageFolder {
             .collect();
         let ids: Vec<SloId> = wanted.keys().copied().collect();
         let mut tx = self.store.begin("look for workflows to fold").await?;
-        let to_fold = tx.slos_to_fold(&ids, (now - DAY, now)).await?;
+        let to_fold = tx.slos_to_fold(&ids, now).await?;
         tx.commit().await?;
         let mut report = FoldReport::default();
         for id in to_fold {
@@ -92,16 +90,15 @@ impl StageFolder {
             if !tx.claim_folding(slo.id).await? {
                 break;
             }
-            let batch = fold_batch(&mut tx, slo, now).await?;
+            let Some(workflows) = tx.workflows_to_fold(slo.id, now).await? else {
+                break;
+            };
+            let batch = fold_batch(&mut tx, slo, &workflows, now).await?;
             tx.commit().await?;
             report.folded += batch.folded;
             for (key, durations) in &batch.judged {
                 let all = report.judged.entry(key.clone()).or_default();
                 all.merge(durations);
-            }
-            // A full batch of either kind: there may be more.
-            if i64::try_from(batch.folded).is_ok_and(|count| count < BATCH) {
-                break;
             }
         }
         Ok(())
@@ -133,10 +130,11 @@ async fn fold_batch(
         name,
         indicator,
     }: &StagedSlo<'_>,
+    locked: &[StageWorkflow],
     now: Timestamp,
 ) -> Result<FoldReport, StoreError> {
     let mut judged = JudgedDurations::new();
-    let workflows = lock_batch(tx, slo, now).await?;
+    let workflows: Vec<_> = locked.iter().filter(|one| is_needed(one, now)).collect();
     let begun: Vec<_> = workflows
         .iter()
         .map(|one| (one.key, one.trace_id))
@@ -175,11 +173,12 @@ async fn fold_batch(
             let all = judged.entry(key).or_default();
             all.add(new.breakdown.total_micros(), weight);
         }
+        // Spans that are late by more than that have missed their workflow.
+        let again_at = (is_news && folded.is_some()).then(|| now + LATE_SPANS);
         folds.push(Fold {
             workflow,
             folded,
-            // Spans that are late by more than that have missed their workflow.
-            again_at: is_news.then(|| now + LATE_SPANS),
+            again_at,
         });
     }
     tx.add_stage_sums(slo, &moves).await?;
@@ -196,14 +195,9 @@ async fn fold_batch(
     })
 }
 
-/// Workflows with a new verdict, and those that late spans may have been added to.
-async fn lock_batch(
-    tx: &mut Tx<'_>,
-    slo: SloId,
-    now: Timestamp,
-) -> Result<Vec<StageWorkflow>, StoreError> {
-    let mut workflows = tx.unfolded_workflows(slo, now - DAY, BATCH).await?;
-    let late = tx.workflows_to_refold(slo, now, BATCH).await?;
-    workflows.extend(late.into_iter().filter(|workflow| !workflow.is_unfolded()));
-    Ok(workflows)
+/// Returns whether there is something to add or to take away. Spans of a verdict that is older than a
+/// day and was never folded are deleted.
+fn is_needed(workflow: &StageWorkflow, now: Timestamp) -> bool {
+    let is_recent = |(_, at): (Outcome, Timestamp)| at >= now - DAY;
+    workflow.folded.is_some() || workflow.verdict().is_some_and(is_recent)
 }

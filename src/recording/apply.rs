@@ -76,8 +76,7 @@ impl Recording<'_, '_> {
                 &mut self.delta,
             );
         }
-        let rows: Vec<&LockedWorkflow> = rows.iter().map(|(_, row)| *row).collect();
-        self.delete(&rows).await
+        self.delete(rows).await
     }
 
     /// Returns the workflows whose start was recorded earlier and has been purged.

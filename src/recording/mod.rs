@@ -22,14 +22,18 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use commit::{Commit, CommitPart, Committer};
 pub use place_links::{LinkUpdates, NewLinks};
 pub use stage_keeper::{StageKeeper, WaitingStages};
+pub use timeouts::JudgedDue;
 
 use crate::{
     domain::{
         counting::{JudgedWorkflow, ledger::CountDelta},
         model::{ids::SloId, time::Timestamp},
-        workflow::{EventId, Judging, Losses, classify::DiscardReason},
+        workflow::{EventId, Judging, Losses, Staging, classify::DiscardReason},
     },
-    store::{LedgerState, LockedWorkflow, SpanCounts, StoreError, Tx, WorkflowColumns, Writer},
+    store::{
+        CountedWorkflow, LedgerState, ListChanges, LockedWorkflow, SpanCounts, StoreError, Tx,
+        WorkflowColumns, Writer,
+    },
 };
 
 /// The rules by which the evidence of each SLO is judged; covers every SLO of the evidence.
@@ -46,6 +50,7 @@ pub struct Recording<'a, 'c> {
     state: LedgerState,
     judging: JudgingBySlo<'a>,
     delta: CountDelta,
+    lists: ListChanges,
 }
 
 /// A workflow that was judged anew, with its row if it has one.
@@ -63,6 +68,7 @@ impl<'a, 'c> Recording<'a, 'c> {
             state,
             judging,
             delta: CountDelta::default(),
+            lists: ListChanges::default(),
         }
     }
 
@@ -72,8 +78,10 @@ impl<'a, 'c> Recording<'a, 'c> {
         at: (Writer, Timestamp),
         spans: &SpanCounts,
     ) -> Result<(), StoreError> {
-        let Self { tx, delta, .. } = self;
-        tx.write_counts(at, &delta, spans).await
+        let Self {
+            tx, delta, lists, ..
+        } = self;
+        tx.write_changes(at, (&delta, &lists), spans).await
     }
 
     /// Returns the rules for one workflow; those in `lost` may have had an end that was lost.
@@ -93,21 +101,40 @@ impl<'a, 'c> Recording<'a, 'c> {
         let groups = self.groups_of(changed).await?;
         let (mut inserts, mut updates) = (WorkflowColumns::default(), WorkflowColumns::default());
         for ((id, row, judged), group) in changed.iter().zip(groups) {
+            let counted = (judged, group);
             match row {
-                Some(row) => updates.push_known(id, row, (judged, group)),
-                None => inserts.push_new(id, self.state.epoch, (judged, group)),
+                Some(row) => updates.push_known(id, row, counted),
+                None => inserts.push(id, self.state.epoch, counted),
             }
+            self.list(id, *row, Some(counted));
         }
         self.tx.insert_workflows(&inserts).await?;
         self.tx.update_workflows(&updates).await
     }
 
     /// Deletes locked rows whose counts were subtracted.
-    async fn delete(&mut self, rows: &[&LockedWorkflow]) -> Result<(), StoreError> {
-        for row in rows {
+    async fn delete(&mut self, rows: &[(EventId, &LockedWorkflow)]) -> Result<(), StoreError> {
+        for (id, row) in rows {
             self.delta
                 .regroup(row.group.map(|group| (group, &row.judged)), None);
+            self.list(id, Some(row), None);
         }
-        self.tx.delete_workflows(rows).await
+        let rows: Vec<&LockedWorkflow> = rows.iter().map(|(_, row)| *row).collect();
+        self.tx.delete_workflows(&rows).await
+    }
+
+    /// Adds what changes in the lists with a workflow.
+    fn list(
+        &mut self,
+        id: &EventId,
+        row: Option<&LockedWorkflow>,
+        after: Option<CountedWorkflow<'_>>,
+    ) {
+        let epoch = row.map_or(self.state.epoch, |row| row.epoch);
+        let change = (row.map(LockedWorkflow::counted), after);
+        self.lists.push(id, epoch, change);
+        if (self.judging)(id.0).staging == Staging::Staged {
+            self.lists.push_staged(id, epoch, change);
+        }
     }
 }

@@ -168,7 +168,7 @@ impl Recording<'_, '_> {
                     let judged = rejudge(id.0, before, workflow.as_ref(), &judging, delta);
                     match judged {
                         Some(judged) => changed.push((id, Some(row), judged)),
-                        None => gone.push(row),
+                        None => gone.push((id, row)),
                     }
                 }
                 (None, Some(workflow)) => {

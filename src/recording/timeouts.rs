@@ -11,17 +11,30 @@ use crate::{
     store::{LockedWorkflow, Loss, StoreError},
 };
 
+/// The result of looking at workflows that are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JudgedDue {
+    pub looked_at: usize,
+    /// Whether there may be more.
+    pub are_more: bool,
+}
+
 impl Recording<'_, '_> {
-    /// Judges at most `limit` workflows that are due without new evidence. Replicas share the work:
-    /// each skips what another has locked. Returns how many were examined.
+    /// Judges about `limit` workflows that are due without new evidence. Replicas share the work: each
+    /// skips what another looks at.
     pub async fn judge_due(
         &mut self,
         context: &JudgingContext,
         limit: i64,
-    ) -> Result<usize, StoreError> {
-        let known = self.tx.lock_due(context, limit).await?;
+    ) -> Result<JudgedDue, StoreError> {
+        let due = self.tx.take_due(context, limit).await?;
+        let known = self.tx.lock_due(due.workflows(), context).await?;
         self.judge_again(&known).await?;
-        Ok(known.len())
+        self.tx.finish_due(&due).await?;
+        Ok(JudgedDue {
+            looked_at: known.len(),
+            are_more: due.are_more,
+        })
     }
 
     /// Judges at most `limit` timeouts anew that `loss` makes doubtful. Returns how many there
@@ -60,9 +73,10 @@ impl Recording<'_, '_> {
             let workflow = known.judged.workflow.clone();
             let judging = self.judging_of(id, &lost);
             let before = Some(&known.judged);
-            if let Some(judged) = apply(id.0, before, &workflow, &judging, &mut self.delta) {
-                changed.push((*id, Some(known), judged));
-            }
+            let judged = apply(id.0, before, &workflow, &judging, &mut self.delta);
+            let after = judged.as_ref().unwrap_or(&known.judged);
+            self.lists.keep_deadline(id, known.epoch, after);
+            changed.extend(judged.map(|judged| (*id, Some(known), judged)));
         }
         self.write(&changed).await
     }

@@ -12,6 +12,7 @@ mod columns;
 mod counts;
 mod error;
 mod links;
+mod lists;
 mod outbox;
 mod platform;
 mod pools;
@@ -47,6 +48,9 @@ pub(crate) use links::{
     batch_messages::{Batches, MessageRow, PUBLICATION},
     evidence::{EvidenceRow, batch_ids},
 };
+pub(crate) use lists::ListChanges;
+pub use lists::bad::{AffectedCustomer, AffectedCustomers};
+pub use lists::open::OpenWorkflows;
 pub use outbox::deliveries::{ClaimedDelivery, Lease, NewDeliveries};
 pub use outbox::queue::Escalation;
 pub use outbox::records::{DeliveryFilter, DeliveryRecord, Retried};
@@ -71,8 +75,8 @@ pub use tx::{Progress, Tx};
 pub use updates::SpanCounts;
 pub use workflows::epochs::LedgerState;
 pub use workflows::heard::HeardWorkflows;
-pub use workflows::reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
-pub(crate) use workflows::rows::{LockedWorkflow, WorkflowColumns};
+pub use workflows::reads::WorkflowRecord;
+pub(crate) use workflows::rows::{CountedWorkflow, LockedWorkflow, WorkflowColumns};
 pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWorkflow};
 
 /// All migrations, in order. They are edited in place until the first release; from then on only

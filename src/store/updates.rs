@@ -8,7 +8,7 @@ use crate::{
         model::{counts::StartSpans, ids::SloId, time::Timestamp},
         workflow::classify::DiscardReason,
     },
-    store::{HeardWorkflows, Loss, StoreError, Tx, Writer, batch::Batch},
+    store::{HeardWorkflows, ListChanges, Loss, StoreError, Tx, Writer, batch::Batch},
 };
 
 /// What is counted of spans, besides the verdicts that follow from them.
@@ -28,19 +28,32 @@ pub struct SpanCounts {
 
 impl Tx<'_> {
     /// Writes the differences of the counts of verdicts, and what was counted of spans at `now`.
+    pub async fn write_counts(
+        &mut self,
+        at: (Writer, Timestamp),
+        delta: &CountDelta,
+        spans: &SpanCounts,
+    ) -> Result<(), StoreError> {
+        self.write_changes(at, (delta, &ListChanges::default()), spans)
+            .await
+    }
+
+    /// Does the same, and writes the lists of the workflows that have changed.
     ///
     /// Rows that transactions share are locked here, so it comes after all workflows are locked, and
     /// shortly before the commit. Tables and their rows are always locked in the same order, so that
     /// writers never deadlock.
-    pub async fn write_counts(
+    pub(crate) async fn write_changes(
         &mut self,
         (writer, now): (Writer, Timestamp),
-        delta: &CountDelta,
+        (delta, lists): (&CountDelta, &ListChanges),
         spans: &SpanCounts,
     ) -> Result<(), StoreError> {
         let customers = self.customers_with_room(&delta.customers).await?;
         let mut batch = Batch::default();
+        batch.add_lists(lists);
         batch.add_event_counts(writer, delta);
+        batch.add_open_counts(writer, delta);
         batch.add_corrected_events(writer, delta);
         batch.add_customers(&customers);
         batch.note_events(delta);

@@ -61,6 +61,7 @@ async fn story(customer_details: CustomerDetails) -> TestApp {
         .await;
     app.stall().await;
     app.execute(WORKFLOWS).await;
+    app.fill_lists().await;
     app
 }
 

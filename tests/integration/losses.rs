@@ -81,7 +81,8 @@ async fn s10_a_verdict_under_way_that_has_not_seen_the_loss_is_waited_for() {
     let context = JudgingContext::healthy(at(600));
     let (mut under_way, state) = app.store.begin_recording("judge").await.unwrap();
     let mut recording = Recording::new(&mut under_way, state, &judging);
-    assert_eq!(recording.judge_due(&context, 10).await.unwrap(), 1);
+    let due = recording.judge_due(&context, 10).await.unwrap();
+    assert_eq!(due.looked_at, 1);
     let spans = SpanCounts::default();
     recording
         .write_counts((Writer(5), at(600)), &spans)

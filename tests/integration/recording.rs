@@ -232,6 +232,7 @@ async fn an_epoch_with_more_timeouts_than_a_step_takes_is_dropped_in_committed_s
     );
     let mut past = app.database.connect().await;
     past.execute(AssertSqlSafe(sql)).await.unwrap();
+    app.fill_lists().await;
     retain(&app, app.began + HORIZON).await;
     let now = app.began + HORIZON * 2 + MINUTE;
     for kept in [10_000, 20_000, 25_000] {

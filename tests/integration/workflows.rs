@@ -130,6 +130,7 @@ async fn a_workflow_that_is_stuck_says_in_one_sentence_where_it_waits() {
     }
     app.fold().await;
     app.execute("delete from workflows").await;
+    app.fill_lists().await;
     app.send(begin("4711")).await;
     let key = key(&app).await;
     let path = format!("/workflows/orders/{key}");

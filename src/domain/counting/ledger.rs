@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::domain::{
-    counting::{JudgedWorkflow, customers::CustomerMoves},
+    counting::{JudgedWorkflow, customers::CustomerMoves, promise_use::OpenBucket},
     model::{
         counts::EventCounts,
         ids::SloId,
@@ -31,6 +31,8 @@ const COUNTED_IN_TIME: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CountDelta {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
+    /// Open workflows, by SLO and group.
+    open: BTreeMap<(SloId, OpenBucket), i64>,
     /// What corrections have taken out, by SLO and group. Sums of the counts plus these never fall.
     pub corrected: BTreeMap<SloId, EventCounts>,
     /// The earliest good or bad event, by SLO and group.
@@ -180,11 +182,13 @@ impl CountDelta {
 
     fn take_out(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         self.add(slo, &judged.verdict, -judged.counts());
+        self.add_open(slo, judged, -1);
         self.customers.take_out(slo, judged);
     }
 
     fn put_in(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         self.add(slo, &judged.verdict, judged.counts());
+        self.add_open(slo, judged, 1);
         self.customers.put_in(slo, judged);
     }
 
@@ -198,6 +202,18 @@ impl CountDelta {
             .by_minute
             .entry((slo, at.floor_to(Resolution::Minute.length())))
             .or_default() += counts;
+    }
+
+    fn add_open(&mut self, slo: SloId, judged: &JudgedWorkflow, difference: i64) {
+        if let Some(bucket) = OpenBucket::of(judged) {
+            *self.open.entry((slo, bucket)).or_default() += difference;
+        }
+    }
+
+    /// Returns the differences of the numbers of open workflows, sorted; none is zero.
+    pub fn open(&self) -> impl Iterator<Item = (SloId, OpenBucket, i64)> {
+        let changed = self.open.iter().filter(|(_, difference)| **difference != 0);
+        changed.map(|((slo, bucket), difference)| (*slo, *bucket, *difference))
     }
 
     /// Returns the differences at every resolution, sorted; none is zero.

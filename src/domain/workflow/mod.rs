@@ -29,7 +29,7 @@ pub use evidence::{
 };
 pub use notice::{WorkflowNote, is_reuse, notices};
 pub use outcome::Outcome;
-pub use verdict::{Judging, Losses, Verdict, judge};
+pub use verdict::{Judging, Losses, Staging, Verdict, judge};
 
 #[cfg(test)]
 mod tests;

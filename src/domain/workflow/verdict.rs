@@ -45,6 +45,7 @@ pub struct Judging {
     pub is_watched: bool,
     /// True if workflows of this SLO are identified by the trace alone.
     pub is_by_trace: bool,
+    pub staging: Staging,
 }
 
 /// The possibility that lost evidence would have ended the workflow in time.
@@ -53,6 +54,13 @@ pub enum Losses {
     #[default]
     NoneKnown,
     Possible,
+}
+
+/// Whether the SLO distinguishes stages, which are aggregated after each verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staging {
+    None,
+    Staged,
 }
 
 impl Judging {
@@ -76,6 +84,7 @@ impl Judging {
             oldest_revision: Revision::default(),
             is_watched: true,
             is_by_trace: false,
+            staging: Staging::None,
         }
     }
 

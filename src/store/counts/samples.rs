@@ -1,7 +1,7 @@
 //! The sample of events whose attributes are compared.
 //!
-//! It has no table of its own: the attributes are columns of the workflows, so that a corrected
-//! event changes side together with its verdict. The sample of each side consists of the events
+//! The attributes are columns of the workflows, so that a corrected event changes side together with
+//! its verdict. The sample of each side consists of the events
 //! with the smallest keys.
 
 use std::time::Duration;
@@ -57,11 +57,12 @@ impl Tx<'_> {
             "-- sample.read
              select is_good, attributes
              from (
-                 select outcome = 1 as is_good, details -> 'attributes' as attributes, key,
-                     row_number() over (partition by outcome = 1 order by key) as place
-                 from workflows
-                 where slo_id = $1 and judged_at >= $2 and judged_at < $3
-                     and (details -> 'attributes') is not null and outcome in (1, 2, 3, 4)
+                 select w.outcome = 1 as is_good, w.details -> 'attributes' as attributes, w.key,
+                     row_number() over (partition by w.outcome = 1 order by w.key) as place
+                 from sampled_workflows s
+                 join workflows w on w.epoch = s.epoch and w.slo_id = s.slo_id and w.key = s.key
+                 where s.slo_id = $1 and s.judged_at >= $2 and s.judged_at < $3
+                     and w.outcome in (1, 2, 3, 4)
              ) as known
              where place <= $4
              order by key",
@@ -99,11 +100,13 @@ impl Tx<'_> {
                  select attribute, value, at, min(at) over (partition by attribute) as of_any
                  from (
                      select pair ->> 0 as attribute, pair ->> 1 as value,
-                         min(least(started_at, judged_at)) as at
-                     from workflows
-                         cross join lateral jsonb_array_elements(details -> 'attributes') as pair
-                     where slo_id = $1 and judged_at >= $2 and judged_at < $4
-                         and (details -> 'attributes') is not null and pair ->> 0 = any ($5)
+                         min(least(w.started_at, w.judged_at)) as at
+                     from sampled_workflows s
+                         join workflows w
+                             on w.epoch = s.epoch and w.slo_id = s.slo_id and w.key = s.key
+                         cross join lateral jsonb_array_elements(w.details -> 'attributes') as pair
+                     where s.slo_id = $1 and s.judged_at >= $2 and s.judged_at < $4
+                         and pair ->> 0 = any ($5)
                      group by 1, 2
                  ) as each
              ) as seen
@@ -132,18 +135,23 @@ impl Tx<'_> {
         let statement = sqlx::query(
             "-- sample.trim
              with known as (
-                 select slo_id, key, epoch, outcome, row_number() over (
-                     partition by slo_id, outcome = 1,
-                         date_bin($4 * interval '1 second', judged_at, timestamptz 'epoch')
-                     order by key) as place
-                 from workflows
-                 where judged_at >= $1 and judged_at < $2
-                     and (details -> 'attributes') is not null
+                 select w.slo_id, w.key, w.epoch, s.judged_at, w.outcome, row_number() over (
+                     partition by w.slo_id, w.outcome = 1,
+                         date_bin($4 * interval '1 second', s.judged_at, timestamptz 'epoch')
+                     order by w.key) as place
+                 from sampled_workflows s
+                 join workflows w on w.epoch = s.epoch and w.slo_id = s.slo_id and w.key = s.key
+                 where s.judged_at >= $1 and s.judged_at < $2
              ), locked as (
-                 select w.slo_id, w.key, w.epoch
+                 select w.slo_id, w.key, w.epoch, k.judged_at
                  from workflows w join known k using (slo_id, key, epoch)
-                 where k.place > $3 or k.outcome not in (1, 2, 3, 4)
+                 where w.judged_at = k.judged_at
+                     and (k.place > $3 or k.outcome not in (1, 2, 3, 4))
                  order by w.slo_id, w.key for update of w skip locked
+             ), unlisted as (
+                 delete from sampled_workflows s using locked l
+                 where s.slo_id = l.slo_id and s.judged_at = l.judged_at and s.key = l.key
+                     and s.epoch = l.epoch
              )
              update workflows w set details = nullif(w.details - 'attributes', '{}'::jsonb)
              from locked l where w.slo_id = l.slo_id and w.key = l.key and w.epoch = l.epoch",

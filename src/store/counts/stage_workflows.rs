@@ -1,6 +1,8 @@
 //! Workflows as the aggregation of their stages needs them: their duration, and what of it has
 //! already been aggregated.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::{Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
@@ -24,12 +26,6 @@ const FOLD_LOCK: i32 = 0x0066_6f6c;
 const COLUMNS: &str = "epoch, key, trace_id, started_at, \
     coalesce(succeeded_at, failed_at, cancelled_at) as ended_at, outcome, judged_at, details, weight, \
     aggregated_outcome, aggregated_judged_at, aggregated_weight, aggregated_stages";
-
-/// The condition of the index `workflows_unaggregated_idx`.
-const IS_UNFOLDED: &str = "within_us is not null \
-    and (outcome in (1, 2, 3, 4, 7) or aggregated_outcome is not null) \
-    and (aggregated_outcome is distinct from outcome \
-        or aggregated_judged_at is distinct from judged_at)";
 
 /// One workflow of an SLO that distinguishes stages.
 #[derive(Clone, Debug)]
@@ -91,28 +87,6 @@ impl StageWorkflow {
 }
 
 impl Tx<'_> {
-    /// Returns those of `slos` with something to aggregate.
-    pub async fn slos_to_fold(
-        &mut self,
-        slos: &[SloId],
-        (since, now): (Timestamp, Timestamp),
-    ) -> Result<Vec<SloId>, StoreError> {
-        let statement = format!(
-            "-- stage_folds.slos\nselect id from unnest($1::integer[]) as s(id) where exists (\
-             select 1 from workflows where slo_id = s.id and {IS_UNFOLDED} \
-             and (judged_at >= $2 or aggregated_outcome is not null)) or exists (\
-             select 1 from workflows where slo_id = s.id and reaggregate_at <= $3)"
-        );
-        let ids: Vec<i32> = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
-            .bind(slos.iter().map(|slo| slo.0).collect::<Vec<_>>())
-            .bind(since.to_chrono())
-            .bind(now.to_chrono())
-            .fetch_all(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
-        Ok(ids.into_iter().map(SloId).collect())
-    }
-
     /// Claims the aggregation of an SLO until the end of the transaction; false if another replica
     /// has it. The sums of one SLO have one writer at a time, so that they stay within their
     /// limits.
@@ -133,52 +107,39 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
-    /// Locks workflows whose verdict differs from what was aggregated. Verdicts before `since` that
-    /// were never aggregated stay out: their spans are deleted.
-    pub async fn unfolded_workflows(
-        &mut self,
-        slo: SloId,
-        since: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<StageWorkflow>, StoreError> {
-        let statement = format!(
-            "-- stage_folds.unfolded\nselect {COLUMNS} from workflows where slo_id = $1 \
-             and {IS_UNFOLDED} and (judged_at >= $2 or aggregated_outcome is not null) \
-             and started_at is not null limit $3 for update skip locked"
-        );
-        self.stage_workflows(statement, slo, since, limit).await
-    }
-
-    /// Locks workflows for which late spans may have arrived.
-    pub async fn workflows_to_refold(
+    /// Takes workflows of an SLO out of the queue and locks those that have started: their verdict
+    /// differs from what was aggregated, or late spans may have arrived for them. `None` if the queue
+    /// is empty.
+    pub async fn workflows_to_fold(
         &mut self,
         slo: SloId,
         now: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<StageWorkflow>, StoreError> {
+    ) -> Result<Option<Vec<StageWorkflow>>, StoreError> {
+        let tasks = self.take_stage_tasks(slo, now).await?;
+        if tasks.is_empty() {
+            return Ok(None);
+        }
+        let epochs = tasks
+            .iter()
+            .flat_map(|task| task.keys.iter().map(|_| task.epoch));
+        let keys = tasks.iter().flat_map(|task| task.keys.iter().copied());
+        // A workflow whose verdict has changed twice is in the queue twice.
+        let listed: BTreeSet<(i32, Uuid)> = epochs.zip(keys).collect();
+        let (epochs, keys): (Vec<i32>, Vec<Uuid>) = listed.into_iter().unzip();
         let statement = format!(
-            "-- stage_folds.refold\nselect {COLUMNS} from workflows where slo_id = $1 \
-             and reaggregate_at <= $2 and started_at is not null \
-             order by reaggregate_at limit $3 for update skip locked"
+            "-- stage_folds.lock\nselect {COLUMNS} from workflows w \
+             join unnest($2::integer[], $3::uuid[]) as k (in_epoch, of_key) \
+             on w.epoch = k.in_epoch and w.key = k.of_key \
+             where w.slo_id = $1 and w.started_at is not null order by w.key for update of w"
         );
-        self.stage_workflows(statement, slo, now, limit).await
-    }
-
-    async fn stage_workflows(
-        &mut self,
-        statement: String,
-        slo: SloId,
-        at: Timestamp,
-        limit: i64,
-    ) -> Result<Vec<StageWorkflow>, StoreError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(slo.0)
-            .bind(at.to_chrono())
-            .bind(limit)
+            .bind(epochs)
+            .bind(keys)
             .fetch_all(&mut *self.inner)
             .await
             .map_err(|source| self.failed(source))?;
-        self.decoded(&rows)
+        self.decoded(&rows).map(Some)
     }
 
     /// Returns the workflows with these keys that have started.
@@ -204,19 +165,20 @@ impl Tx<'_> {
         self.decoded(&rows)
     }
 
-    /// Records what is in the sums now, for workflows that this transaction has locked.
+    /// Records what is in the sums now, for workflows that this transaction has locked, and queues those
+    /// that must be looked at again.
     pub async fn note_folded(&mut self, slo: SloId, folds: &[Fold<'_>]) -> Result<(), StoreError> {
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
         let folded = |fold: &Fold<'_>| fold.folded.clone();
         let column = |fold: &Fold<'_>| folded(fold).map(|folded| Json(folded.breakdown));
+        let key = |fold: &Fold<'_>| fold.workflow.key;
         let statement = sqlx::query(concat!(
             "-- stage_folds.note\n",
             "update workflows w set aggregated_outcome = n.outcome, ",
             "aggregated_judged_at = n.judged_at, aggregated_stages = n.stages, ",
-            "reaggregate_at = n.reaggregate_at, aggregated_weight = n.weight ",
+            "aggregated_weight = n.weight ",
             "from unnest($2::integer[], $3::uuid[], $4::smallint[], $5::timestamptz[], ",
-            "$6::jsonb[], $7::timestamptz[], $8::bigint[]) ",
-            "as n(epoch, key, outcome, judged_at, stages, reaggregate_at, weight) ",
+            "$6::jsonb[], $7::bigint[]) as n(epoch, key, outcome, judged_at, stages, weight) ",
             "where w.slo_id = $1 and w.key = n.key and w.epoch = n.epoch",
         ))
         .bind(slo.0)
@@ -229,7 +191,7 @@ impl Tx<'_> {
         .bind(
             folds
                 .iter()
-                .map(|fold| Uuid::from_bytes(fold.workflow.key.0))
+                .map(|fold| Uuid::from_bytes(key(fold).0))
                 .collect::<Vec<_>>(),
         )
         .bind(
@@ -248,17 +210,15 @@ impl Tx<'_> {
         .bind(
             folds
                 .iter()
-                .map(|fold| time(fold.again_at))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            folds
-                .iter()
                 .map(|fold| folded(fold)?.weight.map(Weight::millionths))
                 .collect::<Vec<_>>(),
         );
         self.execute(statement).await?;
-        Ok(())
+        let again = folds
+            .iter()
+            .filter_map(|fold| Some((fold.workflow.epoch, key(fold), fold.again_at?)));
+        self.queue_stages_again(slo, &again.collect::<Vec<_>>())
+            .await
     }
 
     fn decoded(&self, rows: &[PgRow]) -> Result<Vec<StageWorkflow>, StoreError> {

@@ -116,8 +116,8 @@ const BAD: &str = search!(
     "bad",
     "select found.* from unnest($5::integer[]) as s (id) cross join lateral (
          select epoch, slo_id, key, '' as text,
-             (extract(epoch from judged_at) * 1000000)::bigint as number from workflows
-         where slo_id = s.id and outcome in (2, 3, 4) and judged_at >= $6 and judged_at < $7
+             (extract(epoch from judged_at) * 1000000)::bigint as number from bad_workflows
+         where slo_id = s.id and judged_at >= $6 and judged_at < $7
              and judged_at <= $4 and (judged_at, slo_id, key) < ($4, $2, $3)
          order by judged_at desc, key desc limit $1) as found
      order by number desc, slo_id desc, key desc limit $1",
@@ -127,11 +127,23 @@ const BAD: &str = search!(
 const OPEN: &str = search!(
     "open",
     "select found.* from unnest($5::integer[]) as s (id) cross join lateral (
-         select epoch, slo_id, key, '' as text,
-             (extract(epoch from started_at) * 1000000)::bigint as number from workflows
-         where slo_id = s.id and outcome = 0 and started_at >= $6 and started_at < $7
-             and started_at >= $4 and (started_at, slo_id, key) > ($4, $2, $3)
-         order by started_at, key limit $1) as found
+         select distinct w.epoch, w.slo_id, w.key, '' as text, w.started_at,
+             (extract(epoch from w.started_at) * 1000000)::bigint as number
+         from (
+             select started_from, length_us from open_counts
+             where slo_id = s.id
+                 and started_from + length_us * interval '1 microsecond' > greatest($6, $4)
+                 and started_from < $7
+             group by started_from, length_us having sum(workflows) > 0
+         ) as bucket
+         join deadlines d on d.slo_id = s.id
+             and d.started_second > bucket.started_from - interval '1 second'
+             and d.started_second < bucket.started_from + bucket.length_us * interval '1 microsecond'
+         cross join lateral unnest(d.keys) as k (key)
+         join workflows w on w.epoch = d.epoch and w.slo_id = d.slo_id and w.key = k.key
+         where w.outcome = 0 and w.started_at >= $6 and w.started_at < $7
+             and w.started_at >= $4 and (w.started_at, w.slo_id, w.key) > ($4, $2, $3)
+         order by w.started_at, w.key limit $1) as found
      order by number, slo_id, key limit $1",
     "c.number, c.slo_id, c.key"
 );

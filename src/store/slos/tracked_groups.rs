@@ -43,7 +43,8 @@ impl Tx<'_> {
                      where c.slo_id = own.id and c.resolution = $2 and c.bucket >= $3
                          and (c.good, c.late, c.failed, c.timeout) <> (0, 0, 0, 0)
                  ) or exists (
-                     select 1 from workflows w where w.group_id = own.id and w.outcome = 0
+                     select 1 from open_counts o where o.slo_id = own.id
+                     group by o.started_from, o.length_us, o.within_us having sum(o.workflows) <> 0
                  ) or exists (
                      select 1 from alerts a where a.slo_id = own.id and a.state <> 'inactive'
                  ) as is_seen

@@ -17,7 +17,9 @@ use crate::{
 pub(crate) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
 
 /// The tables with a partition per epoch, besides the workflows themselves.
-const PARTITIONED_LIKE_WORKFLOWS: [&str; 5] = [
+const PARTITIONED_LIKE_WORKFLOWS: [&str; 7] = [
+    "bad_workflows",
+    "sampled_workflows",
     "span_edges",
     "link_evidence",
     "pending_spans",
@@ -175,7 +177,10 @@ impl Tx<'_> {
     async fn has_open_workflows(&mut self, epoch: i32) -> Result<bool, StoreError> {
         let query = sqlx::query_as(
             "-- epoch.has_open
-             select exists (select 1 from workflows where epoch = $1 and outcome = 0)",
+             select exists (
+                 select 1 from deadlines d cross join lateral unnest(d.keys) as k (key)
+                 join workflows w on w.epoch = d.epoch and w.slo_id = d.slo_id and w.key = k.key
+                 where d.epoch = $1 and w.outcome = 0)",
         );
         let (has_open,): (bool,) = self.fetch_one(query.bind(epoch)).await?;
         Ok(has_open)
@@ -195,8 +200,13 @@ impl Tx<'_> {
             ))
             .await?;
         }
-        let statement =
-            sqlx::query("-- epoch.delete\ndelete from epochs where epoch = $1").bind(epoch);
-        self.execute(statement).await.map(drop)
+        for sql in [
+            "-- deadlines.delete_epoch\ndelete from deadlines where epoch = $1",
+            "-- stage_queue.delete_epoch\ndelete from stage_queue where epoch = $1",
+            "-- epoch.delete\ndelete from epochs where epoch = $1",
+        ] {
+            self.execute(sqlx::query(sql).bind(epoch)).await?;
+        }
+        Ok(())
     }
 }

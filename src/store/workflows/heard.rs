@@ -87,17 +87,14 @@ impl Tx<'_> {
     ) -> Result<Vec<(EventId, TraceId)>, StoreError> {
         let rows = sqlx::query(
             "-- heard_workflows.load
-             select slo_id, key, trace_id from workflows where slo_id = any ($1) and outcome = 0
-             union all
-             select slo_id, key, trace_id from workflows
-             where slo_id = any ($1) and reaggregate_at is not null
-             union all
-             select slo_id, key, trace_id from workflows
-             where slo_id = any ($1) and judged_at >= clock_timestamp() - interval '10 minutes'
-                 and within_us is not null
-                 and (outcome in (1, 2, 3, 4, 7) or aggregated_outcome is not null)
-                 and (aggregated_outcome is distinct from outcome
-                     or aggregated_judged_at is distinct from judged_at)",
+             with listed as (
+                 select slo_id, epoch, keys, true as is_open from deadlines
+                 union all
+                 select slo_id, epoch, keys, false from stage_queue)
+             select w.slo_id, w.key, w.trace_id
+             from listed l cross join lateral unnest(l.keys) as k (key)
+             join workflows w on w.epoch = l.epoch and w.slo_id = l.slo_id and w.key = k.key
+             where l.slo_id = any ($1) and (w.outcome = 0 or not l.is_open)",
         )
         .bind(slos.iter().map(|slo| slo.0).collect::<Vec<i32>>())
         .fetch_all(&mut *self.inner)

@@ -21,23 +21,27 @@ use crate::{
     store::{StoreError, Tx, error::inconsistent},
 };
 
+/// Workflows by column: SLO, partition, key.
+pub(crate) type WorkflowIds<'a> = (&'a [i32], &'a [i32], &'a [Uuid]);
+
 type LockedRows = Vec<(EventId, LockedWorkflow)>;
 
 impl Tx<'_> {
-    /// Locks at most `limit` workflows whose deadline has passed, except those whose ends arrive
-    /// late.
+    /// Locks those of `workflows` that are open and due. None of them is there twice.
     pub(crate) async fn lock_due(
         &mut self,
+        (slos, epochs, keys): WorkflowIds<'_>,
         context: &JudgingContext,
-        limit: i64,
     ) -> Result<LockedRows, StoreError> {
         let (behind, up_to): (Vec<i32>, Vec<DateTime<Utc>>) = context
             .behind()
             .map(|(slo, up_to)| (slo.0, up_to.to_chrono()))
             .unzip();
         let query = sqlx::query(LOCK_DUE)
+            .bind(slos)
+            .bind(epochs)
+            .bind(keys)
             .bind(context.watermark.to_chrono())
-            .bind(limit)
             .bind(behind)
             .bind(up_to);
         self.locked(query).await
@@ -108,8 +112,7 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.execute(rows.bind(INSERT)).await?;
-        self.queue_for_search(&rows.queued).await
+        self.execute(rows.bind(INSERT)).await.map(drop)
     }
 
     /// Updates rows that this transaction has locked. They are addressed by `ctid`, which avoids
@@ -127,7 +130,7 @@ impl Tx<'_> {
         if updated != rows.len() as u64 {
             return Err(self.failed(inconsistent("the row of a locked workflow was not found")));
         }
-        self.queue_for_search(&rows.queued).await
+        Ok(())
     }
 
     /// Deletes rows that this transaction has locked.

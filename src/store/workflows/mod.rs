@@ -9,5 +9,4 @@ pub(super) mod one;
 pub(super) mod purged;
 pub(super) mod reads;
 pub(super) mod rows;
-pub(super) mod search_queue;
 pub(super) mod watermark;

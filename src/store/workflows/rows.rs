@@ -26,7 +26,6 @@ use crate::{
     store::{
         error::inconsistent,
         trace_ids::{trace_id, uuid},
-        workflows::search_queue::QueuedWorkflows,
     },
 };
 
@@ -35,24 +34,30 @@ use crate::{
 /// [`WorkflowColumns::bind`] binds them in this order. The `ctid` of a row comes last.
 macro_rules! statements {
     ($($number:literal $column:ident $kind:ident,)+ place $last:literal,) => {
+        /// Locks those of the given workflows (SLO, partition, key) that are due: those of most SLOs
+        /// at the fourth parameter, others at a time of their own.
         pub(crate) const LOCK_DUE: &str = concat!(
             "-- workflow.lock_due\n",
-            "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
-            "ctid::text as place ",
-            "from workflows w where due_at <= $1 and not exists (",
-            "select 1 from unnest($3::integer[], $4::timestamptz[]) as behind(slo_id, up_to) ",
+            "select w.slo_id, w.key, w.epoch, w.label, ", $("w.", stringify!($column), ", ",)+
+            "w.ctid::text as place ",
+            "from unnest($1::integer[], $2::integer[], $3::uuid[]) as k(slo_id, epoch, key) ",
+            "join workflows w on w.epoch = k.epoch and w.slo_id = k.slo_id and w.key = k.key ",
+            "where w.outcome = 0 and w.due_at <= $4 and not exists (",
+            "select 1 from unnest($5::integer[], $6::timestamptz[]) as behind(slo_id, up_to) ",
             "where behind.slo_id = w.slo_id and w.due_at > behind.up_to) ",
-            "order by due_at limit $2 for update skip locked",
+            "order by w.slo_id, w.key for update of w",
         );
 
         /// Locks, for one SLO, the timeouts that were open in the minute that begins at the second
         /// parameter.
         pub(crate) const LOCK_TIMEOUTS: &str = concat!(
             "-- workflow.lock_timeouts\n",
-            "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
-            "ctid::text as place from workflows where slo_id = $1 and outcome = 4 ",
-            "and judged_at >= $2 and started_at < $2 + interval '1 minute' ",
-            "order by slo_id, key limit $3 for update",
+            "select w.slo_id, w.key, w.epoch, w.label, ", $("w.", stringify!($column), ", ",)+
+            "w.ctid::text as place from bad_workflows b ",
+            "join workflows w on w.epoch = b.epoch and w.slo_id = b.slo_id and w.key = b.key ",
+            "where b.slo_id = $1 and b.outcome = 4 and b.judged_at >= $2 ",
+            "and b.started_at < $2 + interval '1 minute' and w.outcome = 4 ",
+            "order by w.slo_id, w.key limit $3 for update of w",
         );
 
         /// Locks, for one SLO, all workflows whose end is missing, page by page.
@@ -125,7 +130,13 @@ pub(crate) struct LockedWorkflow {
 }
 
 /// A workflow, and the group that it is counted in besides its SLO.
-type CountedWorkflow<'a> = (&'a JudgedWorkflow, Option<SloId>);
+pub(crate) type CountedWorkflow<'a> = (&'a JudgedWorkflow, Option<SloId>);
+
+impl LockedWorkflow {
+    pub(crate) const fn counted(&self) -> CountedWorkflow<'_> {
+        (&self.judged, self.group)
+    }
+}
 
 /// Rows by column, as `unnest` takes them.
 #[derive(Default)]
@@ -153,8 +164,6 @@ pub(crate) struct WorkflowColumns {
     revisions: Vec<i32>,
     /// The `ctid`s; set for known rows only.
     pub(crate) places: Vec<String>,
-    /// Those that the search must learn of.
-    pub(crate) queued: QueuedWorkflows,
 }
 
 impl WorkflowColumns {
@@ -172,18 +181,16 @@ impl WorkflowColumns {
         known: &LockedWorkflow,
         counted: CountedWorkflow<'_>,
     ) {
-        self.queued
-            .push_changed(id, known.epoch, (&known.judged, counted.0));
         self.push(id, known.epoch, counted);
         self.places.push(known.place.clone());
     }
 
-    pub(crate) fn push_new(&mut self, id: &EventId, epoch: i32, counted: CountedWorkflow<'_>) {
-        self.queued.push(id, epoch);
-        self.push(id, epoch, counted);
-    }
-
-    fn push(&mut self, (slo, key): &EventId, epoch: i32, (judged, group): CountedWorkflow<'_>) {
+    pub(crate) fn push(
+        &mut self,
+        (slo, key): &EventId,
+        epoch: i32,
+        (judged, group): CountedWorkflow<'_>,
+    ) {
         let JudgedWorkflow {
             workflow,
             verdict,

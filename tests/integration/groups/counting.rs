@@ -258,11 +258,7 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
     let labels: Vec<_> = worst.unwrap().into_iter().map(|one| one.label).collect();
     assert_eq!(labels, ["order-3", "order-2"]);
     let ids = [app.only(), deploy, rollback];
-    let promised = ids.map(|slo| (slo, Duration::from_mins(1)));
-    let open = tx
-        .open_workflows(&promised, at(61), Duration::from_mins(2))
-        .await;
-    let open: BTreeMap<_, _> = open.unwrap();
+    let open = tx.open_workflows(&ids, at(61)).await.unwrap();
     let of = |slo| {
         let open = open.get(&slo)?;
         Some((open.promise_use.in_flight(), open.overdue))

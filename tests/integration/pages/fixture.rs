@@ -27,7 +27,10 @@ use tokio::{
 };
 
 use super::{client, events, people, stages, status, workflow};
-use crate::support::database::{DatabaseTemplate, TestDatabase};
+use crate::support::{
+    database::{DatabaseTemplate, TestDatabase},
+    lists,
+};
 
 pub(super) const NOW: &str = "2026-11-22T10:08:04Z";
 
@@ -318,6 +321,7 @@ async fn fill(connection: &mut PgConnection) {
     people::fill(connection).await;
     stages::fill(connection).await;
     workflow::fill(connection).await;
+    lists::fill(connection).await;
     events::fill(connection).await;
     run(connection, "insert into evidence_counts values (1, '2026-11-20', 'too_late', 3), (1, '2026-11-22', 'corrected', 11), (1, '2026-11-21', 'uncorrelated', 2), (1, '2026-11-22', 'uncorrelated', 1040), (1, '2026-11-22', 'no_start_time', 7)").await;
 }

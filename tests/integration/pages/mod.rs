@@ -45,7 +45,7 @@ use throughline::{
 use client::{Answer, get, get_with};
 use fixture::catalog;
 
-use crate::support::app::web as client;
+use crate::support::{app::web as client, lists};
 
 const PAGES: [&str; 31] = [
     "/",
@@ -375,6 +375,7 @@ async fn what_a_sender_wrote_is_text_and_never_markup() {
         .execute(&mut connection)
         .await
         .unwrap();
+    lists::fill(&mut connection).await;
     let page = get(&shop.router, "/slos/orders-on-time").await;
     assert!(page.body.contains("&#60;img src=x") || page.body.contains("&lt;img src=x"));
     assert!(!page.body.contains("<img") && !page.body.contains("<script>alert"));
@@ -389,6 +390,7 @@ async fn a_customer_whose_name_is_a_step_in_a_path_has_a_page() {
         .execute(&mut connection)
         .await
         .unwrap();
+    lists::fill(&mut connection).await;
     let page = get(&shop.router, "/slos/orders-on-time").await;
     assert!(page.body.contains(r#"href="/customers?name=..""#));
     let page = get(&shop.router, "/customers?name=..").await;

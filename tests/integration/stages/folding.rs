@@ -110,9 +110,8 @@ async fn what_turns_out_to_be_cancelled_is_taken_out_again() {
     let (good, bad) = app.stage_sums().await;
     assert_eq!((good.workflows, bad.workflows), (0, 0));
     assert!(bad.by_stage.is_empty(), "{bad:?}");
-    // The look for late spans finds nothing to add, and is the last one.
-    assert_eq!(app.at_second(700.0).fold().await.folded, 1);
-    assert_eq!(app.at_second(701.0).fold().await.folded, 0);
+    // Late spans would have nothing to be added to.
+    assert_eq!(app.at_second(700.0).fold().await.folded, 0);
 }
 
 #[tokio::test]

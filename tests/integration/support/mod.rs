@@ -8,6 +8,7 @@ pub mod database;
 pub(crate) mod installs;
 pub(crate) mod judges;
 pub(crate) mod link;
+pub(crate) mod lists;
 pub(crate) mod receiver;
 pub(crate) mod service;
 pub(crate) mod span;

@@ -32,7 +32,7 @@ use self::{
     follow::Followed,
     pieces::StageEvidenceFinder,
 };
-use super::{Evidence, Fact, Judging, JudgingContext, Losses, stage_evidence::deliver_at};
+use super::{Evidence, Fact, Judging, JudgingContext, Losses, Staging, stage_evidence::deliver_at};
 use crate::domain::{
     model::{
         group::GroupValues,
@@ -207,6 +207,10 @@ impl Classifier {
             ends: slo.map_or(observed, |slo| slo.weighing.ends(observed)),
             losses: Losses::NoneKnown,
             is_by_trace: slo.is_some_and(|slo| is_by_trace(&slo.indicator)),
+            staging: match slo.and_then(|slo| slo.staged()) {
+                Some(_) => Staging::Staged,
+                None => Staging::None,
+            },
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use throughline::{
     deliver::DeliveryReport,
     domain::{
@@ -18,7 +18,7 @@ use throughline::{
 };
 use uuid::Uuid;
 
-use crate::support::receiver::received_at;
+use crate::support::{lists, receiver::received_at};
 
 /// What happened in all replicas.
 #[derive(Debug, Default)]
@@ -86,9 +86,13 @@ impl FinalCheck {
         let reading = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().unwrap();
-            runtime.block_on(deliveries(&database))
+            runtime.block_on(async {
+                let mut connection = database.connect().await.unwrap();
+                let differences = lists::differences(&mut connection).await;
+                (deliveries(&mut connection).await, differences)
+            })
         });
-        let deliveries = reading.join().expect("deliveries can be read");
+        let (deliveries, differences_of_lists) = reading.join().expect("both can be read");
         let mut wrong: Vec<String> = deliveries
             .iter()
             .filter_map(|delivery| Some(format!("{}: {delivery:?}", entries.fault(delivery)?)))
@@ -97,6 +101,7 @@ impl FinalCheck {
         for (target, url) in webhooks.filter(|(target, _)| !entries.direct.contains(target)) {
             wrong.extend(differences(&target, &url, &deliveries));
         }
+        wrong.extend(differences_of_lists);
         assert!(wrong.is_empty(), "unexplained:\n{}", wrong.join("\n"));
     }
 }
@@ -114,8 +119,7 @@ struct OutboxRow {
     taken: i64,
 }
 
-async fn deliveries(database: &PgConnectOptions) -> Vec<OutboxRow> {
-    let mut connection = database.connect().await.unwrap();
+async fn deliveries(connection: &mut PgConnection) -> Vec<OutboxRow> {
     sqlx::query_as(
         "select d.target, d.state, coalesce(d.transition_id, d.platform_notification_id) as message,
              greatest(d.next_attempt_at, t.not_before, t.next_free_at,
@@ -130,7 +134,7 @@ async fn deliveries(database: &PgConnectOptions) -> Vec<OutboxRow> {
          from deliveries d left join target_states t using (target)
          order by d.id",
     )
-    .fetch_all(&mut connection)
+    .fetch_all(connection)
     .await
     .unwrap()
 }

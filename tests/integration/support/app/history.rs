@@ -12,6 +12,7 @@ use throughline::domain::{
 use uuid::Uuid;
 
 use super::{HORIZON, TestApp};
+use crate::support::lists;
 
 /// A workflow that went bad.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +139,12 @@ impl TestApp {
         .execute(&mut *self.past.lock().await)
         .await
         .expect("a workflow can be written");
+        self.fill_lists().await;
+    }
+
+    /// Lists the workflows that were written straight into their table.
+    pub(crate) async fn fill_lists(&self) {
+        lists::fill(&mut *self.past.lock().await).await;
     }
 
     /// A workflow that has started, has five minutes, and is waited for one minute longer.
@@ -153,6 +160,7 @@ impl TestApp {
         .execute(&mut *self.past.lock().await)
         .await
         .expect("a workflow can be written");
+        self.fill_lists().await;
     }
 
     /// A group of the only SLO.

@@ -1,0 +1,308 @@
+//! Bad workflows: who is affected, and which to examine first. An SLO's id may also be that of a
+//! group: both have ids of one kind.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        model::{
+            ids::SloId,
+            time::{TimeRange, Timestamp},
+        },
+        workflow::EventId,
+    },
+    store::{
+        AffectedCount, StoreError, Tx, WorkflowRecord,
+        batch::Batch,
+        workflows::{
+            reads::{WorkflowRow, records},
+            rows::CountedWorkflow,
+        },
+    },
+};
+
+/// Customers with bad events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AffectedCustomers {
+    pub worst: Vec<AffectedCustomer>,
+    /// The number of all affected customers, and of their bad events.
+    pub customers: i64,
+    pub bad: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AffectedCustomer {
+    pub customer: String,
+    pub bad: i64,
+}
+
+/// Workflows that are bad now, and that are not any more or are listed under another time.
+#[derive(Debug, Default)]
+pub(super) struct BadChanges {
+    slo_ids: Vec<i32>,
+    judged: Vec<DateTime<Utc>>,
+    keys: Vec<Uuid>,
+    epochs: Vec<i32>,
+    outcomes: Vec<i16>,
+    groups: Vec<Option<i32>>,
+    customers: Vec<Option<String>>,
+    shared: Vec<bool>,
+    started: Vec<Option<DateTime<Utc>>>,
+    ended: Vec<Option<DateTime<Utc>>>,
+    removed: Removed,
+}
+
+#[derive(Debug, Default)]
+struct Removed {
+    slo_ids: Vec<i32>,
+    judged: Vec<DateTime<Utc>>,
+    keys: Vec<Uuid>,
+    epochs: Vec<i32>,
+}
+
+/// What the list has of a bad workflow.
+#[derive(PartialEq, Eq)]
+struct BadWorkflow<'a> {
+    judged_at: Timestamp,
+    outcome: i16,
+    group: Option<SloId>,
+    customer: Option<&'a str>,
+    is_shared: bool,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+}
+
+impl<'a> BadWorkflow<'a> {
+    fn of((judged, group): CountedWorkflow<'a>) -> Option<Self> {
+        let (workflow, verdict) = (&judged.workflow, &judged.verdict);
+        let judged_at = verdict.at.filter(|_| verdict.outcome.is_bad())?;
+        let ends = [
+            workflow.success,
+            workflow.failure,
+            workflow.late,
+            workflow.cancelled,
+        ];
+        Some(Self {
+            judged_at,
+            outcome: verdict.outcome.as_code(),
+            group,
+            customer: workflow.customer.as_deref(),
+            is_shared: workflow.details.shared.is_some(),
+            started_at: workflow.start.map(|start| start.at),
+            ended_at: ends.into_iter().flatten().next(),
+        })
+    }
+}
+
+impl BadChanges {
+    pub(super) fn push(
+        &mut self,
+        (SloId(slo), key): &EventId,
+        epoch: i32,
+        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+    ) {
+        let (before, after) = (
+            before.and_then(BadWorkflow::of),
+            after.and_then(BadWorkflow::of),
+        );
+        if before == after {
+            return;
+        }
+        let key = Uuid::from_bytes(key.0);
+        let listed_at = after.as_ref().map(|bad| bad.judged_at);
+        if let Some(old) = before.filter(|old| listed_at != Some(old.judged_at)) {
+            self.removed.slo_ids.push(*slo);
+            self.removed.judged.push(old.judged_at.to_chrono());
+            self.removed.keys.push(key);
+            self.removed.epochs.push(epoch);
+        }
+        if let Some(bad) = after {
+            self.slo_ids.push(*slo);
+            self.judged.push(bad.judged_at.to_chrono());
+            self.keys.push(key);
+            self.epochs.push(epoch);
+            self.outcomes.push(bad.outcome);
+            self.groups.push(bad.group.map(|group| group.0));
+            self.customers.push(bad.customer.map(str::to_owned));
+            self.shared.push(bad.is_shared);
+            self.started.push(bad.started_at.map(Timestamp::to_chrono));
+            self.ended.push(bad.ended_at.map(Timestamp::to_chrono));
+        }
+    }
+}
+
+impl Batch {
+    pub(super) fn add_bad(&mut self, changes: &BadChanges) {
+        let removed = &changes.removed;
+        if !removed.keys.is_empty() {
+            self.add(concat!(
+                "-- bad_workflows.remove\n",
+                "delete from bad_workflows b using unnest($1::integer[], $2::timestamptz[], ",
+                "$3::uuid[], $4::integer[]) as n(slo_id, judged_at, key, epoch) ",
+                "where b.slo_id = n.slo_id and b.judged_at = n.judged_at and b.key = n.key ",
+                "and b.epoch = n.epoch",
+            ))
+            .bind(removed.slo_ids.clone())
+            .bind(removed.judged.clone())
+            .bind(removed.keys.clone())
+            .bind(removed.epochs.clone());
+        }
+        if changes.keys.is_empty() {
+            return;
+        }
+        self.add(concat!(
+            "-- bad_workflows.add\n",
+            "insert into bad_workflows (slo_id, judged_at, key, epoch, outcome, group_id, customer, ",
+            "is_shared, started_at, ended_at) select * from unnest($1::integer[], ",
+            "$2::timestamptz[], $3::uuid[], $4::integer[], $5::smallint[], $6::integer[], ",
+            "$7::text[], $8::boolean[], $9::timestamptz[], $10::timestamptz[]) ",
+            "on conflict (slo_id, judged_at, key, epoch) do update set ",
+            "outcome = excluded.outcome, group_id = excluded.group_id, ",
+            "customer = excluded.customer, is_shared = excluded.is_shared, ",
+            "started_at = excluded.started_at, ended_at = excluded.ended_at",
+        ))
+        .bind(changes.slo_ids.clone())
+        .bind(changes.judged.clone())
+        .bind(changes.keys.clone())
+        .bind(changes.epochs.clone())
+        .bind(changes.outcomes.clone())
+        .bind(changes.groups.clone())
+        .bind(changes.customers.clone())
+        .bind(changes.shared.clone())
+        .bind(changes.started.clone())
+        .bind(changes.ended.clone());
+    }
+}
+
+/// Selects bad workflows of an SLO, or of a group, that were judged in ranges of time: the first
+/// three parameters. SLOs and groups have an index each, which one condition on both would not use.
+macro_rules! bad_workflows {
+    () => {
+        "unnest($2::timestamptz[], $3::timestamptz[]) as piece (lower, upper) cross join lateral (
+             select * from bad_workflows where slo_id = $1
+                 and judged_at >= piece.lower and judged_at < piece.upper
+             union all
+             select * from bad_workflows where group_id = $1
+                 and judged_at >= piece.lower and judged_at < piece.upper
+         ) as bad"
+    };
+}
+
+impl Tx<'_> {
+    /// Returns the number of distinct customers with a bad event in the ranges of each set, by SLO;
+    /// an SLO without any is left out.
+    pub async fn customers_affected(
+        &mut self,
+        sets: &[(SloId, Vec<TimeRange>)],
+    ) -> Result<BTreeMap<SloId, AffectedCount>, StoreError> {
+        let each = || {
+            sets.iter()
+                .flat_map(|(slo, of_slo)| of_slo.iter().map(|piece| (slo.0, piece)))
+        };
+        let pieces: Vec<TimeRange> = each().map(|(_, piece)| *piece).collect();
+        let (lower, upper) = bounds(&pieces);
+        // Grouped before they are counted: that hashes, whereas a distinct count would sort them
+        // all.
+        let query = sqlx::query_as(
+            "-- bad_workflows.customers_affected
+             select slo_id, count(*) filter (where known > 0), sum(unknown)::bigint
+             from (
+                 select piece.slo_id, bad.customer,
+                     count(*) filter (where not bad.is_shared) as known,
+                     count(*) filter (where bad.is_shared) as unknown
+                 from unnest($1::integer[], $2::timestamptz[], $3::timestamptz[])
+                     as piece (slo_id, lower, upper)
+                 cross join lateral (
+                     select customer, is_shared from bad_workflows
+                     where slo_id = piece.slo_id
+                         and judged_at >= piece.lower and judged_at < piece.upper
+                     union all
+                     select customer, is_shared from bad_workflows
+                     where group_id = piece.slo_id
+                         and judged_at >= piece.lower and judged_at < piece.upper
+                 ) as bad
+                 where bad.customer is not null
+                 group by piece.slo_id, bad.customer
+             ) as affected
+             group by slo_id",
+        )
+        .bind(each().map(|(slo, _)| slo).collect::<Vec<_>>())
+        .bind(lower)
+        .bind(upper);
+        let rows: Vec<(i32, i64, i64)> = self.fetch_all(query).await?;
+        let affected = rows.into_iter();
+        let affected =
+            affected.map(|(id, known, unknown)| (SloId(id), AffectedCount { known, unknown }));
+        Ok(affected.collect())
+    }
+
+    /// Returns the customers with the most bad events in `pieces`, and their total number.
+    pub async fn worst_customers(
+        &mut self,
+        slo: SloId,
+        pieces: &[TimeRange],
+        limit: u32,
+    ) -> Result<AffectedCustomers, StoreError> {
+        let (lower, upper) = bounds(pieces);
+        let query = sqlx::query_as(concat!(
+            "-- bad_workflows.worst_customers\n",
+            "select customer, count(*), (sum(count(*)) over ())::bigint, count(*) over () from ",
+            bad_workflows!(),
+            " where customer is not null group by customer order by 2 desc, 1 limit $4",
+        ))
+        .bind(slo.0)
+        .bind(lower)
+        .bind(upper)
+        .bind(i64::from(limit));
+        let rows: Vec<(String, i64, i64, i64)> = self.fetch_all(query).await?;
+        let (bad, customers) = rows.first().map_or((0, 0), |row| (row.2, row.3));
+        let worst = rows
+            .into_iter()
+            .map(|(customer, bad, ..)| AffectedCustomer { customer, bad });
+        Ok(AffectedCustomers {
+            worst: worst.collect(),
+            customers,
+            bad,
+        })
+    }
+
+    /// Returns the bad workflows of `pieces` that took longest; those that never ended count until
+    /// `now`.
+    pub async fn worst_workflows(
+        &mut self,
+        slo: SloId,
+        (pieces, now): (&[TimeRange], Timestamp),
+        limit: u32,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        let (lower, upper) = bounds(pieces);
+        let query = sqlx::query_as(concat!(
+            "-- bad_workflows.worst\n",
+            "select w.key, w.label, w.trace_id, w.customer, w.outcome, w.started_at, w.within_us, ",
+            "w.details, worst.ended_at from (",
+            "select slo_id, judged_at, key, epoch, ended_at, ",
+            "coalesce(ended_at, $4) - started_at as took from ",
+            bad_workflows!(),
+            " order by took desc nulls last, judged_at, key limit $5) as worst ",
+            "join workflows w on w.epoch = worst.epoch and w.slo_id = worst.slo_id ",
+            "and w.key = worst.key ",
+            "order by worst.took desc nulls last, worst.judged_at, w.label",
+        ))
+        .bind(slo.0)
+        .bind(lower)
+        .bind(upper)
+        .bind(now.to_chrono())
+        .bind(i64::from(limit));
+        let rows: Vec<WorkflowRow> = self.fetch_all(query).await?;
+        records(rows).map_err(|source| self.failed(source))
+    }
+}
+
+fn bounds(pieces: &[TimeRange]) -> (Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) {
+    pieces
+        .iter()
+        .map(|piece| (piece.from.to_chrono(), piece.to.to_chrono()))
+        .unzip()
+}

@@ -1,0 +1,178 @@
+//! Open workflows by the second in which they are due.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        model::{ids::SloId, time::Timestamp},
+        workflow::{EventId, JudgingContext},
+    },
+    store::{
+        StoreError, Tx,
+        batch::Batch,
+        workflows::{locked::WorkflowIds, rows::CountedWorkflow},
+    },
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Workflows of one row, so that a transaction never takes many more than it asked for.
+const KEYS_A_ROW: usize = 1_000;
+/// Rows that one transaction takes at most.
+const ROWS: i64 = 500;
+
+/// Workflows with a new deadline, by column.
+#[derive(Debug, Default)]
+pub(super) struct NewDeadlines {
+    slo_ids: Vec<i32>,
+    epochs: Vec<i32>,
+    due: Vec<DateTime<Utc>>,
+    started: Vec<Option<DateTime<Utc>>>,
+    rows: Vec<i32>,
+    keys: Vec<Uuid>,
+    counted: BTreeMap<(i32, i32), usize>,
+}
+
+impl NewDeadlines {
+    /// Adds a workflow that is due at another time than before.
+    pub(super) fn push(
+        &mut self,
+        (SloId(slo), key): &EventId,
+        epoch: i32,
+        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+    ) {
+        let due = |counted: Option<CountedWorkflow<'_>>| {
+            counted.and_then(|(judged, _)| judged.verdict.due)
+        };
+        let Some((judged, due_at)) = after
+            .map(|(judged, _)| judged)
+            .zip(due(after))
+            .filter(|(_, at)| due(before) != Some(*at))
+        else {
+            return;
+        };
+        let second = |at: Timestamp| at.floor_to(SECOND).to_chrono();
+        let counted = self.counted.entry((*slo, epoch)).or_default();
+        self.slo_ids.push(*slo);
+        self.epochs.push(epoch);
+        self.due.push(second(due_at));
+        self.started
+            .push(judged.workflow.start.map(|start| second(start.at)));
+        self.rows
+            .push(i32::try_from(*counted / KEYS_A_ROW).unwrap_or(i32::MAX));
+        self.keys.push(Uuid::from_bytes(key.0));
+        *counted += 1;
+    }
+}
+
+impl Batch {
+    pub(super) fn add_deadlines(&mut self, new: &NewDeadlines) {
+        if new.keys.is_empty() {
+            return;
+        }
+        self.add(concat!(
+            "-- deadlines.add\n",
+            "insert into deadlines (slo_id, epoch, due_second, started_second, keys) ",
+            "select slo_id, epoch, due, started, array_agg(key) ",
+            "from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::timestamptz[], ",
+            "$5::integer[], $6::uuid[]) as n(slo_id, epoch, due, started, row, key) ",
+            "group by slo_id, epoch, due, started, row",
+        ))
+        .bind(new.slo_ids.clone())
+        .bind(new.epochs.clone())
+        .bind(new.due.clone())
+        .bind(new.started.clone())
+        .bind(new.rows.clone())
+        .bind(new.keys.clone());
+    }
+}
+
+/// Rows that were taken to be looked at, and that no other transaction takes meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct DueRows {
+    slo_ids: Vec<i32>,
+    epochs: Vec<i32>,
+    keys: Vec<Uuid>,
+    /// Rows whose second is over.
+    over: Vec<i64>,
+    /// Whether there may be more of those.
+    pub(crate) are_more: bool,
+}
+
+impl DueRows {
+    /// Returns the workflows by column, each once.
+    pub(crate) fn workflows(&self) -> WorkflowIds<'_> {
+        (&self.slo_ids, &self.epochs, &self.keys)
+    }
+}
+
+/// A row of the table: its number, SLO, partition, second and keys.
+type Row = (i64, i32, i32, DateTime<Utc>, Vec<Uuid>);
+
+impl Tx<'_> {
+    /// Takes rows in which workflows may be due, with about `limit` of them; the earliest first. Of an
+    /// SLO whose ends arrive late, those whose second is over by its own watermark.
+    pub(crate) async fn take_due(
+        &mut self,
+        context: &JudgingContext,
+        limit: i64,
+    ) -> Result<DueRows, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let (behind, up_to): (Vec<i32>, Vec<DateTime<Utc>>) = context
+            .behind()
+            .map(|(slo, up_to)| (slo.0, up_to.to_chrono()))
+            .unzip();
+        let query = sqlx::query_as(
+            "-- deadlines.take
+             select id, slo_id, epoch, due_second, keys from deadlines d
+             where due_second <= $1 and not exists (
+                 select 1 from unnest($3::integer[], $4::timestamptz[]) as behind (slo_id, up_to)
+                 where behind.slo_id = d.slo_id
+                     and d.due_second > behind.up_to - interval '1 second')
+             order by due_second, id limit $2 for update skip locked",
+        )
+        .bind(context.watermark.to_chrono())
+        .bind(ROWS)
+        .bind(behind)
+        .bind(up_to);
+        let rows: Vec<Row> = self.fetch_all(query).await?;
+        let mut due = DueRows {
+            are_more: i64::try_from(rows.len()).is_ok_and(|count| count == ROWS),
+            ..DueRows::default()
+        };
+        // A workflow is in several rows if its deadline has moved within a second.
+        let mut listed = BTreeSet::new();
+        for (id, slo, epoch, second, keys) in rows {
+            let is_over = Timestamp::from(second) + SECOND <= context.watermark_of(SloId(slo));
+            if listed.len() >= limit {
+                due.are_more |= is_over;
+                break;
+            }
+            listed.extend(keys.into_iter().map(|key| (slo, epoch, key)));
+            due.over.extend(is_over.then_some(id));
+        }
+        due.are_more &= !due.over.is_empty();
+        for (slo, epoch, key) in listed {
+            due.slo_ids.push(slo);
+            due.epochs.push(epoch);
+            due.keys.push(key);
+        }
+        Ok(due)
+    }
+
+    /// Deletes the rows whose workflows need not be looked at any more.
+    pub(crate) async fn finish_due(&mut self, due: &DueRows) -> Result<(), StoreError> {
+        if due.over.is_empty() {
+            return Ok(());
+        }
+        let statement =
+            sqlx::query("-- deadlines.delete\ndelete from deadlines where id = any ($1)")
+                .bind(&due.over);
+        self.execute(statement).await.map(drop)
+    }
+}

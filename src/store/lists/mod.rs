@@ -1,0 +1,15 @@
+//! Lists of workflows by what a verdict changes: open until a deadline, bad, sampled, waiting for the
+//! aggregation of their stages, not yet searchable.
+//!
+//! `workflows` has no index on any of that, so that an update of a workflow writes no index. A list is
+//! written in the transaction that changes the workflow, from its verdict before and after.
+
+pub(super) mod bad;
+mod changes;
+pub(super) mod deadlines;
+pub(super) mod open;
+mod sampled;
+mod search_queue;
+pub(super) mod stage_queue;
+
+pub(crate) use changes::ListChanges;

@@ -1,0 +1,91 @@
+//! Judged workflows whose attributes are stored. They are read in `counts::samples`.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    domain::{model::ids::SloId, workflow::EventId},
+    store::{batch::Batch, workflows::rows::CountedWorkflow},
+};
+
+/// Workflows that are sampled now, and that are not any more.
+#[derive(Debug, Default)]
+pub(super) struct SampledChanges {
+    added: Columns,
+    removed: Columns,
+}
+
+#[derive(Debug, Default)]
+struct Columns {
+    slo_ids: Vec<i32>,
+    judged: Vec<DateTime<Utc>>,
+    keys: Vec<Uuid>,
+    epochs: Vec<i32>,
+}
+
+impl Columns {
+    fn push(&mut self, (SloId(slo), key): &EventId, epoch: i32, judged_at: DateTime<Utc>) {
+        self.slo_ids.push(*slo);
+        self.judged.push(judged_at);
+        self.keys.push(Uuid::from_bytes(key.0));
+        self.epochs.push(epoch);
+    }
+}
+
+impl SampledChanges {
+    pub(super) fn push(
+        &mut self,
+        id: &EventId,
+        epoch: i32,
+        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+    ) {
+        let (before, after) = (sampled_at(before), sampled_at(after));
+        if before == after {
+            return;
+        }
+        if let Some(at) = before {
+            self.removed.push(id, epoch, at);
+        }
+        if let Some(at) = after {
+            self.added.push(id, epoch, at);
+        }
+    }
+}
+
+/// Returns the time that the workflow is listed under; `None` unless it is judged and has attributes.
+fn sampled_at(counted: Option<CountedWorkflow<'_>>) -> Option<DateTime<Utc>> {
+    let (judged, _) = counted?;
+    judged.workflow.details.attributes.as_ref()?;
+    judged.verdict.at.map(Into::into)
+}
+
+impl Batch {
+    pub(super) fn add_sampled(&mut self, changes: &SampledChanges) {
+        let SampledChanges { added, removed } = changes;
+        if !removed.keys.is_empty() {
+            self.add(concat!(
+                "-- sampled_workflows.remove\n",
+                "delete from sampled_workflows s using unnest($1::integer[], $2::timestamptz[], ",
+                "$3::uuid[], $4::integer[]) as n(slo_id, judged_at, key, epoch) ",
+                "where s.slo_id = n.slo_id and s.judged_at = n.judged_at and s.key = n.key ",
+                "and s.epoch = n.epoch",
+            ));
+            self.bind_columns(removed);
+        }
+        if !added.keys.is_empty() {
+            self.add(concat!(
+                "-- sampled_workflows.add\n",
+                "insert into sampled_workflows (slo_id, judged_at, key, epoch) select * ",
+                "from unnest($1::integer[], $2::timestamptz[], $3::uuid[], $4::integer[])",
+            ));
+            self.bind_columns(added);
+        }
+    }
+
+    fn bind_columns(&mut self, columns: &Columns) {
+        self.bind(columns.slo_ids.clone())
+            .bind(columns.judged.clone())
+            .bind(columns.keys.clone())
+            .bind(columns.epochs.clone());
+    }
+}
