@@ -153,7 +153,7 @@ async fn make_first(store: &Store, now: Timestamp) -> anyhow::Result<()> {
     let token = ApiToken::from_random(rand::random());
     let request = TokenRequest {
         name: FIRST_NAME.to_owned(),
-        grant: TokenGrant::Role(AccessRole::Admin),
+        grant: TokenGrant::User(AccessRole::Admin.into()),
         lasts: FIRST_LASTS,
     };
     if tx.insert_token(&new_token(&token, now, request)).await? {

@@ -281,6 +281,7 @@ impl App {
             store: self.database.store.for_use(ConnectionUse::Pages),
             clock: self.clock.clone(),
             catalog: self.in_force.catalog.clone(),
+            restriction: None,
             definitions: self.in_force.status.clone(),
             ingest: IngestProbe::new(move || facts(&metrics)),
             listening: Listening {

@@ -9,7 +9,10 @@ use crate::{
     app::access::{TokenRegistry, TokenRequest},
     config::DatabaseConfig,
     domain::{
-        access::{AccessRole, AllowedServices, TokenGrant, TokenRecord, TokenRefusal},
+        access::{
+            AccessRole, AllowedServices, Permission, Permissions, SloScope, TokenGrant,
+            TokenRecord, TokenRefusal,
+        },
         model::{format, time::Timestamp},
     },
 };
@@ -50,6 +53,22 @@ struct CreateArgs {
     /// definitions)
     #[arg(long, value_name = "ROLE", required_unless_present = "sender")]
     role: Option<AccessRole>,
+    /// Only the SLOs with this label `team`; may be repeated, also with `--namespace`
+    #[arg(
+        long = "team",
+        value_name = "TEAM",
+        value_delimiter = ',',
+        requires = "role"
+    )]
+    teams: Vec<String>,
+    /// Only the SLOs of this namespace
+    #[arg(
+        long = "namespace",
+        value_name = "NAMESPACE",
+        value_delimiter = ',',
+        requires = "role"
+    )]
+    namespaces: Vec<String>,
     /// For sending spans, with `--otlp-auth token`
     #[arg(long, conflicts_with = "role")]
     sender: bool,
@@ -89,7 +108,7 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let request = TokenRequest {
         name: args.name,
         grant: match args.role {
-            Some(role) => TokenGrant::Role(role),
+            Some(role) => TokenGrant::User(permissions(role, args.teams, args.namespaces)),
             None if services.is_empty() => TokenGrant::Sender(AllowedServices::All),
             None => TokenGrant::Sender(AllowedServices::Only(services)),
         },
@@ -105,6 +124,14 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
         format::date_time(expires_at)
     )?;
     Ok(())
+}
+
+/// The role for these teams and namespaces, or for all SLOs.
+fn permissions(role: AccessRole, teams: Vec<String>, namespaces: Vec<String>) -> Permissions {
+    let teams = teams.into_iter().map(SloScope::Team);
+    let namespaces = namespaces.into_iter().map(SloScope::Namespace);
+    let scopes = teams.chain(namespaces);
+    Permissions::new(scopes.map(|scope| Permission { role, scope })).unwrap_or_else(|| role.into())
 }
 
 async fn list(database: &DatabaseConfig) -> anyhow::Result<()> {
@@ -142,7 +169,7 @@ fn table(tokens: &[TokenRecord], now: Timestamp) -> String {
 
 fn purpose(grant: &TokenGrant) -> String {
     match grant {
-        TokenGrant::Role(role) => role.to_string(),
+        TokenGrant::User(permissions) => permissions.to_string(),
         TokenGrant::Sender(AllowedServices::All) => "sender".to_owned(),
         TokenGrant::Sender(AllowedServices::Only(services)) => {
             let services: Vec<_> = services.iter().map(String::as_str).collect();
@@ -169,14 +196,18 @@ mod tests {
         };
         let shop = AllowedServices::Only(BTreeSet::from(["shop".to_owned()]));
         let tokens = [
-            token("ci", TokenGrant::Role(AccessRole::Editor), 86_400),
+            token(
+                "ci",
+                TokenGrant::User("editor@team/shop".parse().unwrap()),
+                86_400,
+            ),
             token("gateway", TokenGrant::Sender(shop), 60),
         ];
         assert_eq!(
             table(&tokens, Timestamp::from_secs(60)),
-            "Name     For             State    Made                  Expires\n\
-             ci       editor          valid    1970-01-01 00:00 UTC  1970-01-02 00:00 UTC\n\
-             gateway  sender of shop  expired  1970-01-01 00:00 UTC  1970-01-01 00:01 UTC\n"
+            "Name     For               State    Made                  Expires\n\
+             ci       editor@team/shop  valid    1970-01-01 00:00 UTC  1970-01-02 00:00 UTC\n\
+             gateway  sender of shop    expired  1970-01-01 00:00 UTC  1970-01-01 00:01 UTC\n"
         );
     }
 }

@@ -21,7 +21,8 @@ pub struct AccessConfig {
     /// Default: `none` if `--listen` is a loopback address, else `token`
     #[arg(long = "auth", env = "THROUGHLINE_AUTH", value_name = "METHOD")]
     pub auth: Option<AuthMethod>,
-    /// Header in which the proxy of `--auth proxy` sends the role of the user: viewer, editor or admin
+    /// Header in which the proxy of `--auth proxy` sends the role of the user: viewer, editor or admin,
+    /// or for the SLOs of a team or namespace, as `viewer, editor@team/payments`
     #[arg(long, env = "THROUGHLINE_ROLE_HEADER", value_name = "HEADER")]
     pub role_header: Option<String>,
     /// Role of users for whom the proxy of `--auth proxy` sends none

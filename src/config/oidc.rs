@@ -64,7 +64,8 @@ pub struct OidcConfig {
         default_value = "groups"
     )]
     pub groups_claim: String,
-    /// Role of the members of a group, as `sre=admin;developers=editor`. Of several, the highest counts
+    /// Role of the members of a group, as `sre=admin;developers=editor`, or for the SLOs of a team or
+    /// namespace, as `payments=editor@team/payments;shop=viewer@namespace/shop`. Of several, all count
     #[arg(
         long = "oidc-group-roles",
         env = "THROUGHLINE_OIDC_GROUP_ROLES",

@@ -35,7 +35,7 @@ pub use access::sessions::{EndedSession, NewSession, ProviderUser, SessionLogin,
 pub use alerts::change_events::Recorded;
 pub use alerts::episodes::EpisodeRecord;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};
-pub use alerts::states::AlertTransition;
+pub use alerts::states::{AlertTransition, TransitionsOf};
 pub use counts::correlated_spans::SelectedSpans;
 pub use counts::customers::{AffectedCount, CustomerImpact};
 pub use counts::events::{SeriesQuery, Writer};

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     body::Bytes,
-    extract::{Path, Query, State},
+    extract::{Path, Query},
     http::{HeaderName, header},
     response::{IntoResponse as _, Response},
 };
@@ -60,7 +60,7 @@ pub(super) struct ChartQuery {
 
 pub(super) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
     Query(params): Query<ChartQuery>,
 ) -> Response {

@@ -46,7 +46,7 @@ use self::{
     },
     work_limit::WorkLimit,
 };
-pub use access::{Access, AccessRules, LoginProvider};
+pub use access::{Access, AccessRules, LoginProvider, Restriction};
 pub use chart_image::Cards;
 pub use health::ReadinessCheck;
 pub use hosts::AllowedHosts;

@@ -6,7 +6,10 @@ use chrono_tz::Tz;
 use tokio::sync::watch;
 
 use super::{
-    access::Access, chart_image::Cards, health::ReadinessCheck, hosts::AllowedHosts,
+    access::{Access, Restriction},
+    chart_image::Cards,
+    health::ReadinessCheck,
+    hosts::AllowedHosts,
     write::WriteRules,
 };
 use crate::{
@@ -32,7 +35,10 @@ use crate::{
 pub struct WebState {
     pub store: Store,
     pub clock: Clock,
+    /// Of a request: the SLOs that its sender may see.
     pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// What the request is restricted to; `None` if to nothing.
+    pub restriction: Option<Restriction>,
     pub definitions: watch::Receiver<Arc<DefinitionsStatus>>,
     pub ingest: IngestProbe,
     pub listening: Listening,

@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::AccessRole;
+use super::Permissions;
 use crate::domain::model::{format, time::Timestamp};
 
 /// A token as its holder has it. It is shown once and logged never.
@@ -24,7 +24,7 @@ pub struct TokenDigest(pub [u8; 32]);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenGrant {
     /// Pages and API.
-    Role(AccessRole),
+    User(Permissions),
     /// Sending spans.
     Sender(AllowedServices),
 }
@@ -180,12 +180,13 @@ impl FromIterator<(TokenDigest, TokenRecord)> for KnownTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::access::AccessRole;
 
     fn record(expires_at: i64, revoked_at: Option<i64>) -> TokenRecord {
         TokenRecord {
             id: Uuid::nil(),
             name: "ci".to_owned(),
-            grant: TokenGrant::Role(AccessRole::Viewer),
+            grant: TokenGrant::User(AccessRole::Viewer.into()),
             created_at: Timestamp::from_secs(0),
             expires_at: Timestamp::from_secs(expires_at),
             revoked_at: revoked_at.map(Timestamp::from_secs),

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{AccessRole, UnknownRole};
+use super::{AccessRole, InvalidPermission, Permission, Permissions};
 
 /// Somebody whom a provider has authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +16,11 @@ pub struct AuthenticatedUser {
     pub id_token: String,
 }
 
-/// A group of the provider and the role of its members.
+/// A group of the provider and what its members may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRole {
     pub group: String,
-    pub role: AccessRole,
+    pub permission: Permission,
 }
 
 /// Why a text is no group with a role.
@@ -29,10 +29,10 @@ pub enum InvalidGroupRole {
     #[error("write `GROUP=ROLE`, such as `sre=admin`")]
     Form,
     #[error(transparent)]
-    Role(#[from] UnknownRole),
+    Permission(#[from] InvalidPermission),
 }
 
-/// Which role people have.
+/// Which roles people have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleMapping {
     pub groups: Vec<GroupRole>,
@@ -41,11 +41,12 @@ pub struct RoleMapping {
 }
 
 impl RoleMapping {
-    /// The highest role of these groups; `None` if there is none.
-    pub fn role_of(&self, groups: &[String]) -> Option<AccessRole> {
+    /// What members of these groups may do; `None` if nothing.
+    pub fn permissions_of(&self, groups: &[String]) -> Option<Permissions> {
         let of_groups = self.groups.iter();
         let of_groups = of_groups.filter(|one| groups.contains(&one.group));
-        of_groups.map(|one| one.role).chain(self.default_role).max()
+        let of_groups = Permissions::new(of_groups.map(|one| one.permission.clone()));
+        of_groups.or_else(|| self.default_role.map(Permissions::from))
     }
 }
 
@@ -54,21 +55,21 @@ impl FromStr for GroupRole {
 
     /// The last `=` divides, because names of a directory have some of their own.
     fn from_str(text: &str) -> Result<Self, InvalidGroupRole> {
-        let (group, role) = text.rsplit_once('=').ok_or(InvalidGroupRole::Form)?;
+        let (group, permission) = text.rsplit_once('=').ok_or(InvalidGroupRole::Form)?;
         let group = group.trim();
         if group.is_empty() {
             return Err(InvalidGroupRole::Form);
         }
         Ok(Self {
             group: group.to_owned(),
-            role: role.parse()?,
+            permission: permission.parse()?,
         })
     }
 }
 
 impl fmt::Display for GroupRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.group, self.role)
+        write!(f, "{}={}", self.group, self.permission)
     }
 }
 
@@ -77,25 +78,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn somebody_has_the_highest_role_of_their_groups() {
-        let groups = ["dev=viewer", "cn=sre,dc=example=admin"].map(|text| text.parse().unwrap());
+    fn somebody_has_the_roles_of_their_groups() {
+        let groups = [
+            "dev=viewer",
+            "cn=sre,dc=example=admin",
+            "pay=editor@team/payments",
+        ];
         let closed = RoleMapping {
-            groups: groups.to_vec(),
+            groups: groups.map(|text| text.parse().unwrap()).to_vec(),
             default_role: None,
         };
-        let role = |names: &[&str]| {
+        let permissions = |mapping: &RoleMapping, names: &[&str]| {
             let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-            closed.role_of(&names)
+            mapping.permissions_of(&names).map(|all| all.to_string())
         };
-        assert_eq!(role(&["dev"]), Some(AccessRole::Viewer));
-        let both = role(&["dev", "cn=sre,dc=example"]);
-        assert_eq!(both, Some(AccessRole::Admin));
-        assert_eq!(role(&["sales", "Dev"]), None);
+        let of = |names| permissions(&closed, names);
+        assert_eq!(of(&["dev"]).as_deref(), Some("viewer"));
+        let both = of(&["dev", "cn=sre,dc=example"]);
+        assert_eq!(both.as_deref(), Some("viewer, admin"));
+        let payments = of(&["dev", "pay"]);
+        assert_eq!(payments.as_deref(), Some("viewer, editor@team/payments"));
+        assert_eq!(of(&["sales", "Dev"]), None);
         let open = RoleMapping {
             default_role: Some(AccessRole::Viewer),
-            ..closed
+            ..closed.clone()
         };
-        assert_eq!(open.role_of(&[]), Some(AccessRole::Viewer));
+        assert_eq!(permissions(&open, &[]).as_deref(), Some("viewer"));
+        let restricted = permissions(&open, &["pay"]);
+        assert_eq!(restricted.as_deref(), Some("editor@team/payments"));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Slo {
     /// The name for people; the name if none was given.
     pub display_name: String,
     pub labels: BTreeMap<String, String>,
+    /// Notes for people and tools, which nothing matches.
+    pub annotations: BTreeMap<String, String>,
     pub description: Option<String>,
     pub service: Option<String>,
     pub objective: Objective,
@@ -49,6 +51,11 @@ pub struct Slo {
 }
 
 impl Slo {
+    /// The label with the team that the SLO belongs to.
+    pub const TEAM: &'static str = "team";
+    /// The label with the namespace, under the name that Prometheus has for it.
+    pub const NAMESPACE: &'static str = "namespace";
+
     /// Exporters batch for 5 s and retry for minutes; after 2 minutes most of what was in transit
     /// has arrived.
     pub const DEFAULT_GRACE: Duration = Duration::from_mins(2);
@@ -79,6 +86,7 @@ impl Slo {
             display_name: name.to_string(),
             name,
             labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             description: None,
             service: None,
             objective,

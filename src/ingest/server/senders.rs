@@ -89,7 +89,7 @@ impl TokenCheck {
         match attempts.find(peer, token, &known, self.clock.now()) {
             Ok(record) => match &record.grant {
                 TokenGrant::Sender(services) => Ok(services.clone()),
-                TokenGrant::Role(_) => {
+                TokenGrant::User(_) => {
                     let reason = format!("the token `{}` is not for sending spans", record.name);
                     Err((reason, "wrong_kind"))
                 }

@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
+use super::{permissions, texts};
 use crate::{
     domain::{
-        access::{AccessRole, TokenDigest},
+        access::{Permissions, TokenDigest},
         model::time::Timestamp,
     },
     store::{Progress, StoreError, Tx},
@@ -32,7 +33,7 @@ pub enum SessionLogin {
 pub struct ProviderUser {
     pub subject: String,
     pub name: String,
-    pub role: AccessRole,
+    pub permissions: Permissions,
     /// `None` if it is too long for an address.
     pub id_token: Option<String>,
 }
@@ -42,7 +43,7 @@ pub struct ProviderUser {
 pub struct SessionRecord {
     /// Name of the token or of the user.
     pub name: String,
-    pub role: AccessRole,
+    pub permissions: Permissions,
     /// Whether the login was at an OpenID Connect provider.
     pub is_of_provider: bool,
 }
@@ -63,14 +64,14 @@ impl Tx<'_> {
         let statement = sqlx::query(
             "-- sessions.insert
              insert into sessions
-                 (digest, token_id, subject, name, role, id_token, created_at, expires_at)
+                 (digest, token_id, subject, name, permissions, id_token, created_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(session.digest.0)
         .bind(token)
         .bind(user.map(|user| &user.subject))
         .bind(user.map(|user| &user.name))
-        .bind(user.map(|user| user.role.as_str()))
+        .bind(user.map(|user| texts(&user.permissions)))
         .bind(user.and_then(|user| user.id_token.as_ref()))
         .bind(session.created_at.to_chrono())
         .bind(session.expires_at.to_chrono());
@@ -85,23 +86,23 @@ impl Tx<'_> {
     ) -> Result<Option<SessionRecord>, StoreError> {
         let query = sqlx::query_as(
             "-- sessions.find
-             select coalesce(t.name, s.name), coalesce(t.role, s.role), s.token_id is null
+             select coalesce(t.name, s.name), coalesce(t.permissions, s.permissions),
+                 s.token_id is null
              from sessions s left join api_tokens t on t.id = s.token_id
              where s.digest = $1 and s.expires_at > $2
                  and (s.token_id is null
-                     or t.expires_at > $2 and t.revoked_at is null and t.role is not null)",
+                     or t.expires_at > $2 and t.revoked_at is null and t.permissions is not null)",
         )
         .bind(digest.0)
         .bind(now.to_chrono());
-        let found: Option<(String, String, bool)> = self.fetch_optional(query).await?;
-        let Some((name, role, is_of_provider)) = found else {
+        let found: Option<(String, Vec<String>, bool)> = self.fetch_optional(query).await?;
+        let Some((name, texts, is_of_provider)) = found else {
             return Ok(None);
         };
-        let role = role.parse::<AccessRole>();
-        let role = role.map_err(|error| self.failed(sqlx::Error::Decode(error.into())))?;
+        let permissions = permissions(&texts).map_err(|source| self.failed(source))?;
         Ok(Some(SessionRecord {
             name,
-            role,
+            permissions,
             is_of_provider,
         }))
     }

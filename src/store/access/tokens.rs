@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::{permissions, texts};
 use crate::{
     domain::{
         access::{AllowedServices, KnownTokens, NewToken, TokenDigest, TokenGrant, TokenRecord},
@@ -15,10 +16,11 @@ use crate::{
 impl Tx<'_> {
     /// Stores a token. Returns whether its name was free.
     pub async fn insert_token(&mut self, token: &NewToken) -> Result<bool, StoreError> {
-        let (kind, role, services) = columns(&token.grant);
+        let (kind, permissions, services) = columns(&token.grant);
         let statement = sqlx::query(
             "-- api_tokens.insert
-             insert into api_tokens (id, name, digest, kind, role, services, created_at, expires_at)
+             insert into api_tokens
+                 (id, name, digest, kind, permissions, services, created_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8)
              on conflict (name) do nothing",
         )
@@ -26,7 +28,7 @@ impl Tx<'_> {
         .bind(&token.name)
         .bind(token.digest.0)
         .bind(kind)
-        .bind(role)
+        .bind(permissions)
         .bind(services)
         .bind(token.created_at.to_chrono())
         .bind(token.expires_at.to_chrono());
@@ -78,16 +80,18 @@ impl Tx<'_> {
     async fn token_rows(&mut self) -> Result<Vec<TokenRow>, StoreError> {
         let query = sqlx::query_as(
             "-- api_tokens.read
-             select id, name, digest, kind, role, services, created_at, expires_at, revoked_at
+             select id, name, digest, kind, permissions, services, created_at, expires_at, revoked_at
              from api_tokens",
         );
         self.fetch_all(query).await
     }
 }
 
-fn columns(grant: &TokenGrant) -> (&'static str, Option<&'static str>, Option<Vec<&str>>) {
+type GrantColumns<'g> = (&'static str, Option<Vec<String>>, Option<Vec<&'g str>>);
+
+fn columns(grant: &TokenGrant) -> GrantColumns<'_> {
     match grant {
-        TokenGrant::Role(role) => ("user", Some(role.as_str()), None),
+        TokenGrant::User(permissions) => ("user", Some(texts(permissions)), None),
         TokenGrant::Sender(AllowedServices::All) => ("sender", None, None),
         TokenGrant::Sender(AllowedServices::Only(services)) => {
             let services = services.iter().map(String::as_str).collect();
@@ -102,7 +106,7 @@ struct TokenRow {
     name: String,
     digest: [u8; 32],
     kind: String,
-    role: Option<String>,
+    permissions: Option<Vec<String>>,
     services: Option<Vec<String>>,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
@@ -112,11 +116,8 @@ struct TokenRow {
 impl TokenRow {
     fn decode(self) -> Result<(TokenDigest, TokenRecord), sqlx::Error> {
         let invalid = |what: String| sqlx::Error::Decode(what.into());
-        let grant = match (self.kind.as_str(), self.role, self.services) {
-            ("user", Some(role), _) => TokenGrant::Role(
-                role.parse()
-                    .map_err(|error| invalid(format!("token `{}`: {error}", self.name)))?,
-            ),
+        let grant = match (self.kind.as_str(), self.permissions, self.services) {
+            ("user", Some(texts), _) => TokenGrant::User(permissions(&texts)?),
             ("sender", _, None) => TokenGrant::Sender(AllowedServices::All),
             ("sender", _, Some(services)) => {
                 TokenGrant::Sender(AllowedServices::Only(services.into_iter().collect()))

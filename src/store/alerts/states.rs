@@ -257,27 +257,42 @@ impl Tx<'_> {
         Ok(row.map(AlertTransition::from))
     }
 
-    /// Returns the transitions of a range, its end included, newest first: of one SLO, or of all if `slo`
-    /// is `None`.
+    /// Returns the transitions of a range, its end included, newest first: of one SLO or group, of SLOs
+    /// by their names, or of all.
     pub async fn transitions(
         &mut self,
-        slo: Option<SloId>,
+        of: TransitionsOf<'_>,
         range: TimeRange,
         limit: u32,
     ) -> Result<Vec<AlertTransition>, StoreError> {
+        let (id, names) = match of {
+            TransitionsOf::All => (None, None),
+            TransitionsOf::One(id) => (Some(id), None),
+            TransitionsOf::Named(names) => (None, Some(names)),
+        };
         let query = sqlx::query_as(
             "-- alert_transitions.between
              select id, slo_id, at, snapshot, suppression from alert_transitions
-             where ($1::integer is null or slo_id = $1) and at between $2 and $3
+             where ($1::integer is null or slo_id = $1)
+                 and ($5::text[] is null or snapshot ->> 'slo' = any ($5)) and at between $2 and $3
              order by at desc, slo_id, version desc limit $4",
         )
-        .bind(slo.map(|slo| slo.0))
+        .bind(id.map(|id| id.0))
         .bind(range.from.to_chrono())
         .bind(range.to.to_chrono())
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(names);
         let rows: Vec<TransitionRow> = self.fetch_all(query).await?;
         Ok(rows.into_iter().map(AlertTransition::from).collect())
     }
+}
+
+/// Which transitions are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum TransitionsOf<'a> {
+    All,
+    One(SloId),
+    Named(&'a [Name]),
 }
 
 #[derive(FromRow)]

@@ -10,7 +10,9 @@ use axum::http::{HeaderMap, header, request::Parts};
 use super::{error::AccessError, session};
 use crate::{
     config::{AuthMethod, TrustedProxies},
-    domain::access::{AccessRole, ApiToken, AttemptLimit, Blocked, TokenGrant, TokenRecord},
+    domain::access::{
+        AccessRole, ApiToken, AttemptLimit, Blocked, Permissions, TokenGrant, TokenRecord,
+    },
     server::PeerAddress,
     web::{
         error::WebError,
@@ -25,7 +27,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::web) struct Caller {
     pub(in crate::web) who: Who,
-    pub(in crate::web) role: AccessRole,
+    pub(in crate::web) permissions: Permissions,
 }
 
 /// Wrong tokens by the address they came from. Clones share it.
@@ -38,7 +40,7 @@ pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, 
     match rules.method {
         AuthMethod::None => Ok(Caller {
             who: who::of(&parts.headers, &state.writes.user_header),
-            role: AccessRole::Admin,
+            permissions: AccessRole::Admin.into(),
         }),
         AuthMethod::Token | AuthMethod::Oidc => match by_token(state, parts)? {
             Some(caller) => Ok(caller),
@@ -67,9 +69,9 @@ fn by_token(state: &WebState, parts: &Parts) -> Result<Option<Caller>, WebError>
     };
     let record = check_token(state, &token, peer(state, parts))?;
     match record.grant {
-        TokenGrant::Role(role) => Ok(Some(Caller {
+        TokenGrant::User(permissions) => Ok(Some(Caller {
             who: Who::named(&record.name),
-            role,
+            permissions,
         })),
         TokenGrant::Sender(_) => Err(AccessError::OnlySends { name: record.name }.into()),
     }
@@ -161,8 +163,8 @@ fn by_proxy(state: &WebState, parts: &Parts) -> Result<Caller, WebError> {
     }
     let said = rules.role_header.as_ref();
     let said = said.and_then(|header| Some((header, headers.get(header)?)));
-    let role = match said {
-        None => rules.proxy_role,
+    let permissions = match said {
+        None => rules.proxy_role.into(),
         Some((header, value)) => {
             let value = String::from_utf8_lossy(value.as_bytes());
             value.parse().map_err(|_| AccessError::UnknownRole {
@@ -171,7 +173,7 @@ fn by_proxy(state: &WebState, parts: &Parts) -> Result<Caller, WebError> {
             })?
         }
     };
-    Ok(Caller { who, role })
+    Ok(Caller { who, permissions })
 }
 
 #[cfg(test)]

@@ -32,6 +32,18 @@ pub(in crate::web) enum AccessError {
     },
     #[error("the header `{header}` of the proxy has `{value}`, which is not a role")]
     UnknownRole { header: String, value: String },
+    #[error(
+        "this needs the role {needed} for the SLO `{name}`, which is not of your teams or namespaces"
+    )]
+    OtherTeam { needed: AccessRole, name: String },
+    #[error("this concerns all teams, and you see only some SLOs")]
+    WholeService,
+    #[error("this silence could match SLOs that are not of your teams or namespaces")]
+    SilencesOthers,
+    #[error("the name `{0}` is taken by a definition that is not of your teams or namespaces")]
+    NameOfOthers(String),
+    #[error("you may write SLOs with the label {wanted} alone, which no file declares")]
+    OtherLabels { wanted: String },
     #[error("{0}")]
     Blocked(Blocked),
     #[error("a token must not be in the address: addresses are stored in logs and histories")]
@@ -108,6 +120,11 @@ impl AccessError {
             Self::OnlySends { .. }
             | Self::Forbidden { .. }
             | Self::UnknownRole { .. }
+            | Self::OtherTeam { .. }
+            | Self::WholeService
+            | Self::SilencesOthers
+            | Self::NameOfOthers(_)
+            | Self::OtherLabels { .. }
             | Self::Denied(_)
             | Self::NoRole { .. }
             | Self::Provider(LoginError::InvalidToken(_)) => StatusCode::FORBIDDEN,
@@ -144,7 +161,18 @@ impl AccessError {
                 "ask the operator of the service for a token with that role (`throughline token create \
                  --role`), for that role in the proxy, or for a group that has it"
             }
-            Self::UnknownRole { .. } => "let the proxy send viewer, editor or admin",
+            Self::UnknownRole { .. } => {
+                "let the proxy send viewer, editor or admin, or one for some SLOs as \
+                 `editor@team/payments`, with commas between several"
+            }
+            Self::OtherTeam { .. } | Self::WholeService => {
+                "ask somebody whose role is for all SLOs, or the operator of the service for such a role"
+            }
+            Self::SilencesOthers => {
+                "add a matcher with `=` for `slo`, or for your `team` or `namespace`"
+            }
+            Self::NameOfOthers(_) => "choose another name: it is unique in the whole service",
+            Self::OtherLabels { .. } => "write it into `metadata.labels`, or `metadata.namespace`",
             Self::Blocked(_) => "wait, and correct the token; other addresses are not affected",
             Self::InAddress => {
                 "send it as `Authorization: Bearer`, and revoke this one with `throughline token \
@@ -180,6 +208,11 @@ impl AccessError {
             Self::Refused(refusal) => refusal.as_label(),
             Self::OnlySends { .. } => "wrong_kind",
             Self::Forbidden { .. } | Self::UnknownRole { .. } => "forbidden",
+            Self::OtherTeam { .. }
+            | Self::WholeService
+            | Self::SilencesOthers
+            | Self::NameOfOthers(_)
+            | Self::OtherLabels { .. } => "out_of_scope",
             Self::Blocked(_) => "blocked",
             Self::InAddress => "in_address",
             Self::NoLogin => "no_login",

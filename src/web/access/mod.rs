@@ -11,6 +11,7 @@ pub(super) mod provider;
 mod record;
 mod routes;
 pub(super) mod session;
+mod visible;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use axum::{
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
+pub use visible::Restriction;
 
 use self::{
     caller::{Caller, TokenAttempts, identify},
@@ -102,14 +104,17 @@ pub(super) async fn check(State(state): State<WebState>, request: Request, next:
     let route = parts.extensions.get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     let pending = PendingEntry::of(&state, &parts, route);
-    let (caller, admitted) = admit(&state, &parts, route).await;
-    if let Err(error) = admitted {
-        let response = refuse(&state, &parts, &error);
-        if let Some(pending) = pending {
-            let actor = caller.map(Actor::from);
-            pending.end(&state, actor, response.status()).await;
+    let (caller, admitted) = admit(&state, &mut parts, route).await;
+    match admitted {
+        Ok(narrowed) => drop(parts.extensions.insert(narrowed)),
+        Err(error) => {
+            let response = refuse(&state, &parts, &error);
+            if let Some(pending) = pending {
+                let actor = caller.map(Actor::from);
+                pending.end(&state, actor, response.status()).await;
+            }
+            return response;
         }
-        return response;
     }
     let who = caller.as_ref().map(|caller| caller.who.clone());
     parts.extensions.insert(who.unwrap_or_default());
@@ -160,35 +165,50 @@ pub(super) async fn check_metrics(
     check(state, request, next).await
 }
 
-/// Who it is, as far as it is known, and whether they may.
+/// Who it is, as far as it is known, and the state with what they may see.
 async fn admit(
     state: &WebState,
-    parts: &Parts,
+    parts: &mut Parts,
     route: &str,
-) -> (Option<Caller>, Result<(), WebError>) {
+) -> (Option<Caller>, Result<WebState, WebError>) {
     if has_token(parts.uri.query().unwrap_or_default()) {
         return (None, Err(AccessError::InAddress.into()));
     }
-    match (identify(state, parts).await, need(&parts.method, route)) {
+    let need = need(&parts.method, route);
+    match (identify(state, parts).await, need) {
         // A name is worth having, but the address is proof enough.
-        (identified, Need::Nothing) => (identified.ok(), Ok(())),
-        (Ok(caller), Need::Role(needed)) => {
+        (identified, Need::Nothing) => (identified.ok(), Ok(state.clone())),
+        (Ok(caller), Need::Role(needed) | Need::WholeService(needed)) => {
             let may = may(&caller, needed).map_err(WebError::from);
-            let admitted = may.and_then(|()| check_named(state, parts, &caller));
+            let may = may.and_then(|()| check_named(state, parts, &caller));
+            let admitted = match may {
+                Ok(()) => visible::narrow(state, parts, (&caller, needed)).await,
+                Err(error) => Err(error),
+            };
+            let admitted = admitted.and_then(|narrowed| of_service(narrowed, need));
             (Some(caller), admitted)
         }
-        (Err(error), Need::Role(_)) => (None, Err(error)),
+        (Err(error), _) => (None, Err(error)),
+    }
+}
+
+/// What concerns all teams is for those who are restricted to none.
+fn of_service(narrowed: WebState, need: Need) -> Result<WebState, WebError> {
+    match need {
+        Need::WholeService(_) if narrowed.is_restricted() => Err(AccessError::WholeService.into()),
+        _ => Ok(narrowed),
     }
 }
 
 fn may(caller: &Caller, needed: AccessRole) -> Result<(), AccessError> {
-    if caller.role >= needed {
+    let role = caller.permissions.role();
+    if role >= needed {
         return Ok(());
     }
     let name = caller.who.clone().or(None);
     Err(AccessError::Forbidden {
         needed,
-        role: caller.role,
+        role,
         who: name.map_or_else(|| "the caller".to_owned(), |name| format!("`{name}`")),
     })
 }

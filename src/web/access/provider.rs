@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Query, State},
+    extract::Query,
     http::{HeaderValue, StatusCode, header, request::Parts},
     response::Response,
 };
@@ -58,7 +58,7 @@ pub(in crate::web) struct ProviderResponse {
 /// Sends the browser to the provider.
 pub(in crate::web) async fn start(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Query(params): Query<StartParams>,
 ) -> Response {
     let Some(provider) = &state.access.rules.provider else {
@@ -82,7 +82,7 @@ pub(in crate::web) async fn start(
 /// Begins the session of the user that the provider has logged in.
 pub(in crate::web) async fn finish(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Query(response): Query<ProviderResponse>,
     parts: Parts,
 ) -> Response {
@@ -134,7 +134,7 @@ async fn begin(
     let identity = identify(state, provider, parts, (code, &secrets)).await?;
     let who = Who::named(&identity.name);
     let name = who.clone().or(Some(&identity.subject)).unwrap_or_default();
-    let Some(role) = provider.roles.role_of(&identity.groups) else {
+    let Some(permissions) = provider.roles.permissions_of(&identity.groups) else {
         let groups = provider.roles.groups.iter();
         return Err(AccessError::NoRole {
             who: name,
@@ -146,12 +146,12 @@ async fn begin(
     let user = ProviderUser {
         subject: identity.subject,
         name,
-        role,
+        permissions: permissions.clone(),
         id_token,
     };
     let login = (SessionLogin::Provider(user), None);
     let session = session::begin(state, &parts.headers, login).await?;
-    Ok((session, Caller { who, role }))
+    Ok((session, Caller { who, permissions }))
 }
 
 /// Asks the provider, but not for an address from which only codes come that it does not know.

@@ -29,10 +29,10 @@ pub(super) struct Actor {
 }
 
 impl From<Caller> for Actor {
-    fn from(Caller { who, role }: Caller) -> Self {
+    fn from(Caller { who, permissions }: Caller) -> Self {
         Self {
             who,
-            role: Some(role),
+            role: Some(permissions.role()),
         }
     }
 }

@@ -10,6 +10,8 @@ pub(super) enum Need {
     /// Nothing: the address has a signature of its own, or it is where people log in.
     Nothing,
     Role(AccessRole),
+    /// A role for all SLOs: it shows or changes what concerns every team.
+    WholeService(AccessRole),
 }
 
 /// Where the provider sends browsers that have logged in, which begins a session although it is a GET.
@@ -28,13 +30,14 @@ pub(super) fn need(method: &Method, route: &str) -> Need {
         "/explain" | "/api/v1/explain" | "/api/v1/silences/preview" => {
             Need::Role(AccessRole::Viewer)
         }
-        "/audit" | "/api/v1/audit" => Need::Role(AccessRole::Admin),
+        "/audit" | "/api/v1/audit" => Need::WholeService(AccessRole::Admin),
+        "/metrics" => Need::WholeService(AccessRole::Viewer),
         _ if reads(method) => Need::Role(AccessRole::Viewer),
+        "/api/v1/definitions/{name}" => Need::Role(AccessRole::Admin),
         "/targets/{target}/test"
         | "/api/v1/targets/{target}/test"
-        | "/api/v1/definitions/{name}"
         | "/api/v1/definitions/apply"
-        | "/api/v1/definitions/clear" => Need::Role(AccessRole::Admin),
+        | "/api/v1/definitions/clear" => Need::WholeService(AccessRole::Admin),
         _ => Need::Role(AccessRole::Editor),
     }
 }

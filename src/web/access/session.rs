@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use askama::Template;
 use axum::{
     Form,
-    extract::{Query, State},
+    extract::Query,
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::Response,
 };
@@ -62,13 +62,13 @@ pub(super) async fn caller(
     let found = found.filter(|session| has_provider || !session.is_of_provider);
     Ok(found.map(|session| Caller {
         who: Who::named(&session.name),
-        role: session.role,
+        permissions: session.permissions,
     }))
 }
 
 pub(in crate::web) async fn form(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Query(form): Query<LoginForm>,
 ) -> Response {
     if !state.access.has_login() {
@@ -79,7 +79,7 @@ pub(in crate::web) async fn form(
 
 pub(in crate::web) async fn log_in(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     parts: Parts,
     Form(form): Form<LoginForm>,
 ) -> Response {
@@ -103,7 +103,7 @@ pub(in crate::web) async fn log_in(
 
 pub(in crate::web) async fn log_out(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     headers: HeaderMap,
 ) -> Response {
     let ended = match end(&state, &headers).await {
@@ -154,13 +154,13 @@ async fn with_token(
         expires_at,
         ..
     } = record;
-    let TokenGrant::Role(role) = grant else {
+    let TokenGrant::User(permissions) = grant else {
         return Err(AccessError::OnlySends { name }.into());
     };
     let login = (SessionLogin::Token(id), Some(expires_at));
     let cookie = begin(state, &parts.headers, login).await?;
     let who = Who::named(&name);
-    Ok((cookie, Caller { who, role }))
+    Ok((cookie, Caller { who, permissions }))
 }
 
 /// Begins a session, which lasts until the given time at most, and returns its cookie. An older session

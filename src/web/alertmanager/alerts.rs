@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -143,7 +143,7 @@ impl AlertFilter {
 
 pub(in crate::web) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(filter): Params<AlertFilter>,
 ) -> Response {
     asked.view(&state, firing(&state, &filter).await)
@@ -151,7 +151,7 @@ pub(in crate::web) async fn get(
 
 pub(in crate::web) async fn groups(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(filter): Params<AlertFilter>,
 ) -> Response {
     let alerts = firing(&state, &filter).await;

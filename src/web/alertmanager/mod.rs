@@ -10,7 +10,7 @@ mod silences;
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -82,7 +82,7 @@ impl From<&Name> for ReceiverView {
     }
 }
 
-pub(super) async fn status(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(super) async fn status(asked: Negotiation, state: WebState) -> Response {
     let view = StatusView {
         cluster: ClusterView { status: "disabled" },
         version_info: VersionView {
@@ -99,7 +99,7 @@ pub(super) async fn status(asked: Negotiation, State(state): State<WebState>) ->
     asked.view(&state, Ok::<_, WebError>(view))
 }
 
-pub(super) async fn receivers(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(super) async fn receivers(asked: Negotiation, state: WebState) -> Response {
     let catalog = Arc::clone(&state.catalog.borrow());
     let view: Vec<ReceiverView> = catalog.targets.keys().map(ReceiverView::from).collect();
     asked.view(&state, Ok::<_, WebError>(view))

@@ -1,7 +1,7 @@
 //! Silences in the forms of Alertmanager.
 
 use axum::{
-    extract::{Path, State},
+    extract::Path,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -107,7 +107,7 @@ impl TryFrom<Vec<(String, String)>> for SilenceFilter {
 
 pub(in crate::web) async fn list(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(SilenceFilter(wanted)): Params<SilenceFilter>,
 ) -> Response {
     let listed = async {
@@ -116,7 +116,8 @@ pub(in crate::web) async fn list(
         let all = tx.silences_ended_after(now - silences::REMEMBERED).await?;
         let found = all.iter().filter(|silence| {
             let values = silence.terms.values();
-            wanted.iter().all(|matcher| matcher.matches(&values))
+            state.sees_silence(&silence.terms)
+                && wanted.iter().all(|matcher| matcher.matches(&values))
         });
         let views: Vec<_> = found.map(|one| GettableSilence::new(one, now)).collect();
         Ok::<_, WebError>(views)
@@ -126,12 +127,12 @@ pub(in crate::web) async fn list(
 
 pub(in crate::web) async fn one(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(id): Path<String>,
 ) -> Response {
     let read = async {
         let mut tx = state.store.begin("read a silence").await?;
-        let silence = found(&mut tx, &id).await?;
+        let silence = found(&state, &mut tx, &id).await?;
         Ok::<_, WebError>(GettableSilence::new(&silence, state.clock.now()))
     };
     asked.view(&state, read.await)
@@ -141,7 +142,7 @@ pub(in crate::web) async fn one(
 /// another id, which Alertmanager does too if the matchers differ.
 pub(in crate::web) async fn write(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     ParsedBody { body, once }: ParsedBody<PostableSilence>,
 ) -> Response {
@@ -155,9 +156,9 @@ pub(in crate::web) async fn write(
         let draft = body.draft(who.clone());
         let terms = draft.terms(now).map_err(WebError::BadSilence)?;
         if let Some(id) = former {
-            replace(&mut tx, &id, (who, now)).await?;
+            replace(&state, &mut tx, &id, (who, now)).await?;
         }
-        let silence_id = add(&mut tx, terms, now).await?.id;
+        let silence_id = add(&state, &mut tx, terms, now).await?.id;
         let answer = serde_json::to_value(PostedSilence { silence_id }).unwrap_or_default();
         once.keep(&mut tx, &answer).await?;
         tx.commit().await?;
@@ -167,17 +168,22 @@ pub(in crate::web) async fn write(
 }
 
 /// Ends the silence that another one replaces.
-async fn replace(tx: &mut Tx<'_>, id: &str, (who, now): (Who, Timestamp)) -> Result<(), WebError> {
-    let silence = found(tx, id).await?;
+async fn replace(
+    state: &WebState,
+    tx: &mut Tx<'_>,
+    id: &str,
+    (who, now): (Who, Timestamp),
+) -> Result<(), WebError> {
+    let silence = found(state, tx, id).await?;
     if silence.terms.repeat.is_some() && silence.state(now) != SilenceState::Expired {
         return Err(WebError::BadSilence(DraftError::Repeats));
     }
-    silences::end(tx, &silence, (who, now)).await
+    silences::end(state, tx, &silence, (who, now)).await
 }
 
 pub(in crate::web) async fn delete(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     Path(id): Path<String>,
 ) -> Response {

@@ -127,9 +127,9 @@ mod names {
     );
     pub(super) const INFO: Metric = (
         "throughline_slo_info",
-        "1. The labels are from the definition: the service, the label `team`, the objective and the window, \
+        "1. The labels are from the definition: the service, the label `team`, the namespace, the objective and the window, \
          such as `28d` or `month`.",
-        &["slo", "service", "team", "objective", "window"],
+        &["slo", "service", "team", "namespace", "objective", "window"],
     );
 }
 
@@ -303,7 +303,8 @@ impl SloGauges {
         let labels = [
             slo.name.as_str(),
             slo.service.as_deref().unwrap_or_default(),
-            slo.labels.get("team").map_or("", String::as_str),
+            slo.labels.get(Slo::TEAM).map_or("", String::as_str),
+            slo.labels.get(Slo::NAMESPACE).map_or("", String::as_str),
             &slo.objective.to_string(),
             &window,
         ];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -78,7 +78,7 @@ struct FiringView {
     budget_remaining_ratio: Option<f64>,
 }
 
-pub(crate) async fn get(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(crate) async fn get(asked: Negotiation, state: WebState) -> Response {
     let view = view(&state).await;
     asked.reply(&state, view, |view| AlertsPage::new(&state, view))
 }
@@ -89,7 +89,7 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
     let mut tx = state.store.begin("read the alerts").await?;
     let records = tx.slos().await?;
     let range = TimeRange::ending_at(now, HISTORY_DAYS * Resolution::Day.length());
-    let transitions = history::within(&mut tx, None, range, MOST_TRANSITIONS).await?;
+    let transitions = history::within(state, &mut tx, None, range, MOST_TRANSITIONS).await?;
     let summary = |record: &SloRecord| {
         let slo = catalog.slos.get(&record.name)?;
         Some(Summary::new(slo, Some(record)))

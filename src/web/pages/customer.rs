@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, rejection::PathRejection},
     response::Response,
 };
 use schemars::JsonSchema;
@@ -64,7 +64,7 @@ struct CustomerSlo {
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     address: Result<Path<String>, PathRejection>,
 ) -> Response {
     let view = match address {
@@ -76,7 +76,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn get_by_name(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(query): Params<CustomerQuery>,
 ) -> Response {
     let view = view(&state, &query.name).await;
@@ -93,7 +93,8 @@ async fn view(state: &WebState, customer: &str) -> Result<CustomerPageView, WebE
     };
     let found = workflows::find(&mut tx, state, &newest.read(now)?).await?;
     let waiting = workflows::find(&mut tx, state, &open.read(now)?).await?;
-    let records = tx.slos().await?;
+    let mut records = tx.slos().await?;
+    records.retain(|record| state.sees(&record.name));
     let ids: Vec<SloId> = records.iter().map(|record| record.id).collect();
     let from = now - DAYS * Resolution::Day.length();
     let tallies = tx.customer_tallies(&ids, customer, from).await?;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use askama::Template;
 use axum::{
     Json,
-    extract::State,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -57,7 +56,7 @@ impl Parameters for EventsQuery {
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(params): Params<EventsQuery>,
 ) -> Response {
     let view = view(&state, params.service).await;
@@ -66,7 +65,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn post(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     written: ParsedBody<ChangeEventReport>,
 ) -> Response {

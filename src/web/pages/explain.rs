@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, Query},
     http::StatusCode,
     response::Response,
 };
@@ -144,7 +144,7 @@ pub(in crate::web) struct ExplainQuery {
 
 pub(in crate::web) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
 ) -> Response {
     match declared(&state, &name) {
@@ -169,7 +169,7 @@ pub(in crate::web) async fn get(
 /// The form, with the definition of an SLO in it if there is one to begin with.
 pub(in crate::web) async fn form(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Query(query): Query<ExplainQuery>,
 ) -> Response {
     let slo = query.slo.and_then(|name| declared(&state, &name));
@@ -179,7 +179,7 @@ pub(in crate::web) async fn form(
 
 pub(in crate::web) async fn submit(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     ParsedBody { body, .. }: ParsedBody<PastedDefinition>,
 ) -> Response {
     let explained = pasted(&state, &body.definition).await;
@@ -199,7 +199,7 @@ pub(in crate::web) async fn submit(
 
 pub(in crate::web) async fn post(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     ParsedBody { body, .. }: ParsedBody<PastedDefinition>,
 ) -> Response {
     let view = pasted(&state, &body.definition).await;

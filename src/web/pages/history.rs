@@ -21,8 +21,8 @@ use crate::{
         notify::{delivery::Delivery, wording},
         slo::Severity,
     },
-    store::{AlertTransition, StoreError, Tx},
-    web::reader::times,
+    store::{AlertTransition, StoreError, TransitionsOf, Tx},
+    web::{reader::times, state::WebState},
 };
 
 /// One change of an alert, with the facts frozen at that moment.
@@ -65,14 +65,21 @@ pub(crate) struct TransitionView {
     pub(crate) deliveries: Vec<Delivery>,
 }
 
-/// Changes in a range, newest first: of one SLO, or (`None`) of all.
+/// Changes in a range, newest first: of one SLO or group, or (`None`) of all that the reader may see.
 pub(crate) async fn within(
+    state: &WebState,
     tx: &mut Tx<'_>,
     slo: Option<SloId>,
     range: TimeRange,
     limit: u32,
 ) -> Result<Vec<TransitionView>, StoreError> {
-    let transitions = tx.transitions(slo, range, limit).await?;
+    let seen = state.seen_names();
+    let of = match (slo, &seen) {
+        (Some(slo), _) => TransitionsOf::One(slo),
+        (None, Some(names)) => TransitionsOf::Named(names),
+        (None, None) => TransitionsOf::All,
+    };
+    let transitions = tx.transitions(of, range, limit).await?;
     let ids: Vec<Uuid> = transitions.iter().map(|told| told.id).collect();
     let mut deliveries = tx.deliveries_of(&ids).await?;
     let view = |told: AlertTransition| {

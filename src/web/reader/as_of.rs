@@ -77,12 +77,13 @@ impl AsOf {
         let files = set.files;
         let loaded = tokio::task::spawn_blocking(move || definition::load(&files)).await;
         // An earlier version may have accepted what this one does not.
-        let Ok(Ok((catalog, _))) = loaded else {
+        let Ok(Ok((mut catalog, _))) = loaded else {
             return Ok(CatalogAsOf {
                 in_force_later: Some(self.at),
                 ..current
             });
         };
+        catalog.slos.retain(|name, _| state.sees(name));
         Ok(CatalogAsOf {
             catalog: Arc::new(catalog),
             in_force_later: Some(set.in_force_from).filter(|from| *from > self.at),

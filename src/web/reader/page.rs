@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::{
-    extract::State,
     http::{StatusCode, header},
     response::Response,
 };
@@ -43,7 +42,7 @@ struct TimeZonePage {
 
 pub(in crate::web) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(params): Params<TimeZoneQuery>,
 ) -> Response {
     let chosen: Option<Tz> = params.tz.trim().parse().ok();

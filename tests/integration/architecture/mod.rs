@@ -293,6 +293,19 @@ fn crates_stop_at_their_edge() {
     assert_none(&complaints);
 }
 
+/// axum's `State` has every SLO, `WebState` itself those that the sender of the request may see.
+#[test]
+fn a_page_shows_what_its_reader_may_see() {
+    let mut complaints = Vec::new();
+    let folders = ["src/web/pages", "src/web/alertmanager"].map(sources);
+    for file in folders.iter().flatten() {
+        let lines = file.code().filter(|(_, text)| text.contains("State<"));
+        let what = "a handler takes `WebState` without `State`";
+        complaints.extend(lines.map(|(line, _)| file.complaint(line, what)));
+    }
+    assert_none(&complaints);
+}
+
 /// What in this line would make the core impure.
 fn impurities(line: &str) -> impl Iterator<Item = &'static str> + '_ {
     let crates = CRATES_NOT_IN_DOMAIN

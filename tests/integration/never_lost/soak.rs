@@ -17,7 +17,7 @@ use throughline::{
         notify::delivery::alert_key,
         slo::Severity,
     },
-    store::{AlertTransition, NewDeliveries},
+    store::{AlertTransition, NewDeliveries, TransitionsOf},
 };
 use uuid::Uuid;
 
@@ -207,7 +207,7 @@ async fn first_facts(crowd: &mut Crowd, now: Timestamp) -> AlertSnapshot {
     evaluator.tick(now).await.unwrap();
     let mut tx = crowd.app.store.begin("look").await.unwrap();
     let ever = TimeRange::new(Timestamp::UNIX_EPOCH, now);
-    let told = tx.transitions(Some(slo), ever, 1).await;
+    let told = tx.transitions(TransitionsOf::One(slo), ever, 1).await;
     told.unwrap().remove(0).facts
 }
 

@@ -10,7 +10,7 @@ use throughline::{
         model::time::{TimeRange, Timestamp},
         notify::signed_links::{SignedLinks, signing::SigningKey},
     },
-    store::AlertTransition,
+    store::{AlertTransition, TransitionsOf},
 };
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use super::fixture::{self, Shop};
 async fn address(shop: &Shop) -> String {
     let mut tx = shop.database.store.begin("tell of an alert").await.unwrap();
     let ever = TimeRange::new(Timestamp::UNIX_EPOCH, fixture::now());
-    let told = tx.transitions(None, ever, 1).await.unwrap();
+    let told = tx.transitions(TransitionsOf::All, ever, 1).await.unwrap();
     let mut told = AlertTransition {
         id: Uuid::now_v7(),
         ..told.into_iter().next().unwrap()

@@ -61,7 +61,7 @@ async fn guarded() -> Server {
         ),
         (
             an_admin().digest(),
-            record("dana", TokenGrant::Role(AccessRole::Admin)),
+            record("dana", TokenGrant::User(AccessRole::Admin.into())),
         ),
     ]);
     let (_, tokens) = watch::channel(Arc::new(tokens));

@@ -10,7 +10,10 @@ collect() {
       metadata: {
         name: .metadata.name,
         displayName: .metadata.annotations["throughline.dev/display-name"],
+        namespace: .metadata.namespace,
         labels: .metadata.labels,
+        annotations: (.metadata.annotations // {}
+          | with_entries(select(.key | test("^(kubectl\\.kubernetes\\.io|throughline\\.dev)/") | not))),
       },
       spec: .spec,
     } | tojson)' "$FOLDER/.objects.json" > "$FOLDER/.slos.yaml" &&

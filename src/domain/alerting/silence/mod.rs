@@ -19,7 +19,13 @@ pub use labels::AlertLabels;
 pub use matcher::{MatchOperator, Matcher, ParseMatcherError};
 pub use plan::{Draft, DraftError, Force, SilenceRecurrence};
 
-use crate::domain::model::time::{TimeRange, Timestamp};
+use crate::domain::{
+    model::{
+        text::label_name,
+        time::{TimeRange, Timestamp},
+    },
+    slo::{Severity, Slo},
+};
 
 /// Longer silences are highlighted wherever silences are listed: they may have been forgotten.
 pub const LONG: Duration = Duration::from_hours(7 * 24);
@@ -103,6 +109,20 @@ impl Silence {
 impl SilenceTerms {
     pub fn matches(&self, labels: &AlertLabels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels))
+    }
+
+    /// Whether it could match an alert of `slo`, of whatever severity and group.
+    pub fn may_match(&self, slo: &Slo) -> bool {
+        let labels = AlertLabels::of_slo(slo, None, Severity::Page);
+        let attributes = slo.group_by.iter().flat_map(|group| &group.attributes);
+        let differs = |name: &str| {
+            let mut attributes = attributes.clone();
+            matches!(name, "severity" | "group")
+                || attributes
+                    .any(|one| name == one.key.as_ref() as &str || name == label_name(&one.key))
+        };
+        let mut matchers = self.matchers.iter();
+        matchers.all(|matcher| differs(matcher.name()) || matcher.matches(&labels))
     }
 
     /// The values of its matchers by name, by which Alertmanager finds silences.

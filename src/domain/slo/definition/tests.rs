@@ -35,6 +35,7 @@ fn describe(slo: &Slo) -> String {
         name,
         display_name,
         labels,
+        annotations,
         description,
         service,
         objective,
@@ -79,7 +80,7 @@ fn describe(slo: &Slo) -> String {
         ),
     };
     format!(
-        "{name} ({display_name}) {labels:?} {description:?} {service:?}\n{objective} over {window:?}, \
+        "{name} ({display_name}) {labels:?} {annotations:?} {description:?} {service:?}\n{objective} over {window:?}, \
          grace {grace:?}, clock skew {clock_skew:?}, {customer:?} {customer_details:?}, {group_by:?}, {runbook:?}\n{weighing:?} {exclusions:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
     )
 }

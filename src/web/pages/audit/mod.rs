@@ -1,7 +1,7 @@
 //! `/audit`: every change that was made or tried through pages, API, links and commands.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ impl Parameters for AuditQuery {
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(params): Params<AuditQuery>,
 ) -> Response {
     let view = view(&state, params).await;

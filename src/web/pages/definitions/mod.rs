@@ -11,7 +11,6 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     Json,
-    extract::State,
     response::{IntoResponse as _, Response},
 };
 use schemars::JsonSchema;
@@ -59,7 +58,7 @@ struct DeclaredTarget {
     kind: &'static str,
 }
 
-pub(crate) async fn get(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(crate) async fn get(asked: Negotiation, state: WebState) -> Response {
     let view = view(&state).await;
     asked.reply(&state, view, |view| {
         let mut layout = Layout::new(&state, Section::Definitions, "Definitions · Throughline");
@@ -86,7 +85,7 @@ pub(in crate::web) struct ApplyResponse {
 /// Accepts files that are refused because they take away what is in force.
 pub(crate) async fn clear(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     written: ParsedBody<ApplyRequest>,
 ) -> Response {
     let status = Arc::clone(&state.definitions.borrow());
@@ -107,7 +106,7 @@ pub(crate) async fn clear(
 /// Brings the files of this replica into force, although most replicas have others.
 pub(crate) async fn apply(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     written: ParsedBody<ApplyRequest>,
 ) -> Response {
     let status = Arc::clone(&state.definitions.borrow());
@@ -185,13 +184,15 @@ async fn view(state: &WebState) -> Result<DefinitionsView, WebError> {
     let mut tx = state.store.begin("read the definitions").await?;
     let set: Option<DefinitionSet> = tx.newest_definitions().await?;
     drop(tx);
+    let mut written = set.map(|set| WrittenView::all(&set)).unwrap_or_default();
+    written.retain(|one| one.is_seen(state));
     Ok(DefinitionsView {
         folder: status.folder.clone(),
         loaded_at: status.loaded_at,
         problems: status.problems.clone(),
         findings: status.findings.iter().cloned().map(ProblemView).collect(),
         slos: slos.collect(),
-        written: set.map(|set| WrittenView::all(&set)).unwrap_or_default(),
+        written,
         targets: targets.collect(),
     })
 }

@@ -6,7 +6,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{Path, State},
+    extract::Path,
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::Response,
 };
@@ -20,12 +20,17 @@ use crate::{
             ids::{Name, Revision},
             time::Timestamp,
         },
-        slo::definition::{
-            DefinitionFile, Problem, WrittenDefinition, check_written, load, with_replaced, written,
+        slo::{
+            Catalog,
+            definition::{
+                DefinitionFile, Problem, WrittenDefinition, check_written, load, with_replaced,
+                written,
+            },
         },
     },
     store::{DefinitionSet, Tx},
     web::{
+        access::error::AccessError,
         error::WebError,
         page::Negotiation,
         query::{NoParameters, Parameters, Params},
@@ -82,6 +87,12 @@ impl WrittenView {
         written(&set.files).into_iter().map(Self::new).collect()
     }
 
+    /// Whether the caller may see it: policies and exclusions are everybody's.
+    pub(super) fn is_seen(&self, state: &WebState) -> bool {
+        let is_own = |name| self.kind == "SLO" && state.sees(&name);
+        !state.is_restricted() || self.name.parse().is_ok_and(is_own)
+    }
+
     fn new(written: WrittenDefinition) -> Self {
         Self {
             name: written.name,
@@ -95,14 +106,19 @@ impl WrittenView {
 
 pub(crate) async fn one(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
     Params(NoParameters {}): Params<NoParameters>,
 ) -> Response {
     let read = async {
         let mut tx = state.store.begin("read a definition").await?;
         let set = tx.newest_definitions().await?;
-        answer(set, &name, None)
+        let answer = answer(set, &name, None)?;
+        if answer.written.is_seen(&state) {
+            Ok(answer)
+        } else {
+            Err(DefinitionError::Unknown { name }.into())
+        }
     };
     let read = read.await;
     let tag = read.as_ref().map(|answer| tag(answer.revision));
@@ -112,7 +128,7 @@ pub(crate) async fn one(
 
 pub(crate) async fn put(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
     Params(query): Params<WriteQuery>,
     (headers, body): (HeaderMap, Bytes),
@@ -125,7 +141,13 @@ pub(crate) async fn put(
         let file = DefinitionFile::written(&name, text);
         let change = DefinitionChange::begin(&state, &headers, name.as_str()).await?;
         let files = with_replaced(&change.files, file.clone());
-        let warnings = checked(&files, check_written(&file, &name))?;
+        let (declared, warnings) = checked(&files, check_written(&file, &name))
+            .map_err(|problems| change.own(&file, problems))
+            .map_err(DefinitionError::NotValid)?;
+        let written = declared.slos.get(&name);
+        let written = written.filter(|slo| slo.source.file == file.path);
+        state.check_definition(&name, written.map(|slo| &**slo))?;
+        let warnings = change.own(&file, warnings);
         let status = if change.is_known {
             StatusCode::OK
         } else {
@@ -139,7 +161,7 @@ pub(crate) async fn put(
 
 pub(crate) async fn delete(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
     Params(query): Params<WriteQuery>,
     headers: HeaderMap,
@@ -151,7 +173,7 @@ pub(crate) async fn delete(
         }
         let mut files = change.files.clone();
         files.retain(|file| file.written_name() != Some(&name));
-        checked(&files, Vec::new())?;
+        checked(&files, Vec::new()).map_err(DefinitionError::NotValid)?;
         let set = change.activate(&state, &files, &query).await?;
         let (revision, in_force_from) = (set.number, set.in_force_from);
         Ok((
@@ -177,17 +199,17 @@ fn respond(
     }
 }
 
-/// All that is wrong with the set and with what was written, or what is doubtful.
-fn checked(files: &[DefinitionFile], own: Vec<Problem>) -> Result<Vec<Problem>, DefinitionError> {
-    let (mut problems, is_valid) = match load(files) {
-        Ok((_, warnings)) => (warnings, own.is_empty()),
-        Err(problems) => (problems, false),
-    };
-    problems.extend(own);
-    if is_valid {
-        Ok(problems)
-    } else {
-        Err(DefinitionError::NotValid(problems))
+/// What the set declares and what is doubtful, or all that is wrong with it and with what was written.
+fn checked(
+    files: &[DefinitionFile],
+    own: Vec<Problem>,
+) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
+    match load(files) {
+        Ok((catalog, warnings)) if own.is_empty() => Ok((catalog, warnings)),
+        Ok((_, mut problems)) | Err(mut problems) => {
+            problems.extend(own);
+            Err(problems)
+        }
     }
 }
 
@@ -212,6 +234,8 @@ fn answer(
 /// A change of the newest set, under its lock.
 struct DefinitionChange {
     tx: Tx<'static>,
+    /// Whether the caller sees all definitions.
+    sees_all: bool,
     files: Vec<DefinitionFile>,
     /// Whether the API wrote this name before.
     is_known: bool,
@@ -221,6 +245,11 @@ impl DefinitionChange {
     async fn begin(state: &WebState, headers: &HeaderMap, name: &str) -> Result<Self, WebError> {
         let mut tx = state.store.begin("write a definition").await?;
         let set = tx.lock_definitions().await?;
+        let mut written = set.iter().flat_map(WrittenView::all);
+        let known = written.find(|one| one.name == name);
+        if known.is_some_and(|known| !known.is_seen(state)) {
+            return Err(AccessError::NameOfOthers(name.to_owned()).into());
+        }
         let number = set.as_ref().map(|set| set.number).unwrap_or_default();
         let files = set.map(|set| set.files).unwrap_or_default();
         let mut all = files.iter();
@@ -231,9 +260,16 @@ impl DefinitionChange {
         }
         Ok(Self {
             tx,
+            sees_all: !state.is_restricted(),
             files,
             is_known,
         })
+    }
+
+    /// The problems that the caller may see, who writes `file`.
+    fn own(&self, file: &DefinitionFile, mut problems: Vec<Problem>) -> Vec<Problem> {
+        problems.retain(|problem| self.sees_all || problem.file == file.path);
+        problems
     }
 
     /// Returns the set that is in force then, or that would be.

@@ -3,10 +3,7 @@
 mod retry;
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::Path, response::Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +17,7 @@ use crate::{
         },
         slo::Severity,
     },
-    store::{DeliveryFilter, DeliveryRecord},
+    store::{DeliveryFilter, DeliveryRecord, Tx},
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section, link_next},
@@ -90,7 +87,7 @@ impl Parameters for DeliveriesQuery {
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(params): Params<DeliveriesQuery>,
 ) -> Response {
     let view = view(&state, &params).await;
@@ -100,11 +97,7 @@ pub(crate) async fn get(
     link_next(answer, next.as_deref())
 }
 
-pub(crate) async fn get_one(
-    asked: Negotiation,
-    State(state): State<WebState>,
-    Path(id): Path<i64>,
-) -> Response {
+pub(crate) async fn get_one(asked: Negotiation, state: WebState, Path(id): Path<i64>) -> Response {
     let view = one(&state, id).await;
     asked.reply(&state, view, |one| {
         let view = DeliveriesView {
@@ -125,6 +118,7 @@ async fn view(state: &WebState, params: &DeliveriesQuery) -> Result<DeliveriesVi
     let mut tx = state.store.begin("read deliveries").await?;
     let records = tx.delivery_records(&filter, MOST).await?;
     let ids: Vec<i64> = records.iter().map(|record| record.id).collect();
+    let seen = records.into_iter().filter(|record| sees(state, record));
     let mut attempts = tx.attempts_at(&ids).await?;
     let is_full = u32::try_from(ids.len()).unwrap_or(MOST) == MOST;
     let view = |record: DeliveryRecord| {
@@ -135,7 +129,7 @@ async fn view(state: &WebState, params: &DeliveriesQuery) -> Result<DeliveriesVi
         as_of: state.clock.now(),
         state: filter.state,
         target: filter.target,
-        deliveries: records.into_iter().map(view).collect(),
+        deliveries: seen.map(view).collect(),
         next: ids.last().copied().filter(|_| is_full),
     })
 }
@@ -162,10 +156,23 @@ fn filter(params: &DeliveriesQuery) -> Result<DeliveryFilter, WebError> {
     })
 }
 
+/// Messages about the service itself are for those who see all SLOs.
+fn sees(state: &WebState, record: &DeliveryRecord) -> bool {
+    match &record.content {
+        Some(Notification::Alert(facts)) => state.sees(&facts.slo),
+        Some(Notification::Platform(_)) | None => !state.is_restricted(),
+    }
+}
+
+async fn found(state: &WebState, tx: &mut Tx<'_>, id: i64) -> Result<DeliveryRecord, WebError> {
+    let record = tx.delivery_record(id).await?;
+    let record = record.filter(|record| sees(state, record));
+    record.ok_or_else(|| DeliveryError::NoSuchDelivery { id }.into())
+}
+
 async fn one(state: &WebState, id: i64) -> Result<DeliveryView, WebError> {
     let mut tx = state.store.begin("read a delivery").await?;
-    let record = tx.delivery_record(id).await?;
-    let record = record.ok_or(DeliveryError::NoSuchDelivery { id })?;
+    let record = found(state, &mut tx, id).await?;
     let mut attempts = tx.attempts_at(&[id]).await?;
     Ok(DeliveryView::new(
         record,

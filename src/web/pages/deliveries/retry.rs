@@ -2,13 +2,14 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::found;
 use crate::{
     store::Retried,
     web::{
@@ -62,7 +63,7 @@ pub(in crate::web) struct RetryResponse {
 
 pub(in crate::web) async fn post(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(id): Path<i64>,
     written: ParsedBody<RetryRequest>,
 ) -> Response {
@@ -74,7 +75,7 @@ pub(in crate::web) async fn post(
 
 pub(in crate::web) async fn post_form(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(id): Path<i64>,
 ) -> Response {
     match retry(&state, id, None).await {
@@ -95,6 +96,7 @@ async fn retry(
     {
         return Ok(answer);
     }
+    found(state, &mut tx, id).await?;
     let queued = match tx.retry_delivery(id, now).await? {
         Retried::OnItsWay(count) => count,
         Retried::NoSuchDelivery => return Err(DeliveryError::NoSuchDelivery { id }.into()),

@@ -6,7 +6,7 @@ pub(in crate::web) mod templates;
 use std::{panic::resume_unwind, sync::Arc};
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -76,7 +76,7 @@ struct ConnectedView {
     messages: usize,
 }
 
-pub(in crate::web) async fn get(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(in crate::web) async fn get(asked: Negotiation, state: WebState) -> Response {
     let now = state.clock.now();
     let sample = state.shapes.traces_at(now);
     let catalog: Arc<Catalog> = Arc::clone(&state.catalog.borrow());

@@ -1,10 +1,7 @@
 //! `/discover/templates/{name}`: a definition to edit, for a system that many people run.
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::Path, response::Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -36,7 +33,7 @@ pub(in crate::web) struct TemplateView {
     definition: &'static str,
 }
 
-pub(in crate::web) async fn all(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(in crate::web) async fn all(asked: Negotiation, state: WebState) -> Response {
     let templates = TEMPLATES.iter().map(|template| ListedTemplate {
         name: template.name,
         about: template.about(),
@@ -49,7 +46,7 @@ pub(in crate::web) async fn all(asked: Negotiation, State(state): State<WebState
 
 pub(in crate::web) async fn one(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
 ) -> Response {
     let view = DefinitionTemplate::named(&name)

@@ -7,7 +7,7 @@ mod operation;
 mod sections;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -70,7 +70,7 @@ struct ApiDocs {
     groups: &'static [ApiGroup],
 }
 
-pub(crate) async fn definitions(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(crate) async fn definitions(asked: Negotiation, state: WebState) -> Response {
     let view = DefinitionDocs {
         groups: definition::reference(),
     };
@@ -82,7 +82,7 @@ pub(crate) async fn definitions(asked: Negotiation, State(state): State<WebState
     })
 }
 
-pub(crate) async fn selectors(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(crate) async fn selectors(asked: Negotiation, state: WebState) -> Response {
     let view: SelectorReference = traceql::reference();
     asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
         about: "Selectors are TraceQL span filters, such as `{ span.order.id != nil && kind = producer }`, \
@@ -92,7 +92,7 @@ pub(crate) async fn selectors(asked: Negotiation, State(state): State<WebState>)
     })
 }
 
-pub(crate) async fn metrics(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(crate) async fn metrics(asked: Negotiation, state: WebState) -> Response {
     let view = MetricDocs::new(&state);
     asked.reply(&state, view.map_err(WebError::from), |view| DocsPage {
         about: "Every metric that `/metrics` serves.",
@@ -113,7 +113,7 @@ pub(crate) async fn metrics(asked: Negotiation, State(state): State<WebState>) -
     })
 }
 
-pub(crate) async fn settings(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(crate) async fn settings(asked: Negotiation, state: WebState) -> Response {
     let view = SettingDocs {
         groups: config::reference(),
     };
@@ -126,7 +126,7 @@ pub(crate) async fn settings(asked: Negotiation, State(state): State<WebState>) 
     })
 }
 
-pub(crate) async fn api(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(crate) async fn api(asked: Negotiation, state: WebState) -> Response {
     let view = ApiDocs {
         groups: &api::GROUPS,
     };
@@ -143,7 +143,7 @@ pub(crate) async fn api(asked: Negotiation, State(state): State<WebState>) -> Re
 }
 
 /// For tools, so there is no page.
-pub(crate) async fn openapi(asked: Negotiation, State(state): State<WebState>) -> Response {
+pub(crate) async fn openapi(asked: Negotiation, state: WebState) -> Response {
     let document = openapi::document(state.version);
     asked.view(&state, Ok::<_, WebError>(document))
 }

@@ -1,10 +1,6 @@
 //! Taking an incident on: kept with it, and told to everybody who was told of it.
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::Path, http::StatusCode, response::Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -43,7 +39,7 @@ pub(in crate::web) struct AcknowledgedView {
 /// Repeating it changes nothing: the first one counts.
 pub(in crate::web) async fn through_api(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     Path(id): Path<String>,
     ParsedBody { body, .. }: ParsedBody<AcknowledgeForm>,
@@ -59,7 +55,7 @@ pub(in crate::web) async fn through_api(
 /// From the incident's page.
 pub(in crate::web) async fn submit(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     Path(id): Path<String>,
     ParsedBody { body, .. }: ParsedBody<AcknowledgeForm>,
@@ -81,7 +77,7 @@ pub(super) async fn take_on(
         by,
     };
     let mut tx = state.store.begin("acknowledge an incident").await?;
-    let transitions = found(&mut tx, id).await?;
+    let transitions = found(state, &mut tx, id).await?;
     let Some(last) = transitions.last() else {
         return Err(WebError::NoSuchPage);
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, Query},
     http::StatusCode,
     response::Response,
 };
@@ -55,14 +55,14 @@ pub(in crate::web) struct Permit {
 
 pub(in crate::web) async fn confirm(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path((action, id)): Path<(SignedAction, String)>,
     Query(permit): Query<Permit>,
 ) -> Response {
     let facts = async {
         check(&state, action, (&id, &permit.token))?;
         let mut tx = state.store.begin("read an incident").await?;
-        let mut transitions = found(&mut tx, &id).await?;
+        let mut transitions = found(&state, &mut tx, &id).await?;
         transitions.pop().ok_or(WebError::NoSuchPage)
     };
     match facts.await {
@@ -84,7 +84,7 @@ pub(in crate::web) async fn confirm(
 
 pub(in crate::web) async fn perform(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     Path((action, id)): Path<(SignedAction, String)>,
     ParsedBody { body, .. }: ParsedBody<Permit>,
@@ -134,7 +134,7 @@ async fn silence(
 ) -> Result<(), WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("silence an alert").await?;
-    let Some(last) = found(&mut tx, id).await?.pop() else {
+    let Some(last) = found(state, &mut tx, id).await?.pop() else {
         return Err(WebError::NoSuchPage);
     };
     let draft = Draft {

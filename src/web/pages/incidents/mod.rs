@@ -14,7 +14,7 @@ mod view;
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::Path,
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -45,11 +45,7 @@ use crate::{
 /// In characters; what is longer belongs into a document of its own.
 const LONGEST_NOTE: usize = 2_000;
 
-pub(crate) async fn get(
-    asked: Negotiation,
-    State(state): State<WebState>,
-    Path(id): Path<String>,
-) -> Response {
+pub(crate) async fn get(asked: Negotiation, state: WebState, Path(id): Path<String>) -> Response {
     let view = view(&state, &id).await;
     asked.reply(&state, view, |view| IncidentPage::new(&state, view))
 }
@@ -71,7 +67,7 @@ pub(crate) async fn short(Path(id): Path<String>) -> Response {
 async fn view(state: &WebState, id: &str) -> Result<IncidentView, WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("read an incident").await?;
-    let transitions = found(&mut tx, id).await?;
+    let transitions = found(state, &mut tx, id).await?;
     let live = match transitions.first() {
         Some(first) => live(state, &mut tx, first).await?,
         None => None,
@@ -98,11 +94,16 @@ async fn live(
 }
 
 /// All that has happened to it, oldest first; at least its beginning.
-async fn found(tx: &mut Tx<'_>, id: &str) -> Result<Vec<AlertTransition>, WebError> {
+async fn found(
+    state: &WebState,
+    tx: &mut Tx<'_>,
+    id: &str,
+) -> Result<Vec<AlertTransition>, WebError> {
     let unknown = || WebError::NoSuchIncident { id: id.to_owned() };
     let episode: Uuid = id.parse().map_err(|_| unknown())?;
     let transitions = tx.transitions_of_episode(episode).await?;
-    if transitions.is_empty() {
+    let first = transitions.first().ok_or_else(unknown)?;
+    if !state.sees(&first.facts.slo) {
         return Err(unknown());
     }
     Ok(transitions)
@@ -118,7 +119,7 @@ pub(crate) struct NoteForm {
 /// Writes a note, from the page or through the API.
 pub(crate) async fn add_note(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     Path(id): Path<String>,
     ParsedBody { body, once }: ParsedBody<NoteForm>,
@@ -139,7 +140,7 @@ pub(crate) async fn add_note(
         if let Some(answer) = once.answered(&mut tx, now).await? {
             return Ok(answer);
         }
-        let episode = found(&mut tx, &id)
+        let episode = found(&state, &mut tx, &id)
             .await?
             .first()
             .map(|first| first.facts.episode);

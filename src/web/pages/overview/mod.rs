@@ -6,7 +6,7 @@ mod page;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -89,7 +89,7 @@ struct ListPart {
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(filter): Params<Filter>,
 ) -> Response {
     let view = view(&state, &filter, &asked).await;
@@ -133,7 +133,7 @@ async fn view(
     };
     let days = days(&mut tx, &catalog, &summaries, now).await?;
     let last_day = TimeRange::ending_at(now, Resolution::Day.length());
-    let transitions = history::within(&mut tx, None, last_day, 12).await?;
+    let transitions = history::within(state, &mut tx, None, last_day, 12).await?;
     let budget_remaining_by_day = summaries
         .iter()
         .map(|(id, summary)| {

@@ -87,7 +87,7 @@ async fn rows(
 }
 
 fn team_of(slo: &Slo) -> Option<&String> {
-    slo.labels.get("team")
+    slo.labels.get(Slo::TEAM)
 }
 
 /// The whole month that contains `at`, in UTC.

@@ -6,7 +6,7 @@ mod view;
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::Path,
     http::{HeaderValue, header},
     response::{IntoResponse as _, Redirect, Response},
 };
@@ -60,14 +60,14 @@ impl ReportQuery {
 }
 
 /// To the month that is not over yet.
-pub(in crate::web) async fn newest(State(state): State<WebState>) -> Response {
+pub(in crate::web) async fn newest(state: WebState) -> Response {
     let month = month_name(state.clock.now());
     Redirect::to(&format!("/reports/{month}")).into_response()
 }
 
 pub(in crate::web) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(month): Path<String>,
     Params(query): Params<ReportQuery>,
 ) -> Response {

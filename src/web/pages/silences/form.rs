@@ -1,11 +1,7 @@
 //! `/silences/new`: a form that shows what it would mute before it does.
 
 use askama::Template;
-use axum::{
-    extract::{Query, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::Query, http::StatusCode, response::Response};
 use serde::Deserialize;
 
 use super::{
@@ -32,7 +28,7 @@ pub(in crate::web) struct Prefilled {
 
 pub(in crate::web) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Query(prefilled): Query<Prefilled>,
 ) -> Response {
     let wanted = [("slo", prefilled.slo), ("severity", prefilled.severity)];
@@ -49,7 +45,7 @@ pub(in crate::web) async fn get(
 
 pub(in crate::web) async fn post(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     ParsedBody { body, .. }: ParsedBody<SilenceForm>,
 ) -> Response {
@@ -89,7 +85,7 @@ async fn act(state: &WebState, action: Action, draft: &Draft) -> Result<Done, We
         Action::Create => {
             let terms = draft.terms(now).map_err(WebError::BadSilence)?;
             let mut tx = state.store.begin("add a silence").await?;
-            add(&mut tx, terms, now).await?;
+            add(state, &mut tx, terms, now).await?;
             tx.commit().await?;
             Ok(Done::Created)
         }

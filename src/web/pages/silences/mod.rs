@@ -11,11 +11,7 @@ mod view;
 use std::time::Duration;
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::Path, http::StatusCode, response::Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -62,7 +58,7 @@ impl Parameters for Wanted {
 
 pub(crate) async fn list(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(wanted): Params<Wanted>,
 ) -> Response {
     let view = all(&state, &wanted).await;
@@ -87,9 +83,10 @@ async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError
     let now = state.clock.now();
     let mut tx = state.store.begin("read the silences").await?;
     let silences = tx.silences_ended_after(now - REMEMBERED).await?;
-    let views = silences
+    let seen = silences
         .iter()
-        .map(|silence| SilenceView::new(silence, now));
+        .filter(|silence| state.sees_silence(&silence.terms));
+    let views = seen.map(|silence| SilenceView::new(silence, now));
     let is_wanted = |view: &SilenceView| {
         let state = wanted.state.as_deref();
         state.is_none_or(|state| state == view.state.as_str())
@@ -106,14 +103,10 @@ async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError
     })
 }
 
-pub(crate) async fn one(
-    asked: Negotiation,
-    State(state): State<WebState>,
-    Path(id): Path<String>,
-) -> Response {
+pub(crate) async fn one(asked: Negotiation, state: WebState, Path(id): Path<String>) -> Response {
     let read = async {
         let mut tx = state.store.begin("read a silence").await?;
-        let silence = found(&mut tx, &id).await?;
+        let silence = found(&state, &mut tx, &id).await?;
         Ok(SilenceView::new(&silence, state.clock.now()))
     };
     asked.view(&state, read.await)
@@ -121,7 +114,7 @@ pub(crate) async fn one(
 
 pub(crate) async fn create(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     ParsedBody { body, once }: ParsedBody<SilenceRequest>,
 ) -> Response {
@@ -132,7 +125,7 @@ pub(crate) async fn create(
         if let Some(answer) = once.answered(&mut tx, now).await? {
             return Ok(answer);
         }
-        let silence = add(&mut tx, terms, now).await?;
+        let silence = add(&state, &mut tx, terms, now).await?;
         let answer = serde_json::to_value(SilenceView::new(&silence, now)).unwrap_or_default();
         once.keep(&mut tx, &answer).await?;
         tx.commit().await?;
@@ -143,10 +136,12 @@ pub(crate) async fn create(
 
 /// Writes a new silence; the transaction is still to be committed.
 pub(in crate::web) async fn add(
+    state: &WebState,
     tx: &mut Tx<'_>,
     terms: SilenceTerms,
     now: Timestamp,
 ) -> Result<Silence, WebError> {
+    state.check_silence(&terms)?;
     let silence = Silence {
         id: Uuid::now_v7(),
         terms,
@@ -175,7 +170,7 @@ pub(crate) fn tell(silence: &Silence) {
 /// The API's way of ending one.
 pub(crate) async fn delete(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     Path(id): Path<String>,
 ) -> Response {
@@ -186,7 +181,7 @@ pub(crate) async fn delete(
 /// The page's way of ending one.
 pub(crate) async fn expire(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     Path(id): Path<String>,
 ) -> Response {
@@ -203,19 +198,21 @@ pub(in crate::web) async fn end_by_id(
 ) -> Result<SilenceView, WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("end a silence").await?;
-    let silence = found(&mut tx, id).await?;
-    end(&mut tx, &silence, (who, now)).await?;
-    let silence = found(&mut tx, id).await?;
+    let silence = found(state, &mut tx, id).await?;
+    end(state, &mut tx, &silence, (who, now)).await?;
+    let silence = found(state, &mut tx, id).await?;
     tx.commit().await?;
     Ok(SilenceView::new(&silence, now))
 }
 
 /// Ending one that is over changes nothing and is no mistake.
 pub(in crate::web) async fn end(
+    state: &WebState,
     tx: &mut Tx<'_>,
     silence: &Silence,
     (who, now): (Who, Timestamp),
 ) -> Result<(), WebError> {
+    state.check_silence(&silence.terms)?;
     let ended = Ended {
         at: now,
         by: who.or(None),
@@ -229,10 +226,16 @@ pub(in crate::web) async fn end(
     Ok(())
 }
 
-pub(in crate::web) async fn found(tx: &mut Tx<'_>, id: &str) -> Result<Silence, WebError> {
+pub(in crate::web) async fn found(
+    state: &WebState,
+    tx: &mut Tx<'_>,
+    id: &str,
+) -> Result<Silence, WebError> {
     let unknown = || WebError::NoSuchSilence { id: id.to_owned() };
     let id: Uuid = id.parse().map_err(|_| unknown())?;
-    tx.silence(id).await?.ok_or_else(unknown)
+    let silence = tx.silence(id).await?;
+    let silence = silence.filter(|silence| state.sees_silence(&silence.terms));
+    silence.ok_or_else(unknown)
 }
 
 #[derive(Template)]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use crate::{
         },
         slo::{Severity, Slo},
     },
-    store::{GroupRecord, SloRecord},
+    store::{GroupRecord, SloRecord, TransitionsOf},
     web::{
         error::WebError,
         page::Negotiation,
@@ -67,7 +67,7 @@ pub(super) struct MutedMessage {
 
 pub(in crate::web) async fn post(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     who: Who,
     ParsedBody { body, .. }: ParsedBody<SilenceRequest>,
 ) -> Response {
@@ -93,8 +93,11 @@ pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<Previ
             alerts.extend(matched(slo, Some(&group), &record, matchers));
         }
     }
+    let seen = state.seen_names();
+    let of = seen.as_deref();
+    let of = of.map_or(TransitionsOf::All, TransitionsOf::Named);
     let told = tx
-        .transitions(None, TimeRange::ending_at(now, LOOK_BACK), MOST_TRANSITIONS)
+        .transitions(of, TimeRange::ending_at(now, LOOK_BACK), MOST_TRANSITIONS)
         .await?;
     let would_have_muted = told
         .into_iter()

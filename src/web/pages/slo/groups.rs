@@ -4,10 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::Path, response::Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -219,7 +216,7 @@ struct GroupsPage {
 
 pub(in crate::web) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
 ) -> Response {
     match declared(&state, &name) {

@@ -77,7 +77,7 @@ pub(super) async fn view(
         workflows(&mut tx, (id, slo), (&recent, as_of), &state.trace_viewers).await?;
     let reach = TimeRange::ending_at(now, range.length());
     let stages = stages::over(&mut tx, (id, slo), reach).await?;
-    let transitions = history::within(&mut tx, Some(id), window, MOST_TRANSITIONS).await?;
+    let transitions = history::within(state, &mut tx, Some(id), window, MOST_TRANSITIONS).await?;
     summary.burn_rate_at_firing = rate_at_firing(&summary, &transitions);
     let sampled = sample.bad.iter().chain(&sample.good);
     let services = concerned(slo.service.as_deref(), sampled);

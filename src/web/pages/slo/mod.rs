@@ -16,13 +16,10 @@ mod stages;
 mod view;
 mod workflow_row;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::Path, response::Response};
 use serde::Deserialize;
 
 pub(in crate::web::pages) use self::history::{
@@ -101,7 +98,7 @@ impl SloQuery {
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
     Params(params): Params<SloQuery>,
 ) -> Response {
@@ -111,7 +108,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn get_group(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path((name, group)): Path<(String, String)>,
     Params(params): Params<SloQuery>,
 ) -> Response {
@@ -171,7 +168,7 @@ async fn read(
     Ok(SloReading { slo, view, banner })
 }
 
-pub(in crate::web::pages) fn declared(state: &WebState, name: &str) -> Option<Arc<Slo>> {
+pub(in crate::web) fn declared(state: &WebState, name: &str) -> Option<Arc<Slo>> {
     declared_in(&state.catalog.borrow(), name)
 }
 
@@ -186,10 +183,14 @@ pub(in crate::web::pages) async fn undeclared(state: &WebState, name: &str) -> W
         Ok(true) => WebError::RemovedSlo {
             name: name.to_owned(),
         },
-        Ok(false) => WebError::NoSuchSlo {
-            name: name.to_owned(),
-            did_you_mean: most_like(name, state.catalog.borrow().slos.keys().map(Name::as_str)),
-        },
+        Ok(false) => unknown(state, name),
+    }
+}
+
+pub(in crate::web) fn unknown(state: &WebState, name: &str) -> WebError {
+    WebError::NoSuchSlo {
+        name: name.to_owned(),
+        did_you_mean: most_like(name, state.catalog.borrow().slos.keys().map(Name::as_str)),
     }
 }
 
@@ -238,6 +239,7 @@ impl RangeLink {
 struct Definition {
     place: String,
     text: String,
+    annotations: BTreeMap<String, String>,
     runbook: Option<String>,
 }
 
@@ -277,6 +279,7 @@ impl SloPage {
             definition: Definition {
                 place: format!("{}:{}", slo.source.file, slo.source.line),
                 text: slo.source.text.trim_end().to_owned(),
+                annotations: slo.annotations.clone(),
                 runbook: slo
                     .runbook
                     .clone()

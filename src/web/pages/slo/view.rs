@@ -1,6 +1,6 @@
 //! All that is told of one SLO: printed as a page, and as JSON.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -156,6 +156,8 @@ pub(super) struct DefinitionView {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) text: String,
+    /// Of `metadata`.
+    pub(super) annotations: BTreeMap<String, String>,
     /// The attribute that names the customer.
     pub(super) customer: Option<String>,
 }
@@ -166,6 +168,7 @@ impl DefinitionView {
             file: slo.source.file.clone(),
             line: slo.source.line,
             text: slo.source.text.clone(),
+            annotations: slo.annotations.clone(),
             customer: slo.customer.as_ref().map(ToString::to_string),
         }
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
@@ -76,7 +76,7 @@ pub(in crate::web) struct TestView {
 
 pub(in crate::web) async fn post(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
     ParsedBody { body, once }: ParsedBody<TestRequest>,
 ) -> Response {
@@ -121,7 +121,7 @@ pub(in crate::web) async fn post(
 /// The button of the page: back to it, where the test shows.
 pub(in crate::web) async fn press(
     asked: Negotiation,
-    state: State<WebState>,
+    state: WebState,
     path: Path<String>,
     written: ParsedBody<TestRequest>,
 ) -> Response {
@@ -135,7 +135,7 @@ pub(in crate::web) async fn press(
 
 pub(in crate::web) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path((name, test)): Path<(String, Uuid)>,
 ) -> Response {
     asked.view(&state, look(&state, &name, test).await)

@@ -6,7 +6,7 @@ mod view;
 
 use askama::Template;
 use axum::{
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, rejection::PathRejection},
     response::Response,
 };
 
@@ -26,7 +26,7 @@ const MOST_STEPS: usize = 200;
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     address: Result<Path<(String, String)>, PathRejection>,
 ) -> Response {
     let view = match address {

@@ -56,6 +56,7 @@ pub(in crate::web::pages) async fn find(
         .slos()
         .await?
         .into_iter()
+        .filter(|record| state.sees(&record.name))
         .map(|record| (record.id, record.name))
         .collect();
     let mut finder = Finder {

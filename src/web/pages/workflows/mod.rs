@@ -6,7 +6,7 @@ mod find;
 mod query;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -51,7 +51,7 @@ pub(in crate::web::pages) struct FoundView {
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Params(query): Params<WorkflowsQuery>,
 ) -> Response {
     let view = view(&state, &query).await;

@@ -5,13 +5,10 @@ use std::time::Duration;
 use axum::Router;
 use throughline::{
     config::AuthMethod,
-    domain::{
-        access::{AccessRole, TokenGrant},
-        slo::Catalog,
-    },
+    domain::{access::AccessRole, slo::Catalog},
 };
 
-use super::{FORM, guarded, store, token};
+use super::{FORM, guarded, of_role, store, token};
 use crate::pages::{
     client::{self, Answer, get_with, post_with},
     fixture::{self, now},
@@ -23,7 +20,7 @@ pub(super) async fn log_in(
     headers: &[(&str, &str)],
     role: AccessRole,
 ) -> (Answer, String) {
-    let token = token(&TokenGrant::Role(role));
+    let token = token(&of_role(role));
     let body = format!("token={}&next=%2Falerts%3Fa%3Db", token.reveal());
     let headers = [&[FORM], headers].concat();
     let answer = post_with(router, "/login", &headers, &body).await;

@@ -4,6 +4,7 @@ mod login;
 pub(super) mod oidc;
 mod proxies;
 mod table;
+mod tenants;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,17 +34,23 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 /// The token of each role; the others are good for nothing here.
 fn token(grant: &TokenGrant) -> ApiToken {
     ApiToken::from_random(match grant {
-        TokenGrant::Role(AccessRole::Viewer) => [1; 32],
-        TokenGrant::Role(AccessRole::Editor) => [2; 32],
-        TokenGrant::Role(AccessRole::Admin) => [3; 32],
+        TokenGrant::User(permissions) => match permissions.role() {
+            AccessRole::Viewer => [1; 32],
+            AccessRole::Editor => [2; 32],
+            AccessRole::Admin => [3; 32],
+        },
         TokenGrant::Sender(_) => [4; 32],
     })
+}
+
+fn of_role(role: AccessRole) -> TokenGrant {
+    TokenGrant::User(role.into())
 }
 
 fn record(grant: TokenGrant) -> (TokenDigest, TokenRecord) {
     let digest = token(&grant).digest();
     let name = match &grant {
-        TokenGrant::Role(role) => role.as_str(),
+        TokenGrant::User(permissions) => permissions.role().as_str(),
         TokenGrant::Sender(_) => "gateway",
     };
     let bytes = name.bytes();
@@ -59,7 +66,7 @@ fn record(grant: TokenGrant) -> (TokenDigest, TokenRecord) {
 }
 
 fn known_tokens() -> Arc<KnownTokens> {
-    let roles = AccessRole::ALL.map(TokenGrant::Role).into_iter();
+    let roles = AccessRole::ALL.map(of_role).into_iter();
     let grants = roles.chain([TokenGrant::Sender(AllowedServices::All)]);
     Arc::new(grants.map(record).collect())
 }
@@ -72,7 +79,7 @@ fn guarded(shop: &Shop, method: AuthMethod) -> Router {
 }
 
 fn bearer(role: AccessRole) -> String {
-    format!("Bearer {}", token(&TokenGrant::Role(role)).reveal())
+    format!("Bearer {}", token(&of_role(role)).reveal())
 }
 
 #[tokio::test]
@@ -118,7 +125,7 @@ async fn a_token_that_is_not_accepted_is_explained() {
 async fn a_token_in_an_address_is_refused_although_it_is_right() {
     let shop = fixture::empty(Catalog::default()).await;
     let router = guarded(&shop, AuthMethod::Token);
-    let token = token(&TokenGrant::Role(AccessRole::Admin));
+    let token = token(&of_role(AccessRole::Admin));
     for path in ["/alerts?token=", "/api/v1/alerts?access_token="] {
         let answer = client::get(&router, &format!("{path}{}", token.reveal())).await;
         assert_eq!(answer.status, 400, "{}", answer.body);
@@ -210,7 +217,7 @@ async fn a_token_names_who_asks_whatever_the_request_says() {
 
 /// Stores the token of `role`, so that sessions can refer to it.
 async fn store(shop: &Shop, role: AccessRole) {
-    let grant = TokenGrant::Role(role);
+    let grant = of_role(role);
     let (digest, record) = record(grant.clone());
     let mut tx = shop.state.store.begin("make a token").await.unwrap();
     let token = NewToken {

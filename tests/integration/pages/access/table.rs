@@ -142,7 +142,7 @@ fn routes() -> BTreeSet<(String, String)> {
 }
 
 /// The least role of each route; `None` if it is open.
-fn table() -> BTreeMap<(String, String), Option<AccessRole>> {
+pub(super) fn table() -> BTreeMap<(String, String), Option<AccessRole>> {
     let lines = TABLE.trim().lines().map(|line| {
         let [method, path, need] = line.split_whitespace().collect::<Vec<_>>()[..] else {
             panic!("`{line}` has not three parts");

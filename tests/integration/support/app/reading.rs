@@ -14,7 +14,7 @@ use throughline::{
         workflow::Outcome,
     },
     evaluate::EvaluationReport,
-    store::AlertTransition,
+    store::{AlertTransition, TransitionsOf},
 };
 
 use super::{HOUR, MINUTE, TestApp};
@@ -62,7 +62,10 @@ impl TestApp {
     pub(crate) async fn transitions_of(&self, id: SloId) -> Vec<AlertTransition> {
         let mut tx = self.store.begin("read history").await.unwrap();
         let ever = TimeRange::new(Timestamp::UNIX_EPOCH, self.clock.now() + HOUR * 24 * 365);
-        let mut transitions = tx.transitions(Some(id), ever, 100).await.unwrap();
+        let mut transitions = tx
+            .transitions(TransitionsOf::One(id), ever, 100)
+            .await
+            .unwrap();
         transitions.reverse();
         transitions
     }

@@ -91,6 +91,7 @@ pub(crate) fn web_state(
         readiness: ReadinessCheck::new(clock.now() - HOUR),
         clock: Clock::Manual(clock),
         catalog,
+        restriction: None,
         definitions: files,
         ingest: IngestProbe::new(move || facts),
         listening: Listening {

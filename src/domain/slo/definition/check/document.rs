@@ -15,7 +15,7 @@ use super::{
     },
     foreign, values,
 };
-use crate::domain::model::ids::Name;
+use crate::domain::{model::ids::Name, slo::Slo};
 
 pub(crate) const API_VERSION: &str = "throughline/v1";
 
@@ -74,7 +74,9 @@ pub(crate) struct Metadata {
     /// `Err` if it is wrong, which is then among the findings.
     pub(crate) name: Checked<NamePlace>,
     pub(crate) display_name: Checked<Option<String>>,
+    /// With the namespace, as the label that Prometheus has.
     pub(crate) labels: Checked<BTreeMap<String, String>>,
+    pub(crate) annotations: Checked<BTreeMap<String, String>>,
 }
 
 /// A document of a known kind.
@@ -173,6 +175,7 @@ pub(crate) fn read<S>(
             name: Err(reported),
             display_name: Err(reported),
             labels: Err(reported),
+            annotations: Err(reported),
         });
         let spec = fields.required("spec", "", |value| spec(value, metadata.name.as_ref().ok()));
         Ok((metadata, spec))
@@ -195,17 +198,46 @@ pub(crate) fn metadata(fields: &Fields<'_>) -> Checked<Metadata> {
                     values::text,
                 ),
                 labels: labels(fields),
+                annotations: text_by_key(
+                    fields,
+                    "annotations",
+                    "Key-value pairs for people and tools. The page of the SLO and the API show them.",
+                ),
             })
         })
     })
 }
 
+/// The labels and, under the name that Prometheus has for it, the namespace.
 fn labels(fields: &Fields<'_>) -> Checked<BTreeMap<String, String>> {
     let about = "Key-value pairs. Silences can match them.";
-    let labels = fields.optional("labels", about, |value| {
+    let labels = text_by_key(fields, "labels", about);
+    let about = "As in Kubernetes. The same as the label `namespace`.";
+    let namespace = fields.optional("namespace", about, values::name);
+    let (mut labels, namespace) = (labels?, namespace?);
+    let Some(namespace) = namespace else {
+        return Ok(labels);
+    };
+    let namespace = namespace.to_string();
+    match labels.insert(Slo::NAMESPACE.to_owned(), namespace.clone()) {
+        Some(other) if other != namespace => Err(fields.error_with_help(
+            "namespace",
+            format!("the namespace is `{namespace}`, but the label `namespace` is `{other}`"),
+            "delete the label: the namespace is shown as one",
+        )),
+        _ => Ok(labels),
+    }
+}
+
+fn text_by_key(
+    fields: &Fields<'_>,
+    key: &'static str,
+    about: &'static str,
+) -> Checked<BTreeMap<String, String>> {
+    let pairs = fields.optional(key, about, |value| {
         value.text_by_key().map(BTreeMap::from_iter)
     });
-    labels.map(Option::unwrap_or_default)
+    pairs.map(Option::unwrap_or_default)
 }
 
 /// What a document is; if nothing we know, that is noted.

@@ -16,6 +16,9 @@ use crate::domain::{
     },
 };
 
+/// The key of the namespace, which OpenSLO does not have.
+pub(super) const NAMESPACE: &str = "namespace";
+
 /// One file.
 #[derive(Debug)]
 pub(super) struct SourceSheet<'a> {
@@ -215,18 +218,20 @@ impl<'a> SourceDocument<'a> {
         name
     }
 
-    /// Returns name, title and labels, and the annotations of our own without their prefix. Other
-    /// annotations are reported.
+    /// Returns the metadata, and the annotations of our own without their prefix.
     pub(super) fn metadata(&self) -> (Map<String, Value>, Map<String, Value>) {
+        const FIELDS: &[&str] = &["name", "displayName", "namespace", "labels", "annotations"];
         let mut metadata = Map::new();
         let mut own = Map::new();
         metadata.insert("name".to_owned(), self.our_name().into());
         let Some(node) = self.node.entry("metadata").map(|entry| &entry.value) else {
             return (metadata, own);
         };
-        self.expect_fields(node, &["name", "displayName", "labels", "annotations"]);
-        if let Some(title) = node.entry("displayName") {
-            metadata.insert("displayName".to_owned(), self.scalar(&title.value).into());
+        self.expect_fields(node, FIELDS);
+        for key in ["displayName", NAMESPACE] {
+            if let Some(entry) = node.entry(key) {
+                metadata.insert(key.to_owned(), self.scalar(&entry.value).into());
+            }
         }
         let labels = node.entry("labels").and_then(|entry| entry.value.entries());
         let labels = labels.unwrap_or_default().iter();
@@ -236,14 +241,17 @@ impl<'a> SourceDocument<'a> {
         }
         let annotations = node.entry("annotations");
         let annotations = annotations.and_then(|entry| entry.value.entries());
+        let mut others = Map::new();
         for annotation in annotations.unwrap_or_default() {
+            let text = self.scalar(&annotation.value);
             match annotation.key.strip_prefix(PREFIX) {
-                Some(key) => {
-                    let text = self.scalar(&annotation.value);
-                    own.insert(key.to_owned(), from_annotation(text));
-                }
-                None => self.lost(annotation, "there are no annotations here: use `labels`"),
+                Some(NAMESPACE) => drop(metadata.insert(NAMESPACE.to_owned(), text.into())),
+                Some(key) => drop(own.insert(key.to_owned(), from_annotation(text))),
+                None => drop(others.insert(annotation.key.clone(), text.into())),
             }
+        }
+        if !others.is_empty() {
+            metadata.insert("annotations".to_owned(), others.into());
         }
         (metadata, own)
     }

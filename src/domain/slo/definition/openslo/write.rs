@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Conversion, OPENSLO_VERSION, PREFIX, add,
-    document::{Library, SourceDocument, SourceSheet, items, to_annotation},
+    document::{Library, NAMESPACE, SourceDocument, SourceSheet, items, to_annotation},
     slo::SOURCE_TYPE,
 };
 use crate::domain::{
@@ -68,15 +68,19 @@ fn written(kind: &str, metadata: &Map<String, Value>, spec: &Value) -> Value {
     json!({ "apiVersion": OPENSLO_VERSION, "kind": kind, "metadata": metadata, "spec": spec })
 }
 
-/// Returns the metadata with these annotations, which get our prefix.
-fn metadata(document: &SourceDocument<'_>, own: Map<String, Value>) -> Map<String, Value> {
+/// Returns the metadata with these annotations, which get our prefix. OpenSLO has no namespaces.
+fn metadata(document: &SourceDocument<'_>, mut own: Map<String, Value>) -> Map<String, Value> {
     let (mut metadata, _) = document.metadata();
+    own.extend(metadata.remove_entry(NAMESPACE));
     let own: Map<String, Value> = own
         .into_iter()
         .map(|(key, value)| (format!("{PREFIX}{key}"), to_annotation(&value).into()))
         .collect();
     if !own.is_empty() {
-        metadata.insert("annotations".to_owned(), own.into());
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        if let Value::Object(annotations) = annotations {
+            annotations.extend(own);
+        }
     }
     metadata
 }

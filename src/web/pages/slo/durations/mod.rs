@@ -3,10 +3,7 @@
 mod view;
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::Path, response::Response};
 
 pub(in crate::web) use self::view::DurationsView;
 use super::{Range, RangeLink, SloQuery, declared_in, undeclared};
@@ -28,7 +25,7 @@ use crate::{
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
     Params(params): Params<SloQuery>,
 ) -> Response {

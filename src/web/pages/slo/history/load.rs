@@ -16,7 +16,7 @@ use crate::{
         },
         slo::{Slo, definition::load},
     },
-    store::{StoreError, Tx},
+    store::{StoreError, TransitionsOf, Tx},
     web::{error::WebError, state::WebState},
 };
 
@@ -149,7 +149,8 @@ pub(in crate::web::pages) async fn incidents(
 ) -> Result<Vec<(Name, IncidentCost)>, StoreError> {
     // They may have ended later.
     let until_now = TimeRange::new(range.from, now.max(range.to));
-    let newest_first = tx.transitions(slo, until_now, MOST_TRANSITIONS).await?;
+    let of = slo.map_or(TransitionsOf::All, TransitionsOf::One);
+    let newest_first = tx.transitions(of, until_now, MOST_TRANSITIONS).await?;
     let mut fired: Vec<(Name, IncidentCost)> = Vec::new();
     for transition in newest_first.into_iter().rev() {
         let facts = transition.facts;

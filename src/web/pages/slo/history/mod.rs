@@ -5,10 +5,7 @@ mod load;
 mod view;
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::Path, response::Response};
 use serde::Deserialize;
 
 pub(in crate::web) use self::view::HistoryView;
@@ -67,7 +64,7 @@ impl HistoryQuery {
 
 pub(crate) async fn get(
     asked: Negotiation,
-    State(state): State<WebState>,
+    state: WebState,
     Path(name): Path<String>,
     Params(query): Params<HistoryQuery>,
 ) -> Response {

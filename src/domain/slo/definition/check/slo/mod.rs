@@ -124,6 +124,7 @@ pub(crate) fn complete(named: Named<'_, Slo>) -> Option<Slo> {
     Some(Slo {
         display_name: display_name.unwrap_or_else(|| slo.name.to_string()),
         labels: named.metadata.labels.ok()?,
+        annotations: named.metadata.annotations.ok()?,
         source,
         ..slo
     })
