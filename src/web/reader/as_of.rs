@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::{
     domain::{
         model::{ids::SloId, text, time::Timestamp},
-        slo::{Catalog, definition},
+        slo::{
+            Catalog,
+            definition::{DefinitionFile, load},
+        },
     },
     store::{SloRecord, StoreError, Tx},
     web::{error::WebError, state::WebState},
@@ -74,10 +77,7 @@ impl AsOf {
         let Some(set) = tx.definition_set_at(self.at).await? else {
             return Ok(current);
         };
-        let files = set.files;
-        let loaded = tokio::task::spawn_blocking(move || definition::load(&files)).await;
-        // An earlier version may have accepted what this one does not.
-        let Ok(Ok((mut catalog, _))) = loaded else {
+        let Some(mut catalog) = parse_set(set.files).await else {
             return Ok(CatalogAsOf {
                 in_force_later: Some(self.at),
                 ..current
@@ -107,4 +107,11 @@ impl AsOf {
         }
         Ok(())
     }
+}
+
+/// What a kept set of definitions declares, parsed beside the tasks of requests. `None` if an earlier
+/// version has accepted what this one does not.
+pub(in crate::web) async fn parse_set(files: Vec<DefinitionFile>) -> Option<Catalog> {
+    let loaded = tokio::task::spawn_blocking(move || load(&files)).await;
+    loaded.ok()?.ok().map(|(catalog, _)| catalog)
 }

@@ -7,7 +7,7 @@ mod time_zone;
 pub(super) mod times;
 
 pub(super) use self::{
-    as_of::{AsOf, CatalogAsOf},
+    as_of::{AsOf, CatalogAsOf, parse_set},
     banner::{PastBanner, permalink},
     time_zone::choose as choose_time_zone,
 };

@@ -14,10 +14,10 @@ use crate::{
             time::{TimeRange, Timestamp},
             window::{Calendar, CalendarUnit, SloWindow},
         },
-        slo::{Slo, definition::load},
+        slo::Slo,
     },
     store::{StoreError, TransitionsOf, Tx},
-    web::{error::WebError, state::WebState},
+    web::{error::WebError, reader::parse_set, state::WebState},
 };
 
 /// Transitions that are looked at; an incident has a few.
@@ -134,9 +134,11 @@ async fn objectives(
     tx: &mut Tx<'_>,
     revision: Revision,
 ) -> Result<BTreeMap<Name, f64>, StoreError> {
-    let set = tx.definition_set(revision).await?;
-    let loaded = set.and_then(|set| load(&set.files).ok());
-    let slos = loaded.map(|(catalog, _)| catalog.slos).unwrap_or_default();
+    let Some(set) = tx.definition_set(revision).await? else {
+        return Ok(BTreeMap::new());
+    };
+    let catalog = parse_set(set.files).await;
+    let slos = catalog.map(|catalog| catalog.slos).unwrap_or_default();
     let objective = |(name, slo): (Name, Arc<Slo>)| (name, slo.objective.ratio());
     Ok(slos.into_iter().map(objective).collect())
 }
