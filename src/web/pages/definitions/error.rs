@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use crate::domain::{model::ids::Revision, slo::definition::Problem};
+use crate::domain::slo::definition::Problem;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::web) enum DefinitionError {
@@ -12,8 +12,10 @@ pub(in crate::web) enum DefinitionError {
     Unknown { name: String },
     #[error("`{name}` cannot be the name of a definition")]
     BadName { name: String },
-    #[error("the definitions are at revision {}, which the request does not expect", .0.0)]
-    OtherRevision(Revision),
+    #[error(
+        "the definition `{name}` is not what the request expects: it was changed, or is missing"
+    )]
+    Changed { name: String },
     #[error("a definition is sent as YAML or JSON")]
     NotYaml,
 }
@@ -23,7 +25,7 @@ impl DefinitionError {
         match self {
             Self::NotValid(_) | Self::BadName { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unknown { .. } => StatusCode::NOT_FOUND,
-            Self::OtherRevision(_) => StatusCode::PRECONDITION_FAILED,
+            Self::Changed { .. } => StatusCode::PRECONDITION_FAILED,
             Self::NotYaml => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }
     }
@@ -38,7 +40,7 @@ impl DefinitionError {
                 "`/api/v1/definitions` lists what the API wrote; what is declared in a file is changed there"
             }
             Self::BadName { .. } => "use lower-case letters, digits and `-`, at most 63",
-            Self::OtherRevision(_) => {
+            Self::Changed { .. } => {
                 "read the definition again, and send the `ETag` of that answer as `If-Match`"
             }
             Self::NotYaml => {

@@ -2,7 +2,7 @@
 //!
 //! They are part of the numbered set in force, so they reach every replica as files do and are checked
 //! together with them. A write replaces the newest set under its lock; `If-Match` makes it depend on the
-//! revision that the client has read.
+//! definition that the client has read.
 
 use axum::{
     body::Bytes,
@@ -32,7 +32,7 @@ use crate::{
     web::{
         access::error::AccessError,
         error::WebError,
-        page::Negotiation,
+        page::{Negotiation, fingerprint},
         query::{NoParameters, Parameters, Params},
         state::WebState,
     },
@@ -87,6 +87,14 @@ impl WrittenView {
         written(&set.files).into_iter().map(Self::new).collect()
     }
 
+    /// The `ETag` of the definition, which changes with it and with what counts instead of it, not with
+    /// other definitions.
+    fn tag(&self) -> String {
+        let file = self.overridden_by.as_deref().unwrap_or_default();
+        let content = format!("{file}\n{}", self.definition);
+        format!("\"{}\"", fingerprint(content.as_bytes()))
+    }
+
     /// Whether the caller may see it: policies and exclusions are everybody's.
     pub(super) fn is_seen(&self, state: &WebState) -> bool {
         let is_own = |name| self.kind == "SLO" && state.sees(&name);
@@ -121,7 +129,7 @@ pub(crate) async fn one(
         }
     };
     let read = read.await;
-    let tag = read.as_ref().map(|answer| tag(answer.revision));
+    let tag = read.as_ref().map(|answer| answer.written.tag());
     let tag = tag.unwrap_or_default();
     asked.tagged(&state, read, &tag)
 }
@@ -247,22 +255,18 @@ impl DefinitionChange {
         let set = tx.lock_definitions().await?;
         let mut written = set.iter().flat_map(WrittenView::all);
         let known = written.find(|one| one.name == name);
-        if known.is_some_and(|known| !known.is_seen(state)) {
+        if known.as_ref().is_some_and(|known| !known.is_seen(state)) {
             return Err(AccessError::NameOfOthers(name.to_owned()).into());
         }
-        let number = set.as_ref().map(|set| set.number).unwrap_or_default();
-        let files = set.map(|set| set.files).unwrap_or_default();
-        let mut all = files.iter();
-        let known = all.find(|file| file.written_name() == Some(name));
-        let is_known = known.is_some();
-        if !is_expected(headers, number, known) {
-            return Err(DefinitionError::OtherRevision(number).into());
+        if !is_expected(headers, known.as_ref()) {
+            let name = name.to_owned();
+            return Err(DefinitionError::Changed { name }.into());
         }
         Ok(Self {
             tx,
             sees_all: !state.is_restricted(),
-            files,
-            is_known,
+            is_known: known.is_some(),
+            files: set.map(|set| set.files).unwrap_or_default(),
         })
     }
 
@@ -293,22 +297,18 @@ impl DefinitionChange {
     }
 }
 
-/// The preconditions of RFC 9110: the revision that the client has read, or that there is nothing yet.
-fn is_expected(headers: &HeaderMap, number: Revision, known: Option<&DefinitionFile>) -> bool {
-    let is_known = known.is_some();
+/// The preconditions of RFC 9110: the definition that the client has read, or that there is none yet.
+fn is_expected(headers: &HeaderMap, known: Option<&WrittenView>) -> bool {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_match = text(header::IF_MATCH).is_none_or(|tags| match tags.trim() {
-        "*" => is_known,
+        "*" => known.is_some(),
         tags => {
             let mut tags = tags.split(',').map(str::trim);
             // A proxy that compresses weakens it.
-            is_known && tags.any(|one| one.trim_start_matches("W/") == tag(number))
+            known.is_some_and(|known| tags.any(|one| one.trim_start_matches("W/") == known.tag()))
         }
     });
-    let is_new = text(header::IF_NONE_MATCH).is_none_or(|tags| tags.trim() != "*" || !is_known);
-    is_match && is_new
-}
-
-fn tag(number: Revision) -> String {
-    format!("\"{}\"", number.0)
+    let is_none =
+        text(header::IF_NONE_MATCH).is_none_or(|tags| tags.trim() != "*" || known.is_none());
+    is_match && is_none
 }

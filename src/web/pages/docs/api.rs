@@ -262,11 +262,11 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             ),
             get::<WrittenAnswer>(
                 "/api/v1/definitions/{name}",
-                "One definition that the API wrote, with the revision of the set that has it as `ETag`.",
+                "One definition that the API wrote, with an `ETag` that changes with it.",
             ),
             put::<WrittenAnswer>(
                 "/api/v1/definitions/{name}",
-                "Writes one definition: an SLO, an AlertPolicy or an Exclusion of this name. Body: YAML (`Content-Type: application/yaml`) or JSON. All definitions are checked together, and `problems` has all that is wrong. They are in force on all replicas two seconds later, as the next revision. A file that declares the same kind and name takes precedence (`overridden_by`). `If-Match` with the `ETag` that was read refuses the write with 412 if the definitions have changed since; `If-None-Match: *` only creates. `dryRun=true` checks only. Needs the role admin. Targets are declared in files only.",
+                "Writes one definition: an SLO, an AlertPolicy or an Exclusion of this name. Body: YAML (`Content-Type: application/yaml`) or JSON. All definitions are checked together, and `problems` has all that is wrong. They are in force on all replicas two seconds later, as the next revision. A file that declares the same kind and name takes precedence (`overridden_by`). `If-Match` with the `ETag` that was read refuses the write with 412 if this definition has changed since; `If-None-Match: *` only creates. `dryRun=true` checks only. Needs the role admin. Targets are declared in files only.",
             )
             .with::<WriteQuery>(),
             delete::<DeletedAnswer>(

@@ -205,7 +205,7 @@ fn headers(operation: &ApiOperation) -> Vec<Value> {
     let header = |name, about, schema| json!({ "name": name, "in": "header", "description": about, "schema": schema });
     let precondition = || {
         let about =
-            "The `ETag` that was read: refused with 412 if the definitions have changed since.";
+            "The `ETag` that was read: refused with 412 if this definition has changed since.";
         header("If-Match", about, json!({ "type": "string" }))
     };
     match (operation.method, operation.path) {
