@@ -1,6 +1,6 @@
 //! What a page or the API answers when it cannot answer: a cause and a way on, never internals.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use axum::http::StatusCode;
 use schemars::JsonSchema;
@@ -8,15 +8,18 @@ use serde::Serialize;
 
 use super::{
     access::error::AccessError,
-    pages::{definitions::DefinitionError, deliveries::DeliveryError},
+    pages::{
+        definitions::DefinitionError, deliveries::DeliveryError, targets::test::BETWEEN_TESTS,
+    },
 };
 use crate::{
     domain::{
+        access::AttemptLimit,
         alerting::{change_event::InvalidChangeEvent, silence::DraftError},
         notify::signed_links::signing::TokenError,
         slo::definition::Problem,
     },
-    store::{StoreError, StoreErrorKind},
+    store::{CHANGE_EVENTS_AN_HOUR, StoreError, StoreErrorKind},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +210,28 @@ impl WebError {
         }
     }
 
+    /// The limit that the request is over, if it is one on requests.
+    pub(super) const fn exceeded_limit(&self) -> Option<RequestLimit> {
+        match self {
+            Self::Access(AccessError::Blocked(_)) => Some(RequestLimit {
+                name: "wrong-tokens",
+                requests: AttemptLimit::<IpAddr>::MOST,
+                window: AttemptLimit::<IpAddr>::WINDOW,
+            }),
+            Self::TestedJustNow { .. } => Some(RequestLimit {
+                name: "target-tests",
+                requests: 1,
+                window: BETWEEN_TESTS,
+            }),
+            Self::TooManyChangeEvents => Some(RequestLimit {
+                name: "change-events",
+                requests: CHANGE_EVENTS_AN_HOUR,
+                window: Duration::from_hours(1),
+            }),
+            _ => None,
+        }
+    }
+
     /// When to try again, if that may help.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -290,6 +315,31 @@ impl WebError {
             Self::OtherRequest => "take a new key for every new request; nothing was changed",
             _ => "correct it and send it again; nothing was changed",
         }
+    }
+}
+
+/// A limit on requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RequestLimit {
+    name: &'static str,
+    requests: u32,
+    window: Duration,
+}
+
+impl RequestLimit {
+    /// The header `RateLimit-Policy` of the IETF's draft `httpapi-ratelimit-headers`.
+    pub(super) fn policy(&self) -> String {
+        let Self {
+            name,
+            requests,
+            window,
+        } = self;
+        format!("\"{name}\";q={requests};w={}", window.as_secs())
+    }
+
+    /// The header `RateLimit` of an answer after which requests are accepted in `again_in`.
+    pub(super) fn exceeded(&self, again_in: Duration) -> String {
+        format!("\"{}\";r=0;t={}", self.name, again_in.as_secs().max(1))
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a view to an answer: HTML or JSON of the same view, and nothing twice to who has it.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use askama::Template;
 use axum::{
@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     assets,
-    error::{ErrorExplanation, WebError},
+    error::{ErrorExplanation, RequestLimit, WebError},
     reader::PastBanner,
     request::RequestId,
     state::WebState,
@@ -292,6 +292,7 @@ impl Negotiation {
         if let Some(delay) = error.retry_after() {
             let seconds = HeaderValue::from(delay.as_secs().max(1));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            limited(response.headers_mut(), error.exceeded_limit(), delay);
         }
         response
     }
@@ -404,6 +405,20 @@ pub(super) async fn explain(
             .insert(header::ALLOW, methods.clone());
     }
     response
+}
+
+/// Says which limit a request is over.
+fn limited(headers: &mut HeaderMap, limit: Option<RequestLimit>, again_in: Duration) {
+    let Some(limit) = limit else { return };
+    let all = [
+        ("ratelimit-policy", limit.policy()),
+        ("ratelimit", limit.exceeded(again_in)),
+    ];
+    for (name, value) in all {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// Sixteen hexadecimal digits that change with the content.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The limit per hour, so that a pipeline that reports each of its steps cannot fill the disk.
-const MOST_IN_AN_HOUR: i64 = 1_000;
+pub const CHANGE_EVENTS_AN_HOUR: u32 = 1_000;
 const MOST_IN_ALL: i64 = 50_000;
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -51,7 +51,7 @@ impl Tx<'_> {
         .bind(&event.reported_by)
         .bind(now.to_chrono())
         .bind((now - HOUR).to_chrono())
-        .bind(MOST_IN_AN_HOUR);
+        .bind(i64::from(CHANGE_EVENTS_AN_HOUR));
         let inserted = self.execute(statement).await?;
         Ok(match inserted {
             0 => Recorded::TooMany,

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The least time between two tests of a target: each may wake somebody.
-const BETWEEN_TESTS: Duration = Duration::from_mins(1);
+pub(in crate::web) const BETWEEN_TESTS: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Copy, Debug, Default, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]

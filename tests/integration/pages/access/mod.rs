@@ -154,6 +154,9 @@ async fn too_many_wrong_tokens_are_not_looked_at_and_counted() {
     let blocked = get_with(&router, "/api/v1/slos", &headers).await;
     assert_eq!(blocked.status, 429, "nobody can tell which guess was right");
     assert_eq!(blocked.header("retry-after"), "60");
+    let policy = "\"wrong-tokens\";q=10;w=60";
+    assert_eq!(blocked.header("ratelimit-policy"), policy);
+    assert_eq!(blocked.header("ratelimit"), "\"wrong-tokens\";r=0;t=60");
     shop.clock.advance(Duration::from_mins(1));
     let metrics = get_with(&router, "/metrics", &headers).await;
     for sample in [
