@@ -33,6 +33,7 @@ comment on column api_tokens.revoked_at is 'The token is not accepted since this
 
 create table sessions (
     digest      bytea       not null,
+    id          uuid        not null default gen_random_uuid(),
     token_id    uuid,
     subject     text,
     name        text,
@@ -41,6 +42,7 @@ create table sessions (
     created_at  timestamptz not null,
     expires_at  timestamptz not null,
     constraint sessions_pkey primary key (digest),
+    constraint sessions_id_key unique (id),
     constraint sessions_token_id_fkey foreign key (token_id) references api_tokens (id),
     constraint sessions_digest_check check (length(digest) = 32),
     constraint sessions_token_id_check check (
@@ -50,6 +52,7 @@ create table sessions (
 );
 comment on table sessions is 'Browsers that are logged in. A logout deletes the row.';
 comment on column sessions.digest is 'SHA-256 of the session id in the cookie.';
+comment on column sessions.id is 'By which an admin ends the session of somebody else. It opens nothing.';
 comment on column sessions.token_id is 'Token that was used to log in. The session ends with it. Null for logins at an OpenID Connect provider.';
 comment on column sessions.subject is 'Identity of the user at the provider. Null for logins with a token, as are name, permissions and id_token.';
 comment on column sessions.name is 'Name of the user, as the audit log has it.';

@@ -31,7 +31,9 @@ use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
 use self::{pools::Pools, tx::Operation};
 use crate::{domain::model::time::Timestamp, telemetry::metrics::DatabaseMetrics};
 pub use access::audit::{AuditFilter, AuditRecord};
-pub use access::sessions::{EndedSession, NewSession, ProviderUser, SessionLogin, SessionRecord};
+pub use access::sessions::{
+    EndedSession, ListedSession, NewSession, ProviderUser, SessionLogin, SessionRecord,
+};
 pub use alerts::change_events::{CHANGE_EVENTS_AN_HOUR, Recorded};
 pub use alerts::episodes::EpisodeRecord;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};

@@ -32,7 +32,7 @@ use axum::{
     http::{HeaderName, HeaderValue},
     middleware,
     response::{Redirect, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use tokio::net::TcpListener;
 use tower_http::{
@@ -157,6 +157,8 @@ fn pages() -> Router<WebState> {
         .route("/reports/{month}", get(reports::get))
         .route("/definitions", get(definitions::get))
         .route("/audit", get(audit::get))
+        .route("/sessions", get(access::sessions::list))
+        .route("/sessions/{id}/end", post(access::sessions::press))
         .route("/docs", get(async || Redirect::to("/docs/definitions")))
         .route("/docs/definitions", get(docs::definitions))
         .route("/docs/selectors", get(docs::selectors))
@@ -224,6 +226,8 @@ fn api(state: &WebState) -> Router<WebState> {
         .route("/api/v1/docs/settings", get(docs::settings))
         .route("/api/v1/docs/api", get(docs::api))
         .route("/api/v1/openapi.json", get(docs::openapi))
+        .route("/api/v1/sessions", get(access::sessions::list))
+        .route("/api/v1/sessions/{id}", delete(access::sessions::delete))
         .route("/api/v1/deliveries/{id}", get(deliveries::get_one))
         .route("/api/v1/deliveries/{id}/retry", post(deliveries::post))
         .route("/api/v2/status", get(alertmanager::status))

@@ -1,5 +1,7 @@
 //! Sessions of browsers that logged in with a token or at an OpenID Connect provider.
 
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{permissions, texts};
@@ -46,6 +48,15 @@ pub struct SessionRecord {
     pub permissions: Permissions,
     /// Whether the login was at an OpenID Connect provider.
     pub is_of_provider: bool,
+}
+
+/// A session, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSession {
+    pub id: Uuid,
+    pub record: SessionRecord,
+    pub began_at: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 /// A session that was ended.
@@ -107,6 +118,38 @@ impl Tx<'_> {
         }))
     }
 
+    /// The sessions that are valid at `now`, newest first.
+    pub async fn sessions(
+        &mut self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ListedSession>, StoreError> {
+        let query = sqlx::query_as(
+            "-- sessions.list
+             select s.id, coalesce(t.name, s.name) as name,
+                 coalesce(t.permissions, s.permissions) as permissions,
+                 s.token_id is null as is_of_provider, s.created_at, s.expires_at
+             from sessions s left join api_tokens t on t.id = s.token_id
+             where s.expires_at > $1
+                 and (s.token_id is null
+                     or t.expires_at > $1 and t.revoked_at is null and t.permissions is not null)
+             order by s.created_at desc, s.id limit $2",
+        )
+        .bind(now.to_chrono())
+        .bind(i64::from(limit));
+        let rows: Vec<SessionRow> = self.fetch_all(query).await?;
+        let decoded = rows.into_iter().map(SessionRow::decode);
+        decoded
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Ends the session with this id. Returns whether there was one.
+    pub async fn end_session_of(&mut self, id: Uuid) -> Result<bool, StoreError> {
+        let statement = sqlx::query("-- sessions.end_by_id\ndelete from sessions where id = $1");
+        Ok(self.execute(statement.bind(id)).await? == 1)
+    }
+
     /// Ends a session; `None` if there is none.
     pub async fn end_session(
         &mut self,
@@ -134,5 +177,30 @@ impl Tx<'_> {
         .bind(now.to_chrono())
         .bind(Progress::SLICE);
         Ok(Progress::of_slice(self.execute(statement).await?))
+    }
+}
+
+#[derive(FromRow)]
+struct SessionRow {
+    id: Uuid,
+    name: String,
+    permissions: Vec<String>,
+    is_of_provider: bool,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+}
+
+impl SessionRow {
+    fn decode(self) -> Result<ListedSession, sqlx::Error> {
+        Ok(ListedSession {
+            id: self.id,
+            record: SessionRecord {
+                name: self.name,
+                permissions: permissions(&self.permissions)?,
+                is_of_provider: self.is_of_provider,
+            },
+            began_at: self.created_at.into(),
+            expires_at: self.expires_at.into(),
+        })
     }
 }

@@ -50,6 +50,8 @@ pub(in crate::web) enum AccessError {
     InAddress,
     #[error("this service has no login")]
     NoLogin,
+    #[error("there is no session {id}")]
+    NoSuchSession { id: String },
     /// The browser did not begin this login, or too long ago.
     #[error("this login was begun in another browser, or too long ago")]
     NoPendingLogin,
@@ -136,7 +138,7 @@ impl AccessError {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
-            Self::NoLogin => StatusCode::NOT_FOUND,
+            Self::NoLogin | Self::NoSuchSession { .. } => StatusCode::NOT_FOUND,
         }
     }
 
@@ -179,6 +181,7 @@ impl AccessError {
                  revoke`, since others may have read it"
             }
             Self::NoLogin => "it asks nobody for a token: open the overview, or see `--auth`",
+            Self::NoSuchSession { .. } => "it has ended; `/sessions` lists those that go on",
             Self::NoPendingLogin | Self::Provider(LoginError::CodeRejected) => "log in again",
             Self::Denied(_) => "log in again, or ask the operator of the provider",
             Self::NoRole { .. } => {
@@ -216,6 +219,7 @@ impl AccessError {
             Self::Blocked(_) => "blocked",
             Self::InAddress => "in_address",
             Self::NoLogin => "no_login",
+            Self::NoSuchSession { .. } => "no_session",
             Self::NoPendingLogin => "no_pending_login",
             Self::Denied(_) => "denied",
             Self::NoRole { .. } => "no_role",

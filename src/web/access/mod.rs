@@ -11,6 +11,7 @@ pub(super) mod provider;
 mod record;
 mod routes;
 pub(super) mod session;
+pub(super) mod sessions;
 mod visible;
 
 use std::{sync::Arc, time::Duration};

@@ -30,7 +30,12 @@ pub(super) fn need(method: &Method, route: &str) -> Need {
         "/explain" | "/api/v1/explain" | "/api/v1/silences/preview" => {
             Need::Role(AccessRole::Viewer)
         }
-        "/audit" | "/api/v1/audit" => Need::WholeService(AccessRole::Admin),
+        "/audit"
+        | "/api/v1/audit"
+        | "/sessions"
+        | "/sessions/{id}/end"
+        | "/api/v1/sessions"
+        | "/api/v1/sessions/{id}" => Need::WholeService(AccessRole::Admin),
         "/metrics" => Need::WholeService(AccessRole::Viewer),
         _ if reads(method) => Need::Role(AccessRole::Viewer),
         "/api/v1/definitions/{name}" => Need::Role(AccessRole::Admin),
@@ -55,6 +60,7 @@ pub(super) fn action(method: &Method, route: &str) -> Option<&'static str> {
         "/explain" | "/silences/preview" => return None,
         "/login" => "session.begin",
         "/logout" => "session.end",
+        "/sessions/{id}" | "/sessions/{id}/end" => "session.revoke",
         "/incidents/{id}/acknowledge" => "incident.acknowledge",
         "/incidents/{id}/notes" => "incident.note",
         "/actions/{action}/{id}" => "message.action",

@@ -15,6 +15,7 @@ use crate::{
         traceql::SelectorReference,
     },
     web::{
+        access::sessions::{RevokedSession, SessionsView},
         alertmanager::{
             AlertFilter, AlertGroupView, GettableAlert, GettableSilence, PostableSilence,
             PostedSilence, ReceiverView, SilenceFilter, StatusView,
@@ -288,11 +289,21 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
     },
     ApiGroup {
         heading: "Access",
-        operations: &[get::<AuditView>(
-            "/api/v1/audit",
-            "The audit log, newest first: every change that was made or tried. Needs the role admin. Filter with `who` and `action`; `before` is `next` of the last answer.",
-        )
-        .with::<AuditQuery>()],
+        operations: &[
+            get::<AuditView>(
+                "/api/v1/audit",
+                "The audit log, newest first: every change that was made or tried. Needs the role admin. Filter with `who` and `action`; `before` is `next` of the last answer.",
+            )
+            .with::<AuditQuery>(),
+            get::<SessionsView>(
+                "/api/v1/sessions",
+                "Who is logged in with a browser, newest first. Needs the role admin.",
+            ),
+            delete::<RevokedSession>(
+                "/api/v1/sessions/{id}",
+                "Ends a session: the browser has to log in again. Needs the role admin.",
+            ),
+        ],
     },
     ApiGroup {
         heading: "Reference",

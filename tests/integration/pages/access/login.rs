@@ -8,11 +8,12 @@ use throughline::{
     domain::{access::AccessRole, slo::Catalog},
 };
 
-use super::{FORM, guarded, of_role, store, token};
+use super::{FORM, bearer, guarded, of_role, store, token};
 use crate::pages::{
     client::{self, Answer, get_with, post_with},
     fixture::{self, now},
 };
+use crate::support::app::web::request_with;
 
 /// Logs in and returns the cookie.
 pub(super) async fn log_in(
@@ -114,4 +115,35 @@ async fn a_wrong_token_is_explained_in_the_form() {
     let none = post_with(&open, "/login", &[FORM], "token=abc").await;
     assert_eq!(none.status, 404);
     assert!(!client::get(&open, "/").await.body.contains("/logout"));
+}
+
+#[tokio::test]
+async fn an_admin_ends_the_session_of_somebody_else() {
+    let shop = fixture::empty(Catalog::default()).await;
+    store(&shop, AccessRole::Viewer).await;
+    let router = guarded(&shop, AuthMethod::Token);
+    let (_, cookie) = log_in(&router, &[], AccessRole::Viewer).await;
+    let session = [("cookie", cookie.as_str())];
+    assert_eq!(get_with(&router, "/alerts", &session).await.status, 200);
+    assert_eq!(get_with(&router, "/sessions", &session).await.status, 403);
+    let admin = bearer(AccessRole::Admin);
+    let admin = [("authorization", admin.as_str()), FORM];
+    let listed = get_with(&router, "/api/v1/sessions", &admin).await.json();
+    assert_eq!(listed["sessions"][0]["name"], "viewer");
+    assert_eq!(listed["sessions"][0]["permissions"][0], "viewer");
+    let id = listed["sessions"][0]["id"].as_str().unwrap();
+    let page = get_with(&router, "/sessions", &admin).await;
+    let form = format!("action=\"/sessions/{id}/end\"");
+    assert!(page.body.contains(&form), "{}", page.body);
+    let ended = post_with(&router, &format!("/sessions/{id}/end"), &admin, "").await;
+    assert_eq!(ended.header("location"), "/sessions");
+    assert_eq!(get_with(&router, "/alerts", &session).await.status, 401);
+    let address = format!("/api/v1/sessions/{id}");
+    let again = request_with(&router, ("DELETE", &address), &[admin[0]], "").await;
+    assert_eq!(again.status, 404, "{}", again.body);
+    let audit = get_with(&router, "/api/v1/audit?action=session.revoke", &admin).await;
+    let entries = audit.json();
+    let entries = entries["entries"].as_array().unwrap();
+    let outcomes: Vec<_> = entries.iter().map(|entry| &entry["outcome"]).collect();
+    assert_eq!(outcomes, ["rejected", "done"]);
 }

@@ -52,6 +52,8 @@ GET    /reports                                 viewer
 GET    /reports/{month}                         viewer
 GET    /definitions                             viewer
 GET    /audit                                   admin
+GET    /sessions                                admin
+POST   /sessions/{id}/end                       admin
 GET    /time-zone                               viewer
 GET    /docs                                    viewer
 GET    /docs/definitions                        viewer
@@ -115,6 +117,8 @@ GET    /api/v1/deliveries                       viewer
 GET    /api/v1/events                           viewer
 POST   /api/v1/events                           editor
 GET    /api/v1/audit                            admin
+GET    /api/v1/sessions                         admin
+DELETE /api/v1/sessions/{id}                    admin
 GET    /api/v1/silences                         viewer
 POST   /api/v1/silences                         editor
 GET    /api/v2/silences                         viewer
