@@ -219,15 +219,15 @@ comment on column evidence_losses.minute is 'Start of the minute, by the end tim
 comment on column evidence_losses.is_applied is 'Whether timeouts that were counted before the loss was known have been judged again.';
 create index evidence_losses_new_idx on evidence_losses (slo_id, minute) where not is_applied;
 
-create table restores (
+create table evidence_gaps (
     lost_from  timestamptz not null,
     lost_until timestamptz not null,
-    constraint restores_pkey primary key (lost_until),
-    constraint restores_lost_until_check check (lost_from < lost_until)
+    constraint evidence_gaps_pkey primary key (lost_until),
+    constraint evidence_gaps_lost_until_check check (lost_from < lost_until)
 );
-comment on table restores is 'Times between a backup and the start of the service on it. What was received then is lost, so workflows that were waiting for an end then do not time out.';
-comment on column restores.lost_from is 'Up to here every workflow that was due is judged in the backup.';
-comment on column restores.lost_until is 'Start of the service on the restored backup. The row is deleted with the losses of its time.';
+comment on table evidence_gaps is 'Times whose evidence is lost for all SLOs: between a backup and the start of the service on it, and what was removed from a Kafka topic before it was read. Workflows that were waiting for an end then do not time out.';
+comment on column evidence_gaps.lost_from is 'Up to here every workflow that was due is judged.';
+comment on column evidence_gaps.lost_until is 'Start of the service on the restored backup, or time of the first message that was left. The row is deleted with the losses of its time.';
 
 create table sampling_thresholds (
     slo_id               integer not null,

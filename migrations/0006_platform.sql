@@ -11,6 +11,7 @@ create table replicas (
     definitions_hash bigint,
     refused_senders text[]      not null default '{}',
     login_problems  text[]      not null default '{}',
+    kafka_problems  text[]      not null default '{}',
     constraint replicas_pkey primary key (id)
 );
 comment on table replicas is 'Processes that receive spans. A replica deletes its row when it stops in order; the others delete the row of one that vanished.';
@@ -22,6 +23,7 @@ comment on column replicas.clock_ahead_ms is 'How far the replica''s clock is ah
 comment on column replicas.last_seen_at is 'Last sign of life, by the database''s clock.';
 comment on column replicas.refused_senders is 'Senders whose requests the replica refuses whole, with the reason, a sentence each.';
 comment on column replicas.login_problems is 'Why nobody can log in at the OpenID Connect provider, a sentence each; empty if all is well.';
+comment on column replicas.kafka_problems is 'Why the replica does not read its Kafka topic as it should, a sentence each; empty if it does, or reads none.';
 comment on column replicas.definition_problems is 'Why the replica does not apply the definition files that it has read, a sentence each; empty if it does.';
 comment on column replicas.definitions_hash is 'Hash of the definition files of the replica, if they are valid and wait to come into force. Null if they are in force or have errors.';
 
@@ -39,6 +41,23 @@ comment on column ingest_watermark.complete_until is 'Ingest is known to have be
 comment on column ingest_watermark.heartbeat_at is 'Last sign of life of any replica, by its clock.';
 comment on column ingest_watermark.catch_up_until is 'Until this time senders may still deliver what they buffered during an outage.';
 
+create table kafka_partitions (
+    topic          text        not null,
+    partition      integer     not null,
+    next_offset    bigint,
+    end_offset     bigint      not null,
+    complete_until timestamptz not null,
+    seen_at        timestamptz not null,
+    constraint kafka_partitions_pkey primary key (topic, partition)
+);
+comment on table kafka_partitions is 'How far each partition of a Kafka topic is read. The watermark is never later than the earliest of them.';
+comment on column kafka_partitions.topic is 'Name of the topic.';
+comment on column kafka_partitions.partition is 'Number of the partition.';
+comment on column kafka_partitions.next_offset is 'Everything before this offset is committed in this database. Whoever reads the partition next begins here. Null before the first has begun.';
+comment on column kafka_partitions.end_offset is 'Offset of the message that would have come next when the partition was last looked at.';
+comment on column kafka_partitions.complete_until is 'Everything that was appended up to this time is committed.';
+comment on column kafka_partitions.seen_at is 'When a replica that reads the partition last said so. A day later it is no longer waited for.';
+
 create table service_state (
     singleton                  boolean     not null default true,
     heartbeat_claimed_at       timestamptz not null default 'epoch',
@@ -48,6 +67,7 @@ create table service_state (
     database_outages           bigint      not null default 0,
     reconciled_at              timestamptz,
     database_identity          text,
+    installation_id            uuid        not null default gen_random_uuid(),
     constraint service_state_pkey primary key (singleton),
     constraint service_state_singleton_check check (singleton)
 );
@@ -60,6 +80,7 @@ comment on column service_state.last_span_at is 'Time at which a replica last re
 comment on column service_state.database_outages is 'Number of database outages that were notified and are over. All replicas derive the message id of the next outage from it.';
 comment on column service_state.reconciled_at is 'Time at which missing deliveries were last found and added. Null if never; reported by a health check, because none should ever be missing.';
 comment on column service_state.database_identity is 'Server, history and database that the service last ran on. If it starts on others, a backup was restored. Null before the first start.';
+comment on column service_state.installation_id is 'Tells this installation from others, in the offsets that it commits to Kafka.';
 insert into service_state default values;
 
 create table health_checks (

@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     access::{refresh_provider, refresh_tokens},
     catalog::{CatalogKeeper, Change, InForce, Look},
+    kafka::KafkaProblems,
     monitoring::{self, Pulse},
     periodic::Periodic,
     ports::TlsReloaders,
@@ -46,7 +47,7 @@ use crate::{
 
 /// The interval of heartbeats, overdue workflows and file checks: short enough that no one waits
 /// for them.
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// A replica without a heartbeat for this long (ten intervals) has an outage.
 const SILENCE: Duration = Duration::from_secs(10);
 /// The interval of stage sums, which only people read.
@@ -71,6 +72,7 @@ pub(super) struct Loops {
     pub(super) keeper: CatalogKeeper,
     pub(super) watermark: watch::Sender<Timestamp>,
     pub(super) refused: RefusedSenders,
+    pub(super) kafka_problems: KafkaProblems,
     pub(super) stages: StageKeeper,
     pub(super) shapes: SharedShapes,
     pub(super) durations: SharedDurations,
@@ -115,6 +117,7 @@ impl Loops {
             clock: self.clock.clone(),
             definitions: self.in_force.status.clone(),
             refused: self.refused.clone(),
+            kafka_problems: self.kafka_problems.clone(),
             provider: self.provider.clone(),
         };
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {

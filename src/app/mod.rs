@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod database;
 pub mod definitions;
 pub mod doctor;
+mod kafka;
 mod loops;
 mod monitoring;
 pub mod periodic;
@@ -94,6 +95,7 @@ impl App {
         mut database: Database,
         clock: Clock,
     ) -> anyhow::Result<Self> {
+        kafka::check(&config.kafka)?;
         let files = FileLimit::raise();
         let tls = PortTls::load(&config.tls).await?;
         let provider = identity_provider(&config).await?;
@@ -174,7 +176,9 @@ impl App {
         let (recorder, committing) = Recorder::new(committer);
         let received = CancellationToken::new();
         commits.spawn(committing.run(received.clone()));
-        let otlp = self.receiver(recorder);
+        let door = self.door(recorder);
+        let kafka_problems = self.read_kafka(&door, (&serving, &shutdown)).await?;
+        let otlp = self.receiver(door);
         let refused = otlp.refused_senders();
         let until = || shutdown.clone().cancelled_owned();
         serving.spawn(grpc::serve(self.listeners.grpc, otlp.clone(), until()));
@@ -202,6 +206,7 @@ impl App {
             keeper: self.keeper,
             watermark,
             refused,
+            kafka_problems,
             stages,
             shapes: self.shapes,
             durations: self.durations,
@@ -232,9 +237,10 @@ impl App {
         }
     }
 
-    fn receiver(&self, recorder: Recorder) -> Receiver<Ingest> {
+    /// Makes the consumer of spans, however they arrive.
+    fn door(&self, recorder: Recorder) -> Ingest {
         let config = &self.config.receiver;
-        let door = Ingest::new(IngestParts {
+        Ingest::new(IngestParts {
             classifier: self.in_force.classifier.clone(),
             recorder,
             clock: self.clock.clone(),
@@ -245,8 +251,12 @@ impl App {
             },
             metrics: self.metrics.clone(),
             shapes: self.shapes.clone(),
-        });
-        let limits = ReceiverLimits {
+        })
+    }
+
+    fn receiver_limits(&self) -> ReceiverLimits {
+        let config = &self.config.receiver;
+        ReceiverLimits {
             body_bytes: config.max_request_mib as usize * 1024 * 1024,
             connections: self.files.bound(ConnectionLimits {
                 connections: config.max_connections as usize,
@@ -254,8 +264,11 @@ impl App {
                 ..ConnectionLimits::default()
             }),
             ..ReceiverLimits::default()
-        };
-        Receiver::new(door, limits)
+        }
+    }
+
+    fn receiver(&self, door: Ingest) -> Receiver<Ingest> {
+        Receiver::new(door, self.receiver_limits())
             .measured(self.metrics.requests_answered.clone())
             .admitting(self.senders())
             .encrypted(self.tls.otlp.clone())

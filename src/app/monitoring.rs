@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
-use super::{catalog::InForce, last_span_at, periodic::Periodic};
+use super::{catalog::InForce, kafka::KafkaProblems, last_span_at, periodic::Periodic};
 use crate::{
     clock::Clock,
     config::Config,
@@ -131,6 +131,7 @@ pub(super) struct Pulse {
     pub(super) clock: Clock,
     pub(super) definitions: watch::Receiver<Arc<DefinitionsStatus>>,
     pub(super) refused: RefusedSenders,
+    pub(super) kafka_problems: KafkaProblems,
     pub(super) provider: Option<IdentityProvider>,
 }
 
@@ -152,6 +153,7 @@ impl Pulse {
                 .iter()
                 .filter_map(IdentityProvider::problem)
                 .collect(),
+            kafka_problems: self.kafka_problems.borrow().clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod file;
+mod kafka;
 mod oidc;
 mod reference;
 mod tls;
@@ -21,6 +22,7 @@ use ipnet::IpNet;
 pub use self::{
     access::{AccessConfig, AuthMethod, OtlpAuth, TrustedProxies},
     file::{CONFIG_FILE, FileConfig, FileSettings},
+    kafka::{KafkaConfig, SaslMechanism},
     oidc::OidcConfig,
     reference::{SettingGroup, SettingReference, reference},
     tls::TlsConfig,
@@ -37,6 +39,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     #[command(flatten)]
     pub receiver: ReceiverConfig,
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
     #[command(flatten)]
     pub evaluation: EvaluationConfig,
     #[command(flatten)]

@@ -40,7 +40,8 @@ use crate::{
     clock::Clock,
     config::{
         AccessConfig, Config, DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment,
-        EvaluationConfig, OidcConfig, PagesConfig, ReceiverConfig, TlsConfig, WatchConfig,
+        EvaluationConfig, KafkaConfig, OidcConfig, PagesConfig, ReceiverConfig, TlsConfig,
+        WatchConfig,
     },
 };
 
@@ -173,6 +174,7 @@ impl DemoSettings {
                 database_startup_timeout: Duration::ZERO,
             },
             receiver: self.receiver.clone(),
+            kafka: KafkaConfig::default(),
             evaluation: self.evaluation.clone(),
             delivery: DeliveryConfig::to_this_machine(),
             watching: WatchConfig::default(),

@@ -131,7 +131,7 @@ impl TraceConsumer for Ingest {
     }
 
     fn note_faults(&self, with_faults: SpansWithFaults, batch: &mut ClassifiedRequest) {
-        batch.with_faults = with_faults;
+        batch.with_faults.add(with_faults);
     }
 
     async fn commit(&self, mut batch: ClassifiedRequest) -> Result<(), CommitError> {

@@ -25,7 +25,7 @@ pub trait TraceConsumer: Clone + Send + Sync + 'static {
     /// Called for every span of the request that was rejected, by `take` or by the decoder.
     fn refuse(&self, refusal: &Rejection, batch: &mut Self::Batch);
 
-    /// Called with the number of spans of the request with unreadable values.
+    /// Called with the number of spans of a request with unreadable values.
     fn note_faults(&self, with_faults: SpansWithFaults, batch: &mut Self::Batch);
 
     /// Commits the batch. After `Ok` its effects are durable. The future may be dropped before it
@@ -38,6 +38,9 @@ pub trait TraceConsumer: Clone + Send + Sync + 'static {
 pub enum CommitError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The database refuses what the batch says, however often it is tried.
+    #[error("{0}")]
+    Refused(Unavailable),
     /// Other definitions were activated since the batch was begun. They are loaded by now: the same
     /// spans must be taken again.
     #[error("the definitions have changed")]

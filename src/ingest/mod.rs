@@ -10,6 +10,8 @@ mod failure;
 pub mod grpc;
 pub mod http;
 pub mod json;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod receiver;
 pub mod record;
 pub mod refused;

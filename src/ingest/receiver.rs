@@ -207,7 +207,9 @@ impl<D: TraceConsumer> Receiver<D> {
                 }
                 // Kept until the commit is done, because the batch still takes memory.
                 Err(CommitError::Outdated) => admission = read.admission,
-                Err(CommitError::Unavailable(unavailable)) => return Err(unavailable.into()),
+                Err(CommitError::Unavailable(reason) | CommitError::Refused(reason)) => {
+                    return Err(reason.into());
+                }
             }
         }
     }
@@ -295,36 +297,48 @@ fn read<D: TraceConsumer>(
 ) -> Result<ReadRequest<D::Batch>, Failure> {
     let bytes = body::decompress(payload.bytes, payload.encoding, limit, &mut admission)?;
     let mut batch = door.begin();
-    let asked_keys = door.asked_keys(&batch);
-    let mut refusals = Rejections::default();
-    let mut spans = 0;
-    let mut each = |span: Result<&dyn SpanView, Rejection>| {
-        spans += 1;
-        let allowed = span.and_then(|span| check_service(span, &payload.services).map(|()| span));
-        if let Err(refusal) = allowed.and_then(|span| door.take(span, &mut batch)) {
-            door.refuse(&refusal, &mut batch);
-            refusals.add(&refusal);
-        }
-    };
-    let with_faults = match payload.format {
-        RequestFormat::Protobuf => {
-            wire::scan(&bytes, &asked_keys, &mut each).map_err(Malformed::from)?
-        }
-        RequestFormat::Json => {
-            admission.charge(json::footprint(&bytes))?;
-            let report = json::read(&bytes, &mut each)?;
-            refusals.other_content = report.other_content;
-            report.with_faults
-        }
-    };
-    door.note_faults(with_faults, &mut batch);
-    if refusals.count() > 0 {
-        tracing::debug!(spans = refusals.count(), "{refusals}");
-    }
+    let payload = (&*bytes, payload.format, &payload.services);
+    let (spans, refusals) = read_spans(door, &mut batch, payload, &mut admission)?;
     Ok(ReadRequest {
         batch,
         spans,
         refusals,
         admission,
     })
+}
+
+/// Reads the spans of one message into `batch`. After an error the whole batch must be discarded.
+pub(super) fn read_spans<D: TraceConsumer>(
+    door: &D,
+    batch: &mut D::Batch,
+    (bytes, format, services): (&[u8], RequestFormat, &AllowedServices),
+    admission: &mut AdmissionPermit,
+) -> Result<(usize, Rejections), Failure> {
+    let asked_keys = door.asked_keys(batch);
+    let mut refusals = Rejections::default();
+    let mut spans = 0;
+    let mut each = |span: Result<&dyn SpanView, Rejection>| {
+        spans += 1;
+        let allowed = span.and_then(|span| check_service(span, services).map(|()| span));
+        if let Err(refusal) = allowed.and_then(|span| door.take(span, batch)) {
+            door.refuse(&refusal, batch);
+            refusals.add(&refusal);
+        }
+    };
+    let with_faults = match format {
+        RequestFormat::Protobuf => {
+            wire::scan(bytes, &asked_keys, &mut each).map_err(Malformed::from)?
+        }
+        RequestFormat::Json => {
+            admission.charge(json::footprint(bytes))?;
+            let report = json::read(bytes, &mut each)?;
+            refusals.other_content = report.other_content;
+            report.with_faults
+        }
+    };
+    door.note_faults(with_faults, batch);
+    if refusals.count() > 0 {
+        tracing::debug!(spans = refusals.count(), "{refusals}");
+    }
+    Ok((spans, refusals))
 }

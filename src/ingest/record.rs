@@ -252,7 +252,7 @@ impl CommitLane {
                 Box::pin(self.commit_and_reply_to(current)).await;
             }
             Ok(Commit::Done) => reply_to(requests, &Ok(())),
-            Err(error) => reply_to(requests, &Err(Self::explain(&error).into())),
+            Err(error) => reply_to(requests, &Err(Self::explain(&error))),
         }
     }
 
@@ -290,9 +290,14 @@ impl CommitLane {
         self.gate.send_replace(seen.gate());
     }
 
-    fn explain(error: &StoreError) -> Unavailable {
+    fn explain(error: &StoreError) -> CommitError {
         tracing::warn!(error = %error.in_full(), "cannot commit spans; senders are told to retry");
-        unavailable("the database did not accept the spans")
+        let unavailable = unavailable("the database did not accept the spans");
+        if error.is_about_data() {
+            CommitError::Refused(unavailable)
+        } else {
+            unavailable.into()
+        }
     }
 }
 

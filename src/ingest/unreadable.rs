@@ -55,6 +55,13 @@ impl ValueFaults {
 pub struct SpansWithFaults([u64; UnreadableValue::ALL.len()]);
 
 impl SpansWithFaults {
+    /// Adds those of another request.
+    pub(super) fn add(&mut self, others: Self) {
+        for (count, other) in self.0.iter_mut().zip(others.0) {
+            *count += other;
+        }
+    }
+
     /// Counts one span, given the faults of its span, resource and scope.
     pub(super) fn count(&mut self, faults_of_parts: [&ValueFaults; 3]) {
         // Nearly always there is none.

@@ -60,6 +60,7 @@ pub(super) async fn read(
         last_repair_at: tx.last_reconciled_at().await?,
         silences: tx.silence_signs(now).await?,
         clean_ups: tx.clean_up_signs().await?,
+        logs: tx.log_signs().await?,
     };
     tx.commit().await?;
     Ok(signs)

@@ -13,6 +13,7 @@ mod counts;
 mod error;
 mod links;
 mod lists;
+mod log_partitions;
 mod outbox;
 mod platform;
 mod pools;
@@ -53,6 +54,7 @@ pub(crate) use links::{
 pub(crate) use lists::ListChanges;
 pub use lists::bad::{AffectedCustomer, AffectedCustomers};
 pub use lists::open::OpenWorkflows;
+pub use log_partitions::{LogPartition, PartitionReport};
 pub use outbox::deliveries::{ClaimedDelivery, Lease, NewDeliveries};
 pub use outbox::queue::Escalation;
 pub use outbox::records::{DeliveryFilter, DeliveryRecord, Retried};

@@ -31,6 +31,7 @@ pub struct Metrics {
     pub watermark_timestamp: Gauge,
     pub database: DatabaseMetrics,
     pub requests_answered: RequestMetrics,
+    pub kafka: KafkaMetrics,
     /// How long one turn of a loop takes, by result: `ok` or `failed`.
     pub loop_turns: HistogramVec,
     /// Seconds since the epoch of the last turn that succeeded.
@@ -84,6 +85,32 @@ pub struct RequestMetrics {
     ingest: IntCounterVec,
     /// What the requests come on.
     pub connections: ConnectionMetrics,
+}
+
+/// Messages that were read from Kafka.
+#[derive(Clone, Debug)]
+pub struct KafkaMetrics {
+    messages: IntCounterVec,
+    dead_letters: IntCounterVec,
+    lost: IntCounter,
+}
+
+impl KafkaMetrics {
+    /// `result` is `committed` or why the messages were set aside.
+    pub fn count(&self, result: &str, messages: u64) {
+        self.messages.with_label_values(&[result]).inc_by(messages);
+    }
+
+    /// `result` is what became of a message that was set aside: `stored`, `failed` or `dropped`.
+    pub fn count_dead_letter(&self, result: &str) {
+        self.dead_letters.with_label_values(&[result]).inc();
+    }
+
+    /// Counts messages that were removed before they were read; at least one if nobody knows.
+    pub fn lost(&self, messages: Option<i64>) {
+        let messages = messages.and_then(|messages| u64::try_from(messages).ok());
+        self.lost.inc_by(messages.unwrap_or(1));
+    }
 }
 
 /// Connections that clients have opened, by port.
@@ -175,6 +202,7 @@ impl Metrics {
             )?,
             database: builder.database()?,
             requests_answered: builder.requests_answered()?,
+            kafka: builder.kafka()?,
             loop_turns: builder.loop_turns()?,
             delivery_attempt_seconds: builder.durations(
                 "throughline_delivery_attempt_duration_seconds",
@@ -220,6 +248,33 @@ impl MetricBuilder {
             "Transitions of alerts that this process recorded, by kind.",
             &["kind"],
         )
+    }
+
+    fn kafka(&self) -> Result<KafkaMetrics, prometheus::Error> {
+        let metrics = KafkaMetrics {
+            messages: self.counters(
+                "throughline_kafka_messages_total",
+                "Messages read from Kafka, by result: committed, or why a message was set aside.",
+                &["result"],
+            )?,
+            dead_letters: self.counters(
+                "throughline_kafka_dead_letters_total",
+                "Messages of Kafka that were set aside, by result: stored in the topic of dead letters, failed to be, or dropped because there is none.",
+                &["result"],
+            )?,
+            lost: self.counter(
+                "throughline_kafka_lost_messages_total",
+                "Messages that were removed from Kafka before they were read.",
+            )?,
+        };
+        // Exported from zero, so that the first one is a change.
+        for result in ["committed", "malformed", "too_large", "refused", "panicked"] {
+            metrics.count(result, 0);
+        }
+        for result in ["stored", "failed", "dropped"] {
+            metrics.dead_letters.with_label_values(&[result]).inc_by(0);
+        }
+        Ok(metrics)
     }
 
     fn evaluations_skipped(&self) -> Result<IntCounterVec, prometheus::Error> {

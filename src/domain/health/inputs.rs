@@ -39,6 +39,21 @@ pub struct HealthInputs {
     pub last_repair_at: Option<Timestamp>,
     pub silences: Vec<SilenceSign>,
     pub clean_ups: Vec<CleanUpSign>,
+    /// Partitions of Kafka topics.
+    pub logs: Vec<LogSign>,
+}
+
+/// How far a partition of a Kafka topic is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSign {
+    pub topic: String,
+    pub partition: i32,
+    /// The number of messages that are not committed.
+    pub lag: i64,
+    /// Everything that was appended until then is committed.
+    pub up_to: Timestamp,
+    /// The time at which a replica that reads it last said so.
+    pub seen_at: Timestamp,
 }
 
 /// A silence that suppresses notifications now.
@@ -74,6 +89,8 @@ pub struct ReplicaSign {
     pub refused_senders: Vec<String>,
     /// The reasons why nobody can log in at the OpenID Connect provider, one sentence each.
     pub login_problems: Vec<String>,
+    /// The reasons why it does not read its Kafka topic as it should, one sentence each.
+    pub kafka_problems: Vec<String>,
 }
 
 /// A declared target.
@@ -121,6 +138,7 @@ impl HealthInputs {
             last_repair_at: None,
             silences: Vec::new(),
             clean_ups: Vec::new(),
+            logs: Vec::new(),
         }
     }
 

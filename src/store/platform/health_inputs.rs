@@ -38,6 +38,8 @@ pub struct ReplicaSigns {
     pub refused_senders: Vec<String>,
     /// Why nobody can log in at the OpenID Connect provider, one sentence each.
     pub login_problems: Vec<String>,
+    /// Why it does not read its Kafka topic as it should, one sentence each.
+    pub kafka_problems: Vec<String>,
 }
 
 /// Counts of other live replicas.
@@ -79,7 +81,7 @@ impl Tx<'_> {
             "-- replicas.note_signs
              update replicas set clock_ahead_ms = $2, definition_problems = $3,
                  definitions_hash = $4, refused_senders = $5,
-                 login_problems = $6, last_seen_at = clock_timestamp()
+                 login_problems = $6, kafka_problems = $7, last_seen_at = clock_timestamp()
              where id = $1",
         )
         .bind(replica.0)
@@ -87,7 +89,8 @@ impl Tx<'_> {
         .bind(&signs.definition_problems)
         .bind(signs.definitions_hash)
         .bind(&signs.refused_senders)
-        .bind(&signs.login_problems);
+        .bind(&signs.login_problems)
+        .bind(&signs.kafka_problems);
         self.execute(statement).await?;
         // Skipped if only a few seconds have passed, since all replicas update this row.
         let statement = sqlx::query(
@@ -169,7 +172,8 @@ impl Tx<'_> {
     pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
         let query = sqlx::query_as(
             "-- replicas.signs
-             select id, clock_ahead_ms, definition_problems, refused_senders, login_problems
+             select id, clock_ahead_ms, definition_problems, refused_senders, login_problems,
+                 kafka_problems
              from replicas
              where last_seen_at > clock_timestamp() - interval '30 s' order by id",
         );
@@ -180,6 +184,7 @@ impl Tx<'_> {
             definition_problems: row.definition_problems,
             refused_senders: row.refused_senders,
             login_problems: row.login_problems,
+            kafka_problems: row.kafka_problems,
         };
         Ok(rows.into_iter().map(sign).collect())
     }
@@ -280,6 +285,7 @@ struct ReplicaInputRow {
     definition_problems: Vec<String>,
     refused_senders: Vec<String>,
     login_problems: Vec<String>,
+    kafka_problems: Vec<String>,
 }
 
 #[derive(FromRow)]

@@ -28,10 +28,10 @@ impl Tx<'_> {
         let judged_until = watermark.up_to.min(watermark.heartbeat_at);
         let lost = TimeRange::new(judged_until.min(now) - JUDGED_WITHIN, now);
         let statement = sqlx::query(
-            "-- restores.add
-             insert into restores (lost_from, lost_until) values ($1, $2)
+            "-- evidence_gaps.add_restore
+             insert into evidence_gaps (lost_from, lost_until) values ($1, $2)
              on conflict (lost_until) do update
-             set lost_from = least(restores.lost_from, excluded.lost_from)",
+             set lost_from = least(evidence_gaps.lost_from, excluded.lost_from)",
         )
         .bind(lost.from.to_chrono())
         .bind(lost.to.to_chrono());

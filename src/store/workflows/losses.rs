@@ -45,7 +45,7 @@ impl Batch {
 
 impl Tx<'_> {
     /// Returns which of these workflows without an end may have had one that was lost, while links were
-    /// dropped or before a backup was restored. The transaction holds the lock of the epoch.
+    /// dropped, before a backup was restored, or in a Kafka topic. The transaction holds the lock of the epoch.
     pub(crate) async fn lost_among(
         &mut self,
         silent: &BTreeMap<EventId, AwaitedEnd>,
@@ -65,8 +65,8 @@ impl Tx<'_> {
             "$4::timestamptz[]) with ordinality as n(slo_id, lower, upper, until, place) ",
             "where exists (select 1 from evidence_losses l where l.slo_id = n.slo_id ",
             "and l.minute >= n.lower and l.minute < n.upper) ",
-            "or exists (select 1 from restores r where r.lost_from < n.until ",
-            "and r.lost_until > n.lower)",
+            "or exists (select 1 from evidence_gaps g where g.lost_from < n.until ",
+            "and g.lost_until > n.lower)",
         ))
         .bind(slos)
         .bind(from)
@@ -118,11 +118,11 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Deletes losses and restores before `floor`.
+    /// Deletes losses and gaps before `floor`.
     pub async fn forget_losses(&mut self, floor: Timestamp) -> Result<(), StoreError> {
         for sql in [
             "-- evidence_losses.forget\ndelete from evidence_losses where minute < $1",
-            "-- restores.forget\ndelete from restores where lost_until < $1",
+            "-- evidence_gaps.forget\ndelete from evidence_gaps where lost_until < $1",
         ] {
             let statement = sqlx::query(sql).bind(floor.to_chrono());
             self.execute(statement).await?;

@@ -61,7 +61,9 @@ impl Tx<'_> {
             "select id, complete_until, heartbeat_at, catch_up_until from replicas",
         ));
         let each: Vec<Row> = self.fetch_all(query).await?;
+        let log_up_to = self.log_up_to(now).await?;
         Ok(Replicas {
+            log_up_to,
             together: together.map_or_else(|| Watermark::new(now), |row| read(row).1),
             each: each.into_iter().map(read).collect(),
         })

@@ -88,12 +88,13 @@ const MAY_USE: [(&str, &[&str]); 18] = [
 ];
 
 /// Crates that are named only in these modules, or single files of them.
-const STOPS_AT: [(&str, &[&str]); 15] = [
+const STOPS_AT: [(&str, &[&str]); 16] = [
     ("sqlx", &["store"]),
     ("axum", &["ingest", "server", "web"]),
     ("tonic", &["ingest"]),
     ("prost", &["ingest", "web/metrics/protobuf"]),
     ("opentelemetry_proto", &["ingest"]),
+    ("rdkafka", &["ingest/kafka"]),
     ("opentelemetry", &["telemetry", "demo"]),
     ("opentelemetry_otlp", &["telemetry", "demo"]),
     ("opentelemetry_sdk", &["telemetry", "demo"]),

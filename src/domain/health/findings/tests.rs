@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{
-    health::{CleanUp, CleanUpSign, DeadLetters, ReplicaSign, SloSign},
+    health::{CleanUp, CleanUpSign, DeadLetters, LogSign, ReplicaSign, SloSign},
     model::time::Timestamp,
     workflow::watermark::Watermark,
 };
@@ -41,6 +41,7 @@ fn nothing_is_wrong_with_a_service_that_is_well() {
             definition_problems: Vec::new(),
             refused_senders: Vec::new(),
             login_problems: Vec::new(),
+            kafka_problems: Vec::new(),
         }],
         last_span_at: Some(ago(299)),
         usual_events: Some(1_000),
@@ -147,6 +148,7 @@ fn t04_clocks_that_differ_by_more_than_half_a_minute_are_told_of() {
             definition_problems: Vec::new(),
             refused_senders: Vec::new(),
             login_problems: Vec::new(),
+            kafka_problems: Vec::new(),
         }],
         ..well()
     };
@@ -166,6 +168,7 @@ fn s47_definitions_that_are_not_applied_are_one_finding_of_all_replicas() {
         definition_problems: problems.iter().map(|&text| text.to_owned()).collect(),
         refused_senders: Vec::new(),
         login_problems: Vec::new(),
+        kafka_problems: Vec::new(),
     };
     let of = |replicas| HealthInputs { replicas, ..well() };
     assert_eq!(keys(&of(vec![replica(1, &[])])).len(), 0);
@@ -189,6 +192,7 @@ fn a_sender_that_is_refused_is_named_once_with_the_reason() {
         definition_problems: Vec::new(),
         refused_senders: senders.iter().map(|&text| text.to_owned()).collect(),
         login_problems: Vec::new(),
+        kafka_problems: Vec::new(),
     };
     let senders = ["10.0.0.7: `br` is not an encoding that is understood."];
     let found = findings(&HealthInputs {
@@ -208,6 +212,7 @@ fn a_provider_that_lets_nobody_log_in_is_one_finding_of_all_replicas() {
         definition_problems: Vec::new(),
         refused_senders: Vec::new(),
         login_problems: vec!["https://id.example does not answer.".to_owned()],
+        kafka_problems: Vec::new(),
     };
     let found = findings(&HealthInputs {
         replicas: vec![replica(1), replica(2)],
@@ -216,6 +221,47 @@ fn a_provider_that_lets_nobody_log_in_is_one_finding_of_all_replicas() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].key, "throughline/login-unavailable");
     assert_eq!(found[0].lines, ["https://id.example does not answer."]);
+}
+
+#[test]
+fn a_topic_that_is_not_read_as_it_should_is_one_finding_of_all_replicas() {
+    let replica = |id| ReplicaSign {
+        id,
+        ahead_ms: 0,
+        definition_problems: Vec::new(),
+        refused_senders: Vec::new(),
+        login_problems: Vec::new(),
+        kafka_problems: vec!["Topic `spans` does not exist.".to_owned()],
+    };
+    let found = findings(&HealthInputs {
+        replicas: vec![replica(1), replica(2)],
+        ..well()
+    });
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].key, "throughline/kafka");
+    assert_eq!(found[0].lines, ["Topic `spans` does not exist."]);
+}
+
+#[test]
+fn a_partition_that_is_read_late_or_by_nobody_is_told_of_with_how_much_waits() {
+    let of = |late_secs, seen_secs| HealthInputs {
+        logs: vec![LogSign {
+            topic: "spans".to_owned(),
+            partition: 3,
+            lag: 12_000,
+            up_to: ago(late_secs),
+            seen_at: ago(seen_secs),
+        }],
+        ..well()
+    };
+    assert_eq!(keys(&of(299, 1)).len(), 0);
+    let found = findings(&of(300, 1));
+    assert_eq!(found[0].key, "throughline/kafka-behind");
+    let line = &found[0].lines[0];
+    assert!(line.starts_with("Partition 3 of `spans` is read up to "), "{line}");
+    assert!(line.ends_with("; 12,000 messages wait."), "{line}");
+    let found = findings(&of(300, 61));
+    assert!(found[0].lines[0].ends_with("; no replica reads it now."));
 }
 
 #[test]

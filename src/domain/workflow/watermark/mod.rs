@@ -9,9 +9,13 @@
 //! minimum. A replica without heartbeats may have left its senders with spans that they now try to
 //! deliver elsewhere, so its watermark counts until they have had time for that; then it is
 //! ignored.
+//!
+//! What waits in a log such as Kafka's has no sender that gives up: it is waited for however long it
+//! takes, so the combined watermark is never later than what is read of each partition.
 
 #[cfg(test)]
 mod laws;
+pub mod log;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -102,6 +106,8 @@ pub struct Replicas {
     /// The combined watermark. It never goes back.
     pub together: Watermark,
     pub each: BTreeMap<ReplicaId, Watermark>,
+    /// Up to here every partition of a log is read; `None` if none is.
+    pub log_up_to: Option<Timestamp>,
 }
 
 impl Replicas {
@@ -110,6 +116,7 @@ impl Replicas {
         Self {
             together: Watermark::new(now),
             each: BTreeMap::new(),
+            log_up_to: None,
         }
     }
 
@@ -140,6 +147,7 @@ impl Replicas {
                 )
             },
         );
+        let up_to = self.log_up_to.map_or(up_to, |log| log.min(up_to));
         self.together = Watermark {
             up_to: up_to.max(self.together.up_to),
             heartbeat_at: now,
@@ -270,6 +278,22 @@ mod tests {
         let held = living(catching_up, &[B], 1_402, 1_599);
         assert_eq!(held.together.up_to, at(100));
         assert_eq!(living(held, &[B], 1_600, 1_710).together.up_to, at(1_710));
+    }
+
+    #[test]
+    fn what_waits_in_a_log_is_waited_for_however_long_it_takes() {
+        let all = living(Replicas::none(at(0)), &[A], 1, 100);
+        let behind = Replicas {
+            log_up_to: Some(at(90)),
+            ..all
+        };
+        let held = living(behind, &[A], 101, 90_000);
+        assert_eq!(held.together.up_to, at(100));
+        let read = Replicas {
+            log_up_to: Some(at(80_000)),
+            ..held
+        };
+        assert_eq!(living(read, &[A], 90_001, 90_001).together.up_to, at(80_000));
     }
 
     #[test]

@@ -1,0 +1,73 @@
+//! Starts to read spans from Kafka, in builds that can.
+
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::App;
+#[cfg(feature = "kafka")]
+use super::{loops::SECOND, periodic::Periodic};
+#[cfg(feature = "kafka")]
+use crate::{
+    ingest::kafka::{KafkaParts, KafkaSource},
+    store::ConnectionUse,
+};
+use crate::{config::KafkaConfig, ingest::Ingest};
+
+/// Why the topic is not read as it should, one sentence each.
+pub(super) type KafkaProblems = watch::Receiver<Vec<String>>;
+
+/// Rejects settings that this build cannot follow.
+pub(super) fn check(config: &KafkaConfig) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        cfg!(feature = "kafka") || config.brokers.is_empty(),
+        "this build cannot read from Kafka: build it with `--features kafka`, or leave out `--kafka-brokers`"
+    );
+    Ok(())
+}
+
+impl App {
+    /// Begins to read, if there is a broker to read from.
+    #[cfg(feature = "kafka")]
+    pub(super) async fn read_kafka(
+        &self,
+        door: &Ingest,
+        (tasks, shutdown): (&TaskTracker, &CancellationToken),
+    ) -> anyhow::Result<KafkaProblems> {
+        let (problems, said) = watch::channel(Vec::new());
+        let config = &self.config.kafka;
+        if config.brokers.is_empty() {
+            return Ok(said);
+        }
+        let parts = KafkaParts {
+            config: config.clone(),
+            door: door.clone(),
+            limits: self.receiver_limits(),
+            store: self.database.store.for_use(ConnectionUse::Recording),
+            clock: self.clock.clone(),
+            metrics: self.metrics.kafka.clone(),
+            problems,
+        };
+        let source = KafkaSource::start(parts, tasks, shutdown).await?;
+        let periodic = Periodic {
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            shutdown: shutdown.clone(),
+        };
+        tasks.spawn(periodic.run("kafka", SECOND, move |_| {
+            let source = source.clone();
+            async move { source.look().await }
+        }));
+        Ok(said)
+    }
+
+    /// Reads nothing: [`check`] has rejected every broker.
+    #[cfg(not(feature = "kafka"))]
+    #[expect(clippy::unused_async, reason = "as in builds with the feature")]
+    pub(super) async fn read_kafka(
+        &self,
+        _door: &Ingest,
+        _tasks: (&TaskTracker, &CancellationToken),
+    ) -> anyhow::Result<KafkaProblems> {
+        Ok(watch::channel(Vec::new()).1)
+    }
+}

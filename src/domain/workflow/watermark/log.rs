@@ -1,0 +1,375 @@
+//! How far a partition of a log such as Kafka's is read, and up to which time that is known to be
+//! everything.
+//!
+//! Two things tell the time up to which all that was appended has been committed. The service asks for
+//! the end of the log every second: once everything before that end is committed, all that had been
+//! appended when it asked is. And a broker that writes the time of appending itself orders messages by it.
+//! Times of producers tell nothing, nor do those of a broker whose clock is ahead.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::domain::model::time::Timestamp;
+
+/// A broker's clock may be ahead by so much.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+/// More ends are not remembered: every second is forgotten, and further ones are remembered half as often.
+const MOST_ENDS: usize = 1_024;
+const LEAST_APART: Duration = Duration::from_secs(1);
+
+/// Messages of one partition, without a gap, that are now committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadRange {
+    pub first: i64,
+    /// The offset after the last one.
+    pub next: i64,
+    /// When the last one was appended, if the broker's clock says so.
+    pub appended_at: Option<Timestamp>,
+}
+
+/// The offsets that a partition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBounds {
+    pub start: i64,
+    /// The offset of the message that comes next.
+    pub end: i64,
+}
+
+/// Messages that were removed from the log before they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLoss {
+    /// `None` if another topic has taken the place of the one that was read.
+    pub messages: Option<i64>,
+    /// Everything up to here was read; `None` if nothing is known.
+    pub from: Option<Timestamp>,
+    pub until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LogEnd {
+    at: Timestamp,
+    offset: i64,
+}
+
+/// Offsets that were skipped. Until it is known why, nothing after them counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LogGap {
+    from: i64,
+    /// The first offset after it, and when that was appended.
+    to: i64,
+    resumed_at: Option<Timestamp>,
+}
+
+/// How far one partition is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// Everything before this offset is committed; `None` before it is known where reading begins.
+    next: Option<i64>,
+    up_to: Option<Timestamp>,
+    ends: VecDeque<LogEnd>,
+    /// How far the remembered ends are apart at least; the last one is always the newest.
+    apart: Duration,
+    gap: Option<LogGap>,
+    /// When the last message was appended.
+    appended_at: Option<Timestamp>,
+    is_clock_ahead: bool,
+}
+
+impl PartitionProgress {
+    /// Goes on where another replica, or an earlier process, had come.
+    pub fn resumed(next: i64, up_to: Timestamp) -> Self {
+        Self {
+            next: Some(next),
+            up_to: Some(up_to),
+            ..Self::default()
+        }
+    }
+
+    /// Sets where reading begins, unless it is known.
+    pub const fn begins_at(&mut self, offset: i64) {
+        if self.next.is_none() {
+            self.next = Some(offset);
+        }
+    }
+
+    pub const fn next(&self) -> Option<i64> {
+        self.next
+    }
+
+    /// Returns the time up to which all that was appended is committed.
+    pub const fn up_to(&self) -> Option<Timestamp> {
+        self.up_to
+    }
+
+    /// Returns the number of messages that are not committed, as far as it is known.
+    pub fn lag(&self) -> i64 {
+        let end = self.ends.back().map_or(0, |end| end.offset);
+        self.next.map_or(0, |next| (end - next).max(0))
+    }
+
+    /// Returns the last known end of the log.
+    pub fn end(&self) -> Option<i64> {
+        self.ends.back().map(|end| end.offset)
+    }
+
+    /// Returns whether a broker has written times that had not come yet.
+    pub const fn is_clock_ahead(&self) -> bool {
+        self.is_clock_ahead
+    }
+
+    /// Records that `range` is committed.
+    pub fn commit(&mut self, range: ReadRange, now: Timestamp) {
+        let next = self.next.unwrap_or(range.first);
+        if range.first != next && self.gap.is_none() {
+            self.gap = Some(LogGap {
+                from: next,
+                to: range.first,
+                resumed_at: range.appended_at,
+            });
+        }
+        self.next = Some(range.next);
+        self.is_clock_ahead |= self.is_ahead(range, now);
+        self.appended_at = range.appended_at;
+        self.follow();
+    }
+
+    /// Whether this broker's time of appending had not come yet when the message was there.
+    fn is_ahead(&self, range: ReadRange, now: Timestamp) -> bool {
+        let seen = self.ends.iter().find(|end| end.offset >= range.next);
+        let seen_at = seen.map_or(now, |end| end.at);
+        range
+            .appended_at
+            .is_some_and(|at| at > seen_at + CLOCK_TOLERANCE)
+    }
+
+    /// Records what the log held at `at`, when reading had come to `asked_at` and no message of it was
+    /// being committed if `is_idle`. Returns what turns out to be lost; it must be recorded before
+    /// [`go_on`](Self::go_on), and until then nothing after it counts.
+    pub fn look(
+        &mut self,
+        (at, bounds): (Timestamp, LogBounds),
+        (asked_at, is_idle): (Option<i64>, bool),
+    ) -> Option<LogLoss> {
+        self.remember(LogEnd {
+            at,
+            offset: bounds.end,
+        });
+        let next = self.next?;
+        let is_empty = is_idle && bounds.start == bounds.end;
+        let gap = self.gap.unwrap_or(LogGap {
+            from: next,
+            to: next,
+            resumed_at: None,
+        });
+        let is_another = gap.to < gap.from || (asked_at == Some(next) && next > bounds.end);
+        let is_removed = gap.from < bounds.start;
+        if !is_another && !is_removed {
+            self.gap = None;
+            self.follow();
+            return None;
+        }
+        // The first message that is left says best until when they are lost.
+        let is_over = self.gap.is_some() || is_empty;
+        is_over.then(|| LogLoss {
+            messages: (!is_another).then_some(bounds.start - gap.from),
+            from: self.up_to,
+            until: gap.resumed_at.map_or(at, |resumed| resumed.min(at)),
+        })
+    }
+
+    /// Goes on after a loss that is recorded.
+    pub fn go_on(&mut self, bounds: LogBounds) {
+        if self.gap.take().is_none() {
+            self.next = Some(bounds.end);
+        }
+        self.follow();
+    }
+
+    /// Moves the time as far as offsets allow.
+    fn follow(&mut self) {
+        let Some(next) = self.next.filter(|_| self.gap.is_none()) else {
+            return;
+        };
+        let covered = self.ends.iter().take_while(|end| end.offset <= next);
+        let covered = covered.count();
+        let by_end = covered.checked_sub(1).map(|last| self.ends[last].at);
+        self.ends.drain(..covered.saturating_sub(1));
+        let by_append = self.appended_at.filter(|_| !self.is_clock_ahead);
+        let newest = self.ends.back().map(|end| end.at);
+        // Never ahead of the last look: what a clock says beyond it is not known to be true.
+        let by_append = by_append.map(|at| newest.map_or(at, |newest| at.min(newest)));
+        self.up_to = self.up_to.max(by_end).max(by_append);
+        if self.ends.len() < 2 {
+            self.apart = Duration::ZERO;
+        }
+    }
+
+    fn remember(&mut self, end: LogEnd) {
+        let before_last = self.ends.iter().rev().nth(1);
+        if before_last.is_some_and(|before| end.at.saturating_since(before.at) < self.apart) {
+            self.ends.pop_back();
+        }
+        self.ends.push_back(end);
+        if self.ends.len() <= MOST_ENDS {
+            return;
+        }
+        let mut is_kept = false;
+        self.ends.retain(|_| {
+            is_kept = !is_kept;
+            is_kept
+        });
+        self.ends.extend((self.ends.back() != Some(&end)).then_some(end));
+        self.apart = (self.apart * 2).max(LEAST_APART * 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn read(first: i64, next: i64, appended_at: Option<i64>) -> ReadRange {
+        ReadRange {
+            first,
+            next,
+            appended_at: appended_at.map(at),
+        }
+    }
+
+    fn look(progress: &mut PartitionProgress, second: i64, [start, end]: [i64; 2]) -> Option<LogLoss> {
+        let next = progress.next();
+        progress.look((at(second), LogBounds { start, end }), (next, true))
+    }
+
+    #[test]
+    fn a_partition_that_is_read_to_its_end_is_complete_up_to_when_the_end_was_asked_for() {
+        let mut progress = PartitionProgress::resumed(10, at(0));
+        for second in 1..100 {
+            assert_eq!(look(&mut progress, second, [0, 10]), None);
+            assert_eq!(progress.up_to(), Some(at(second)));
+        }
+        assert_eq!((progress.lag(), progress.end()), (0, Some(10)));
+    }
+
+    #[test]
+    fn times_of_producers_tell_nothing_until_an_end_that_was_asked_for_is_reached() {
+        let mut progress = PartitionProgress::resumed(0, at(0));
+        look(&mut progress, 100, [0, 50]);
+        look(&mut progress, 101, [0, 80]);
+        progress.commit(read(0, 49, None), at(101));
+        assert_eq!((progress.up_to(), progress.lag()), (Some(at(0)), 31));
+        progress.commit(read(49, 79, None), at(101));
+        assert_eq!(progress.up_to(), Some(at(100)));
+        progress.commit(read(79, 80, None), at(102));
+        assert_eq!((progress.up_to(), progress.lag()), (Some(at(101)), 0));
+    }
+
+    #[test]
+    fn the_brokers_time_moves_it_in_a_catch_up_of_hours() {
+        let mut progress = PartitionProgress::resumed(0, at(0));
+        look(&mut progress, 7_200, [0, 7_200]);
+        progress.commit(read(0, 3_600, Some(3_600)), at(7_201));
+        assert_eq!(progress.up_to(), Some(at(3_600)));
+        progress.commit(read(3_600, 7_200, Some(7_199)), at(7_202));
+        assert_eq!(progress.up_to(), Some(at(7_200)));
+    }
+
+    #[test]
+    fn a_broker_whose_clock_is_ahead_moves_nothing() {
+        for ahead in [60, 3_600] {
+            let mut progress = PartitionProgress::resumed(0, at(0));
+            look(&mut progress, 7_200, [0, 7_200]);
+            // Appended just before it was looked, as all that was there.
+            progress.commit(read(0, 7_199, Some(7_199 + ahead)), at(9_999));
+            assert!(progress.is_clock_ahead(), "{ahead}");
+            assert_eq!(progress.up_to(), Some(at(0)), "{ahead}");
+            progress.commit(read(7_199, 7_200, Some(7_200)), at(9_999));
+            assert_eq!(progress.up_to(), Some(at(7_200)), "{ahead}");
+        }
+    }
+
+    #[test]
+    fn what_was_removed_before_it_was_read_is_lost_up_to_the_first_message_that_is_left() {
+        let mut progress = PartitionProgress::resumed(100, at(1_000));
+        // It is not known yet until when.
+        assert_eq!(look(&mut progress, 9_000, [300, 400]), None);
+        progress.commit(read(300, 310, Some(5_000)), at(9_001));
+        assert_eq!(progress.up_to(), Some(at(1_000)));
+        let bounds = LogBounds {
+            start: 300,
+            end: 400,
+        };
+        let loss = look(&mut progress, 9_002, [300, 400]);
+        let expected = LogLoss {
+            messages: Some(200),
+            from: Some(at(1_000)),
+            until: at(5_000),
+        };
+        assert_eq!(loss, Some(expected));
+        assert_eq!(progress.up_to(), Some(at(1_000)), "until it is recorded");
+        progress.go_on(bounds);
+        assert_eq!(progress.up_to(), Some(at(5_000)));
+        assert_eq!(look(&mut progress, 9_003, [300, 400]), None);
+    }
+
+    #[test]
+    fn what_was_removed_to_the_last_message_is_lost_until_now() {
+        let mut progress = PartitionProgress::resumed(100, at(1_000));
+        let loss = look(&mut progress, 9_000, [400, 400]);
+        assert_eq!(loss.map(|loss| loss.until), Some(at(9_000)));
+        progress.go_on(LogBounds {
+            start: 400,
+            end: 400,
+        });
+        assert_eq!((progress.next(), progress.up_to()), (Some(400), Some(at(9_000))));
+    }
+
+    #[test]
+    fn a_topic_that_was_made_anew_has_lost_what_was_not_read_of_the_old_one() {
+        let mut progress = PartitionProgress::resumed(100, at(1_000));
+        assert_eq!(look(&mut progress, 2_000, [0, 5]), None);
+        progress.commit(read(0, 5, None), at(2_001));
+        let loss = look(&mut progress, 2_002, [0, 5]).unwrap();
+        assert_eq!((loss.messages, loss.from, loss.until), (None, Some(at(1_000)), at(2_002)));
+        progress.go_on(LogBounds { start: 0, end: 5 });
+        assert_eq!(progress.up_to(), Some(at(2_002)));
+    }
+
+    #[test]
+    fn offsets_that_never_held_a_message_are_no_loss() {
+        let mut progress = PartitionProgress::resumed(0, at(0));
+        progress.commit(read(0, 10, Some(5)), at(9));
+        // A producer's transaction ended at 10.
+        progress.commit(read(11, 20, Some(7)), at(9));
+        assert_eq!(progress.up_to(), Some(at(5)));
+        assert_eq!(look(&mut progress, 10, [0, 20]), None);
+        assert_eq!(progress.up_to(), Some(at(10)));
+    }
+
+    #[test]
+    fn an_end_that_was_passed_while_it_was_asked_for_is_no_sign_of_another_topic() {
+        let mut progress = PartitionProgress::resumed(0, at(0));
+        let asked_at = progress.next();
+        progress.commit(read(0, 10, None), at(1));
+        let bounds = LogBounds { start: 0, end: 8 };
+        assert_eq!(progress.look((at(1), bounds), (asked_at, true)), None);
+        assert_eq!(progress.up_to(), Some(at(1)));
+    }
+
+    #[test]
+    fn the_catch_up_after_an_outage_of_a_day_is_followed_in_little_memory() {
+        let mut progress = PartitionProgress::resumed(0, at(0));
+        for second in 1..=86_400 {
+            look(&mut progress, second, [0, second]);
+        }
+        assert!(progress.ends.len() <= MOST_ENDS);
+        for next in (100..=86_400).step_by(100) {
+            progress.commit(read(next - 100, next, None), at(90_000));
+            let up_to = progress.up_to().unwrap();
+            assert!(up_to > at(next - 300) && up_to <= at(next), "{next}: {up_to:?}");
+        }
+        assert_eq!(progress.up_to(), Some(at(86_400)));
+    }
+}

@@ -1,0 +1,207 @@
+//! The consumer of librdkafka, and what it calls back.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Offset, TopicPartitionList,
+    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
+    error::{KafkaError, KafkaResult},
+    types::RDKafkaRespErr,
+};
+use secrecy::ExposeSecret as _;
+use uuid::Uuid;
+
+use super::progress::SharedProgress;
+use crate::{config::KafkaConfig, ingest::server::limits::ReceiverLimits};
+
+/// The bytes of messages that wait in memory for this service, at most.
+const QUEUED_KIB: &str = "65536";
+/// More than a Collector sends at once, before decompression by the broker's limits.
+const RECEIVED_AT_ONCE: usize = 100_000_000;
+
+/// The consumer of one replica.
+pub(super) struct LogConsumer(BaseConsumer<RebalanceContext>);
+
+impl Deref for LogConsumer {
+    type Target = BaseConsumer<RebalanceContext>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LogConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogConsumer").finish_non_exhaustive()
+    }
+}
+
+/// Follows what the group assigns to this replica.
+#[derive(Debug)]
+pub(super) struct RebalanceContext {
+    progress: Arc<SharedProgress>,
+}
+
+impl ClientContext for RebalanceContext {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        log(level, fac, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "Kafka: {reason}");
+    }
+}
+
+/// What librdkafka says of its connections, it repeats; the self-check tells it once.
+pub(super) fn log(level: RDKafkaLogLevel, fac: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!("Kafka: {fac} {message}");
+        }
+        _ => tracing::debug!("Kafka: {fac} {message}"),
+    }
+}
+
+impl ConsumerContext for RebalanceContext {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let result = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assign(consumer, partitions)
+        } else {
+            self.revoke(consumer, partitions)
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "cannot follow what the Kafka consumer group has assigned");
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(%error, "cannot commit offsets to Kafka; the database has them");
+        }
+    }
+}
+
+impl RebalanceContext {
+    /// Begins where the database says that reading had come.
+    fn assign(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &mut TopicPartitionList,
+    ) -> KafkaResult<()> {
+        for mut element in partitions.elements() {
+            if let Some(next) = self.progress.assign(element.partition()) {
+                element.set_offset(Offset::Offset(next))?;
+            }
+        }
+        tracing::info!(partitions = ?numbers(partitions), "reads these partitions of Kafka");
+        consumer.incremental_assign(partitions)
+    }
+
+    /// Waits a moment for what is being committed, so that the next one need not read it again. What is
+    /// committed later is no longer said of these partitions.
+    fn revoke(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &TopicPartitionList,
+    ) -> KafkaResult<()> {
+        let revoked = numbers(partitions);
+        tracing::info!(partitions = ?revoked, "no longer reads these partitions of Kafka");
+        self.progress.revoke(&revoked);
+        consumer.incremental_unassign(partitions)
+    }
+}
+
+fn numbers(partitions: &TopicPartitionList) -> Vec<i32> {
+    let elements = partitions.elements();
+    elements.iter().map(|element| element.partition()).collect()
+}
+
+/// Returns what an installation writes beside the offsets that it commits.
+pub(super) fn metadata_of(installation: Uuid) -> String {
+    format!("throughline {installation}")
+}
+
+/// Commits offsets to Kafka, for whoever looks there.
+pub(super) fn commit_offsets(
+    consumer: &BaseConsumer<RebalanceContext>,
+    (topic, installation): (&str, &str),
+    offsets: &[(i32, i64)],
+    mode: CommitMode,
+) -> KafkaResult<()> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    let mut list = TopicPartitionList::new();
+    for (partition, next) in offsets {
+        let mut element = list.add_partition(topic, *partition);
+        element.set_offset(Offset::Offset(*next))?;
+        element.set_metadata(installation);
+    }
+    consumer.commit(&list, mode)
+}
+
+pub(super) fn consumer(
+    config: &KafkaConfig,
+    limits: &ReceiverLimits,
+    progress: Arc<SharedProgress>,
+) -> KafkaResult<LogConsumer> {
+    let mut settings = connection(config);
+    let received = RECEIVED_AT_ONCE.max(limits.body_bytes.saturating_mul(2));
+    settings
+        .set("group.id", &config.group)
+        .set("enable.auto.commit", "false")
+        // Without a position in the database, and after messages were removed.
+        .set("auto.offset.reset", "earliest")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        // New partitions are read within seconds; until then timeouts wait for them.
+        .set("topic.metadata.refresh.interval.ms", "10000")
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "3000")
+        .set("queued.max.messages.kbytes", QUEUED_KIB)
+        .set("receive.message.max.bytes", received.min(1_000_000_000).to_string());
+    let context = RebalanceContext { progress };
+    let consumer = BaseConsumer::from_config_and_context(&settings, context)?;
+    consumer.subscribe(&[&config.topic])?;
+    Ok(LogConsumer(consumer))
+}
+
+/// Returns the settings of every connection to the brokers.
+pub(super) fn connection(config: &KafkaConfig) -> ClientConfig {
+    let mut settings = ClientConfig::new();
+    let protocol = match (config.tls, config.sasl_mechanism) {
+        (false, None) => "plaintext",
+        (true, None) => "ssl",
+        (false, Some(_)) => "sasl_plaintext",
+        (true, Some(_)) => "sasl_ssl",
+    };
+    settings
+        .set("bootstrap.servers", config.brokers.join(","))
+        .set("client.id", "throughline")
+        .set("security.protocol", protocol)
+        // A broker that comes back is there again within seconds.
+        .set("reconnect.backoff.max.ms", "2000");
+    let files = [
+        ("ssl.ca.location", &config.ca),
+        ("ssl.certificate.location", &config.client_cert),
+        ("ssl.key.location", &config.client_key),
+    ];
+    for (name, file) in files {
+        if let Some(file) = file {
+            settings.set(name, file.display().to_string());
+        }
+    }
+    if let Some(mechanism) = config.sasl_mechanism {
+        settings.set("sasl.mechanism", mechanism.as_str());
+    }
+    if let (Some(username), Some(password)) = (&config.username, &config.password) {
+        settings.set("sasl.username", username);
+        settings.set("sasl.password", password.expose_secret());
+    }
+    settings
+}

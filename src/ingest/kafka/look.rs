@@ -1,0 +1,241 @@
+//! Looks every second how long the partitions are, stores how far they are read, and finds what is wrong.
+
+use std::time::Duration;
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::Consumer as _,
+    error::{KafkaError, KafkaResult},
+};
+use tokio::task::spawn_blocking;
+
+use super::{KafkaSource, progress::Asked};
+use crate::{
+    domain::{
+        model::{format, time::Timestamp},
+        workflow::watermark::log::{LogBounds, LogLoss},
+    },
+    store::{PartitionReport, StoreError},
+};
+
+/// A broker that is there answers sooner.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// One turn's account.
+#[derive(Debug, Default)]
+pub struct LogReport {
+    /// Partitions that this replica reads.
+    pub partitions: usize,
+    pub problems: Vec<String>,
+}
+
+/// What the brokers said of one partition, and when they were asked.
+#[derive(Debug)]
+struct Seen {
+    asked: Asked,
+    at: Timestamp,
+    bounds: LogBounds,
+    begins: Option<i64>,
+}
+
+/// What the brokers said.
+#[derive(Debug, Default)]
+struct BrokerAnswers {
+    seen: Vec<Seen>,
+    /// All partitions of the topic, whoever reads them.
+    partitions: Vec<i32>,
+    problems: Vec<String>,
+}
+
+impl KafkaSource {
+    /// Looks at all partitions of this replica.
+    pub async fn look(&self) -> anyhow::Result<LogReport> {
+        let this = self.clone();
+        let mut answers = spawn_blocking(move || this.ask()).await?;
+        self.problems.send_if_modified(|known| {
+            let is_news = *known != answers.problems;
+            known.clone_from(&answers.problems);
+            is_news
+        });
+        for seen in &answers.seen {
+            let found = (seen.at, seen.bounds);
+            if let Some(loss) = self.progress.look(seen.asked, seen.begins, found) {
+                self.note_loss(seen, &loss).await?;
+            }
+        }
+        answers.partitions.retain(|partition| !self.progress.knows(*partition));
+        self.note_unread(&answers.partitions).await?;
+        self.store_progress().await?;
+        Ok(LogReport {
+            partitions: answers.seen.len(),
+            problems: answers.problems,
+        })
+    }
+
+    /// Records that evidence is lost, before the watermark passes it.
+    async fn note_loss(&self, seen: &Seen, loss: &LogLoss) -> Result<(), StoreError> {
+        let mut tx = self.store.begin("record messages that were lost").await?;
+        tx.note_log_loss(loss).await?;
+        tx.commit().await?;
+        self.metrics.lost(loss.messages);
+        let messages = loss.messages.map_or_else(
+            || "all messages of a topic that was replaced".to_owned(),
+            |messages| format::counted(messages, "message"),
+        );
+        tracing::warn!(
+            kafka.topic = %self.topic,
+            kafka.partition = seen.asked.partition,
+            "{messages} were removed before they were read, up to {}: workflows that waited for an end then do not time out",
+            format::date_time(loss.until)
+        );
+        self.progress.go_on(seen.asked, loss, seen.bounds);
+        Ok(())
+    }
+
+    /// Makes the watermark wait for partitions that nobody has read yet.
+    async fn note_unread(&self, partitions: &[i32]) -> Result<(), StoreError> {
+        let report = |partition: &i32| PartitionReport {
+            partition: *partition,
+            next_offset: None,
+            end_offset: 0,
+            up_to: None,
+            is_another: false,
+        };
+        let reports: Vec<_> = partitions.iter().map(report).collect();
+        self.store_reports(&reports).await
+    }
+
+    /// Stores how far this replica has read, and takes over what others have stored.
+    pub(super) async fn store_progress(&self) -> Result<(), StoreError> {
+        let reports = self.progress.reports();
+        self.store_reports(&reports).await?;
+        self.progress.reported(&reports);
+        let mut tx = self.store.begin("read where Kafka was read to").await?;
+        let known = tx.log_partitions(&self.topic).await?;
+        tx.commit().await?;
+        self.progress.know(known);
+        Ok(())
+    }
+
+    async fn store_reports(&self, reports: &[PartitionReport]) -> Result<(), StoreError> {
+        if reports.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.begin("store how far Kafka was read").await?;
+        tx.note_log_partitions(&self.topic, reports, self.clock.now())
+            .await?;
+        tx.commit().await
+    }
+
+    /// Asks the brokers, in a thread that may wait.
+    fn ask(&self) -> BrokerAnswers {
+        let mut answers = BrokerAnswers::default();
+        match self.partitions() {
+            Ok(partitions) if partitions.is_empty() => {
+                let problem = format!("Topic `{}` does not exist.", self.topic);
+                answers.problems.push(problem);
+                return answers;
+            }
+            Ok(partitions) => answers.partitions = partitions,
+            Err(error) => {
+                answers.problems.push(self.unreachable(&error));
+                return answers;
+            }
+        }
+        for asked in self.progress.asked() {
+            match self.see(asked) {
+                Ok(seen) => answers.seen.push(seen),
+                Err(error) => {
+                    let problem = self.unreachable(&error);
+                    answers.problems.push(problem);
+                    return answers;
+                }
+            }
+        }
+        match self.strangers(&answers.partitions) {
+            Ok(problem) => answers.problems.extend(problem),
+            Err(error) => answers.problems.push(self.unreachable(&error)),
+        }
+        answers.problems.extend(self.clock_ahead());
+        answers
+    }
+
+    fn unreachable(&self, error: &KafkaError) -> String {
+        let code = error.rdkafka_error_code();
+        let reason = code.map_or_else(|| error.to_string(), |code| code.to_string());
+        format!("The brokers do not say how long `{}` is: {reason}.", self.topic)
+    }
+
+    /// All partitions of the topic; none if it does not exist.
+    fn partitions(&self) -> KafkaResult<Vec<i32>> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(&self.topic), ANSWERS_WITHIN)?;
+        let topics = metadata.topics().iter();
+        let of_topic = topics.filter(|topic| topic.name() == &*self.topic && topic.error().is_none());
+        let partitions = of_topic.flat_map(|topic| topic.partitions());
+        Ok(partitions.map(|partition| partition.id()).collect())
+    }
+
+    fn see(&self, asked: Asked) -> KafkaResult<Seen> {
+        let at = self.clock.now();
+        let (start, end) =
+            self.consumer
+                .fetch_watermarks(&self.topic, asked.partition, ANSWERS_WITHIN)?;
+        let begins = match asked.next {
+            Some(_) => None,
+            None => Some(self.committed(asked.partition)?.unwrap_or(start)),
+        };
+        Ok(Seen {
+            asked,
+            at,
+            bounds: LogBounds { start, end },
+            begins,
+        })
+    }
+
+    fn committed(&self, partition: i32) -> KafkaResult<Option<i64>> {
+        let committed = self.committed_offsets(&[partition])?;
+        let offset = committed.elements().first().map(|element| element.offset());
+        Ok(match offset {
+            Some(Offset::Offset(offset)) => Some(offset),
+            _ => None,
+        })
+    }
+
+    fn committed_offsets(&self, partitions: &[i32]) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.topic, *partition);
+        }
+        self.consumer.committed_offsets(list, ANSWERS_WITHIN)
+    }
+
+    /// Another installation that commits offsets of the same group takes messages that this one needs.
+    fn strangers(&self, partitions: &[i32]) -> KafkaResult<Option<String>> {
+        let committed = self.committed_offsets(partitions)?;
+        let elements = committed.elements();
+        let stranger = elements.iter().map(|element| element.metadata()).find(|of| {
+            of.starts_with("throughline ") && **of != *self.installation
+        });
+        Ok(stranger.map(|stranger| {
+            let id = stranger.trim_start_matches("throughline ");
+            format!(
+                "Another installation ({id}) reads `{}` with the same consumer group, so each gets a part \
+                 of the messages: give each a `--kafka-group` of its own.",
+                self.topic
+            )
+        }))
+    }
+
+    fn clock_ahead(&self) -> Option<String> {
+        let ahead = self.progress.ahead();
+        (!ahead.is_empty()).then(|| {
+            format!(
+                "The clock of a broker is ahead: messages of `{}` were appended in the future, in the \
+                 partitions {ahead:?}. Timeouts wait until these are read to their end.",
+                self.topic
+            )
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! Messages as they come from Kafka, and batches of them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use rdkafka::{Message as _, message::BorrowedMessage};
+use tokio::time::Instant;
+
+use crate::domain::{model::time::Timestamp, workflow::watermark::log::ReadRange};
+
+/// A batch is committed together, and waits for more messages only so long.
+const LINGER: Duration = Duration::from_millis(20);
+const MOST_MESSAGES: usize = 2_000;
+const MOST_BYTES: usize = 4 << 20;
+
+/// A message of one partition.
+#[derive(Clone, Debug)]
+pub(super) struct LogMessage {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) key: Option<Bytes>,
+    pub(super) bytes: Bytes,
+    /// When the broker appended it, by its clock.
+    appended_at: Option<Timestamp>,
+}
+
+impl LogMessage {
+    pub(super) fn of(message: &BorrowedMessage<'_>) -> Self {
+        let copy = Bytes::copy_from_slice;
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(copy),
+            bytes: message.payload().map(copy).unwrap_or_default(),
+            appended_at: match message.timestamp() {
+                rdkafka::Timestamp::LogAppendTime(millis) => {
+                    Some(Timestamp::from_micros(millis.saturating_mul(1_000)))
+                }
+                rdkafka::Timestamp::CreateTime(_) | rdkafka::Timestamp::NotAvailable => None,
+            },
+        }
+    }
+}
+
+/// Messages that are committed together.
+#[derive(Debug, Default)]
+pub(super) struct MessageBatch {
+    pub(super) messages: Vec<LogMessage>,
+    bytes: usize,
+    due_at: Option<Instant>,
+}
+
+impl MessageBatch {
+    pub(super) fn push(&mut self, message: LogMessage) {
+        self.bytes += message.bytes.len();
+        self.due_at.get_or_insert_with(|| Instant::now() + LINGER);
+        self.messages.push(message);
+    }
+
+    /// Returns how long it waits for more messages; zero if it is full.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let due_at = self.due_at?;
+        if self.bytes >= MOST_BYTES || self.messages.len() >= MOST_MESSAGES {
+            return Some(Duration::ZERO);
+        }
+        Some(due_at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns what is read of each partition. Messages of a partition come in the order of their offsets.
+    pub(super) fn ranges(&self) -> BTreeMap<i32, Vec<ReadRange>> {
+        let mut ranges: BTreeMap<i32, Vec<ReadRange>> = BTreeMap::new();
+        for message in &self.messages {
+            let next = message.offset + 1;
+            let of_partition = ranges.entry(message.partition).or_default();
+            match of_partition.last_mut() {
+                Some(range) if range.next == message.offset => {
+                    range.next = next;
+                    range.appended_at = message.appended_at;
+                }
+                _ => of_partition.push(ReadRange {
+                    first: message.offset,
+                    next,
+                    appended_at: message.appended_at,
+                }),
+            }
+        }
+        ranges
+    }
+}

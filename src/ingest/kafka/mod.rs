@@ -1,0 +1,131 @@
+//! Reads spans from a Kafka topic, as the Collector's `kafka` exporter writes them: one
+//! `ExportTraceServiceRequest` a message, in protobuf or JSON.
+//!
+//! Messages are read into batches by one thread ([`poll`]), and up to four batches are committed at the
+//! same time ([`dispatch`]). Offsets follow the commits in order ([`progress`]). The database says where
+//! reading a partition begins; offsets are committed to Kafka as well, for tools that show the lag. So
+//! whatever happens, messages are at most read again, and the ledger counts each workflow once.
+//!
+//! Every second a replica asks how long its partitions are ([`look`]), and stores how far they are read.
+//! The watermark is never later than that.
+
+mod client;
+mod dead_letters;
+mod dispatch;
+mod look;
+mod messages;
+mod poll;
+mod progress;
+mod read;
+
+use std::sync::Arc;
+
+use rdkafka::error::KafkaError;
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    client::LogConsumer,
+    dead_letters::DeadLetterTopic,
+    dispatch::Dispatch,
+    poll::PollLoop,
+    progress::SharedProgress,
+    read::MessageReader,
+};
+use super::{consumer::TraceConsumer, server::limits::ReceiverLimits};
+use crate::{
+    clock::Clock,
+    config::KafkaConfig,
+    store::{Store, StoreError},
+    telemetry::metrics::KafkaMetrics,
+};
+
+/// What reading from Kafka needs.
+#[derive(Debug)]
+pub struct KafkaParts<D> {
+    pub config: KafkaConfig,
+    pub door: D,
+    pub limits: ReceiverLimits,
+    pub store: Store,
+    pub clock: Clock,
+    pub metrics: KafkaMetrics,
+    /// Why the topic is not read as it should, one sentence each.
+    pub problems: watch::Sender<Vec<String>>,
+}
+
+/// Why reading from Kafka cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaStartError {
+    #[error("cannot read from Kafka with these settings: {0}")]
+    Settings(#[from] KafkaError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads a topic. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct KafkaSource {
+    topic: Arc<str>,
+    consumer: Arc<LogConsumer>,
+    progress: Arc<SharedProgress>,
+    store: Store,
+    clock: Clock,
+    metrics: KafkaMetrics,
+    installation: Arc<str>,
+    problems: watch::Sender<Vec<String>>,
+}
+
+impl KafkaSource {
+    /// Begins to read, in tasks that end after `shutdown`.
+    pub async fn start<D: TraceConsumer>(
+        parts: KafkaParts<D>,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, KafkaStartError> {
+        let topic: Arc<str> = parts.config.topic.as_str().into();
+        let mut tx = parts.store.begin("read where Kafka was read to").await?;
+        let known = tx.log_partitions(&topic).await?;
+        let installation = tx.installation_id().await?;
+        tx.commit().await?;
+        let progress = Arc::new(SharedProgress::new(known));
+        let consumer = client::consumer(&parts.config, &parts.limits, Arc::clone(&progress))?;
+        let source = Self {
+            consumer: Arc::new(consumer),
+            progress: Arc::clone(&progress),
+            store: parts.store,
+            clock: parts.clock.clone(),
+            metrics: parts.metrics.clone(),
+            installation: client::metadata_of(installation).into(),
+            problems: parts.problems,
+            topic,
+        };
+        let dead_letters = DeadLetterTopic::new(&parts.config, parts.metrics.clone())?;
+        let reader = MessageReader::new(parts.door, &parts.limits, dead_letters, parts.metrics);
+        let (sender, batches) = mpsc::channel(1);
+        let dispatch = Dispatch {
+            reader,
+            progress,
+            clock: parts.clock,
+            shutdown: shutdown.clone(),
+        };
+        tasks.spawn(dispatch.run(batches));
+        let polling = PollLoop {
+            topic: Arc::clone(&source.topic),
+            consumer: Arc::clone(&source.consumer),
+            progress: Arc::clone(&source.progress),
+            installation: Arc::clone(&source.installation),
+            shutdown: shutdown.clone(),
+        };
+        let last = source.clone();
+        tasks.spawn(async move {
+            if tokio::task::spawn_blocking(move || polling.run(sender)).await.is_err() {
+                tracing::error!("reading from Kafka has failed; restart this replica");
+            }
+            // What was committed last, so that the next one need not read it again.
+            if let Err(error) = last.store_progress().await {
+                tracing::warn!(error = %error.in_full(), "cannot store how far Kafka was read");
+            }
+        });
+        Ok(source)
+    }
+}

@@ -1,0 +1,114 @@
+//! The thread that takes messages from librdkafka and hands them on in batches.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    client::{LogConsumer, commit_offsets},
+    messages::{LogMessage, MessageBatch},
+    progress::SharedProgress,
+};
+
+/// How long it takes to notice a shutdown.
+const IDLE: Duration = Duration::from_millis(100);
+/// While batches cannot be handed on for so long, nothing is fetched, and the group is told that this
+/// replica is there.
+const PATIENCE: Duration = Duration::from_secs(1);
+const OFFSETS_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct PollLoop {
+    pub(super) topic: Arc<str>,
+    pub(super) consumer: Arc<LogConsumer>,
+    pub(super) progress: Arc<SharedProgress>,
+    pub(super) installation: Arc<str>,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl PollLoop {
+    /// Reads until shutdown, then waits for what is under way and leaves the group.
+    pub(super) fn run(self, batches: mpsc::Sender<MessageBatch>) {
+        let runtime = Handle::current();
+        let mut batch = MessageBatch::default();
+        let mut told_at = Instant::now();
+        while !self.shutdown.is_cancelled() {
+            let patience = batch.patience();
+            if patience == Some(Duration::ZERO) {
+                self.hand_on(&runtime, &batches, &mut batch);
+            } else {
+                self.poll(patience.unwrap_or(IDLE), &mut batch);
+            }
+            if told_at.elapsed() >= OFFSETS_EVERY {
+                told_at = Instant::now();
+                self.tell(CommitMode::Async);
+            }
+        }
+        drop(batches);
+        self.progress.wait_until_settled();
+        self.tell(CommitMode::Sync);
+        self.consumer.unsubscribe();
+    }
+
+    fn poll(&self, patience: Duration, batch: &mut MessageBatch) {
+        match self.consumer.poll(patience) {
+            Some(Ok(message)) => batch.push(LogMessage::of(&message)),
+            // librdkafka goes on by itself; what lasts, the look every second finds and says.
+            Some(Err(error)) => tracing::debug!(%error, "cannot read from Kafka"),
+            None => {}
+        }
+    }
+
+    /// Hands a batch on. While that must wait, polls without taking messages: a member of the group
+    /// that does not poll is taken for dead.
+    fn hand_on(
+        &self,
+        runtime: &Handle,
+        batches: &mpsc::Sender<MessageBatch>,
+        batch: &mut MessageBatch,
+    ) {
+        let room = || runtime.block_on(timeout(PATIENCE, batches.reserve()));
+        let mut is_paused = false;
+        while !self.shutdown.is_cancelled() {
+            if let Ok(Ok(permit)) = room() {
+                permit.send(std::mem::take(batch));
+                break;
+            }
+            // Again each time: what the group has assigned meanwhile is not paused.
+            self.pause(true);
+            is_paused = true;
+            self.poll(Duration::ZERO, batch);
+        }
+        if is_paused {
+            self.pause(false);
+        }
+    }
+
+    fn pause(&self, is_paused: bool) {
+        let change = self.consumer.assignment().and_then(|assigned| {
+            if is_paused {
+                self.consumer.pause(&assigned)
+            } else {
+                self.consumer.resume(&assigned)
+            }
+        });
+        if let Err(error) = change {
+            tracing::warn!(%error, is_paused, "cannot pause or resume reading from Kafka");
+        }
+    }
+
+    /// Tells Kafka how far this replica has come.
+    fn tell(&self, mode: CommitMode) {
+        let offsets = self.progress.untold();
+        let names = (&*self.topic, &*self.installation);
+        if let Err(error) = commit_offsets(&self.consumer, names, &offsets, mode) {
+            tracing::debug!(%error, "cannot commit offsets to Kafka; the database has them");
+        }
+    }
+}
