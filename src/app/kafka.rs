@@ -6,12 +6,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::App;
 #[cfg(feature = "kafka")]
 use super::{loops::SECOND, periodic::Periodic};
+use crate::{config::KafkaConfig, ingest::Ingest};
 #[cfg(feature = "kafka")]
 use crate::{
     ingest::kafka::{KafkaParts, KafkaSource},
     store::ConnectionUse,
 };
-use crate::{config::KafkaConfig, ingest::Ingest};
 
 /// Why the topic is not read as it should, one sentence each.
 pub(super) type KafkaProblems = watch::Receiver<Vec<String>>;

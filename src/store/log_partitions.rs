@@ -7,11 +7,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::{
-    domain::{
-        health::LogSign,
-        model::time::Timestamp,
-        workflow::watermark::log::LogLoss,
-    },
+    domain::{health::LogSign, model::time::Timestamp, workflow::watermark::log::LogLoss},
     store::{StoreError, Tx},
 };
 

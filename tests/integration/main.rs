@@ -23,6 +23,8 @@ mod exclusions;
 mod faults;
 mod groups;
 mod instrumented;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod late_ends;
 mod limits;
 mod links;

@@ -16,5 +16,7 @@ pub use clean_up::{CleanUp, CleanUpSign};
 pub use database_outage::{DatabaseOutage, LastAnswer, OutageNotice};
 pub use findings::{Finding, findings};
 pub use heartbeat::why_withheld;
-pub use inputs::{DeadLetters, HealthInputs, LogSign, ReplicaSign, SilenceSign, SloSign, TargetSign};
+pub use inputs::{
+    DeadLetters, HealthInputs, LogSign, ReplicaSign, SilenceSign, SloSign, TargetSign,
+};
 pub use state::{CheckAnnouncement, CheckPhase, CheckState, Found, HoldTimes, step};

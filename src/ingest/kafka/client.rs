@@ -80,9 +80,10 @@ impl ConsumerContext for RebalanceContext {
         }
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         if let Err(error) = result {
             tracing::debug!(%error, "cannot commit offsets to Kafka; the database has them");
+            self.progress.must_tell(&numbers(offsets));
         }
     }
 }
@@ -164,7 +165,10 @@ pub(super) fn consumer(
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "3000")
         .set("queued.max.messages.kbytes", QUEUED_KIB)
-        .set("receive.message.max.bytes", received.min(1_000_000_000).to_string());
+        .set(
+            "receive.message.max.bytes",
+            received.min(1_000_000_000).to_string(),
+        );
     let context = RebalanceContext { progress };
     let consumer = BaseConsumer::from_config_and_context(&settings, context)?;
     consumer.subscribe(&[&config.topic])?;

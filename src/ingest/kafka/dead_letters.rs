@@ -62,7 +62,11 @@ impl DeadLetterTopic {
         };
         Ok(Self {
             from: config.topic.clone(),
-            producer: config.dead_letter_topic.as_ref().map(producer).transpose()?,
+            producer: config
+                .dead_letter_topic
+                .as_ref()
+                .map(producer)
+                .transpose()?,
             metrics,
         })
     }

@@ -63,7 +63,9 @@ impl KafkaSource {
                 self.note_loss(seen, &loss).await?;
             }
         }
-        answers.partitions.retain(|partition| !self.progress.knows(*partition));
+        answers
+            .partitions
+            .retain(|partition| !self.progress.knows(*partition));
         self.note_unread(&answers.partitions).await?;
         self.store_progress().await?;
         Ok(LogReport {
@@ -163,7 +165,10 @@ impl KafkaSource {
     fn unreachable(&self, error: &KafkaError) -> String {
         let code = error.rdkafka_error_code();
         let reason = code.map_or_else(|| error.to_string(), |code| code.to_string());
-        format!("The brokers do not say how long `{}` is: {reason}.", self.topic)
+        format!(
+            "The brokers do not say how long `{}` is: {reason}.",
+            self.topic
+        )
     }
 
     /// All partitions of the topic; none if it does not exist.
@@ -172,7 +177,8 @@ impl KafkaSource {
             .consumer
             .fetch_metadata(Some(&self.topic), ANSWERS_WITHIN)?;
         let topics = metadata.topics().iter();
-        let of_topic = topics.filter(|topic| topic.name() == &*self.topic && topic.error().is_none());
+        let of_topic =
+            topics.filter(|topic| topic.name() == &*self.topic && topic.error().is_none());
         let partitions = of_topic.flat_map(|topic| topic.partitions());
         Ok(partitions.map(|partition| partition.id()).collect())
     }
@@ -215,9 +221,10 @@ impl KafkaSource {
     fn strangers(&self, partitions: &[i32]) -> KafkaResult<Option<String>> {
         let committed = self.committed_offsets(partitions)?;
         let elements = committed.elements();
-        let stranger = elements.iter().map(|element| element.metadata()).find(|of| {
-            of.starts_with("throughline ") && **of != *self.installation
-        });
+        let stranger = elements
+            .iter()
+            .map(|element| element.metadata())
+            .find(|of| of.starts_with("throughline ") && **of != *self.installation);
         Ok(stranger.map(|stranger| {
             let id = stranger.trim_start_matches("throughline ");
             format!(

@@ -25,12 +25,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    client::LogConsumer,
-    dead_letters::DeadLetterTopic,
-    dispatch::Dispatch,
-    poll::PollLoop,
-    progress::SharedProgress,
-    read::MessageReader,
+    client::LogConsumer, dead_letters::DeadLetterTopic, dispatch::Dispatch, poll::PollLoop,
+    progress::SharedProgress, read::MessageReader,
 };
 use super::{consumer::TraceConsumer, server::limits::ReceiverLimits};
 use crate::{
@@ -118,7 +114,10 @@ impl KafkaSource {
         };
         let last = source.clone();
         tasks.spawn(async move {
-            if tokio::task::spawn_blocking(move || polling.run(sender)).await.is_err() {
+            if tokio::task::spawn_blocking(move || polling.run(sender))
+                .await
+                .is_err()
+            {
                 tracing::error!("reading from Kafka has failed; restart this replica");
             }
             // What was committed last, so that the next one need not read it again.

@@ -38,7 +38,7 @@ impl PollLoop {
         let runtime = Handle::current();
         let mut batch = MessageBatch::default();
         let mut told_at = Instant::now();
-        while !self.shutdown.is_cancelled() {
+        while !self.shutdown.is_cancelled() && !batches.is_closed() {
             let patience = batch.patience();
             if patience == Some(Duration::ZERO) {
                 self.hand_on(&runtime, &batches, &mut batch);
@@ -75,7 +75,7 @@ impl PollLoop {
     ) {
         let room = || runtime.block_on(timeout(PATIENCE, batches.reserve()));
         let mut is_paused = false;
-        while !self.shutdown.is_cancelled() {
+        while !self.shutdown.is_cancelled() && !batches.is_closed() {
             if let Ok(Ok(permit)) = room() {
                 permit.send(std::mem::take(batch));
                 break;

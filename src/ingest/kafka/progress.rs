@@ -112,7 +112,8 @@ impl SharedProgress {
                 continue;
             };
             // Should it come back at once, it goes on here.
-            if let (Some(next), Some(up_to)) = (assigned.progress.next(), assigned.progress.up_to()) {
+            if let (Some(next), Some(up_to)) = (assigned.progress.next(), assigned.progress.up_to())
+            {
                 let known = LogPartition {
                     partition: *partition,
                     next_offset: Some(next),
@@ -176,6 +177,16 @@ impl SharedProgress {
             }
         }
         untold
+    }
+
+    /// Records that Kafka does not know the offsets of these partitions after all.
+    pub(super) fn must_tell(&self, partitions: &[i32]) {
+        let mut state = self.state();
+        for partition in partitions {
+            if let Some(assigned) = state.assigned.get_mut(partition) {
+                assigned.told = None;
+            }
+        }
     }
 
     /// Returns the partitions to look at.

@@ -97,7 +97,9 @@ impl<D: TraceConsumer> MessageReader<D> {
                 Err(CommitError::Outdated) => {}
                 Err(CommitError::Unavailable(_)) => return false,
                 Err(CommitError::Refused(refused)) => {
-                    return self.one_by_one(&messages, ("refused", refused.reason)).await;
+                    return self
+                        .one_by_one(&messages, ("refused", refused.reason))
+                        .await;
                 }
             }
         }

@@ -36,19 +36,31 @@ pub(super) async fn open(
     definitions: &Path,
     clock: &ManualClock,
 ) -> (App, Api) {
-    let config = Flags::parse_from([
+    open_with(database, definitions, clock, &[]).await
+}
+
+/// With more flags.
+pub(crate) async fn open_with(
+    database: &TestDatabase,
+    definitions: &Path,
+    clock: &ManualClock,
+    flags: &[String],
+) -> (App, Api) {
+    let url = database.options.to_url_lossy();
+    let common = [
         "test",
         "--definitions",
         definitions.to_str().unwrap(),
         "--database-url",
-        database.options.to_url_lossy().as_str(),
+        url.as_str(),
         "--otlp-grpc-listen=127.0.0.1:0",
         "--otlp-http-listen=127.0.0.1:0",
         "--listen=127.0.0.1:0",
         "--catch-up=20s",
         "--evaluation-interval=500ms",
-    ])
-    .config;
+    ];
+    let flags = common.into_iter().chain(flags.iter().map(String::as_str));
+    let config = Flags::parse_from(flags).config;
     let opened = Database::open(&config.database, &Environment::read()).await;
     let app = App::start(config, opened.unwrap(), Clock::Manual(clock.clone())).await;
     let app = app.unwrap();

@@ -5,7 +5,7 @@
 
 pub(crate) mod blind;
 mod clients;
-mod clock;
+pub(crate) mod clock;
 mod commands;
 mod config_file;
 mod definitions;

@@ -258,7 +258,10 @@ fn a_partition_that_is_read_late_or_by_nobody_is_told_of_with_how_much_waits() {
     let found = findings(&of(300, 1));
     assert_eq!(found[0].key, "throughline/kafka-behind");
     let line = &found[0].lines[0];
-    assert!(line.starts_with("Partition 3 of `spans` is read up to "), "{line}");
+    assert!(
+        line.starts_with("Partition 3 of `spans` is read up to "),
+        "{line}"
+    );
     assert!(line.ends_with("; 12,000 messages wait."), "{line}");
     let found = findings(&of(300, 61));
     assert!(found[0].lines[0].ends_with("; no replica reads it now."));

@@ -217,7 +217,8 @@ impl PartitionProgress {
             is_kept = !is_kept;
             is_kept
         });
-        self.ends.extend((self.ends.back() != Some(&end)).then_some(end));
+        self.ends
+            .extend((self.ends.back() != Some(&end)).then_some(end));
         self.apart = (self.apart * 2).max(LEAST_APART * 2);
     }
 }
@@ -238,7 +239,11 @@ mod tests {
         }
     }
 
-    fn look(progress: &mut PartitionProgress, second: i64, [start, end]: [i64; 2]) -> Option<LogLoss> {
+    fn look(
+        progress: &mut PartitionProgress,
+        second: i64,
+        [start, end]: [i64; 2],
+    ) -> Option<LogLoss> {
         let next = progress.next();
         progress.look((at(second), LogBounds { start, end }), (next, true))
     }
@@ -323,7 +328,10 @@ mod tests {
             start: 400,
             end: 400,
         });
-        assert_eq!((progress.next(), progress.up_to()), (Some(400), Some(at(9_000))));
+        assert_eq!(
+            (progress.next(), progress.up_to()),
+            (Some(400), Some(at(9_000)))
+        );
     }
 
     #[test]
@@ -332,7 +340,10 @@ mod tests {
         assert_eq!(look(&mut progress, 2_000, [0, 5]), None);
         progress.commit(read(0, 5, None), at(2_001));
         let loss = look(&mut progress, 2_002, [0, 5]).unwrap();
-        assert_eq!((loss.messages, loss.from, loss.until), (None, Some(at(1_000)), at(2_002)));
+        assert_eq!(
+            (loss.messages, loss.from, loss.until),
+            (None, Some(at(1_000)), at(2_002))
+        );
         progress.go_on(LogBounds { start: 0, end: 5 });
         assert_eq!(progress.up_to(), Some(at(2_002)));
     }
@@ -368,7 +379,10 @@ mod tests {
         for next in (100..=86_400).step_by(100) {
             progress.commit(read(next - 100, next, None), at(90_000));
             let up_to = progress.up_to().unwrap();
-            assert!(up_to > at(next - 300) && up_to <= at(next), "{next}: {up_to:?}");
+            assert!(
+                up_to > at(next - 300) && up_to <= at(next),
+                "{next}: {up_to:?}"
+            );
         }
         assert_eq!(progress.up_to(), Some(at(86_400)));
     }

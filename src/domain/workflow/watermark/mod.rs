@@ -293,7 +293,10 @@ mod tests {
             log_up_to: Some(at(80_000)),
             ..held
         };
-        assert_eq!(living(read, &[A], 90_001, 90_001).together.up_to, at(80_000));
+        assert_eq!(
+            living(read, &[A], 90_001, 90_001).together.up_to,
+            at(80_000)
+        );
     }
 
     #[test]

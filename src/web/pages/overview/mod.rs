@@ -2,6 +2,7 @@
 
 mod filter;
 pub(in crate::web) mod first_run;
+mod kafka;
 mod page;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use serde::Serialize;
 pub(crate) use self::filter::Filter;
 use self::{
     filter::{Choice, Facet, PER_PAGE},
+    kafka::KafkaView,
     page::OverviewPage,
 };
 
@@ -58,6 +60,8 @@ pub(crate) struct OverviewView {
     spans_received: u64,
     spans_rejected: u64,
     last_span_at: Option<Timestamp>,
+    /// `None` if Kafka is not read.
+    kafka: Option<KafkaView>,
     slos: Vec<Summary>,
     /// The budget at the end of each of the last days, by SLO: shares, old to new.
     budget_remaining_by_day: BTreeMap<String, Vec<Option<f64>>>,
@@ -134,6 +138,7 @@ async fn view(
     let days = days(&mut tx, &catalog, &summaries, now).await?;
     let last_day = TimeRange::ending_at(now, Resolution::Day.length());
     let transitions = history::within(state, &mut tx, None, last_day, 12).await?;
+    let kafka = kafka::read(&mut tx).await?;
     let budget_remaining_by_day = summaries
         .iter()
         .map(|(id, summary)| {
@@ -159,6 +164,7 @@ async fn view(
         spans_received: facts.spans_received,
         spans_rejected: facts.spans_rejected,
         last_span_at: facts.last_span_at,
+        kafka,
         groups: groups_by_name(&summaries, &tallies),
         slos: summaries.into_iter().map(|(_, summary)| summary).collect(),
         budget_remaining_by_day,

@@ -116,14 +116,24 @@ impl OverviewPage {
     }
 
     fn last_span_text(&self) -> String {
-        self.view.last_span_at.map_or_else(
+        self.ago(self.view.last_span_at)
+    }
+
+    fn kafka_lag_text(&self) -> String {
+        let kafka = self.view.kafka.as_ref();
+        kafka.map_or_else(|| format::NONE.to_owned(), |kafka| format::count(kafka.lag))
+    }
+
+    fn kafka_read_text(&self) -> String {
+        let up_to = self.view.kafka.as_ref().map(|kafka| kafka.read_up_to);
+        self.ago(up_to)
+    }
+
+    fn ago(&self, at: Option<Timestamp>) -> String {
+        let as_of = self.view.as_of;
+        at.map_or_else(
             || format::NONE.to_owned(),
-            |at| {
-                format!(
-                    "{} ago",
-                    format::lasting(self.view.as_of.saturating_since(at))
-                )
-            },
+            |at| format!("{} ago", format::lasting(as_of.saturating_since(at))),
         )
     }
 

@@ -1,0 +1,132 @@
+//! Spans from Kafka: the cluster that librdkafka brings along for tests, which speaks Kafka's protocol on
+//! a port of its own and belongs to the test.
+
+mod catch_up;
+mod lost;
+mod problems;
+mod reading;
+mod replicas;
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+    message::OwnedMessage,
+    mocking::MockCluster,
+    producer::{DefaultProducerContext, FutureProducer, FutureRecord},
+};
+
+use crate::support::{
+    api::{Api, until},
+    database::TestDatabase,
+    service::Site,
+    workload::ORDERS,
+};
+
+const TOPIC: &str = "otlp_spans";
+const DEAD_LETTERS: &str = "otlp_spans_dead";
+const WITHIN: Duration = Duration::from_secs(30);
+
+struct Cluster {
+    mock: MockCluster<'static, DefaultProducerContext>,
+    brokers: String,
+    partitions: i32,
+}
+
+impl Cluster {
+    fn new(partitions: i32) -> Self {
+        let cluster = Self::without_topic(partitions);
+        cluster.mock.create_topic(TOPIC, partitions, 1).unwrap();
+        cluster.mock.create_topic(DEAD_LETTERS, 1, 1).unwrap();
+        cluster
+    }
+
+    fn without_topic(partitions: i32) -> Self {
+        let mock = MockCluster::new(1).unwrap();
+        let brokers = mock.bootstrap_servers();
+        Self {
+            mock,
+            brokers,
+            partitions,
+        }
+    }
+
+    fn flags(&self) -> Vec<String> {
+        vec![format!("--kafka-brokers={}", self.brokers)]
+    }
+
+    /// A service that reads the topic.
+    fn site(&self, database: &TestDatabase) -> Site {
+        Site::on(database, ORDERS).flag("--kafka-brokers", &self.brokers)
+    }
+
+    fn producer(&self, compression: &str) -> FutureProducer {
+        ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("compression.type", compression)
+            .set("message.max.bytes", "100000000")
+            .create()
+            .unwrap()
+    }
+
+    /// Writes messages to all partitions in turn.
+    async fn write(&self, messages: &[Vec<u8>]) {
+        let producer = self.producer("none");
+        let mut writing = Vec::new();
+        for (message, nth) in messages.iter().zip(0..) {
+            let record = FutureRecord::<[u8], _>::to(TOPIC)
+                .partition(nth % self.partitions)
+                .payload(message);
+            writing.push(
+                producer
+                    .send_result(record)
+                    .map_err(|(error, _)| error)
+                    .unwrap(),
+            );
+        }
+        for delivery in writing {
+            delivery.await.unwrap().map_err(|(error, _)| error).unwrap();
+        }
+    }
+
+    /// So many messages of the topic of dead letters.
+    async fn dead_letters(&self, count: usize) -> Vec<OwnedMessage> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("group.id", "test")
+            .set("auto.offset.reset", "earliest")
+            .create()
+            .unwrap();
+        consumer.subscribe(&[DEAD_LETTERS]).unwrap();
+        let mut letters = Vec::new();
+        until("dead letters", async || {
+            while let Some(message) = consumer.poll(Duration::ZERO) {
+                letters.push(message.unwrap().detach());
+            }
+            (letters.len() >= count).then_some(())
+        })
+        .await;
+        letters
+    }
+}
+
+/// Whether so many messages were committed by a replica.
+async fn has_read(api: &Api, messages: usize) {
+    let wanted = f64::from(u32::try_from(messages).unwrap());
+    until("messages that are read", async || {
+        let read = api.metric("throughline_kafka_messages_total{result=\"committed\"}");
+        (read.await? >= wanted).then_some(())
+    })
+    .await;
+}
+
+/// What the replicas say of Kafka.
+async fn problems(database: &TestDatabase) -> String {
+    sqlx::query_scalar(
+        "select coalesce(string_agg(array_to_string(kafka_problems, ' '), ' '), '') from replicas",
+    )
+    .fetch_one(&mut database.connect().await)
+    .await
+    .unwrap()
+}

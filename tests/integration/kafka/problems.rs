@@ -1,0 +1,72 @@
+//! What is wrong is said, and nothing is judged by what was not read.
+
+use super::{Cluster, TOPIC, problems};
+use crate::support::{
+    api::until,
+    database::TestDatabase,
+    service::Site,
+    workload::{ORDERS, Workload},
+};
+
+async fn says(database: &TestDatabase, wanted: &str) {
+    until(wanted, async || {
+        problems(database).await.contains(wanted).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_topic_that_does_not_exist_is_said_until_it_does() {
+    let (cluster, database) = (Cluster::without_topic(1), TestDatabase::create().await);
+    cluster
+        .mock
+        .topic_error(
+            TOPIC,
+            rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+        )
+        .unwrap();
+    let site = cluster.site(&database);
+    let service = site.start().await;
+    says(&database, "Topic `otlp_spans` does not exist.").await;
+    cluster
+        .mock
+        .topic_error(
+            TOPIC,
+            rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        )
+        .unwrap();
+    let workload = Workload::good(5, 1);
+    cluster.write(&workload.requests).await;
+    service.api.counts_become("orders", workload.expected).await;
+    until("no problem", async || {
+        problems(&database).await.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_installations_that_share_a_group_are_told_of_each_other() {
+    let cluster = Cluster::new(2);
+    let (ours, theirs) = (TestDatabase::create().await, TestDatabase::create().await);
+    for database in [&ours, &theirs] {
+        // Databases of tests are copies of one.
+        sqlx::query("update service_state set installation_id = gen_random_uuid()")
+            .execute(&mut database.connect().await)
+            .await
+            .unwrap();
+    }
+    let (one, other) = (cluster.site(&ours), cluster.site(&theirs));
+    let _services = tokio::join!(one.start(), other.start());
+    cluster.write(&Workload::good(40, 1).requests).await;
+    for database in [&ours, &theirs] {
+        says(database, "reads `otlp_spans` with the same consumer group").await;
+    }
+}
+
+#[tokio::test]
+async fn brokers_that_cannot_be_reached_are_said() {
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, ORDERS).flag("--kafka-brokers", "127.0.0.1:1");
+    let _service = site.start().await;
+    says(&database, "The brokers do not say how long `otlp_spans` is").await;
+}

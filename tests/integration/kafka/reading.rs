@@ -1,0 +1,94 @@
+//! What is read, and what is set aside.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
+use rdkafka::{Message as _, message::Headers as _, producer::FutureRecord};
+
+use super::{Cluster, DEAD_LETTERS, TOPIC, WITHIN, has_read};
+use crate::support::{app::good, database::TestDatabase, workload::Workload};
+
+fn as_json(request: &[u8]) -> Vec<u8> {
+    let request = ExportTraceServiceRequest::decode(request).unwrap();
+    serde_json::to_vec(&request).unwrap()
+}
+
+#[tokio::test]
+async fn messages_of_both_encodings_and_of_all_compressions_are_read() {
+    let (cluster, database) = (Cluster::new(3), TestDatabase::create().await);
+    let site = cluster.site(&database);
+    let service = site.start().await;
+    let compressions = ["none", "gzip", "snappy", "lz4", "zstd"];
+    for (compression, seed) in compressions.into_iter().zip(0..) {
+        let producer = cluster.producer(compression);
+        for (nth, request) in Workload::good(20, seed).requests.into_iter().enumerate() {
+            let message = if nth % 2 == 0 {
+                request
+            } else {
+                as_json(&request)
+            };
+            let record = FutureRecord::<[u8], _>::to(TOPIC).payload(&message);
+            let written = producer.send(record, WITHIN).await;
+            written.map_err(|(error, _)| error).unwrap();
+        }
+    }
+    service.api.counts_become("orders", good(100)).await;
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_set_aside_and_costs_no_other() {
+    let (cluster, database) = (Cluster::new(1), TestDatabase::create().await);
+    let site = cluster
+        .site(&database)
+        .flag("--kafka-dead-letter-topic", DEAD_LETTERS)
+        .flag("--max-request-mib", "1");
+    let service = site.start().await;
+    let orders = Workload::good(40, 1).requests;
+    let whole = &orders[0];
+    let mut messages = orders.clone();
+    messages.insert(7, b"this was never OTLP".to_vec());
+    messages.insert(20, whole[..whole.len() - 3].to_vec());
+    messages.insert(21, b"{\"resourceLogs\":[{}]}".to_vec());
+    messages.push(vec![0; 2 << 20]);
+    messages.push(Vec::new());
+    cluster.write(&messages).await;
+    service.api.counts_become("orders", good(40)).await;
+
+    let letters = cluster.dead_letters(4).await;
+    let header = |nth: usize, name: &str| {
+        let headers = letters[nth].headers().unwrap();
+        let found = headers.iter().find(|header| header.key == name).unwrap();
+        String::from_utf8(found.value.unwrap().to_vec()).unwrap()
+    };
+    assert_eq!(letters.len(), 4);
+    assert_eq!(letters[0].payload(), Some(&b"this was never OTLP"[..]));
+    assert_eq!(header(0, "throughline.offset"), "7");
+    assert_eq!(header(0, "throughline.topic"), TOPIC);
+    assert!(header(2, "throughline.error").contains("these look like logs"));
+    assert!(header(3, "throughline.error").contains("larger than the limit"));
+    for (sample, count) in [
+        ("messages_total{result=\"committed\"}", 41.0),
+        ("messages_total{result=\"malformed\"}", 3.0),
+        ("messages_total{result=\"too_large\"}", 1.0),
+        ("dead_letters_total{result=\"stored\"}", 4.0),
+    ] {
+        let sample = format!("throughline_kafka_{sample}");
+        assert_eq!(service.api.metric(&sample).await, Some(count), "{sample}");
+    }
+    // Those that come later are read as ever.
+    cluster.write(&Workload::good(5, 2).requests).await;
+    service.api.counts_become("orders", good(45)).await;
+}
+
+#[tokio::test]
+async fn without_a_topic_for_them_unreadable_messages_are_counted_and_named_in_the_log() {
+    let (cluster, database) = (Cluster::new(1), TestDatabase::create().await);
+    let site = cluster.site(&database);
+    let service = site.start().await;
+    cluster.write(&[b"nonsense".to_vec()]).await;
+    cluster.write(&Workload::good(5, 3).requests).await;
+    service.api.counts_become("orders", good(5)).await;
+    has_read(&service.api, 5).await;
+    let dropped = "throughline_kafka_dead_letters_total{result=\"dropped\"}";
+    assert_eq!(service.api.metric(dropped).await, Some(1.0));
+    assert!(service.said().contains("set a message of Kafka aside"));
+}
