@@ -9,7 +9,7 @@ use super::{loops::SECOND, periodic::Periodic};
 use crate::{config::KafkaConfig, ingest::Ingest};
 #[cfg(feature = "kafka")]
 use crate::{
-    ingest::kafka::{KafkaParts, KafkaSource},
+    ingest::kafka::{KafkaParts, KafkaSettings, KafkaSource, SaslLogin},
     store::ConnectionUse,
 };
 
@@ -23,6 +23,30 @@ pub(super) fn check(config: &KafkaConfig) -> anyhow::Result<()> {
         "this build cannot read from Kafka: build it with `--features kafka`, or leave out `--kafka-brokers`"
     );
     Ok(())
+}
+
+#[cfg(feature = "kafka")]
+fn settings(config: &KafkaConfig) -> KafkaSettings {
+    let login = (config.sasl_mechanism, &config.username, &config.password);
+    let sasl = match login {
+        (Some(mechanism), Some(username), Some(password)) => Some(SaslLogin {
+            mechanism: mechanism.as_str(),
+            username: username.clone(),
+            password: password.clone(),
+        }),
+        _ => None,
+    };
+    KafkaSettings {
+        brokers: config.brokers.clone(),
+        topic: config.topic.clone(),
+        group: config.group.clone(),
+        dead_letter_topic: config.dead_letter_topic.clone(),
+        tls: config.tls,
+        ca: config.ca.clone(),
+        client_cert: config.client_cert.clone(),
+        client_key: config.client_key.clone(),
+        sasl,
+    }
 }
 
 impl App {
@@ -39,7 +63,7 @@ impl App {
             return Ok(said);
         }
         let parts = KafkaParts {
-            config: config.clone(),
+            config: settings(config),
             door: door.clone(),
             limits: self.receiver_limits(),
             store: self.database.store.for_use(ConnectionUse::Recording),

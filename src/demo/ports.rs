@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::config::{
         AccessConfig, DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig,
-        OidcConfig, PagesConfig, ReceiverConfig, TlsConfig, WatchConfig,
+        KafkaConfig, OidcConfig, PagesConfig, ReceiverConfig, TlsConfig, WatchConfig,
     };
 
     fn config(listen: SocketAddr) -> Config {
@@ -97,6 +97,7 @@ mod tests {
                 time_zone: chrono_tz::Tz::UTC,
             },
             access: AccessConfig::open(),
+            kafka: KafkaConfig::default(),
             oidc: OidcConfig::default(),
             tls: TlsConfig::default(),
         }

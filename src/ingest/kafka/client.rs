@@ -7,13 +7,14 @@ use rdkafka::{
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
     error::{KafkaError, KafkaResult},
+    topic_partition_list::TopicPartitionListElem,
     types::RDKafkaRespErr,
 };
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
-use super::progress::SharedProgress;
-use crate::{config::KafkaConfig, ingest::server::limits::ReceiverLimits};
+use super::{KafkaSettings, progress::SharedProgress};
+use crate::ingest::server::limits::ReceiverLimits;
 
 /// The bytes of messages that wait in memory for this service, at most.
 const QUEUED_KIB: &str = "65536";
@@ -120,7 +121,10 @@ impl RebalanceContext {
 
 fn numbers(partitions: &TopicPartitionList) -> Vec<i32> {
     let elements = partitions.elements();
-    elements.iter().map(|element| element.partition()).collect()
+    elements
+        .iter()
+        .map(TopicPartitionListElem::partition)
+        .collect()
 }
 
 /// Returns what an installation writes beside the offsets that it commits.
@@ -148,7 +152,7 @@ pub(super) fn commit_offsets(
 }
 
 pub(super) fn consumer(
-    config: &KafkaConfig,
+    config: &KafkaSettings,
     limits: &ReceiverLimits,
     progress: Arc<SharedProgress>,
 ) -> KafkaResult<LogConsumer> {
@@ -176,9 +180,9 @@ pub(super) fn consumer(
 }
 
 /// Returns the settings of every connection to the brokers.
-pub(super) fn connection(config: &KafkaConfig) -> ClientConfig {
+pub(super) fn connection(config: &KafkaSettings) -> ClientConfig {
     let mut settings = ClientConfig::new();
-    let protocol = match (config.tls, config.sasl_mechanism) {
+    let protocol = match (config.tls, &config.sasl) {
         (false, None) => "plaintext",
         (true, None) => "ssl",
         (false, Some(_)) => "sasl_plaintext",
@@ -200,12 +204,11 @@ pub(super) fn connection(config: &KafkaConfig) -> ClientConfig {
             settings.set(name, file.display().to_string());
         }
     }
-    if let Some(mechanism) = config.sasl_mechanism {
-        settings.set("sasl.mechanism", mechanism.as_str());
-    }
-    if let (Some(username), Some(password)) = (&config.username, &config.password) {
-        settings.set("sasl.username", username);
-        settings.set("sasl.password", password.expose_secret());
+    if let Some(sasl) = &config.sasl {
+        settings
+            .set("sasl.mechanism", sasl.mechanism)
+            .set("sasl.username", &sasl.username)
+            .set("sasl.password", sasl.password.expose_secret());
     }
     settings
 }

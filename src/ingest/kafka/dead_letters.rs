@@ -8,8 +8,8 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 
-use super::{client::connection, messages::LogMessage};
-use crate::{config::KafkaConfig, ingest::failure::Failure, telemetry::metrics::KafkaMetrics};
+use super::{KafkaSettings, client::connection, messages::LogMessage};
+use crate::{ingest::failure::Failure, telemetry::metrics::KafkaMetrics};
 
 /// Longer than this no message waits for the topic of dead letters.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ impl fmt::Debug for DeadLetterTopic {
 }
 
 impl DeadLetterTopic {
-    pub(super) fn new(config: &KafkaConfig, metrics: KafkaMetrics) -> KafkaResult<Self> {
+    pub(super) fn new(config: &KafkaSettings, metrics: KafkaMetrics) -> KafkaResult<Self> {
         let producer = |topic: &String| -> KafkaResult<(String, FutureProducer)> {
             let mut settings = connection(config);
             settings

@@ -6,6 +6,8 @@ use rdkafka::{
     Offset, TopicPartitionList,
     consumer::Consumer as _,
     error::{KafkaError, KafkaResult},
+    metadata::{MetadataPartition, MetadataTopic},
+    topic_partition_list::TopicPartitionListElem,
 };
 use tokio::task::spawn_blocking;
 
@@ -179,8 +181,8 @@ impl KafkaSource {
         let topics = metadata.topics().iter();
         let of_topic =
             topics.filter(|topic| topic.name() == &*self.topic && topic.error().is_none());
-        let partitions = of_topic.flat_map(|topic| topic.partitions());
-        Ok(partitions.map(|partition| partition.id()).collect())
+        let partitions = of_topic.flat_map(MetadataTopic::partitions);
+        Ok(partitions.map(MetadataPartition::id).collect())
     }
 
     fn see(&self, asked: Asked) -> KafkaResult<Seen> {
@@ -202,7 +204,10 @@ impl KafkaSource {
 
     fn committed(&self, partition: i32) -> KafkaResult<Option<i64>> {
         let committed = self.committed_offsets(&[partition])?;
-        let offset = committed.elements().first().map(|element| element.offset());
+        let offset = committed
+            .elements()
+            .first()
+            .map(TopicPartitionListElem::offset);
         Ok(match offset {
             Some(Offset::Offset(offset)) => Some(offset),
             _ => None,
@@ -223,7 +228,7 @@ impl KafkaSource {
         let elements = committed.elements();
         let stranger = elements
             .iter()
-            .map(|element| element.metadata())
+            .map(TopicPartitionListElem::metadata)
             .find(|of| of.starts_with("throughline ") && **of != *self.installation);
         Ok(stranger.map(|stranger| {
             let id = stranger.trim_start_matches("throughline ");

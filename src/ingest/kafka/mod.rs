@@ -18,9 +18,10 @@ mod poll;
 mod progress;
 mod read;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use rdkafka::error::KafkaError;
+use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -31,15 +32,36 @@ use self::{
 use super::{consumer::TraceConsumer, server::limits::ReceiverLimits};
 use crate::{
     clock::Clock,
-    config::KafkaConfig,
     store::{Store, StoreError},
     telemetry::metrics::KafkaMetrics,
 };
 
+/// Where to read, and how to connect.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    pub brokers: Vec<String>,
+    pub topic: String,
+    pub group: String,
+    pub dead_letter_topic: Option<String>,
+    pub tls: bool,
+    pub ca: Option<PathBuf>,
+    pub client_cert: Option<PathBuf>,
+    pub client_key: Option<PathBuf>,
+    pub sasl: Option<SaslLogin>,
+}
+
+/// How the service logs in at the brokers.
+#[derive(Clone, Debug)]
+pub struct SaslLogin {
+    pub mechanism: &'static str,
+    pub username: String,
+    pub password: SecretString,
+}
+
 /// What reading from Kafka needs.
 #[derive(Debug)]
 pub struct KafkaParts<D> {
-    pub config: KafkaConfig,
+    pub config: KafkaSettings,
     pub door: D,
     pub limits: ReceiverLimits,
     pub store: Store,

@@ -81,25 +81,26 @@ impl PollLoop {
                 break;
             }
             // Again each time: what the group has assigned meanwhile is not paused.
-            self.pause(true);
+            self.pause();
             is_paused = true;
             self.poll(Duration::ZERO, batch);
         }
         if is_paused {
-            self.pause(false);
+            self.resume();
         }
     }
 
-    fn pause(&self, is_paused: bool) {
-        let change = self.consumer.assignment().and_then(|assigned| {
-            if is_paused {
-                self.consumer.pause(&assigned)
-            } else {
-                self.consumer.resume(&assigned)
-            }
-        });
-        if let Err(error) = change {
-            tracing::warn!(%error, is_paused, "cannot pause or resume reading from Kafka");
+    fn pause(&self) {
+        let assigned = self.consumer.assignment();
+        if let Err(error) = assigned.and_then(|assigned| self.consumer.pause(&assigned)) {
+            tracing::warn!(%error, "cannot pause reading from Kafka");
+        }
+    }
+
+    fn resume(&self) {
+        let assigned = self.consumer.assignment();
+        if let Err(error) = assigned.and_then(|assigned| self.consumer.resume(&assigned)) {
+            tracing::warn!(%error, "cannot resume reading from Kafka");
         }
     }
 

@@ -154,11 +154,12 @@ impl SharedProgress {
         let mut state = self.state();
         for (partition, (assignment, ranges)) in batch.0 {
             let assigned = state.assigned.get_mut(&partition);
-            if let Some(assigned) = assigned.filter(|one| one.assignment == assignment) {
-                assigned.under_way -= 1;
-                for range in ranges {
-                    assigned.progress.commit(range, now);
-                }
+            let Some(assigned) = assigned.filter(|one| one.assignment == assignment) else {
+                continue;
+            };
+            assigned.under_way -= 1;
+            for range in ranges {
+                assigned.progress.commit(range, now);
             }
         }
         drop(state);

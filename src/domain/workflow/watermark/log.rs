@@ -191,7 +191,8 @@ impl PartitionProgress {
         };
         let covered = self.ends.iter().take_while(|end| end.offset <= next);
         let covered = covered.count();
-        let by_end = covered.checked_sub(1).map(|last| self.ends[last].at);
+        let last = covered.checked_sub(1).and_then(|last| self.ends.get(last));
+        let by_end = last.map(|end| end.at);
         self.ends.drain(..covered.saturating_sub(1));
         let by_append = self.appended_at.filter(|_| !self.is_clock_ahead);
         let newest = self.ends.back().map(|end| end.at);
