@@ -9,7 +9,7 @@ use throughline::{
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cluster, has_read};
+use super::{Cluster, SpanLog, has_read};
 use crate::{
     support::{
         api::Api,
@@ -45,11 +45,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) async fn start(
-        cluster: &Cluster,
-        database: &TestDatabase,
-        clock: &ManualClock,
-    ) -> Self {
+    pub(super) async fn start(log: &SpanLog, database: &TestDatabase, clock: &ManualClock) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -59,7 +55,7 @@ impl Machine {
             store: database.store.clone(),
             options: database.options.clone(),
         };
-        let (clock, flags) = (clock.clone(), cluster.flags());
+        let (clock, flags) = (clock.clone(), log.flags());
         let (opened, is_open) = tokio::sync::oneshot::channel();
         runtime.spawn(async move {
             let definitions = tempfile::tempdir().unwrap();

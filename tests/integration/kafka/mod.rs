@@ -7,7 +7,7 @@ mod problems;
 mod reading;
 mod replicas;
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use rdkafka::{
     ClientConfig,
@@ -30,6 +30,11 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 struct Cluster {
     mock: MockCluster<'static, DefaultProducerContext>,
+    log: SpanLog,
+}
+
+/// The brokers as clients see them.
+struct SpanLog {
     brokers: String,
     partitions: i32,
 }
@@ -47,11 +52,23 @@ impl Cluster {
         let brokers = mock.bootstrap_servers();
         Self {
             mock,
-            brokers,
-            partitions,
+            log: SpanLog {
+                brokers,
+                partitions,
+            },
         }
     }
+}
 
+impl Deref for Cluster {
+    type Target = SpanLog;
+
+    fn deref(&self) -> &SpanLog {
+        &self.log
+    }
+}
+
+impl SpanLog {
     fn flags(&self) -> Vec<String> {
         vec![format!("--kafka-brokers={}", self.brokers)]
     }

@@ -12,6 +12,14 @@ fn as_json(request: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&request).unwrap()
 }
 
+fn one_of_both(nth: usize, request: Vec<u8>) -> Vec<u8> {
+    if nth.is_multiple_of(2) {
+        request
+    } else {
+        as_json(&request)
+    }
+}
+
 #[tokio::test]
 async fn messages_of_both_encodings_and_of_all_compressions_are_read() {
     let (cluster, database) = (Cluster::new(3), TestDatabase::create().await);
@@ -21,11 +29,7 @@ async fn messages_of_both_encodings_and_of_all_compressions_are_read() {
     for (compression, seed) in compressions.into_iter().zip(0..) {
         let producer = cluster.producer(compression);
         for (nth, request) in Workload::good(20, seed).requests.into_iter().enumerate() {
-            let message = if nth % 2 == 0 {
-                request
-            } else {
-                as_json(&request)
-            };
+            let message = one_of_both(nth, request);
             let record = FutureRecord::<[u8], _>::to(TOPIC).payload(&message);
             let written = producer.send(record, WITHIN).await;
             written.map_err(|(error, _)| error).unwrap();
