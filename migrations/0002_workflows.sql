@@ -225,7 +225,7 @@ create table evidence_gaps (
     constraint evidence_gaps_pkey primary key (lost_until),
     constraint evidence_gaps_lost_until_check check (lost_from < lost_until)
 );
-comment on table evidence_gaps is 'Times whose evidence is lost for all SLOs: between a backup and the start of the service on it, and what was removed from a Kafka topic before it was read. Workflows that were waiting for an end then do not time out.';
+comment on table evidence_gaps is 'Times whose evidence is lost for all SLOs: between a backup and the start of the service on it, between what a standby has and its promotion, and what was removed from a Kafka topic before it was read. Workflows that were waiting for an end then do not time out.';
 comment on column evidence_gaps.lost_from is 'Up to here every workflow that was due is judged.';
 comment on column evidence_gaps.lost_until is 'Start of the service on the restored backup, or time of the first message that was left. The row is deleted with the losses of its time.';
 

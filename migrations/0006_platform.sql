@@ -68,6 +68,7 @@ create table service_state (
     reconciled_at              timestamptz,
     database_identity          text,
     installation_id            uuid        not null default gen_random_uuid(),
+    commits_are_synchronous    boolean     not null default false,
     constraint service_state_pkey primary key (singleton),
     constraint service_state_singleton_check check (singleton)
 );
@@ -81,6 +82,7 @@ comment on column service_state.database_outages is 'Number of database outages 
 comment on column service_state.reconciled_at is 'Time at which missing deliveries were last found and added. Null if never; reported by a health check, because none should ever be missing.';
 comment on column service_state.database_identity is 'Server, history and database that the service last ran on. If it starts on others, a backup was restored. Null before the first start.';
 comment on column service_state.installation_id is 'Tells this installation from others, in the offsets that it commits to Kafka.';
+comment on column service_state.commits_are_synchronous is 'Whether commits waited for a standby when the service last looked. If so, a standby that is promoted has them all.';
 insert into service_state default values;
 
 create table health_checks (

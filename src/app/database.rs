@@ -17,6 +17,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Database {
     pub store: Store,
+    /// What pages may be read from.
+    pub replica: Option<Store>,
     server: Option<EmbeddedServer>,
 }
 
@@ -33,7 +35,13 @@ impl Database {
         migrate_patiently(&store, config.database_startup_timeout)
             .await
             .map_err(|error| advise(error, &store.address()))?;
-        Ok(Self { store, server })
+        let replica = config.read_url.as_deref();
+        let replica = replica.map(|url| Store::of_replica(url, config.database_connections));
+        Ok(Self {
+            store,
+            replica: replica.transpose().context("`--database-read-url`")?,
+            server,
+        })
     }
 
     /// Opens the database of a service, which may be running meanwhile.
@@ -51,6 +59,7 @@ impl Database {
             .map_err(|error| advise(error, &store.address()))?;
         Ok(Self {
             store,
+            replica: None,
             server: None,
         })
     }
@@ -66,12 +75,16 @@ impl Database {
         store.migrate().await?;
         Ok(Self {
             store,
+            replica: None,
             server: Some(server),
         })
     }
 
     pub async fn close(self) -> anyhow::Result<()> {
         self.store.close().await;
+        if let Some(replica) = self.replica {
+            replica.close().await;
+        }
         if let Some(server) = self.server {
             server
                 .stop()
@@ -120,7 +133,11 @@ async fn migrate_patiently(store: &Store, patience: Duration) -> Result<(), Stor
     let given_up_at = Instant::now() + patience;
     loop {
         match store.migrate().await {
-            Err(error) if error.is_connection() && Instant::now() < given_up_at => {
+            Err(error)
+                if error.is_connection()
+                    && !error.is_about_statement_pooling()
+                    && Instant::now() < given_up_at =>
+            {
                 tracing::warn!(error = %error.in_full(), "the database does not answer; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
@@ -133,7 +150,12 @@ fn advise(error: StoreError, address: &str) -> anyhow::Error {
     if let Some(schema) = error.foreign_schema() {
         return refuse(schema, address);
     }
-    let advice = if error.is_connection() {
+    let advice = if error.is_about_statement_pooling() {
+        format!(
+            "the pooler of `{address}` is in statement mode, in which there are no transactions: set \
+             `pool_mode = transaction` for this database"
+        )
+    } else if error.is_connection() {
         format!(
             "the database `{address}` does not answer: start it, or name another with `--database-url`"
         )

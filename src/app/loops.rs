@@ -14,9 +14,10 @@ use super::{
     access::{refresh_provider, refresh_tokens},
     catalog::{CatalogKeeper, Change, InForce, Look},
     kafka::KafkaProblems,
-    monitoring::{self, Pulse},
+    monitoring::{self, Pulse, PulseEnd},
     periodic::Periodic,
     ports::TlsReloaders,
+    read_replica::FollowedReplica,
 };
 use crate::{
     clock::Clock,
@@ -76,6 +77,7 @@ pub(super) struct Loops {
     pub(super) stages: StageKeeper,
     pub(super) shapes: SharedShapes,
     pub(super) durations: SharedDurations,
+    pub(super) read_replica: Option<FollowedReplica>,
 }
 
 impl Loops {
@@ -98,6 +100,9 @@ impl Loops {
         self.spawn_evaluation(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
         self.spawn_delivery(tasks, &periodic)?;
+        if let Some(replica) = self.read_replica {
+            replica.spawn(tasks, &periodic);
+        }
         monitoring::spawn_watcher(
             tasks,
             &periodic,
@@ -112,6 +117,7 @@ impl Loops {
             store: self.store.for_use(ConnectionUse::Recording),
             metrics: self.metrics.clone(),
             replica: self.replica,
+            last: watch::Sender::new(PulseEnd::Failed(None)),
             limits: outage_limits(&self.config),
             watermark: self.watermark.clone(),
             clock: self.clock.clone(),

@@ -15,6 +15,7 @@ mod loops;
 mod monitoring;
 pub mod periodic;
 mod ports;
+mod read_replica;
 mod reconciling;
 mod retention;
 pub mod shutdown;
@@ -31,6 +32,7 @@ use self::{
     database::Database,
     loops::{Loops, outage_limits},
     ports::{BoundListeners, FileLimit, PortTls},
+    read_replica::FollowedReplica,
 };
 use crate::{
     clock::Clock,
@@ -86,6 +88,7 @@ pub struct App {
     tls: PortTls,
     shapes: SharedShapes,
     durations: SharedDurations,
+    read_replica: Option<FollowedReplica>,
 }
 
 impl App {
@@ -124,7 +127,9 @@ impl App {
         } else {
             SharedShapes::new()
         };
+        let read_replica = database.replica.clone().map(FollowedReplica::new);
         Ok(Self {
+            read_replica,
             config,
             clock,
             metrics,
@@ -210,6 +215,7 @@ impl App {
             stages,
             shapes: self.shapes,
             durations: self.durations,
+            read_replica: self.read_replica,
         }
         .spawn(&serving, &shutdown)?;
         shutdown.cancelled().await;
@@ -292,6 +298,7 @@ impl App {
         WebState {
             metrics: metrics.clone(),
             store: self.database.store.for_use(ConnectionUse::Pages),
+            replica: self.read_replica.as_ref().map(FollowedReplica::pages),
             clock: self.clock.clone(),
             catalog: self.in_force.catalog.clone(),
             restriction: None,

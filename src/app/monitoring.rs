@@ -11,14 +11,17 @@ use crate::{
     config::Config,
     deliver::{DeliverSettings, Emergency, EmergencyReport, EmergencySettings},
     domain::{
-        model::time::Timestamp,
+        model::{
+            format,
+            time::{TimeRange, Timestamp},
+        },
         slo::definition::digest,
         workflow::watermark::{OutageLimits, ReplicaId, Watermark},
     },
     ingest::refused::RefusedSenders,
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
     oidc::IdentityProvider,
-    store::{ReplicaSigns, Store},
+    store::{ReplicaSigns, Store, StoreError, Tx},
     telemetry::metrics::Metrics,
     web::{DefinitionsStatus, PendingFiles},
 };
@@ -120,12 +123,30 @@ fn service_name(public_url: Option<&str>) -> String {
     named.unwrap_or_else(|| UNNAMED.to_owned())
 }
 
+/// How the last heartbeat ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PulseEnd {
+    Committed(Timestamp),
+    /// With the time of the last one that was committed; `None` before the first.
+    Failed(Option<Timestamp>),
+}
+
+impl PulseEnd {
+    const fn committed_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Committed(at) => Some(at),
+            Self::Failed(at) => at,
+        }
+    }
+}
+
 /// The heartbeat of one replica, and what is recorded with it.
 #[derive(Clone, Debug)]
 pub(super) struct Pulse {
     pub(super) store: Store,
     pub(super) metrics: Metrics,
     pub(super) replica: ReplicaId,
+    pub(super) last: watch::Sender<PulseEnd>,
     pub(super) limits: OutageLimits,
     pub(super) watermark: watch::Sender<Timestamp>,
     pub(super) clock: Clock,
@@ -160,16 +181,48 @@ impl Pulse {
     /// Records that this replica is receiving and how far the clock of its machine is off, and
     /// returns the watermark of all replicas. From then on this replica uses the database's time.
     pub(super) async fn record_heartbeat(&self, now: Timestamp) -> anyhow::Result<Watermark> {
+        let before = *self.last.borrow();
+        self.last
+            .send_replace(PulseEnd::Failed(before.committed_at()));
         let ahead_ms = self.read_clock().await?;
         let signs = self.signs(ahead_ms);
         let mut tx = self.store.begin("record a heartbeat").await?;
+        let lost = self.examine_database(&mut tx, before, now).await?;
         let noted = tx.record_heartbeat(self.replica, now, &self.limits).await?;
         tx.note_signs(self.replica, &signs).await?;
         tx.commit().await?;
+        self.last.send_replace(PulseEnd::Committed(now));
+        if let Some(lost) = lost {
+            tracing::warn!(
+                "a standby of the database was promoted that lacks what the service had committed: what was \
+                 received from {} to {} is lost, so workflows that waited for an end then do not time out",
+                format::date_time(lost.from),
+                format::date_time(lost.to)
+            );
+        }
         let as_of = noted.as_of(now);
         self.watermark.send_replace(as_of);
         self.metrics.watermark_timestamp.set(as_of.as_secs_f64());
         Ok(noted)
+    }
+
+    /// After a heartbeat that failed, another server may be the database.
+    async fn examine_database(
+        &self,
+        tx: &mut Tx<'_>,
+        before: PulseEnd,
+        now: Timestamp,
+    ) -> Result<Option<TimeRange>, StoreError> {
+        if matches!(before, PulseEnd::Failed(_)) {
+            tx.keep_database_identity().await?;
+        }
+        match before.committed_at() {
+            Some(committed_at) => {
+                tx.note_lost_commits((self.replica, committed_at), now)
+                    .await
+            }
+            None => Ok(None),
+        }
     }
 
     /// Returns by how many milliseconds the machine's clock is ahead of the database's.

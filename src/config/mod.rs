@@ -73,7 +73,9 @@ pub struct DefinitionsConfig {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseConfig {
-    /// Address of a PostgreSQL server, version 15 or newer. If unset, the service runs its own
+    /// Address of a PostgreSQL server, version 15 or newer, or of several, such as
+    /// `postgres://user@one,two/database`, of which the one that accepts writes is used. If unset, the
+    /// service runs its own
     #[arg(
         long = "database-url",
         env = "DATABASE_URL",
@@ -81,6 +83,15 @@ pub struct DatabaseConfig {
         hide_env_values = true
     )]
     pub url: Option<String>,
+    /// Address of a replica of the database, which pages and API are read from while it is less than a
+    /// minute behind. Whoever has just written reads from the primary
+    #[arg(
+        long = "database-read-url",
+        env = "THROUGHLINE_DATABASE_READ_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub read_url: Option<String>,
     /// Data folder of the service's own PostgreSQL. By default `throughline/postgres` in
     /// `$XDG_DATA_HOME` or `~/.local/share`, or in `/var/lib` as root
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "FOLDER")]

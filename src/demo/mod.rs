@@ -169,6 +169,7 @@ impl DemoSettings {
             },
             database: DatabaseConfig {
                 url: None,
+                read_url: None,
                 data_dir: None,
                 database_connections: CONNECTIONS,
                 database_startup_timeout: Duration::ZERO,

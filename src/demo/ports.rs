@@ -63,6 +63,7 @@ mod tests {
             },
             database: DatabaseConfig {
                 url: None,
+                read_url: None,
                 data_dir: None,
                 database_connections: 4,
                 database_startup_timeout: Duration::ZERO,

@@ -212,7 +212,7 @@ mod tests {
         let nothing = Classifier::new(&Catalog::default(), &BTreeMap::new());
         let (_, classifier) = watch::channel(Arc::new(nothing));
         let (_, watermark) = watch::channel(now());
-        let store = Store::new("postgres://nowhere".parse().unwrap(), 1);
+        let store = Store::at("postgres://nowhere", 1).unwrap();
         let stages = StageKeeper::new(store.clone(), classifier.clone(), ReplicaId(0));
         let (recorder, _) = Recorder::new(Committer {
             store,

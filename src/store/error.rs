@@ -104,6 +104,11 @@ impl StoreError {
         self.kind() == StoreErrorKind::Unreachable
     }
 
+    /// True if a pooler gives each statement another connection, so that there are no transactions.
+    pub fn is_about_statement_pooling(&self) -> bool {
+        refuses_transactions(&self.source)
+    }
+
     /// True if the database authenticated the user, who lacks the permission.
     pub fn is_forbidden(&self) -> bool {
         // 42501 insufficient_privilege (appendix A)
@@ -141,6 +146,12 @@ pub(super) fn cause(error: MigrateError) -> sqlx::Error {
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => source,
         other => other.into(),
     }
+}
+
+/// `PgBouncer` says so with the code of many other problems.
+pub(super) fn refuses_transactions(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.message().contains("statement pooling mode"))
 }
 
 pub(super) fn inconsistent(what: &'static str) -> sqlx::Error {

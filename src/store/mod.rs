@@ -9,6 +9,7 @@ mod access;
 mod alerts;
 mod batch;
 mod columns;
+mod connections;
 mod counts;
 mod error;
 mod links;
@@ -16,7 +17,6 @@ mod lists;
 mod log_partitions;
 mod outbox;
 mod platform;
-mod pools;
 mod search;
 mod slos;
 mod trace_ids;
@@ -24,13 +24,19 @@ mod tx;
 mod updates;
 mod workflows;
 
-use std::str::FromStr as _;
+use std::{str::FromStr as _, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
+use sqlx::{
+    Connection as _, PgPool, Row as _,
+    migrate::{MigrateError, Migrator},
+};
 
-use self::{pools::Pools, tx::Operation};
-use crate::{domain::model::time::Timestamp, telemetry::metrics::DatabaseMetrics};
+use self::{connections::Pools, tx::Operation};
+use crate::{
+    domain::{health::diagnosis::Pooling, model::time::Timestamp},
+    telemetry::metrics::DatabaseMetrics,
+};
 pub use access::audit::{AuditFilter, AuditRecord};
 pub use access::sessions::{
     EndedSession, ListedSession, NewSession, ProviderUser, SessionLogin, SessionRecord,
@@ -39,6 +45,7 @@ pub use alerts::change_events::{CHANGE_EVENTS_AN_HOUR, Recorded};
 pub use alerts::episodes::EpisodeRecord;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};
 pub use alerts::states::{AlertTransition, TransitionsOf};
+pub use connections::{ConnectionUse, DatabaseAddress, InvalidUrl};
 pub use counts::correlated_spans::SelectedSpans;
 pub use counts::customers::{AffectedCount, CustomerImpact};
 pub use counts::events::{SeriesQuery, Writer};
@@ -68,7 +75,6 @@ pub use platform::notification_history::{TargetTraffic, TestDelivery};
 pub use platform::notifications::NewNotification;
 pub use platform::retention::Retention;
 pub use platform::service_state::LastHeartbeat;
-pub use pools::ConnectionUse;
 pub use search::customer::CustomerTally;
 pub use search::find::{SearchBy, SearchCandidate, SearchPosition};
 pub use slos::definition_sets::DefinitionSet;
@@ -85,7 +91,15 @@ pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWork
 
 /// All migrations, in order. They are edited in place until the first release; from then on only
 /// added, which `tests/fixtures/migrations.released` enforces.
-pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!("./migrations");
+    // Its lock is one of a session, which behind a pooler is nobody's.
+    migrator.set_locking(false);
+    migrator
+});
+
+/// Key of the advisory lock of those who migrate.
+const MIGRATION_LOCK: i64 = 0x0074_6872_6f75_6769;
 
 /// Connections to one database. Clones share them.
 #[derive(Clone, Debug)]
@@ -96,24 +110,30 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes a store for `url`, such as `postgres://user:password@host:5432/database`. Does not
-    /// connect yet: the first transaction does, and returns the error.
+    /// Makes a store for a database, such as `postgres://user:password@host:5432/database` or several
+    /// servers `postgres://user@one,two/database`. Does not connect yet: the first transaction does, and
+    /// returns the error.
     ///
     /// # Errors
-    /// If `url` cannot be parsed. The error shows no part of it, since it may hold a password.
+    /// If `url` cannot be used.
     pub fn at(url: &str, max_connections: u32) -> Result<Self, InvalidUrl> {
-        let options = PgConnectOptions::from_str(url).map_err(|_| InvalidUrl)?;
-        Ok(Self::new(
-            options.application_name("throughline"),
-            max_connections,
-        ))
+        Ok(Self::new(DatabaseAddress::from_str(url)?, max_connections))
+    }
+
+    /// Makes a store for a replica, of which the pages only read.
+    ///
+    /// # Errors
+    /// If `url` cannot be used.
+    pub fn of_replica(url: &str, max_connections: u32) -> Result<Self, InvalidUrl> {
+        let address = DatabaseAddress::from_str(url)?.for_reading();
+        Ok(Self::new(address, max_connections).for_use(ConnectionUse::Pages))
     }
 
     /// Makes a store for [`ConnectionUse::Loops`]. Does not connect yet: the first transaction
     /// does, and returns the error.
-    pub fn new(options: PgConnectOptions, max_connections: u32) -> Self {
+    pub fn new(address: impl Into<DatabaseAddress>, max_connections: u32) -> Self {
         Self {
-            pools: Pools::new(options, max_connections),
+            pools: Pools::new(address.into(), max_connections),
             purpose: ConnectionUse::Loops,
             metrics: None,
         }
@@ -164,18 +184,53 @@ impl Store {
         format!("{server}/{database}")
     }
 
-    /// Migrates the schema. Safe while other replicas do the same.
+    /// Returns how a pooler in front of the database shares its connections.
+    pub async fn pooling(&self) -> Result<Pooling, StoreError> {
+        let pooling = self.pools.pooling().await;
+        pooling.map_err(|source| StoreError::new("look for a pooler", source))
+    }
+
+    /// Migrates the schema, all of it or nothing. Safe while other replicas do the same.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        MIGRATOR
-            .run(self.pool())
+        let operation = "migrate the schema";
+        self.migrate_in_one_transaction()
             .await
-            .map_err(|error| StoreError::new("migrate the schema", error::cause(error)))
+            .map_err(|error| StoreError::new(operation, error::cause(error)))
+    }
+
+    /// The library that migrates names its statements, and behind a pooler the names of others may be
+    /// there already.
+    async fn migrate_in_one_transaction(&self) -> Result<(), MigrateError> {
+        let mut connection = self.pools.connect().await?;
+        let mut transaction = connection.begin().await?;
+        let begin = format!(
+            "-- schema.begin_migration\n\
+             deallocate all; select pg_advisory_xact_lock({MIGRATION_LOCK})"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(begin))
+            .execute(&mut *transaction)
+            .await?;
+        MIGRATOR.run_direct(None, &mut *transaction, false).await?;
+        sqlx::raw_sql("-- schema.end_migration\ndeallocate all")
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        connection.close().await?;
+        Ok(())
     }
 
     /// Begins a transaction. `operation` completes the sentence "cannot ...": `record evidence`.
     pub async fn begin(&self, operation: &'static str) -> Result<Tx<'static>, StoreError> {
+        self.begin_and(operation, "").await
+    }
+
+    async fn begin_and(
+        &self,
+        operation: &'static str,
+        and_then: &str,
+    ) -> Result<Tx<'static>, StoreError> {
         let operation = Operation::new(operation, self.metrics.clone());
-        match self.pool().begin().await {
+        match self.pools.begin(self.purpose, and_then).await {
             Ok(inner) => Ok(Tx::new(inner, operation)),
             Err(source) => Err(operation.failed(source)),
         }
@@ -186,33 +241,38 @@ impl Store {
         &self,
         operation: &'static str,
     ) -> Result<(Tx<'static>, LedgerState), StoreError> {
-        let operation = Operation::new(operation, self.metrics.clone());
-        // Made of a constant number.
-        let begin = sqlx::AssertSqlSafe(workflows::epochs::begin_recording());
-        let mut tx = match self.pool().begin_with(begin).await {
-            Ok(inner) => Tx::new(inner, operation),
-            Err(source) => return Err(operation.failed(source)),
-        };
+        let share = workflows::epochs::share_ledger();
+        let mut tx = self.begin_and(operation, &share).await?;
         let state = tx.ledger_state().await?;
         Ok((tx, state))
     }
 
     /// Returns the time of the database's clock, which all replicas use.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        let now: Result<DateTime<Utc>, _> =
-            sqlx::query_scalar("-- store.now\nselect clock_timestamp()")
-                .fetch_one(self.pool())
-                .await;
-        now.map(Timestamp::from)
+        // Without parameters it is a transaction of its own, also behind a pooler.
+        let query = sqlx::raw_sql("-- store.now\nselect clock_timestamp()");
+        let now = query.fetch_one(self.pool()).await;
+        now.and_then(|row| row.try_get::<DateTime<Utc>, _>(0))
+            .map(Timestamp::from)
             .map_err(|source| StoreError::new("read the database's clock", source))
+    }
+
+    /// Returns the time until which a replica has what was committed; `None` if that is unknown. The
+    /// service commits every second, so without news the replica is behind.
+    pub async fn complete_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        let query = sqlx::raw_sql(concat!(
+            "-- replica.complete_until\n",
+            "select case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() ",
+            "else clock_timestamp() end",
+        ));
+        let until = query.fetch_one(self.pool()).await;
+        until
+            .and_then(|row| row.try_get::<Option<DateTime<Utc>>, _>(0))
+            .map(|until| until.map(Timestamp::from))
+            .map_err(|source| StoreError::new("ask the replica how far it is", source))
     }
 
     pub async fn close(&self) {
         self.pools.close().await;
     }
 }
-
-/// The error for a URL that cannot be parsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read the database URL: write `postgres://user:password@host:5432/database`")]
-pub struct InvalidUrl;

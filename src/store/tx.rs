@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::{
-    FromRow, Postgres, Transaction,
+    FromRow, Postgres,
     error::DatabaseError,
     postgres::{PgArguments, PgRow},
     query::{Query, QueryAs},
@@ -11,18 +11,18 @@ use sqlx::{
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
-use super::StoreError;
+use super::{StoreError, connections::Session};
 use crate::telemetry::metrics::DatabaseMetrics;
 
 /// A transaction; it is rolled back if it is dropped without [`Tx::commit`].
 #[derive(Debug)]
 pub struct Tx<'c> {
-    pub(super) inner: Transaction<'c, Postgres>,
+    pub(super) inner: Session<'c>,
     operation: Operation,
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(inner: Transaction<'c, Postgres>, operation: Operation) -> Self {
+    pub(super) fn new(inner: Session<'c>, operation: Operation) -> Self {
         operation.has_begun();
         Self { inner, operation }
     }
@@ -47,7 +47,7 @@ impl Tx<'_> {
         &mut self,
         statement: Query<'_, Postgres, PgArguments>,
     ) -> Result<u64, StoreError> {
-        match statement.execute(&mut *self.inner).await {
+        match statement.execute(&mut self.inner).await {
             Ok(done) => Ok(done.rows_affected()),
             Err(source) => Err(self.failed(source)),
         }
@@ -57,7 +57,7 @@ impl Tx<'_> {
         &mut self,
         query: QueryAs<'_, Postgres, R, PgArguments>,
     ) -> Result<Vec<R>, StoreError> {
-        let rows = query.fetch_all(&mut *self.inner).await;
+        let rows = query.fetch_all(&mut self.inner).await;
         rows.map_err(|source| self.failed(source))
     }
 
@@ -66,7 +66,7 @@ impl Tx<'_> {
         &mut self,
         query: QueryAs<'_, Postgres, R, PgArguments>,
     ) -> Result<R, StoreError> {
-        let row = query.fetch_one(&mut *self.inner).await;
+        let row = query.fetch_one(&mut self.inner).await;
         row.map_err(|source| self.failed(source))
     }
 
@@ -74,7 +74,7 @@ impl Tx<'_> {
         &mut self,
         query: QueryAs<'_, Postgres, R, PgArguments>,
     ) -> Result<Option<R>, StoreError> {
-        let row = query.fetch_optional(&mut *self.inner).await;
+        let row = query.fetch_optional(&mut self.inner).await;
         row.map_err(|source| self.failed(source))
     }
 
@@ -82,7 +82,7 @@ impl Tx<'_> {
     /// no parameters.
     pub(super) async fn run_ddl(&mut self, statement: String) -> Result<(), StoreError> {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(&mut *self.inner)
+            .execute(&mut self.inner)
             .await
             .map_err(|source| self.failed(source))?;
         Ok(())

@@ -51,6 +51,7 @@ pub use chart_image::Cards;
 pub use health::ReadinessCheck;
 pub use hosts::AllowedHosts;
 pub use pages::overview::first_run::FIRST_SLO;
+pub use reader::ReadReplica;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, PendingFiles, WebState};
 pub use write::{Anonymous, WriteRules};
 
@@ -93,6 +94,10 @@ pub fn router(state: WebState) -> Router {
         .layer(middleware::from_fn_with_state(
             state.clone(),
             reader::choose_time_zone,
+        ))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            reader::choose_source,
         ))
         .layer(middleware::from_fn_with_state(state.clone(), write::guard))
         .layer(middleware::from_fn_with_state(state.clone(), hosts::check))

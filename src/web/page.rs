@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     assets,
     error::{ErrorExplanation, RequestLimit, WebError},
-    reader::PastBanner,
+    reader::{self, PastBanner},
     request::RequestId,
     state::WebState,
 };
@@ -38,6 +38,8 @@ pub(super) struct Layout {
     pub(super) permalink: Option<String>,
     /// Of a page that shows an earlier moment.
     pub(super) past: Option<PastBanner>,
+    /// What it says of its age, if it is read from a replica that is behind.
+    pub(super) age: Option<String>,
     pub(super) search: String,
     /// Whether it is loaded again every now and then; what somebody fills in is not.
     pub(super) refreshes: bool,
@@ -74,6 +76,7 @@ impl Layout {
             json: None,
             permalink: None,
             past: None,
+            age: reader::age(),
             search: String::new(),
             refreshes: true,
             can_log_out: state.access.has_login(),

@@ -10,6 +10,7 @@ use super::{
     chart_image::Cards,
     health::ReadinessCheck,
     hosts::AllowedHosts,
+    reader::ReadReplica,
     write::WriteRules,
 };
 use crate::{
@@ -34,6 +35,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct WebState {
     pub store: Store,
+    /// What pages that may be some seconds old are read from; `None` if only from the primary.
+    pub replica: Option<ReadReplica>,
     pub clock: Clock,
     /// Of a request: the SLOs that its sender may see.
     pub catalog: watch::Receiver<Arc<Catalog>>,

@@ -15,6 +15,7 @@ mod catalogue;
 mod context;
 mod counts_and_claims;
 mod customers;
+mod databases;
 mod delivery;
 mod demo;
 mod deployment;

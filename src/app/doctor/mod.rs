@@ -13,7 +13,10 @@ use crate::{
     domain::{
         health::{
             CheckPhase,
-            diagnosis::{Diagnosis, DiskSpace, SchemaState, ServiceFacts, of_database, of_service},
+            diagnosis::{
+                Diagnosis, DiskSpace, Pooling, SchemaState, ServiceFacts, of_database, of_pooling,
+                of_service,
+            },
         },
         model::{format, time::Timestamp},
         slo::{Catalog, Target, definition::load},
@@ -69,6 +72,10 @@ async fn examine_database(config: &DatabaseConfig) -> Vec<Diagnosis> {
 }
 
 async fn examine_store(store: &Store, connections: u32) -> Result<Vec<Diagnosis>, StoreError> {
+    let pooling = store.pooling().await?;
+    if pooling == Pooling::Statement {
+        return Ok(vec![of_pooling(pooling)]);
+    }
     let mut tx = store.begin("examine the database").await?;
     let report = tx.database_report().await?;
     tx.commit().await?;
@@ -78,6 +85,7 @@ async fn examine_store(store: &Store, connections: u32) -> Result<Vec<Diagnosis>
     let here = asked_at + Clock::System.now().saturating_since(asked_at) / 2;
     facts.clock_ahead_ms = here.micros_since(now) / 1_000;
     facts.address = store.address();
+    facts.pooling = pooling;
     facts.disk = report.data_directory.as_deref().and_then(disk);
     // The tables of the service are there only with its schema.
     let service = match facts.schema {

@@ -89,7 +89,7 @@ impl Tx<'_> {
         .bind(slo.0)
         .bind(severity.as_str())
         .bind(episode)
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))
     }
@@ -150,7 +150,7 @@ impl Tx<'_> {
         )
         .bind(episode)
         .bind(kind.as_str())
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(kept.and_then(|kept| serde_json::from_value(kept.0).ok()))

@@ -175,7 +175,7 @@ impl Tx<'_> {
         )
         .bind(slo.0)
         .bind(severity.as_str())
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(at.map(Timestamp::from))
@@ -202,7 +202,7 @@ impl Tx<'_> {
         .bind(severity.as_str())
         .bind(now.to_chrono())
         .bind(soon)
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(is_soon.then(|| u32::try_from(today + 1).unwrap_or(u32::MAX)))
@@ -225,7 +225,7 @@ impl Tx<'_> {
         .bind(slo.0)
         .bind(severity.as_str())
         .bind(episode)
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         targets.iter().map(|target| self.name(target)).collect()

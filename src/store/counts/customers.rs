@@ -142,7 +142,7 @@ impl Tx<'_> {
         .bind(columns.resolutions)
         .bind(columns.buckets)
         .bind(customers)
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let index = |index: i64| usize::try_from(index - 1).ok();

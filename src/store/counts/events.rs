@@ -171,7 +171,7 @@ impl Tx<'_> {
         .bind(slo.0)
         .bind(range.from.to_chrono())
         .bind(range.to.to_chrono())
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(newest.map(Timestamp::from))
@@ -264,7 +264,7 @@ impl Tx<'_> {
              order by bucket desc limit 1",
         )
         .bind(slo.0)
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(bucket.map(|bucket| Timestamp::from(bucket) + Resolution::Minute.length()))

@@ -149,7 +149,7 @@ impl Tx<'_> {
         ))
         .bind(needed)
         .bind(i32::try_from(SLOTS - 1).unwrap_or(0))
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let Some(slot) = old else {

@@ -101,7 +101,7 @@ impl Tx<'_> {
                 .map(|sum| Json(&sum.durations))
                 .collect::<Vec<_>>(),
         )
-        .execute(&mut *self.inner)
+        .execute(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(())

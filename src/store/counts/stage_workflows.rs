@@ -102,7 +102,7 @@ impl Tx<'_> {
         ))
         .bind(FOLD_LOCK)
         .bind(slo.0)
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))
     }
@@ -136,7 +136,7 @@ impl Tx<'_> {
             .bind(slo.0)
             .bind(epochs)
             .bind(keys)
-            .fetch_all(&mut *self.inner)
+            .fetch_all(&mut self.inner)
             .await
             .map_err(|source| self.failed(source))?;
         self.decoded(&rows).map(Some)
@@ -159,7 +159,7 @@ impl Tx<'_> {
                     .map(|key| Uuid::from_bytes(key.0))
                     .collect::<Vec<_>>(),
             )
-            .fetch_all(&mut *self.inner)
+            .fetch_all(&mut self.inner)
             .await
             .map_err(|source| self.failed(source))?;
         self.decoded(&rows)

@@ -39,7 +39,7 @@ impl Tx<'_> {
         .bind(slos)
         .bind(spans.trace_ids)
         .bind(spans.span_ids)
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let mut batches = Batches::new();

@@ -112,7 +112,7 @@ impl Tx<'_> {
         .bind(&to.trace_ids)
         .bind(&to.span_ids)
         .bind(epoch)
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let spans = rows.iter().map(|row| {
@@ -172,7 +172,7 @@ impl Tx<'_> {
         .bind(&spans.trace_ids)
         .bind(&spans.span_ids)
         .bind(i32::try_from(MAX_HOPS).unwrap_or(i32::MAX))
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let mut targets = BTreeSet::new();

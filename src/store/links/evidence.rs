@@ -79,7 +79,7 @@ impl Tx<'_> {
         .bind(messages.collect::<Vec<_>>())
         .bind(are_whole.collect::<Vec<_>>())
         .bind(epoch)
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let starts = rows.iter().filter_map(|row| start(row).transpose());
@@ -96,7 +96,7 @@ impl Tx<'_> {
              from link_evidence where is_unresolved order by id limit $1",
         )
         .bind(BATCH)
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         rows.iter()

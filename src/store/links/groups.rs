@@ -114,7 +114,7 @@ impl Tx<'_> {
         ))
         .bind(slo.0)
         .bind(keys.collect::<Vec<_>>())
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let deliveries = rows.iter().map(decode).collect::<Result<_, _>>();
@@ -132,7 +132,7 @@ impl Tx<'_> {
             "join link_evidence e on e.branch_batches @> array[b.id] and e.branch_batches <> '{}'",
         ))
         .bind(deliveries.keys().copied().collect::<Vec<_>>())
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         for row in &rows {

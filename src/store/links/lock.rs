@@ -20,7 +20,7 @@ impl Tx<'_> {
             "-- link_evidence.has_unresolved
              select exists (select 1 from link_evidence where is_unresolved)",
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))
     }

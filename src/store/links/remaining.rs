@@ -41,7 +41,7 @@ impl Tx<'_> {
         ))
         .bind(slos)
         .bind(keys)
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let mut remaining = EvidenceByEvent::new();

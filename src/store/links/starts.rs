@@ -60,7 +60,7 @@ impl Tx<'_> {
         .bind(columns.trace_ids)
         .bind(columns.span_ids)
         .bind(slos.into_iter().collect::<Vec<_>>())
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         for row in &rows {
@@ -96,7 +96,7 @@ impl Tx<'_> {
         .bind(filters)
         .bind(traces)
         .bind(most + 1)
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let mut compared = BTreeSet::new();

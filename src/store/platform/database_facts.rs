@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use sqlx::FromRow;
 
 use crate::{
-    domain::health::diagnosis::{DatabaseFacts, EXPECTED_ON, SchemaState},
+    domain::health::diagnosis::{DatabaseFacts, EXPECTED_ON, Pooling, SchemaState},
     store::{MIGRATOR, StoreError, Tx},
 };
 
 /// The facts, and what is needed to complete them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseReport {
-    /// Without address, disk and clock, which the caller knows.
+    /// Without address, pooler, disk and clock, which the caller knows.
     pub facts: DatabaseFacts,
     /// The data folder on the machine of the database; `None` if the user may not know it.
     pub data_directory: Option<String>,
@@ -45,6 +45,7 @@ impl Tx<'_> {
         let row: FactsRow = self.fetch_one(query).await?;
         let facts = DatabaseFacts {
             address: String::new(),
+            pooling: Pooling::None,
             version: row.version,
             version_number: row.version_number,
             takes_writes: row.takes_writes,

@@ -142,7 +142,7 @@ impl Tx<'_> {
         )
         .bind(target.as_str())
         .bind(ended_after.to_chrono())
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let readable = rows

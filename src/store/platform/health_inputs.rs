@@ -140,7 +140,7 @@ impl Tx<'_> {
             "-- service_state.last_reconciled_at
              select reconciled_at from service_state",
         )
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(at.map(Timestamp::from))
@@ -259,7 +259,7 @@ impl Tx<'_> {
                  and (n.kind is null or n.kind not in ('test', 'heartbeat'))",
         )
         .bind(since.to_chrono())
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(DeadLetters {

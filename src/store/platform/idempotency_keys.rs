@@ -59,7 +59,7 @@ impl Tx<'_> {
         )
         .bind(&named.request)
         .bind(&named.key)
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(match answer {

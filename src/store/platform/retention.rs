@@ -47,7 +47,7 @@ impl Tx<'_> {
         let exists: bool =
             sqlx::query_scalar("-- partition.exists\nselect to_regclass($1) is not null")
                 .bind(&name)
-                .fetch_one(&mut *self.inner)
+                .fetch_one(&mut self.inner)
                 .await
                 .map_err(|source| self.failed(source))?;
         if exists {
@@ -82,7 +82,7 @@ impl Tx<'_> {
             ))
             .bind(parent)
             .bind(&last)
-            .fetch_all(&mut *self.inner)
+            .fetch_all(&mut self.inner)
             .await
             .map_err(|source| self.failed(source))?;
             if names.is_empty() {

@@ -67,7 +67,7 @@ impl Tx<'_> {
             "-- service_state.last_heartbeat\n",
             "select heartbeat_sent_at, heartbeat_withheld_reasons from service_state",
         ))
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(LastHeartbeat {

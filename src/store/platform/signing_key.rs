@@ -22,7 +22,7 @@ impl Tx<'_> {
         self.execute(statement).await?;
         let key: [u8; SigningKey::LENGTH] =
             sqlx::query_scalar("-- signing_key.read\nselect key from signing_key")
-                .fetch_one(&mut *self.inner)
+                .fetch_one(&mut self.inner)
                 .await
                 .map_err(|source| self.failed(source))?;
         Ok(SigningKey::new(key))

@@ -137,7 +137,7 @@ impl Tx<'_> {
         )
         .bind(slo.0)
         .bind(Json(&grouping.by))
-        .fetch_one(&mut *self.inner)
+        .fetch_one(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))
     }

@@ -28,7 +28,7 @@ impl Tx<'_> {
              select id from slos where name = $1 and group_by is not null and parent_id is null",
         )
         .bind(slo.as_str())
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let Some(slo) = slo else { return Ok(0) };

@@ -43,16 +43,15 @@ pub struct LedgerState {
     pub(crate) epoch: i32,
 }
 
-/// Returns the statements that begin a transaction that judges workflows. They take the lock that all
-/// of them share, so that the partition for new rows stays the same; others may wait for them. Sent as
-/// one, they take one round trip.
+/// Returns the statements that make a transaction one that judges workflows. They take the lock that all
+/// of them share, so that the partition for new rows stays the same; others may wait for them.
 ///
 /// The transaction touches few rows of many: a plan that scans a partition is always wrong here, but
 /// the planner cannot know this while statistics are missing. The time-out is as long as a commit may
 /// take: after it no one waits for the result, and the statement would only hold its locks.
-pub(crate) fn begin_recording() -> String {
+pub(crate) fn share_ledger() -> String {
     format!(
-        "-- ledger.begin\nbegin; select pg_advisory_xact_lock_shared({EPOCH_LOCK}); \
+        "; -- ledger.share\nselect pg_advisory_xact_lock_shared({EPOCH_LOCK}); \
          set local enable_seqscan = off; set local enable_hashjoin = off; \
          set local enable_mergejoin = off; set local statement_timeout = '10s'"
     )

@@ -97,7 +97,7 @@ impl Tx<'_> {
              where l.slo_id = any ($1) and (w.outcome = 0 or not l.is_open)",
         )
         .bind(slos.iter().map(|slo| slo.0).collect::<Vec<i32>>())
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let decode = |row: &sqlx::postgres::PgRow| -> Result<(EventId, TraceId), sqlx::Error> {

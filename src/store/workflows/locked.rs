@@ -79,7 +79,7 @@ impl Tx<'_> {
         &mut self,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<LockedRows, StoreError> {
-        let rows = query.fetch_all(&mut *self.inner).await;
+        let rows = query.fetch_all(&mut self.inner).await;
         let rows = rows.map_err(|source| self.failed(source))?;
         rows.iter()
             .map(decode)

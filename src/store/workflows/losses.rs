@@ -72,7 +72,7 @@ impl Tx<'_> {
         .bind(from)
         .bind(to.collect::<Vec<_>>())
         .bind(until.collect::<Vec<_>>())
-        .fetch_all(&mut *self.inner)
+        .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let places: BTreeSet<i64> = places.into_iter().collect();

@@ -40,7 +40,7 @@ impl Tx<'_> {
         )
         .bind(slo.0)
         .bind(Uuid::from_bytes(key.0))
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let found = row.map(|row| decode(&row)).transpose();

@@ -126,7 +126,7 @@ impl Tx<'_> {
             "-- watermark.healthy_until
              select complete_until from ingest_watermark",
         )
-        .fetch_optional(&mut *self.inner)
+        .fetch_optional(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         Ok(until.map(Timestamp::from))

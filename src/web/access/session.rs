@@ -217,7 +217,7 @@ pub(in crate::web) fn kept<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h
 }
 
 /// A cookie that scripts cannot read and other sites' requests do not send.
-pub(super) fn cookie(
+pub(in crate::web) fn cookie(
     state: &WebState,
     (name, path): (&str, &str),
     value: &str,

@@ -181,7 +181,7 @@ fn grouped(alerts: &[GettableAlert], filter: &AlertFilter) -> Vec<AlertGroupView
 async fn firing(state: &WebState, filter: &AlertFilter) -> Result<Vec<GettableAlert>, WebError> {
     let now = state.clock.now();
     let catalog = Arc::clone(&state.catalog.borrow());
-    let mut tx = state.store.begin("read the alerts").await?;
+    let mut tx = state.reads().begin("read the alerts").await?;
     let mut silences = tx.silences_ended_after(now).await?;
     silences.retain(|silence| silence.mutes_until(now).is_some());
     let of_slos = tx.slos().await?.into_iter().map(|record| (None, record));

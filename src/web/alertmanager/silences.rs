@@ -112,7 +112,7 @@ pub(in crate::web) async fn list(
 ) -> Response {
     let listed = async {
         let now = state.clock.now();
-        let mut tx = state.store.begin("read the silences").await?;
+        let mut tx = state.reads().begin("read the silences").await?;
         let all = tx.silences_ended_after(now - silences::REMEMBERED).await?;
         let found = all.iter().filter(|silence| {
             let values = silence.terms.values();
@@ -131,7 +131,7 @@ pub(in crate::web) async fn one(
     Path(id): Path<String>,
 ) -> Response {
     let read = async {
-        let mut tx = state.store.begin("read a silence").await?;
+        let mut tx = state.reads().begin("read a silence").await?;
         let silence = found(&state, &mut tx, &id).await?;
         Ok::<_, WebError>(GettableSilence::new(&silence, state.clock.now()))
     };

@@ -86,7 +86,7 @@ pub(crate) async fn get(asked: Negotiation, state: WebState) -> Response {
 async fn view(state: &WebState) -> Result<AlertsView, WebError> {
     let now = state.clock.now();
     let catalog = Arc::clone(&state.catalog.borrow());
-    let mut tx = state.store.begin("read the alerts").await?;
+    let mut tx = state.reads().begin("read the alerts").await?;
     let records = tx.slos().await?;
     let range = TimeRange::ending_at(now, HISTORY_DAYS * Resolution::Day.length());
     let transitions = history::within(state, &mut tx, None, range, MOST_TRANSITIONS).await?;

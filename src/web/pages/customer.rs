@@ -85,7 +85,7 @@ pub(crate) async fn get_by_name(
 
 async fn view(state: &WebState, customer: &str) -> Result<CustomerPageView, WebError> {
     let now = state.clock.now();
-    let mut tx = state.store.begin("read a customer").await?;
+    let mut tx = state.reads().begin("read a customer").await?;
     let newest = WorkflowsQuery::of_customer(customer);
     let open = WorkflowsQuery {
         outcome: "open".to_owned(),

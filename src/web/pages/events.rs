@@ -103,7 +103,7 @@ async fn view(state: &WebState, service: String) -> Result<EventsView, WebError>
     let now = state.clock.now();
     let range = TimeRange::new(now - DAYS, now + AHEAD);
     let services = (!service.is_empty()).then(|| [service.clone()]);
-    let mut tx = state.store.begin("read what happened").await?;
+    let mut tx = state.reads().begin("read what happened").await?;
     let events = tx
         .change_events(range, services.as_ref().map(<[String; 1]>::as_slice), MOST)
         .await?;

@@ -241,7 +241,7 @@ impl UnmatchedSelector {
 }
 
 async fn in_force(state: &WebState, slo: &Slo) -> Result<ExplainView, WebError> {
-    let mut tx = state.store.begin("read an SLO to explain it").await?;
+    let mut tx = state.reads().begin("read an SLO to explain it").await?;
     let record = tx.slo(&slo.name).await?;
     drop(tx);
     let mut view = ExplainView::new(state, [slo]);
@@ -253,7 +253,7 @@ async fn in_force(state: &WebState, slo: &Slo) -> Result<ExplainView, WebError> 
 
 /// Explains what a text declares, which may refer to policies and targets in force.
 async fn pasted(state: &WebState, text: &str) -> Result<ExplainView, WebError> {
-    let mut tx = state.store.begin("read the definitions in force").await?;
+    let mut tx = state.reads().begin("read the definitions in force").await?;
     let newest = tx.newest_definitions().await?;
     drop(tx);
     let in_force = newest.map(|set| set.files).unwrap_or_default();

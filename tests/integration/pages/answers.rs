@@ -246,7 +246,7 @@ async fn readiness_gives_its_reasons_and_liveness_needs_none() {
         (200, &Value::from(true))
     );
 
-    let nowhere = "postgres://nobody@127.0.0.1:1/none".parse().unwrap();
+    let nowhere = Store::at("postgres://nobody@127.0.0.1:1/none", 1).unwrap();
     let (_catalog, catalog) = watch::channel(Arc::default());
     let (_definitions, definitions) = watch::channel(Arc::new(DefinitionsStatus {
         folder: "slo-definitions".to_owned(),
@@ -256,7 +256,7 @@ async fn readiness_gives_its_reasons_and_liveness_needs_none() {
         pending: None,
     }));
     let alone = router(web_state(
-        Store::new(nowhere, 1),
+        nowhere,
         ManualClock::new(fixture::now()),
         catalog,
         definitions,

@@ -24,11 +24,11 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Pages without a database.
 fn alone() -> WebState {
-    let nowhere = "postgres://nobody@127.0.0.1:1/none".parse().unwrap();
+    let nowhere = Store::at("postgres://nobody@127.0.0.1:1/none", 1).unwrap();
     let (_catalog, catalog) = watch::channel(Arc::default());
     let (_definitions, definitions) = watch::channel(Arc::default());
     web_state(
-        Store::new(nowhere, 1),
+        nowhere,
         ManualClock::new(fixture::now()),
         catalog,
         definitions,

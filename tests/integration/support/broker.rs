@@ -124,7 +124,7 @@ impl Drop for Broker {
 }
 
 /// A program on the path, or else in `folders`; a missing one fails the test.
-fn found(program: &str, folders: &[&str]) -> PathBuf {
+pub(super) fn found(program: &str, folders: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = folders.iter().map(PathBuf::from);
     folders
@@ -134,7 +134,7 @@ fn found(program: &str, folders: &[&str]) -> PathBuf {
         .unwrap_or_else(|| panic!("{program} is missing: `.dev/setup tests` installs it"))
 }
 
-fn spawn(mut command: Command, home: &Path) -> Child {
+pub(super) fn spawn(mut command: Command, home: &Path) -> Child {
     let log = std::fs::File::options()
         .create(true)
         .append(true)
@@ -149,7 +149,7 @@ fn spawn(mut command: Command, home: &Path) -> Child {
         .expect("the broker starts")
 }
 
-async fn answers(port: u16) {
+pub(super) async fn answers(port: u16) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     until("a broker that answers", async || {
         TcpStream::connect_timeout(&address, GLANCE).ok()

@@ -15,7 +15,7 @@ mod login;
 pub(crate) mod notify_test;
 mod outage;
 mod replicas;
-mod restore;
+pub(crate) mod restore;
 pub(crate) mod secrets;
 mod shapes;
 mod silence_command;
@@ -38,7 +38,7 @@ async fn assert_exact(api: &Api, workload: &Workload) {
 }
 
 /// [`ORDERS`], and a webhook that is told of pages.
-fn orders_with_a_hook() -> String {
+pub(crate) fn orders_with_a_hook() -> String {
     let hook = "
 ---
 apiVersion: throughline/v1

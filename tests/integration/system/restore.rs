@@ -25,7 +25,7 @@ use crate::support::{
 
 /// Besides the load: one SLO that pages before the backup, and one that is healthy and has workflows in
 /// flight when it is taken.
-fn definitions() -> String {
+pub(crate) fn definitions() -> String {
     let slo = |name: &str, within: &str| {
         format!(
             "---\napiVersion: throughline/v1\nkind: SLO\nmetadata: {{ name: {name} }}\nspec:\n  \
@@ -136,7 +136,7 @@ async fn outcomes(database: &PgConnectOptions, slo: &str) -> [BTreeMap<i16, i64>
     [workflows, sums].map(|rows| rows.into_iter().collect())
 }
 
-fn traces(count: usize) -> Vec<[u8; 16]> {
+pub(crate) fn traces(count: usize) -> Vec<[u8; 16]> {
     (0..count).map(|_| rand::random()).collect()
 }
 

@@ -27,6 +27,7 @@ const TOO_LITTLE_SPACE: f64 = 0.05;
 pub struct DatabaseFacts {
     /// Without a password.
     pub address: String,
+    pub pooling: Pooling,
     pub version: String,
     pub version_number: i32,
     /// It is no standby, and transactions are not read-only by default.
@@ -59,6 +60,19 @@ pub enum SchemaState {
     Foreign,
 }
 
+/// How a pooler in front of the database shares its connections among clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// There is no pooler.
+    None,
+    /// A client keeps its connection as long as it wants.
+    Session,
+    /// A client keeps its connection for a transaction.
+    Transaction,
+    /// A client keeps its connection for a statement, so there are no transactions.
+    Statement,
+}
+
 /// The file system of the data folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSpace {
@@ -70,6 +84,7 @@ pub struct DiskSpace {
 pub fn of_database(facts: &DatabaseFacts, connections: i64) -> Vec<Diagnosis> {
     vec![
         Diagnosis::ok("database", format!("`{}` answers", facts.address)),
+        of_pooling(facts.pooling),
         version(facts),
         writes(facts),
         permissions(facts),
@@ -81,6 +96,29 @@ pub fn of_database(facts: &DatabaseFacts, connections: i64) -> Vec<Diagnosis> {
         space(facts),
         clock(facts),
     ]
+}
+
+/// Returns whether the service can work with connections that are shared like this.
+pub fn of_pooling(pooling: Pooling) -> Diagnosis {
+    let check = "database pooler";
+    match pooling {
+        Pooling::None => Diagnosis::ok(check, "none: connections are the service's own"),
+        Pooling::Transaction => Diagnosis::ok(
+            check,
+            "one in transaction mode: statements are not prepared, which costs some more CPU",
+        ),
+        Pooling::Session => Diagnosis::warn(
+            check,
+            "one that keeps a connection of the server for each of the service",
+            "set `pool_mode = transaction` for this database, or connect to the server itself: the \
+             service has a pool of its own, and keeps its connections open",
+        ),
+        Pooling::Statement => Diagnosis::fail(
+            check,
+            "one in statement mode, in which there are no transactions",
+            "set `pool_mode = transaction` for this database, or connect to the server itself",
+        ),
+    }
 }
 
 fn version(facts: &DatabaseFacts) -> Diagnosis {

@@ -8,7 +8,9 @@ mod tests;
 use serde::Serialize;
 
 pub use self::{
-    database::{DatabaseFacts, DiskSpace, EXPECTED_ON, SchemaState, of_database},
+    database::{
+        DatabaseFacts, DiskSpace, EXPECTED_ON, Pooling, SchemaState, of_database, of_pooling,
+    },
     service::{ServiceFacts, of_service},
 };
 

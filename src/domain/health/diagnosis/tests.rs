@@ -8,6 +8,7 @@ use crate::domain::{model::time::Timestamp, slo::Severity};
 fn healthy() -> DatabaseFacts {
     DatabaseFacts {
         address: "db:5432/slo".to_owned(),
+        pooling: Pooling::None,
         version: "17.2".to_owned(),
         version_number: 170_002,
         takes_writes: true,
@@ -60,6 +61,16 @@ fn assert_found(check: &str, result: DiagnosisResult, change: impl FnOnce(&mut D
     let has_advice = |one: &Diagnosis| one.advice.is_some();
     let is_ok = |one: &Diagnosis| one.result == DiagnosisResult::Ok;
     assert!(found.iter().all(|one| has_advice(one) != is_ok(one)));
+}
+
+#[test]
+fn a_pooler_is_for_transactions() {
+    let pooled = |pooling| move |facts: &mut DatabaseFacts| facts.pooling = pooling;
+    let check = "database pooler";
+    assert_found(check, DiagnosisResult::Warn, pooled(Pooling::Session));
+    assert_found(check, DiagnosisResult::Fail, pooled(Pooling::Statement));
+    let transaction = of_pooling(Pooling::Transaction);
+    assert_eq!(transaction.result, DiagnosisResult::Ok);
 }
 
 #[test]

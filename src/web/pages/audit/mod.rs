@@ -67,7 +67,7 @@ async fn view(state: &WebState, params: AuditQuery) -> Result<AuditView, WebErro
         action: chosen(params.action),
         before: params.before,
     };
-    let mut tx = state.store.begin("read the audit log").await?;
+    let mut tx = state.reads().begin("read the audit log").await?;
     let records = tx.audit_entries(&filter, MOST).await?;
     let is_full = u32::try_from(records.len()).unwrap_or(MOST) == MOST;
     let last = records.last().map(|record| record.id);

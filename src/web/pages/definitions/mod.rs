@@ -181,7 +181,7 @@ async fn view(state: &WebState) -> Result<DefinitionsView, WebError> {
         name: target.name.clone(),
         kind: kind_text(&target.kind),
     });
-    let mut tx = state.store.begin("read the definitions").await?;
+    let mut tx = state.reads().begin("read the definitions").await?;
     let set: Option<DefinitionSet> = tx.newest_definitions().await?;
     drop(tx);
     let mut written = set.map(|set| WrittenView::all(&set)).unwrap_or_default();

@@ -115,7 +115,7 @@ pub(crate) async fn get_one(asked: Negotiation, state: WebState, Path(id): Path<
 
 async fn view(state: &WebState, params: &DeliveriesQuery) -> Result<DeliveriesView, WebError> {
     let filter = filter(params)?;
-    let mut tx = state.store.begin("read deliveries").await?;
+    let mut tx = state.reads().begin("read deliveries").await?;
     let records = tx.delivery_records(&filter, MOST).await?;
     let ids: Vec<i64> = records.iter().map(|record| record.id).collect();
     let seen = records.into_iter().filter(|record| sees(state, record));
@@ -171,7 +171,7 @@ async fn found(state: &WebState, tx: &mut Tx<'_>, id: i64) -> Result<DeliveryRec
 }
 
 async fn one(state: &WebState, id: i64) -> Result<DeliveryView, WebError> {
-    let mut tx = state.store.begin("read a delivery").await?;
+    let mut tx = state.reads().begin("read a delivery").await?;
     let record = found(state, &mut tx, id).await?;
     let mut attempts = tx.attempts_at(&[id]).await?;
     Ok(DeliveryView::new(

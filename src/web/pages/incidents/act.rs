@@ -61,7 +61,7 @@ pub(in crate::web) async fn confirm(
 ) -> Response {
     let facts = async {
         check(&state, action, (&id, &permit.token))?;
-        let mut tx = state.store.begin("read an incident").await?;
+        let mut tx = state.reads().begin("read an incident").await?;
         let mut transitions = found(&state, &mut tx, &id).await?;
         transitions.pop().ok_or(WebError::NoSuchPage)
     };

@@ -66,7 +66,7 @@ pub(crate) async fn short(Path(id): Path<String>) -> Response {
 
 async fn view(state: &WebState, id: &str) -> Result<IncidentView, WebError> {
     let now = state.clock.now();
-    let mut tx = state.store.begin("read an incident").await?;
+    let mut tx = state.reads().begin("read an incident").await?;
     let transitions = found(state, &mut tx, id).await?;
     let live = match transitions.first() {
         Some(first) => live(state, &mut tx, first).await?,

@@ -121,7 +121,7 @@ async fn view(
     let definitions = as_of.catalog(state).await?;
     let catalog = Arc::clone(&definitions.catalog);
     let facts = state.ingest.facts();
-    let mut tx = state.store.begin("read the overview").await?;
+    let mut tx = state.reads().begin("read the overview").await?;
     let mut records = tx.slos().await?;
     as_of.evaluations(&mut tx, records.iter_mut()).await?;
     let tallies = tallies(&mut tx, as_of).await?;

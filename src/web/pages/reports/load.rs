@@ -59,7 +59,7 @@ async fn rows(
     slos: &[&Arc<Slo>],
     (period, now): (TimeRange, Timestamp),
 ) -> Result<Vec<ReportRow>, WebError> {
-    let mut tx = state.store.begin("read the report of a month").await?;
+    let mut tx = state.reads().begin("read the report of a month").await?;
     let records = tx.slos().await?.into_iter();
     let ids: BTreeMap<Name, SloId> = records.map(|record| (record.name, record.id)).collect();
     let known = slos

@@ -81,7 +81,7 @@ async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError
         return Err(WebError::Unreadable(format!("`state` is one of {known}")));
     }
     let now = state.clock.now();
-    let mut tx = state.store.begin("read the silences").await?;
+    let mut tx = state.reads().begin("read the silences").await?;
     let silences = tx.silences_ended_after(now - REMEMBERED).await?;
     let seen = silences
         .iter()
@@ -105,7 +105,7 @@ async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError
 
 pub(crate) async fn one(asked: Negotiation, state: WebState, Path(id): Path<String>) -> Response {
     let read = async {
-        let mut tx = state.store.begin("read a silence").await?;
+        let mut tx = state.reads().begin("read a silence").await?;
         let silence = found(&state, &mut tx, &id).await?;
         Ok(SilenceView::new(&silence, state.clock.now()))
     };

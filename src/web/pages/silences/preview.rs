@@ -81,7 +81,7 @@ pub(in crate::web) async fn post(
 pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<PreviewView, WebError> {
     let now = state.clock.now();
     let catalog = Arc::clone(&state.catalog.borrow());
-    let mut tx = state.store.begin("preview a silence").await?;
+    let mut tx = state.reads().begin("preview a silence").await?;
     let mut alerts = Vec::new();
     for record in tx.slos().await? {
         if let Some(slo) = catalog.slos.get(&record.name) {

@@ -230,7 +230,7 @@ pub(in crate::web) async fn get(
 
 async fn list(state: &WebState, slo: &Arc<Slo>) -> Result<GroupListView, WebError> {
     let now = AsOf::now(state);
-    let mut tx = state.store.begin("read the groups of an SLO").await?;
+    let mut tx = state.reads().begin("read the groups of an SLO").await?;
     let record = tx.slo(&slo.name).await?;
     let groups = match &record {
         Some(record) => GroupsView::read(&mut tx, (record.id, slo), now).await?,

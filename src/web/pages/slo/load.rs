@@ -62,7 +62,7 @@ pub(super) async fn view(
     (range, as_of): (Range, AsOf),
 ) -> Result<SloView, WebError> {
     let now = as_of.at;
-    let mut tx = state.store.begin("read an SLO").await?;
+    let mut tx = state.reads().begin("read an SLO").await?;
     let (record, group, state_now) = own_record(&mut tx, slo, (whose, as_of)).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
     let mut summary = Summary::new(slo, record.as_ref());

@@ -198,7 +198,7 @@ async fn is_known(state: &WebState, name: &str) -> Result<bool, StoreError> {
     let Ok(name) = name.parse() else {
         return Ok(false);
     };
-    let mut tx = state.store.begin("look for a removed SLO").await?;
+    let mut tx = state.reads().begin("look for a removed SLO").await?;
     Ok(tx.slo(&name).await?.is_some())
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn get(asked: Negotiation, state: WebState) -> Response {
 async fn view(state: &WebState) -> Result<TargetsView, WebError> {
     let now = state.clock.now();
     let catalog = Arc::clone(&state.catalog.borrow());
-    let mut tx = state.store.begin("read the targets").await?;
+    let mut tx = state.reads().begin("read the targets").await?;
     let mut traffic = tx.traffic(now).await?;
     let states: BTreeMap<Name, TargetState> = tx.target_states().await?.into_iter().collect();
     // These name SLOs of all teams.

@@ -41,7 +41,7 @@ pub(super) async fn view(
     key: EventKey,
 ) -> Result<Option<StoryView>, WebError> {
     let now = state.clock.now();
-    let mut tx = state.store.begin("read a workflow").await?;
+    let mut tx = state.reads().begin("read a workflow").await?;
     let Some(record) = tx.slo(&slo.name).await? else {
         return Ok(None);
     };

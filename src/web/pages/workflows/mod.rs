@@ -66,7 +66,7 @@ pub(crate) async fn get(
 }
 
 async fn view(state: &WebState, query: &WorkflowsQuery) -> Result<WorkflowsView, WebError> {
-    let mut tx = state.store.begin("search for workflows").await?;
+    let mut tx = state.reads().begin("search for workflows").await?;
     let found = find(&mut tx, state, &query.read(state.clock.now())?).await?;
     let lag = tx.search_lag(state.clock.now()).await?;
     Ok(WorkflowsView {

@@ -88,6 +88,7 @@ pub(crate) fn web_state(
 ) -> WebState {
     WebState {
         store,
+        replica: None,
         readiness: ReadinessCheck::new(clock.now() - HOUR),
         clock: Clock::Manual(clock),
         catalog,

@@ -50,7 +50,7 @@ async fn read(
         return Err(undeclared(state, name).await);
     };
     let query = query(range, as_of.at);
-    let mut tx = state.store.begin("read the durations of an SLO").await?;
+    let mut tx = state.reads().begin("read the durations of an SLO").await?;
     let rows = match (slo.staged(), tx.slo(&slo.name).await?) {
         (Some(_), Some(record)) => tx.durations(record.id, query).await?,
         _ => Vec::new(),

@@ -31,7 +31,7 @@ pub(super) async fn view(
     (by, before): (CalendarUnit, Option<Timestamp>),
 ) -> Result<HistoryView, WebError> {
     let now = state.clock.now();
-    let mut tx = state.store.begin("read the history of an SLO").await?;
+    let mut tx = state.reads().begin("read the history of an SLO").await?;
     let record = tx.slo(&slo.name).await?;
     let first = record.as_ref().and_then(|record| record.first_event_at);
     let newest = before.map_or(now, |before| before.min(now));

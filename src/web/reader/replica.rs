@@ -1,0 +1,175 @@
+//! Reads of pages from a replica of the database, and what a page says of its age.
+//!
+//! A request is answered from the replica if it only reads, and if the replica has what its sender wrote
+//! last: a service knows its own writes, and a cookie those at others. If the replica fails meanwhile, the
+//! primary answers.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use tokio::sync::watch;
+
+use crate::{
+    domain::model::{format, time::Timestamp},
+    store::Store,
+    web::{access::session, state::WebState},
+};
+
+/// The cookie with the time of the last write of a browser.
+const COOKIE: &str = "written";
+/// For longer than a replica may be behind.
+const COOKIE_LASTS: u64 = 120;
+/// A replica that is farther behind is not read.
+const LARGEST_LAG: Duration = Duration::from_mins(1);
+/// A page says how old it is if it is older than this.
+const NOTABLE_LAG: Duration = Duration::from_secs(5);
+
+tokio::task_local! {
+    static SOURCE: ReplicaSource;
+}
+
+/// The replica that the pages may read from. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct ReadReplica {
+    store: Store,
+    /// What was committed until then is there; `None` while the replica does not answer.
+    complete_until: watch::Receiver<Option<Timestamp>>,
+    /// The last write at this service, in microseconds.
+    written_at: Arc<AtomicI64>,
+}
+
+/// What the request that is being answered reads from.
+#[derive(Clone, Debug)]
+struct ReplicaSource {
+    store: Store,
+    lag: Duration,
+    /// Whether anything was read from it.
+    is_used: Arc<AtomicBool>,
+}
+
+impl ReplicaSource {
+    fn read(&self) -> Store {
+        self.is_used.store(true, Ordering::Relaxed);
+        self.store.clone()
+    }
+}
+
+impl ReadReplica {
+    pub fn new(store: Store, complete_until: watch::Receiver<Option<Timestamp>>) -> Self {
+        Self {
+            store,
+            complete_until,
+            written_at: Arc::new(AtomicI64::new(i64::MIN)),
+        }
+    }
+
+    fn note_write(&self, at: Timestamp) {
+        self.written_at.fetch_max(at.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Returns the replica if it has what was written until `written_at` and is not far behind.
+    fn source(&self, now: Timestamp, written_at: Option<Timestamp>) -> Option<ReplicaSource> {
+        let complete_until = (*self.complete_until.borrow())?;
+        let here = Timestamp::from_micros(self.written_at.load(Ordering::Relaxed));
+        let written_at = written_at.map_or(here, |at| at.max(here));
+        let lag = now.saturating_since(complete_until);
+        (written_at < complete_until && lag <= LARGEST_LAG).then(|| ReplicaSource {
+            store: self.store.clone(),
+            lag,
+            is_used: Arc::default(),
+        })
+    }
+}
+
+impl WebState {
+    /// Returns the database for what may be some seconds old.
+    pub(in crate::web) fn reads(&self) -> Store {
+        SOURCE
+            .try_with(ReplicaSource::read)
+            .unwrap_or_else(|_| self.store.clone())
+    }
+}
+
+/// Returns what a page that is read from a replica says of its age, if it is notable.
+pub(in crate::web) fn age() -> Option<String> {
+    let lag = SOURCE.try_with(|source| source.lag).ok()?;
+    (lag > NOTABLE_LAG).then(|| {
+        format!(
+            "The replica of the database that this page is read from is {} behind.",
+            format::duration(Duration::from_secs(lag.as_secs()))
+        )
+    })
+}
+
+/// Chooses what a request reads from, and remembers when somebody wrote.
+pub(in crate::web) async fn choose_source(
+    State(state): State<WebState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(replica) = &state.replica else {
+        return next.run(request).await;
+    };
+    if !request.method().is_safe() {
+        let is_browser = !request.uri().path().starts_with("/api/");
+        let response = next.run(request).await;
+        return note_write((&state, replica), is_browser, response);
+    }
+    let written_at = written_at(request.headers());
+    let Some(source) = replica.source(state.clock.now(), written_at) else {
+        return next.run(request).await;
+    };
+    // A request that only reads has no body that matters.
+    let (parts, _) = request.into_parts();
+    let again = Request::from_parts(parts.clone(), Body::empty());
+    let (lag, is_used) = (source.lag, Arc::clone(&source.is_used));
+    let reading = next.clone().run(Request::from_parts(parts, Body::empty()));
+    let mut response = SOURCE.scope(source, reading).await;
+    if !is_used.load(Ordering::Relaxed) {
+        return response;
+    }
+    if response.status().is_server_error() {
+        return next.run(again).await;
+    }
+    if let Ok(age) = HeaderValue::from_str(&lag.as_secs().to_string()) {
+        response.headers_mut().insert(header::AGE, age);
+    }
+    response
+}
+
+fn note_write(
+    (state, replica): (&WebState, &ReadReplica),
+    is_browser: bool,
+    mut response: Response,
+) -> Response {
+    let now = state.clock.now();
+    replica.note_write(now);
+    if is_browser
+        && let Some(cookie) = session::cookie(
+            state,
+            (COOKIE, "/"),
+            &now.as_micros().to_string(),
+            COOKIE_LASTS,
+        )
+    {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+fn written_at(headers: &HeaderMap) -> Option<Timestamp> {
+    let micros = session::kept(headers, COOKIE)?.parse().ok()?;
+    Some(Timestamp::from_micros(micros))
+}

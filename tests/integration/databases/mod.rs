@@ -1,0 +1,5 @@
+//! PostgreSQL as people run it: behind a pooler, with a standby that takes over.
+
+mod failover;
+mod pooler;
+mod reads;
