@@ -8,7 +8,10 @@ use sqlx::{
     postgres::PgPoolOptions,
 };
 
-use super::{DatabaseAddress, Session, servers::Servers};
+use super::{
+    DatabaseAddress, Session,
+    servers::{ServerNeed, Servers},
+};
 use crate::{
     domain::health::diagnosis::Pooling, store::error::refuses_transactions,
     telemetry::metrics::DatabaseMetrics,
@@ -98,19 +101,17 @@ pub(in crate::store) struct Pools {
 impl Pools {
     pub(in crate::store) fn new(address: DatabaseAddress, connections: u32) -> Self {
         let servers = Servers::new(address);
-        let (is_choosy, must_take_writes) = (servers.can_be_choosy(), servers.must_take_writes());
+        let (at_first, later) = (servers.needed_at_first(), servers.needed());
         let pool = |purpose: ConnectionUse| {
             PgPoolOptions::new()
                 .max_connections(purpose.share(connections))
                 .acquire_timeout(FREE_WITHIN)
-                .after_connect(move |connection, _| Box::pin(is_usable(connection, is_choosy)))
+                .after_connect(move |connection, _| Box::pin(is_usable(connection, at_first)))
                 .test_before_acquire(false)
                 .before_acquire(|connection, metadata| {
                     Box::pin(answers(connection, metadata.idle_for))
                 })
-                .after_release(move |connection, _| {
-                    Box::pin(can_be_used_again(connection, must_take_writes))
-                })
+                .after_release(move |connection, _| Box::pin(can_be_used_again(connection, later)))
                 .connect_lazy_with(servers.first().clone())
         };
         Self {
@@ -130,7 +131,10 @@ impl Pools {
         // Made of constants.
         let begin = AssertSqlSafe([purpose.begin(), and_then].concat());
         match self.of(purpose).begin_with(begin).await {
-            Ok(transaction) => Ok(Session::new(transaction, self.servers.are_pooled())),
+            Ok(transaction) => Ok(Session {
+                transaction,
+                is_pooled: self.servers.are_pooled(),
+            }),
             Err(error) => {
                 if self.servers.has_choice() {
                     self.find_server().await;
@@ -213,9 +217,9 @@ async fn server_process(connection: &mut PgConnection) -> Result<i32, sqlx::Erro
     query.fetch_one(connection).await?.try_get(0)
 }
 
-/// Refuses a new connection to a server that accepts no writes, if there is another one to try.
-async fn is_usable(connection: &mut PgConnection, is_choosy: bool) -> Result<(), sqlx::Error> {
-    if !is_choosy || takes_writes(connection).await? {
+/// Refuses a new connection to a server that accepts no writes, if these are needed.
+async fn is_usable(connection: &mut PgConnection, needed: ServerNeed) -> Result<(), sqlx::Error> {
+    if needed == ServerNeed::Any || takes_writes(connection).await? {
         return Ok(());
     }
     Err(std::io::Error::other("the server accepts no writes").into())
@@ -240,12 +244,12 @@ async fn answers(connection: &mut PgConnection, idle_for: Duration) -> Result<bo
 /// the address may lead to another server.
 async fn can_be_used_again(
     connection: &mut PgConnection,
-    must_take_writes: bool,
+    needed: ServerNeed,
 ) -> Result<bool, sqlx::Error> {
     let takes_writes = tokio::time::timeout(ANSWERS_WITHIN, takes_writes(connection))
         .await
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))?;
-    Ok(takes_writes || !must_take_writes)
+    Ok(takes_writes || needed == ServerNeed::Any)
 }
 
 /// A query without parameters is a transaction of its own, also behind a pooler.

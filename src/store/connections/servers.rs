@@ -15,20 +15,30 @@ use super::DatabaseAddress;
 /// The time limit of asking a server what it is.
 const ASKED_WITHIN: Duration = Duration::from_secs(2);
 
+/// The name of a setting and its value.
+type Mark = (&'static str, &'static str);
+
 /// A setting of the session. A pooler refuses it or drops it: its sessions with the server belong to
 /// nobody.
-const SESSION_MARK: (&str, &str) = ("throughline.session", "on");
+const SESSION_MARK: Mark = ("throughline.session", "on");
 
 /// All servers of an address, and what is known of them.
 #[derive(Debug)]
 pub(super) struct Servers {
     all: Vec<PgConnectOptions>,
     is_said_to_be_pooled: bool,
-    must_take_writes: bool,
+    needed: ServerNeed,
     are_pooled: AtomicBool,
     chosen: AtomicUsize,
     /// Held by whoever asks them.
     asking: Mutex<()>,
+}
+
+/// What is needed of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServerNeed {
+    Any,
+    Writes,
 }
 
 /// What a server is.
@@ -43,7 +53,11 @@ impl Servers {
         Self {
             all: address.servers,
             is_said_to_be_pooled: address.is_pooled,
-            must_take_writes: !address.is_for_reading,
+            needed: if address.is_for_reading {
+                ServerNeed::Any
+            } else {
+                ServerNeed::Writes
+            },
             are_pooled: AtomicBool::new(address.is_pooled),
             chosen: AtomicUsize::new(0),
             asking: Mutex::new(()),
@@ -54,8 +68,9 @@ impl Servers {
         self.all.len() > 1
     }
 
-    pub(super) const fn must_take_writes(&self) -> bool {
-        self.must_take_writes
+    /// Returns what a connection must do to be used again.
+    pub(super) const fn needed(&self) -> ServerNeed {
+        self.needed
     }
 
     pub(super) fn are_pooled(&self) -> bool {
@@ -67,17 +82,21 @@ impl Servers {
         &self.all[0]
     }
 
-    /// Whether another server is better than one that accepts no writes.
-    pub(super) fn can_be_choosy(&self) -> bool {
-        self.must_take_writes && self.has_choice()
+    /// Returns what a new connection must do: one to the only server there is need not accept writes yet.
+    pub(super) fn needed_at_first(&self) -> ServerNeed {
+        if self.has_choice() {
+            self.needed
+        } else {
+            ServerNeed::Any
+        }
     }
 
     /// Asks all servers at once, and returns the first that accepts writes, if that matters. `None` if none answers, or while another asks.
     pub(super) async fn find(&self) -> Option<&PgConnectOptions> {
         let _asking = self.asking.try_lock().ok()?;
-        let states = self.states().await;
+        let (states, needed) = (self.states().await, self.needed_at_first());
         let found = states.iter().position(|state| {
-            state.is_some_and(|state| state.takes_writes || !self.can_be_choosy())
+            state.is_some_and(|state| state.takes_writes || needed == ServerNeed::Any)
         })?;
         let is_pooled = states.get(found).copied().flatten()?.is_pooled;
         let server = self.all.get(found)?;
@@ -97,10 +116,10 @@ impl Servers {
     /// Returns the state of each server, in their order; `None` of one that does not answer.
     async fn states(&self) -> Vec<Option<ServerState>> {
         let mut asked = JoinSet::new();
+        let mark = (!self.is_said_to_be_pooled).then_some(SESSION_MARK);
         for (nth, server) in self.all.iter().cloned().enumerate() {
-            let is_pooled = self.is_said_to_be_pooled;
             asked.spawn(async move {
-                let state = tokio::time::timeout(ASKED_WITHIN, ask(&server, is_pooled)).await;
+                let state = tokio::time::timeout(ASKED_WITHIN, ask(&server, mark)).await;
                 (nth, state.ok().and_then(Result::ok))
             });
         }
@@ -110,8 +129,8 @@ impl Servers {
     }
 }
 
-async fn ask(server: &PgConnectOptions, is_pooled: bool) -> Result<ServerState, Error> {
-    let mut connection = connect(server, is_pooled).await?;
+async fn ask(server: &PgConnectOptions, mark: Option<Mark>) -> Result<ServerState, Error> {
+    let mut connection = connect(server, mark).await?;
     // A query without parameters is a transaction of its own, also behind a pooler.
     let query = sqlx::raw_sql(concat!(
         "-- server.state\n",
@@ -128,11 +147,11 @@ async fn ask(server: &PgConnectOptions, is_pooled: bool) -> Result<ServerState, 
 }
 
 /// Connects with the mark, or without it if that is refused.
-async fn connect(server: &PgConnectOptions, is_pooled: bool) -> Result<PgConnection, Error> {
-    if is_pooled {
+async fn connect(server: &PgConnectOptions, mark: Option<Mark>) -> Result<PgConnection, Error> {
+    let Some(mark) = mark else {
         return server.connect().await;
-    }
-    match server.clone().options([SESSION_MARK]).connect().await {
+    };
+    match server.clone().options([mark]).connect().await {
         Err(Error::Database(error)) if is_of_startup(error.code().as_deref()) => {
             server.connect().await
         }
@@ -140,7 +159,7 @@ async fn connect(server: &PgConnectOptions, is_pooled: bool) -> Result<PgConnect
     }
 }
 
-/// 08P01 protocol_violation, by which PgBouncer refuses parameters; 0A000 feature_not_supported.
+/// `protocol_violation`, by which `PgBouncer` refuses parameters, and `feature_not_supported`.
 fn is_of_startup(code: Option<&str>) -> bool {
     matches!(code, Some("08P01" | "0A000"))
 }

@@ -11,21 +11,11 @@ use sqlx::{
 /// server. So no statement gets a name there: another client may have given it to another statement.
 #[derive(Debug)]
 pub(in crate::store) struct Session<'c> {
-    transaction: Transaction<'c, Postgres>,
-    is_pooled: bool,
+    pub(super) transaction: Transaction<'c, Postgres>,
+    pub(super) is_pooled: bool,
 }
 
-impl<'c> Session<'c> {
-    pub(in crate::store) const fn new(
-        transaction: Transaction<'c, Postgres>,
-        is_pooled: bool,
-    ) -> Self {
-        Self {
-            transaction,
-            is_pooled,
-        }
-    }
-
+impl Session<'_> {
     pub(in crate::store) async fn commit(self) -> Result<(), Error> {
         self.transaction.commit().await
     }

@@ -124,8 +124,13 @@ pub(in crate::web) async fn choose_source(
     };
     if !request.method().is_safe() {
         let is_browser = !request.uri().path().starts_with("/api/");
-        let response = next.run(request).await;
-        return note_write((&state, replica), is_browser, response);
+        let mut response = next.run(request).await;
+        let now = state.clock.now();
+        replica.note_write(now);
+        if is_browser && let Some(cookie) = written(&state, now) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        return response;
     }
     let written_at = written_at(request.headers());
     let Some(source) = replica.source(state.clock.now(), written_at) else {
@@ -149,24 +154,9 @@ pub(in crate::web) async fn choose_source(
     response
 }
 
-fn note_write(
-    (state, replica): (&WebState, &ReadReplica),
-    is_browser: bool,
-    mut response: Response,
-) -> Response {
-    let now = state.clock.now();
-    replica.note_write(now);
-    if is_browser
-        && let Some(cookie) = session::cookie(
-            state,
-            (COOKIE, "/"),
-            &now.as_micros().to_string(),
-            COOKIE_LASTS,
-        )
-    {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
+fn written(state: &WebState, at: Timestamp) -> Option<HeaderValue> {
+    let at = at.as_micros().to_string();
+    session::cookie(state, (COOKIE, "/"), &at, COOKIE_LASTS)
 }
 
 fn written_at(headers: &HeaderMap) -> Option<Timestamp> {

@@ -90,7 +90,7 @@ async fn whoever_writes_reads_what_they_wrote_though_the_standby_does_not_have_i
     is_read_from_standby(&service).await;
     cluster.on_standby("select pg_wal_replay_pause()").await;
     is_read_from_standby(&service).await;
-    let event = json!({ "title": "deployed shop v7" });
+    let event = json!({ "kind": "deploy", "title": "deployed shop v7" });
     let written = {
         service
             .api
