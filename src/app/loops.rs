@@ -13,11 +13,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     access::{refresh_provider, refresh_tokens},
     catalog::{CatalogKeeper, Change, InForce, Look},
+    database::read_replica::FollowedReplica,
     kafka::KafkaProblems,
     monitoring::{self, Pulse, PulseEnd},
     periodic::Periodic,
     ports::TlsReloaders,
-    read_replica::FollowedReplica,
 };
 use crate::{
     clock::Clock,

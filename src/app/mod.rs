@@ -15,7 +15,6 @@ mod loops;
 mod monitoring;
 pub mod periodic;
 mod ports;
-mod read_replica;
 mod reconciling;
 mod retention;
 pub mod shutdown;
@@ -29,10 +28,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     access::{access_rules, identity_provider, read_tokens},
     catalog::{CatalogKeeper, InForce},
-    database::Database,
+    database::{Database, read_replica::FollowedReplica},
     loops::{Loops, outage_limits},
     ports::{BoundListeners, FileLimit, PortTls},
-    read_replica::FollowedReplica,
 };
 use crate::{
     clock::Clock,

@@ -5,20 +5,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::periodic::Periodic;
+use crate::app::periodic::Periodic;
 use crate::{domain::model::time::Timestamp, store::Store, web::ReadReplica};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The replica, and the time until which it has everything.
 #[derive(Clone, Debug)]
-pub(super) struct FollowedReplica {
+pub(in crate::app) struct FollowedReplica {
     store: Store,
     complete_until: watch::Sender<Option<Timestamp>>,
 }
 
 impl FollowedReplica {
-    pub(super) fn new(store: Store) -> Self {
+    pub(in crate::app) fn new(store: Store) -> Self {
         Self {
             store,
             complete_until: watch::Sender::new(None),
@@ -26,11 +26,11 @@ impl FollowedReplica {
     }
 
     /// Returns the replica for pages.
-    pub(super) fn pages(&self) -> ReadReplica {
+    pub(in crate::app) fn pages(&self) -> ReadReplica {
         ReadReplica::new(self.store.clone(), self.complete_until.subscribe())
     }
 
-    pub(super) fn spawn(self, tasks: &TaskTracker, periodic: &Periodic) {
+    pub(in crate::app) fn spawn(self, tasks: &TaskTracker, periodic: &Periodic) {
         let periodic = periodic.clone();
         tasks.spawn(periodic.run("read_replica", SECOND, move |_| {
             let replica = self.clone();

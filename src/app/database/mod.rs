@@ -1,5 +1,7 @@
 //! Opens the database: the one that the settings name, or an embedded PostgreSQL.
 
+pub(super) mod read_replica;
+
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
