@@ -2,16 +2,16 @@
 //! `ExportTraceServiceRequest` a message, in protobuf or JSON.
 //!
 //! Messages are read into batches by one thread ([`poll`]), and up to four batches are committed at the
-//! same time ([`dispatch`]). Offsets follow the commits in order ([`progress`]). The database says where
+//! same time ([`batch_committer`]). Offsets follow the commits in order ([`progress`]). The database says where
 //! reading a partition begins; offsets are committed to Kafka as well, for tools that show the lag. So
 //! whatever happens, messages are at most read again, and the ledger counts each workflow once.
 //!
 //! Every second a replica asks how long its partitions are ([`look`]), and stores how far they are read.
 //! The watermark is never later than that.
 
+mod batch_committer;
 mod client;
 mod dead_letters;
-mod dispatch;
 mod look;
 mod messages;
 mod poll;
@@ -26,8 +26,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    client::LogConsumer, dead_letters::DeadLetterTopic, dispatch::Dispatch, poll::PollLoop,
-    progress::SharedProgress, read::MessageReader,
+    batch_committer::BatchCommitter, client::LogConsumer, dead_letters::DeadLetterTopic,
+    poll::PollLoop, progress::SharedProgress, read::MessageReader,
 };
 use super::{consumer::TraceConsumer, server::limits::ReceiverLimits};
 use crate::{
@@ -120,13 +120,13 @@ impl KafkaSource {
         let dead_letters = DeadLetterTopic::new(&parts.config, parts.metrics.clone())?;
         let reader = MessageReader::new(parts.door, &parts.limits, dead_letters, parts.metrics);
         let (sender, batches) = mpsc::channel(1);
-        let dispatch = Dispatch {
+        let committer = BatchCommitter {
             reader,
             progress,
             clock: parts.clock,
             shutdown: shutdown.clone(),
         };
-        tasks.spawn(dispatch.run(batches));
+        tasks.spawn(committer.run(batches));
         let polling = PollLoop {
             topic: Arc::clone(&source.topic),
             consumer: Arc::clone(&source.consumer),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 const MOST_BATCHES: usize = 4;
 
 #[derive(Debug)]
-pub(super) struct Dispatch<D> {
+pub(super) struct BatchCommitter<D> {
     pub(super) reader: MessageReader<D>,
     pub(super) progress: Arc<SharedProgress>,
     pub(super) clock: Clock,
@@ -33,7 +33,7 @@ struct BatchQueue {
     early: BTreeMap<u64, BatchRanges>,
 }
 
-impl<D: TraceConsumer> Dispatch<D> {
+impl<D: TraceConsumer> BatchCommitter<D> {
     /// Commits until there are no more batches.
     pub(super) async fn run(self, mut batches: mpsc::Receiver<MessageBatch>) {
         let mut commits = JoinSet::new();
