@@ -1,4 +1,4 @@
-//! A service whose connections all go through PgBouncer.
+//! A service whose connections all go through `PgBouncer`.
 
 use std::time::Duration;
 

@@ -73,7 +73,7 @@ fn kinds(receiver: &Receiver) -> Vec<String> {
 
 #[tokio::test]
 async fn b5_a_target_that_is_renamed_while_its_alert_fires_is_told_the_end() {
-    let (app, receiver) = paging(&["oncall"]).await;
+    let (app, receiver) = Box::pin(paging(&["oncall"])).await;
     change(&app, "pager", &["pager"]);
     let renamed = FollowedChanges {
         renamed: 1,
@@ -109,7 +109,7 @@ async fn b5_a_target_whose_name_changes_before_it_is_notified_is_notified_once()
 
 #[tokio::test]
 async fn p11_a_target_that_is_added_while_an_alert_fires_is_notified_and_no_gap_is_found() {
-    let (app, receiver) = paging(&[]).await;
+    let (app, receiver) = Box::pin(paging(&[])).await;
     assert_eq!(kinds(&receiver), [] as [&str; 0]);
     app.ticks([14]).await;
     change(&app, "oncall", &["oncall"]);
@@ -128,7 +128,7 @@ async fn p11_a_target_that_is_added_while_an_alert_fires_is_notified_and_no_gap_
 
 #[tokio::test]
 async fn b5_a_target_that_is_added_is_not_notified_of_a_muted_alert() {
-    let (app, receiver) = paging(&[]).await;
+    let (app, receiver) = Box::pin(paging(&[])).await;
     app.execute(
         "update alerts set suppression = '{\"kind\": \"inhibited\", \"by\": \"page\"}' where state = 'firing'",
     )

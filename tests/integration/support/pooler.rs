@@ -1,4 +1,4 @@
-//! PgBouncer in front of a test's database: started on a free port, gone with the test.
+//! `PgBouncer` in front of a test's database: started on a free port, gone with the test.
 
 use std::{
     fs::{self, Permissions},
