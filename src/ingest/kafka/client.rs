@@ -81,10 +81,9 @@ impl ConsumerContext for RebalanceContext {
         }
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
-            tracing::debug!(%error, "cannot commit offsets to Kafka; the database has them");
-            self.progress.must_tell(&numbers(offsets));
+            tracing::debug!(%error, "cannot commit offsets to Kafka yet; the database has them");
         }
     }
 }

@@ -22,6 +22,8 @@ const IDLE: Duration = Duration::from_millis(100);
 /// replica is there.
 const PATIENCE: Duration = Duration::from_secs(1);
 const OFFSETS_EVERY: Duration = Duration::from_secs(1);
+/// Those that have not changed are committed again so often.
+const SAME_OFFSETS_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct PollLoop {
@@ -32,12 +34,29 @@ pub(super) struct PollLoop {
     pub(super) shutdown: CancellationToken,
 }
 
+/// When offsets were last committed to Kafka.
+#[derive(Debug)]
+struct LastTold {
+    news_at: Instant,
+    all_at: Instant,
+}
+
+impl LastTold {
+    fn now() -> Self {
+        let now = Instant::now();
+        Self {
+            news_at: now,
+            all_at: now,
+        }
+    }
+}
+
 impl PollLoop {
     /// Reads until shutdown, then waits for what is under way and leaves the group.
     pub(super) fn run(self, batches: mpsc::Sender<MessageBatch>) {
         let runtime = Handle::current();
         let mut batch = MessageBatch::default();
-        let mut told_at = Instant::now();
+        let mut told = LastTold::now();
         while !self.shutdown.is_cancelled() && !batches.is_closed() {
             let patience = batch.patience();
             if patience == Some(Duration::ZERO) {
@@ -45,10 +64,7 @@ impl PollLoop {
             } else {
                 self.poll(patience.unwrap_or(IDLE), &mut batch);
             }
-            if told_at.elapsed() >= OFFSETS_EVERY {
-                told_at = Instant::now();
-                self.tell(CommitMode::Async);
-            }
+            self.tell_if_due(&mut told);
         }
         drop(batches);
         self.progress.wait_until_settled();
@@ -102,6 +118,18 @@ impl PollLoop {
         if let Err(error) = assigned.and_then(|assigned| self.consumer.resume(&assigned)) {
             tracing::warn!(%error, "cannot resume reading from Kafka");
         }
+    }
+
+    fn tell_if_due(&self, told: &mut LastTold) {
+        if told.news_at.elapsed() < OFFSETS_EVERY {
+            return;
+        }
+        told.news_at = Instant::now();
+        if told.all_at.elapsed() >= SAME_OFFSETS_EVERY {
+            told.all_at = told.news_at;
+            self.progress.must_tell();
+        }
+        self.tell(CommitMode::Async);
     }
 
     /// Tells Kafka how far this replica has come.

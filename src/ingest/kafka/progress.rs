@@ -180,13 +180,11 @@ impl SharedProgress {
         untold
     }
 
-    /// Records that Kafka does not know the offsets of these partitions after all.
-    pub(super) fn must_tell(&self, partitions: &[i32]) {
-        let mut state = self.state();
-        for partition in partitions {
-            if let Some(assigned) = state.assigned.get_mut(partition) {
-                assigned.told = None;
-            }
+    /// Makes all offsets untold: Kafka may not have taken them during a rebalance, and forgets those that
+    /// nobody tells it for long.
+    pub(super) fn must_tell(&self) {
+        for assigned in self.state().assigned.values_mut() {
+            assigned.told = None;
         }
     }
 
