@@ -28,7 +28,7 @@ impl Recording<'_, '_> {
         limit: i64,
     ) -> Result<JudgedDue, StoreError> {
         let due = self.tx.take_due(context, limit).await?;
-        let known = self.tx.lock_due(due.workflows(), context).await?;
+        let known = self.tx.lock_due(due.workflows(), context.watermark).await?;
         self.judge_again(&known).await?;
         self.tx.finish_due(&due).await?;
         Ok(JudgedDue {

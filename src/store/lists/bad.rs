@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
+use super::columns::JudgedKeys;
 use crate::{
     domain::{
         model::{
@@ -42,25 +42,14 @@ pub struct AffectedCustomer {
 /// Workflows that are bad now, and that are not any more or are listed under another time.
 #[derive(Debug, Default)]
 pub(super) struct BadChanges {
-    slo_ids: Vec<i32>,
-    judged: Vec<DateTime<Utc>>,
-    keys: Vec<Uuid>,
-    epochs: Vec<i32>,
+    added: JudgedKeys,
     outcomes: Vec<i16>,
     groups: Vec<Option<i32>>,
     customers: Vec<Option<String>>,
     shared: Vec<bool>,
-    started: Vec<Option<DateTime<Utc>>>,
-    ended: Vec<Option<DateTime<Utc>>>,
-    removed: Removed,
-}
-
-#[derive(Debug, Default)]
-struct Removed {
-    slo_ids: Vec<i32>,
-    judged: Vec<DateTime<Utc>>,
-    keys: Vec<Uuid>,
-    epochs: Vec<i32>,
+    started: Vec<Option<Timestamp>>,
+    ended: Vec<Option<Timestamp>>,
+    removed: JudgedKeys,
 }
 
 /// What the list has of a bad workflow.
@@ -100,7 +89,7 @@ impl<'a> BadWorkflow<'a> {
 impl BadChanges {
     pub(super) fn push(
         &mut self,
-        (SloId(slo), key): &EventId,
+        id: &EventId,
         epoch: i32,
         (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
     ) {
@@ -111,33 +100,25 @@ impl BadChanges {
         if before == after {
             return;
         }
-        let key = Uuid::from_bytes(key.0);
         let listed_at = after.as_ref().map(|bad| bad.judged_at);
         if let Some(old) = before.filter(|old| listed_at != Some(old.judged_at)) {
-            self.removed.slo_ids.push(*slo);
-            self.removed.judged.push(old.judged_at.to_chrono());
-            self.removed.keys.push(key);
-            self.removed.epochs.push(epoch);
+            self.removed.push(id, epoch, old.judged_at);
         }
         if let Some(bad) = after {
-            self.slo_ids.push(*slo);
-            self.judged.push(bad.judged_at.to_chrono());
-            self.keys.push(key);
-            self.epochs.push(epoch);
+            self.added.push(id, epoch, bad.judged_at);
             self.outcomes.push(bad.outcome);
             self.groups.push(bad.group.map(|group| group.0));
             self.customers.push(bad.customer.map(str::to_owned));
             self.shared.push(bad.is_shared);
-            self.started.push(bad.started_at.map(Timestamp::to_chrono));
-            self.ended.push(bad.ended_at.map(Timestamp::to_chrono));
+            self.started.push(bad.started_at);
+            self.ended.push(bad.ended_at);
         }
     }
 }
 
 impl Batch {
     pub(super) fn add_bad(&mut self, changes: &BadChanges) {
-        let removed = &changes.removed;
-        if !removed.keys.is_empty() {
+        if !changes.removed.is_empty() {
             self.add(concat!(
                 "-- bad_workflows.remove\n",
                 "delete from bad_workflows b using unnest($1::integer[], $2::timestamptz[], ",
@@ -145,12 +126,9 @@ impl Batch {
                 "where b.slo_id = n.slo_id and b.judged_at = n.judged_at and b.key = n.key ",
                 "and b.epoch = n.epoch",
             ))
-            .bind(removed.slo_ids.clone())
-            .bind(removed.judged.clone())
-            .bind(removed.keys.clone())
-            .bind(removed.epochs.clone());
+            .bind_judged_keys(&changes.removed);
         }
-        if changes.keys.is_empty() {
+        if changes.added.is_empty() {
             return;
         }
         self.add(concat!(
@@ -164,10 +142,7 @@ impl Batch {
             "customer = excluded.customer, is_shared = excluded.is_shared, ",
             "started_at = excluded.started_at, ended_at = excluded.ended_at",
         ))
-        .bind(changes.slo_ids.clone())
-        .bind(changes.judged.clone())
-        .bind(changes.keys.clone())
-        .bind(changes.epochs.clone())
+        .bind_judged_keys(&changes.added)
         .bind(changes.outcomes.clone())
         .bind(changes.groups.clone())
         .bind(changes.customers.clone())

@@ -1,13 +1,11 @@
 //! Open workflows by the second in which they are due.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::columns::KeyRows;
 use crate::{
     domain::{
         model::{ids::SloId, time::Timestamp},
@@ -29,20 +27,16 @@ const ROWS: i64 = 500;
 /// Workflows with a new deadline, by column.
 #[derive(Debug, Default)]
 pub(super) struct NewDeadlines {
-    slo_ids: Vec<i32>,
-    epochs: Vec<i32>,
-    due: Vec<DateTime<Utc>>,
-    started: Vec<Option<DateTime<Utc>>>,
-    rows: Vec<i32>,
-    keys: Vec<Uuid>,
-    counted: BTreeMap<(i32, i32), usize>,
+    workflows: KeyRows,
+    due: Vec<Timestamp>,
+    started: Vec<Option<Timestamp>>,
 }
 
 impl NewDeadlines {
     /// Adds a workflow that is due at another time than before.
     pub(super) fn push(
         &mut self,
-        (SloId(slo), key): &EventId,
+        id: &EventId,
         epoch: i32,
         (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
     ) {
@@ -56,39 +50,30 @@ impl NewDeadlines {
         else {
             return;
         };
-        let second = |at: Timestamp| at.floor_to(SECOND).to_chrono();
-        let counted = self.counted.entry((*slo, epoch)).or_default();
-        self.slo_ids.push(*slo);
-        self.epochs.push(epoch);
-        self.due.push(second(due_at));
+        let start = judged.workflow.start;
+        self.workflows.push(id, epoch, KEYS_A_ROW);
+        self.due.push(due_at.floor_to(SECOND));
         self.started
-            .push(judged.workflow.start.map(|start| second(start.at)));
-        self.rows
-            .push(i32::try_from(*counted / KEYS_A_ROW).unwrap_or(i32::MAX));
-        self.keys.push(Uuid::from_bytes(key.0));
-        *counted += 1;
+            .push(start.map(|start| start.at.floor_to(SECOND)));
     }
 }
 
 impl Batch {
     pub(super) fn add_deadlines(&mut self, new: &NewDeadlines) {
-        if new.keys.is_empty() {
+        if new.workflows.is_empty() {
             return;
         }
         self.add(concat!(
             "-- deadlines.add\n",
             "insert into deadlines (slo_id, epoch, due_second, started_second, keys) ",
             "select slo_id, epoch, due, started, array_agg(key) ",
-            "from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::timestamptz[], ",
-            "$5::integer[], $6::uuid[]) as n(slo_id, epoch, due, started, row, key) ",
+            "from unnest($1::integer[], $2::integer[], $3::integer[], $4::uuid[], ",
+            "$5::timestamptz[], $6::timestamptz[]) as n(slo_id, epoch, row, key, due, started) ",
             "group by slo_id, epoch, due, started, row",
         ))
-        .bind(new.slo_ids.clone())
-        .bind(new.epochs.clone())
+        .bind_key_rows(&new.workflows)
         .bind(new.due.clone())
-        .bind(new.started.clone())
-        .bind(new.rows.clone())
-        .bind(new.keys.clone());
+        .bind(new.started.clone());
     }
 }
 

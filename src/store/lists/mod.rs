@@ -6,6 +6,7 @@
 
 pub(super) mod bad;
 mod changes;
+mod columns;
 pub(super) mod deadlines;
 pub(super) mod open;
 mod sampled;

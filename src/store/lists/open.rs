@@ -16,6 +16,7 @@ use crate::{
     store::{
         Progress, StoreError, Tx, WorkflowRecord, Writer,
         batch::Batch,
+        columns::micros,
         workflows::reads::{WorkflowRow, records},
     },
 };
@@ -38,7 +39,6 @@ impl Batch {
         if changed.is_empty() {
             return;
         }
-        let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
         let slos = changed.iter().map(|(slo, ..)| slo.0);
         let starts = changed.iter().map(|(_, at, _)| at.started_from.to_chrono());
         let lengths = changed.iter().map(|(_, at, _)| micros(at.length));

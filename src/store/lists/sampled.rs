@@ -1,35 +1,16 @@
 //! Judged workflows whose attributes are stored. They are read in `counts::samples`.
 
-use chrono::{DateTime, Utc};
-use uuid::Uuid;
-
+use super::columns::JudgedKeys;
 use crate::{
-    domain::{model::ids::SloId, workflow::EventId},
+    domain::{model::time::Timestamp, workflow::EventId},
     store::{batch::Batch, workflows::rows::CountedWorkflow},
 };
 
 /// Workflows that are sampled now, and that are not any more.
 #[derive(Debug, Default)]
 pub(super) struct SampledChanges {
-    added: Columns,
-    removed: Columns,
-}
-
-#[derive(Debug, Default)]
-struct Columns {
-    slo_ids: Vec<i32>,
-    judged: Vec<DateTime<Utc>>,
-    keys: Vec<Uuid>,
-    epochs: Vec<i32>,
-}
-
-impl Columns {
-    fn push(&mut self, (SloId(slo), key): &EventId, epoch: i32, judged_at: DateTime<Utc>) {
-        self.slo_ids.push(*slo);
-        self.judged.push(judged_at);
-        self.keys.push(Uuid::from_bytes(key.0));
-        self.epochs.push(epoch);
-    }
+    added: JudgedKeys,
+    removed: JudgedKeys,
 }
 
 impl SampledChanges {
@@ -53,16 +34,16 @@ impl SampledChanges {
 }
 
 /// Returns the time that the workflow is listed under; `None` unless it is judged and has attributes.
-fn sampled_at(counted: Option<CountedWorkflow<'_>>) -> Option<DateTime<Utc>> {
+fn sampled_at(counted: Option<CountedWorkflow<'_>>) -> Option<Timestamp> {
     let (judged, _) = counted?;
     judged.workflow.details.attributes.as_ref()?;
-    judged.verdict.at.map(Into::into)
+    judged.verdict.at
 }
 
 impl Batch {
     pub(super) fn add_sampled(&mut self, changes: &SampledChanges) {
         let SampledChanges { added, removed } = changes;
-        if !removed.keys.is_empty() {
+        if !removed.is_empty() {
             self.add(concat!(
                 "-- sampled_workflows.remove\n",
                 "delete from sampled_workflows s using unnest($1::integer[], $2::timestamptz[], ",
@@ -70,22 +51,15 @@ impl Batch {
                 "where s.slo_id = n.slo_id and s.judged_at = n.judged_at and s.key = n.key ",
                 "and s.epoch = n.epoch",
             ));
-            self.bind_columns(removed);
+            self.bind_judged_keys(removed);
         }
-        if !added.keys.is_empty() {
+        if !added.is_empty() {
             self.add(concat!(
                 "-- sampled_workflows.add\n",
                 "insert into sampled_workflows (slo_id, judged_at, key, epoch) select * ",
                 "from unnest($1::integer[], $2::timestamptz[], $3::uuid[], $4::integer[])",
             ));
-            self.bind_columns(added);
+            self.bind_judged_keys(added);
         }
-    }
-
-    fn bind_columns(&mut self, columns: &Columns) {
-        self.bind(columns.slo_ids.clone())
-            .bind(columns.judged.clone())
-            .bind(columns.keys.clone())
-            .bind(columns.epochs.clone());
     }
 }

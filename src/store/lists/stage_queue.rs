@@ -1,10 +1,10 @@
 //! Workflows whose stages must be aggregated, or aggregated again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::columns::KeyRows;
 use crate::{
     domain::{
         model::{ids::SloId, time::Timestamp},
@@ -20,32 +20,19 @@ const ROWS: i64 = 100;
 
 /// Workflows with a new verdict, by column.
 #[derive(Debug, Default)]
-pub(super) struct QueuedStages {
-    slo_ids: Vec<i32>,
-    epochs: Vec<i32>,
-    rows: Vec<i32>,
-    keys: Vec<Uuid>,
-    counted: BTreeMap<(i32, i32), usize>,
-}
+pub(super) struct QueuedStages(KeyRows);
 
 impl QueuedStages {
     /// Adds a workflow if its verdict is another one than before, and either has stages.
     pub(super) fn push(
         &mut self,
-        (SloId(slo), key): &EventId,
+        id: &EventId,
         epoch: i32,
         (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
     ) {
-        let (before, after) = (aggregated_as(before), aggregated_as(after));
-        if before == after {
-            return;
+        if aggregated_as(before) != aggregated_as(after) {
+            self.0.push(id, epoch, KEYS_A_ROW);
         }
-        let counted = self.counted.entry((*slo, epoch)).or_default();
-        self.slo_ids.push(*slo);
-        self.epochs.push(epoch);
-        self.rows.push(row_of(*counted));
-        self.keys.push(Uuid::from_bytes(key.0));
-        *counted += 1;
     }
 }
 
@@ -58,14 +45,9 @@ fn aggregated_as(counted: Option<CountedWorkflow<'_>>) -> Option<(Outcome, Times
     Some((verdict.outcome, at))
 }
 
-/// Returns the number of the row that takes the workflow after `before` others.
-fn row_of(before: usize) -> i32 {
-    i32::try_from(before / KEYS_A_ROW).unwrap_or(i32::MAX)
-}
-
 impl Batch {
-    pub(super) fn queue_for_stages(&mut self, queued: &QueuedStages) {
-        if queued.keys.is_empty() {
+    pub(super) fn queue_for_stages(&mut self, QueuedStages(queued): &QueuedStages) {
+        if queued.is_empty() {
             return;
         }
         self.add(concat!(
@@ -75,10 +57,7 @@ impl Batch {
             "from unnest($1::integer[], $2::integer[], $3::integer[], $4::uuid[]) ",
             "as n(slo_id, epoch, row, key) group by slo_id, epoch, row",
         ))
-        .bind(queued.slo_ids.clone())
-        .bind(queued.epochs.clone())
-        .bind(queued.rows.clone())
-        .bind(queued.keys.clone());
+        .bind_key_rows(queued);
     }
 }
 
@@ -146,8 +125,8 @@ impl Tx<'_> {
         if again.is_empty() {
             return Ok(());
         }
-        let second = |at: Timestamp| at.ceil_to(Duration::from_secs(1)).to_chrono();
-        let times: Vec<DateTime<Utc>> = again.iter().map(|(.., at)| second(*at)).collect();
+        let second = |at: Timestamp| at.ceil_to(Duration::from_secs(1));
+        let times: Vec<Timestamp> = again.iter().map(|(.., at)| second(*at)).collect();
         let keys = again.iter().map(|(_, key, _)| Uuid::from_bytes(key.0));
         let statement = sqlx::query(
             "-- stage_queue.add_again

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use sqlx::{Postgres, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
@@ -15,8 +14,8 @@ use super::{
 };
 use crate::{
     domain::{
-        model::ids::SloId,
-        workflow::{EventId, EventKey, JudgingContext},
+        model::{ids::SloId, time::Timestamp},
+        workflow::{EventId, EventKey},
     },
     store::{StoreError, Tx, error::inconsistent},
 };
@@ -27,23 +26,17 @@ pub(crate) type WorkflowIds<'a> = (&'a [i32], &'a [i32], &'a [Uuid]);
 type LockedRows = Vec<(EventId, LockedWorkflow)>;
 
 impl Tx<'_> {
-    /// Locks those of `workflows` that are open and due. None of them is there twice.
+    /// Locks those of `workflows` that are open, and due at `watermark`. None of them is there twice.
     pub(crate) async fn lock_due(
         &mut self,
         (slos, epochs, keys): WorkflowIds<'_>,
-        context: &JudgingContext,
+        watermark: Timestamp,
     ) -> Result<LockedRows, StoreError> {
-        let (behind, up_to): (Vec<i32>, Vec<DateTime<Utc>>) = context
-            .behind()
-            .map(|(slo, up_to)| (slo.0, up_to.to_chrono()))
-            .unzip();
         let query = sqlx::query(LOCK_DUE)
             .bind(slos)
             .bind(epochs)
             .bind(keys)
-            .bind(context.watermark.to_chrono())
-            .bind(behind)
-            .bind(up_to);
+            .bind(watermark);
         self.locked(query).await
     }
 

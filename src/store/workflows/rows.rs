@@ -34,17 +34,15 @@ use crate::{
 /// [`WorkflowColumns::bind`] binds them in this order. The `ctid` of a row comes last.
 macro_rules! statements {
     ($($number:literal $column:ident $kind:ident,)+ place $last:literal,) => {
-        /// Locks those of the given workflows (SLO, partition, key) that are due: those of most SLOs
-        /// at the fourth parameter, others at a time of their own.
+        /// Locks those of the given workflows (SLO, partition, key) that are due at the fourth
+        /// parameter.
         pub(crate) const LOCK_DUE: &str = concat!(
             "-- workflow.lock_due\n",
             "select w.slo_id, w.key, w.epoch, w.label, ", $("w.", stringify!($column), ", ",)+
             "w.ctid::text as place ",
             "from unnest($1::integer[], $2::integer[], $3::uuid[]) as k(slo_id, epoch, key) ",
             "join workflows w on w.epoch = k.epoch and w.slo_id = k.slo_id and w.key = k.key ",
-            "where w.outcome = 0 and w.due_at <= $4 and not exists (",
-            "select 1 from unnest($5::integer[], $6::timestamptz[]) as behind(slo_id, up_to) ",
-            "where behind.slo_id = w.slo_id and w.due_at > behind.up_to) ",
+            "where w.outcome = 0 and w.due_at <= $4 ",
             "order by w.slo_id, w.key for update of w",
         );
 
