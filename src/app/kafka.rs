@@ -54,7 +54,7 @@ impl App {
     #[cfg(feature = "kafka")]
     pub(super) async fn read_kafka(
         &self,
-        door: &Ingest,
+        consumer: &Ingest,
         (tasks, shutdown): (&TaskTracker, &CancellationToken),
     ) -> anyhow::Result<KafkaProblems> {
         let (problems, said) = watch::channel(Vec::new());
@@ -64,7 +64,7 @@ impl App {
         }
         let parts = KafkaParts {
             config: settings(config),
-            door: door.clone(),
+            trace_consumer: consumer.clone(),
             limits: self.receiver_limits(),
             store: self.database.store.for_use(ConnectionUse::Recording),
             clock: self.clock.clone(),

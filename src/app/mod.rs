@@ -179,9 +179,9 @@ impl App {
         let (recorder, committing) = Recorder::new(committer);
         let received = CancellationToken::new();
         commits.spawn(committing.run(received.clone()));
-        let door = self.door(recorder);
-        let kafka_problems = self.read_kafka(&door, (&serving, &shutdown)).await?;
-        let otlp = self.receiver(door);
+        let consumer = self.consumer(recorder);
+        let kafka_problems = self.read_kafka(&consumer, (&serving, &shutdown)).await?;
+        let otlp = self.receiver(consumer);
         let refused = otlp.refused_senders();
         let until = || shutdown.clone().cancelled_owned();
         serving.spawn(grpc::serve(self.listeners.grpc, otlp.clone(), until()));
@@ -242,7 +242,7 @@ impl App {
     }
 
     /// Makes the consumer of spans, however they arrive.
-    fn door(&self, recorder: Recorder) -> Ingest {
+    fn consumer(&self, recorder: Recorder) -> Ingest {
         let config = &self.config.receiver;
         Ingest::new(IngestParts {
             classifier: self.in_force.classifier.clone(),
@@ -271,8 +271,8 @@ impl App {
         }
     }
 
-    fn receiver(&self, door: Ingest) -> Receiver<Ingest> {
-        Receiver::new(door, self.receiver_limits())
+    fn receiver(&self, consumer: Ingest) -> Receiver<Ingest> {
+        Receiver::new(consumer, self.receiver_limits())
             .measured(self.metrics.requests_answered.clone())
             .admitting(self.senders())
             .encrypted(self.tls.otlp.clone())

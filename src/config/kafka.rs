@@ -37,7 +37,7 @@ pub struct KafkaConfig {
     )]
     pub brokers: Vec<String>,
     /// Topic with spans, as the Collector's `kafka` exporter writes them: `otlp_proto` or `otlp_json`,
-    /// which are told apart by themselves
+    /// which are distinguished by themselves
     #[arg(
         long = "kafka-topic",
         env = "THROUGHLINE_KAFKA_TOPIC",

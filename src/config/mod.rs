@@ -84,7 +84,7 @@ pub struct DatabaseConfig {
     )]
     pub url: Option<String>,
     /// Address of a replica of the database, which pages and API are read from while it is less than a
-    /// minute behind. Whoever has just written reads from the primary
+    /// minute behind. Those who have just written read from the primary
     #[arg(
         long = "database-read-url",
         env = "THROUGHLINE_DATABASE_READ_URL",

@@ -10,7 +10,7 @@ use crate::domain::access::{AccessRole, GroupRole};
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Login with OpenID Connect")]
 pub struct OidcConfig {
-    /// Address of the provider for `--auth oidc`, exactly as its tokens name it: what stands before
+    /// Address of the provider for `--auth oidc`, exactly as its tokens name it: what comes before
     /// `/.well-known/openid-configuration`. `https`, or `http` on this machine
     #[arg(
         long = "oidc-issuer",

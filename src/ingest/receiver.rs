@@ -40,7 +40,7 @@ use crate::{
 /// The receiver behind both protocols. Clones share its limits, so both together stay within them.
 #[derive(Clone, Debug)]
 pub struct Receiver<D> {
-    door: D,
+    consumer: D,
     gate: AdmissionControl,
     limits: Arc<ReceiverLimits>,
     results: RequestResults,
@@ -67,9 +67,9 @@ pub(super) struct Payload {
 }
 
 impl<D: TraceConsumer> Receiver<D> {
-    pub fn new(door: D, limits: ReceiverLimits) -> Self {
+    pub fn new(consumer: D, limits: ReceiverLimits) -> Self {
         Self {
-            door,
+            consumer,
             gate: AdmissionControl::new(&limits),
             limits: Arc::new(limits),
             results: RequestResults::default(),
@@ -200,7 +200,7 @@ impl<D: TraceConsumer> Receiver<D> {
         loop {
             let read = self.read(payload.clone(), admission, deadline).await?;
             let began = Instant::now();
-            match self.door.commit(read.batch).await {
+            match self.consumer.commit(read.batch).await {
                 Ok(()) => {
                     self.late.measure(read.spans, began.elapsed());
                     return Ok(read.refusals);
@@ -234,10 +234,10 @@ impl<D: TraceConsumer> Receiver<D> {
         admission: AdmissionPermit,
         deadline: Instant,
     ) -> Result<ReadRequest<D::Batch>, Failure> {
-        let door = self.door.clone();
+        let consumer = self.consumer.clone();
         let limit = self.limits.body_bytes;
         if !payload.is_heavy() {
-            return read(&door, payload, limit, admission);
+            return read(&consumer, payload, limit, admission);
         }
         let too_slow = self.too_slow();
         let reading = spawn_blocking(move || {
@@ -245,7 +245,7 @@ impl<D: TraceConsumer> Receiver<D> {
             if Instant::now() >= deadline {
                 return Err(too_slow.into());
             }
-            read(&door, payload, limit, admission)
+            read(&consumer, payload, limit, admission)
         });
         reading.await.unwrap_or(Err(Failure::Panicked))
     }
@@ -290,15 +290,15 @@ fn check_service(span: &dyn SpanView, services: &AllowedServices) -> Result<(), 
 }
 
 fn read<D: TraceConsumer>(
-    door: &D,
+    consumer: &D,
     payload: Payload,
     limit: usize,
     mut admission: AdmissionPermit,
 ) -> Result<ReadRequest<D::Batch>, Failure> {
     let bytes = body::decompress(payload.bytes, payload.encoding, limit, &mut admission)?;
-    let mut batch = door.begin();
+    let mut batch = consumer.begin();
     let payload = (&*bytes, payload.format, &payload.services);
-    let (spans, refusals) = read_spans(door, &mut batch, payload, &mut admission)?;
+    let (spans, refusals) = read_spans(consumer, &mut batch, payload, &mut admission)?;
     Ok(ReadRequest {
         batch,
         spans,
@@ -309,19 +309,19 @@ fn read<D: TraceConsumer>(
 
 /// Reads the spans of one message into `batch`. After an error the whole batch must be discarded.
 pub(super) fn read_spans<D: TraceConsumer>(
-    door: &D,
+    consumer: &D,
     batch: &mut D::Batch,
     (bytes, format, services): (&[u8], RequestFormat, &AllowedServices),
     admission: &mut AdmissionPermit,
 ) -> Result<(usize, Rejections), Failure> {
-    let asked_keys = door.asked_keys(batch);
+    let asked_keys = consumer.asked_keys(batch);
     let mut refusals = Rejections::default();
     let mut spans = 0;
     let mut each = |span: Result<&dyn SpanView, Rejection>| {
         spans += 1;
         let allowed = span.and_then(|span| check_service(span, services).map(|()| span));
-        if let Err(refusal) = allowed.and_then(|span| door.take(span, batch)) {
-            door.refuse(&refusal, batch);
+        if let Err(refusal) = allowed.and_then(|span| consumer.take(span, batch)) {
+            consumer.refuse(&refusal, batch);
             refusals.add(&refusal);
         }
     };
@@ -336,7 +336,7 @@ pub(super) fn read_spans<D: TraceConsumer>(
             report.with_faults
         }
     };
-    door.note_faults(with_faults, batch);
+    consumer.note_faults(with_faults, batch);
     if refusals.count() > 0 {
         tracing::debug!(spans = refusals.count(), "{refusals}");
     }

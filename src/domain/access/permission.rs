@@ -1,6 +1,6 @@
 //! Permissions: a role, and the SLOs that it is for.
 //!
-//! SLOs belong to a team by their label `team`, and to a namespace. Whoever has roles for some teams or
+//! SLOs belong to a team by their label `team`, and to a namespace. A user with roles for some teams or
 //! namespaces alone sees and changes the SLOs of these.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};

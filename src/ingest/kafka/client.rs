@@ -131,7 +131,7 @@ pub(super) fn metadata_of(installation: Uuid) -> String {
     format!("throughline {installation}")
 }
 
-/// Commits offsets to Kafka, for whoever looks there.
+/// Commits offsets to Kafka, for tools that show the lag.
 pub(super) fn commit_offsets(
     consumer: &BaseConsumer<RebalanceContext>,
     (topic, installation): (&str, &str),

@@ -44,7 +44,7 @@ struct Seen {
 #[derive(Debug, Default)]
 struct BrokerAnswers {
     seen: Vec<Seen>,
-    /// All partitions of the topic, whoever reads them.
+    /// All partitions of the topic, also those that other replicas read.
     partitions: Vec<i32>,
     problems: Vec<String>,
 }

@@ -62,7 +62,7 @@ pub struct SaslLogin {
 #[derive(Debug)]
 pub struct KafkaParts<D> {
     pub config: KafkaSettings,
-    pub door: D,
+    pub trace_consumer: D,
     pub limits: ReceiverLimits,
     pub store: Store,
     pub clock: Clock,
@@ -118,7 +118,12 @@ impl KafkaSource {
             topic,
         };
         let dead_letters = DeadLetterTopic::new(&parts.config, parts.metrics.clone())?;
-        let reader = MessageReader::new(parts.door, &parts.limits, dead_letters, parts.metrics);
+        let reader = MessageReader::new(
+            parts.trace_consumer,
+            &parts.limits,
+            dead_letters,
+            parts.metrics,
+        );
         let (sender, batches) = mpsc::channel(1);
         let committer = BatchCommitter {
             reader,

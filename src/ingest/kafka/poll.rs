@@ -18,8 +18,8 @@ use super::{
 
 /// How long it takes to notice a shutdown.
 const IDLE: Duration = Duration::from_millis(100);
-/// While batches cannot be handed on for so long, nothing is fetched, and the group is told that this
-/// replica is there.
+/// While batches cannot be handed on for so long, nothing is fetched, and the group still sees
+/// this replica.
 const PATIENCE: Duration = Duration::from_secs(1);
 const OFFSETS_EVERY: Duration = Duration::from_secs(1);
 /// Those that have not changed are committed again so often.
@@ -36,16 +36,16 @@ pub(super) struct PollLoop {
 
 /// When offsets were last committed to Kafka.
 #[derive(Debug)]
-struct LastTold {
-    news_at: Instant,
+struct LastCommits {
+    new_at: Instant,
     all_at: Instant,
 }
 
-impl LastTold {
+impl LastCommits {
     fn now() -> Self {
         let now = Instant::now();
         Self {
-            news_at: now,
+            new_at: now,
             all_at: now,
         }
     }
@@ -56,7 +56,7 @@ impl PollLoop {
     pub(super) fn run(self, batches: mpsc::Sender<MessageBatch>) {
         let runtime = Handle::current();
         let mut batch = MessageBatch::default();
-        let mut told = LastTold::now();
+        let mut last = LastCommits::now();
         while !self.shutdown.is_cancelled() && !batches.is_closed() {
             let patience = batch.patience();
             if patience == Some(Duration::ZERO) {
@@ -64,11 +64,11 @@ impl PollLoop {
             } else {
                 self.poll(patience.unwrap_or(IDLE), &mut batch);
             }
-            self.tell_if_due(&mut told);
+            self.commit_if_due(&mut last);
         }
         drop(batches);
         self.progress.wait_until_settled();
-        self.tell(CommitMode::Sync);
+        self.commit(CommitMode::Sync);
         self.consumer.unsubscribe();
     }
 
@@ -120,21 +120,21 @@ impl PollLoop {
         }
     }
 
-    fn tell_if_due(&self, told: &mut LastTold) {
-        if told.news_at.elapsed() < OFFSETS_EVERY {
+    fn commit_if_due(&self, last: &mut LastCommits) {
+        if last.new_at.elapsed() < OFFSETS_EVERY {
             return;
         }
-        told.news_at = Instant::now();
-        if told.all_at.elapsed() >= SAME_OFFSETS_EVERY {
-            told.all_at = told.news_at;
-            self.progress.must_tell();
+        last.new_at = Instant::now();
+        if last.all_at.elapsed() >= SAME_OFFSETS_EVERY {
+            last.all_at = last.new_at;
+            self.progress.commit_again();
         }
-        self.tell(CommitMode::Async);
+        self.commit(CommitMode::Async);
     }
 
-    /// Tells Kafka how far this replica has come.
-    fn tell(&self, mode: CommitMode) {
-        let offsets = self.progress.untold();
+    /// Commits to Kafka how far this replica has come.
+    fn commit(&self, mode: CommitMode) {
+        let offsets = self.progress.take_uncommitted();
         let names = (&*self.topic, &*self.installation);
         if let Err(error) = commit_offsets(&self.consumer, names, &offsets, mode) {
             tracing::debug!(%error, "cannot commit offsets to Kafka; the database has them");

@@ -35,13 +35,13 @@ struct ReadingState {
 /// A partition that this replica reads.
 #[derive(Debug)]
 struct AssignedPartition {
-    /// Tells it from an earlier assignment of the same partition.
+    /// Distinguishes it from an earlier assignment of the same partition.
     assignment: u64,
     progress: PartitionProgress,
     /// Batches with messages of it that are not committed.
     under_way: usize,
     /// The offset that was last committed to Kafka.
-    told: Option<i64>,
+    committed: Option<i64>,
     /// Whether its offsets begin anew and the database must forget the old ones.
     is_another: bool,
 }
@@ -92,21 +92,20 @@ impl SharedProgress {
                 PartitionProgress::resumed(next, up_to)
             }),
             under_way: 0,
-            told: None,
+            committed: None,
             is_another: false,
         };
         state.assigned.insert(partition, assigned);
         known.map(|(next, _)| next)
     }
 
-    /// Ends to read partitions, after their commits under way or a moment.
+    /// Stops reading partitions, once their commits under way have ended, or after a moment.
     pub(super) fn revoke(&self, partitions: &[i32]) {
-        let state = self.wait_for(|state| {
+        let mut state = self.wait_for(|state| {
             partitions
                 .iter()
                 .any(|partition| state.assigned.get(partition).is_some_and(is_busy))
         });
-        let mut state = state;
         for partition in partitions {
             let Some(assigned) = state.assigned.remove(partition) else {
                 continue;
@@ -166,25 +165,25 @@ impl SharedProgress {
         self.settled.notify_all();
     }
 
-    /// Returns the offsets that Kafka does not know yet.
-    pub(super) fn untold(&self) -> Vec<(i32, i64)> {
+    /// Takes the offsets that were not committed to Kafka yet.
+    pub(super) fn take_uncommitted(&self) -> Vec<(i32, i64)> {
         let mut state = self.state();
-        let mut untold = Vec::new();
+        let mut uncommitted = Vec::new();
         for (partition, assigned) in &mut state.assigned {
             let next = assigned.progress.next();
-            if let Some(offset) = next.filter(|_| next != assigned.told) {
-                assigned.told = next;
-                untold.push((*partition, offset));
+            if let Some(offset) = next.filter(|_| next != assigned.committed) {
+                assigned.committed = next;
+                uncommitted.push((*partition, offset));
             }
         }
-        untold
+        uncommitted
     }
 
-    /// Makes all offsets untold: Kafka may not have taken them during a rebalance, and forgets those that
-    /// nobody tells it for long.
-    pub(super) fn must_tell(&self) {
+    /// Makes all offsets uncommitted: Kafka may not have taken them during a rebalance, and forgets those that
+    /// are not committed for long.
+    pub(super) fn commit_again(&self) {
         for assigned in self.state().assigned.values_mut() {
-            assigned.told = None;
+            assigned.committed = None;
         }
     }
 

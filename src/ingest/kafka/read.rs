@@ -28,7 +28,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Clones share everything.
 #[derive(Clone, Debug)]
 pub(super) struct MessageReader<D> {
-    door: D,
+    consumer: D,
     limit: usize,
     gate: AdmissionControl,
     dead_letters: Arc<DeadLetterTopic>,
@@ -43,13 +43,13 @@ struct ReadMessages<B> {
 
 impl<D: TraceConsumer> MessageReader<D> {
     pub(super) fn new(
-        door: D,
+        consumer: D,
         limits: &ReceiverLimits,
         dead_letters: DeadLetterTopic,
         metrics: KafkaMetrics,
     ) -> Self {
         Self {
-            door,
+            consumer,
             limit: limits.body_bytes,
             gate: AdmissionControl::new(limits),
             dead_letters: Arc::new(dead_letters),
@@ -87,7 +87,7 @@ impl<D: TraceConsumer> MessageReader<D> {
                 }
                 Ok(Err(_)) | Err(_) => return false,
             };
-            match self.door.commit(read.batch).await {
+            match self.consumer.commit(read.batch).await {
                 Ok(()) => {
                     let committed = messages.len() - read.unreadable.len();
                     self.metrics.count("committed", committed as u64);
@@ -128,7 +128,7 @@ impl<D: TraceConsumer> MessageReader<D> {
     /// Reads all that can be read. A message that cannot may have left spans in the batch, which is then
     /// read again without it.
     fn read(&self, messages: &[LogMessage]) -> Result<ReadMessages<D::Batch>, Failure> {
-        let mut batch = self.door.begin();
+        let mut batch = self.consumer.begin();
         let result = messages
             .iter()
             .try_for_each(|message| self.read_one(message, &mut batch));
@@ -138,13 +138,13 @@ impl<D: TraceConsumer> MessageReader<D> {
         }
         let (mut unreadable, mut readable) = (Vec::new(), Vec::new());
         for message in messages {
-            match self.read_one(message, &mut self.door.begin()) {
+            match self.read_one(message, &mut self.consumer.begin()) {
                 Ok(()) => readable.push(message),
                 Err(Failure::Unavailable(reason)) => return Err(reason.into()),
                 Err(failure) => unreadable.push(DeadLetter::of(message, &failure)),
             }
         }
-        let mut batch = self.door.begin();
+        let mut batch = self.consumer.begin();
         for message in readable {
             self.read_one(message, &mut batch)?;
         }
@@ -165,7 +165,7 @@ impl<D: TraceConsumer> MessageReader<D> {
         };
         let mut admission = self.gate.enter()?;
         let payload = (bytes, format, &AllowedServices::All);
-        let (spans, refusals) = read_spans(&self.door, batch, payload, &mut admission)?;
+        let (spans, refusals) = read_spans(&self.consumer, batch, payload, &mut admission)?;
         match refusals.other_content {
             Some(content) if spans == 0 => Err(Malformed::Json(content.to_string()).into()),
             _ => Ok(()),

@@ -30,7 +30,7 @@ pub(super) struct Servers {
     needed: ServerNeed,
     are_pooled: AtomicBool,
     chosen: AtomicUsize,
-    /// Held by whoever asks them.
+    /// Held while they are asked.
     asking: Mutex<()>,
 }
 
