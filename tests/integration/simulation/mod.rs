@@ -36,6 +36,7 @@ use self::{
     tally::{counted, counted_customers, differences, expected, expected_customers},
     world::World,
 };
+use crate::support::lists;
 
 const HOUR: Duration = Duration::from_hours(1);
 const BATCHES: u32 = 25;
@@ -198,6 +199,8 @@ async fn check(world: &World, events: &[Event], case: &str) {
     let (customers, expected) = (counted_customers(world).await, expected_customers(events));
     let differ = differences(&customers, &expected);
     assert!(customers == expected, "{case}: {differ}");
+    let differ = lists::differences(&mut world.database().connect().await).await;
+    assert!(differ.is_empty(), "{case}: {differ:?}");
 }
 
 /// What never happens is not tested.
