@@ -151,13 +151,13 @@ async fn a_whole_history_is_exported_with_one_line_for_each_period() {
     let days = export(&["events", "orders-on-time", "--format", "csv"]).await;
     assert!(days.status.success(), "{days:?}");
     let days = String::from_utf8(days.stdout).unwrap();
-    let mut froms: Vec<&str> = days
+    let mut starts: Vec<&str> = days
         .lines()
         .map(|line| line.split(',').next().unwrap())
         .collect();
-    assert_eq!(froms.remove(0), "from");
+    assert_eq!(starts.remove(0), "from");
     assert!(
-        froms.len() > 31 && froms.is_sorted_by(|one, next| one > next),
+        starts.len() > 31 && starts.is_sorted_by(|one, next| one > next),
         "{days}"
     );
     let unknown = export(&["events", "nothing"]).await;
