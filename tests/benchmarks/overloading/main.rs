@@ -9,6 +9,7 @@
     reason = "a program for developers"
 )]
 
+#[expect(dead_code, reason = "this one does not look at single replies")]
 mod senders;
 #[path = "../stalling/service.rs"]
 #[expect(dead_code, reason = "this one looks at no page")]

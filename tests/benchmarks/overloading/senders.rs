@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
@@ -25,8 +25,8 @@ const SPANS_A_REQUEST: usize = 512;
 const IN_FLIGHT: usize = 64;
 /// The size of the Collector's sending queue.
 const QUEUE: usize = 1_000;
-const WARM_UP: Duration = Duration::from_secs(5);
-const MEASURED: Duration = Duration::from_secs(20);
+pub(super) const WARM_UP: Duration = Duration::from_secs(5);
+pub(super) const MEASURED: Duration = Duration::from_secs(20);
 /// The Collector's defaults.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -45,6 +45,8 @@ pub(super) struct Senders {
     client: reqwest::Client,
     url: String,
     taken: Arc<AtomicUsize>,
+    /// How long each successful reply took.
+    replies: Arc<Mutex<Vec<Duration>>>,
 }
 
 impl Senders {
@@ -56,7 +58,13 @@ impl Senders {
             client,
             url: format!("http://{otlp}/v1/traces"),
             taken: Arc::default(),
+            replies: Arc::default(),
         }
+    }
+
+    /// Returns the times of the replies since the last call.
+    pub(super) fn take_replies(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.replies.lock().unwrap())
     }
 
     /// Sends for a while, and returns how many workflows a second were taken.
@@ -114,8 +122,12 @@ impl Senders {
                 .post(&self.url)
                 .header("content-type", "application/x-protobuf")
                 .body(body.clone());
+            let began = Instant::now();
             match request.send().await.map(|answer| answer.status().as_u16()) {
-                Ok(200) => break,
+                Ok(200) => {
+                    self.replies.lock().unwrap().push(began.elapsed());
+                    break;
+                }
                 Ok(503) | Err(_) => {
                     let jitter = rand::random_range(0.5..1.5);
                     time::sleep(RETRY_AFTER.mul_f64(jitter)).await;
