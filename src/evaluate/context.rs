@@ -1,5 +1,5 @@
-//! What surrounds a transition besides the numbers of its rule: what else went on, how it came to be,
-//! and whom it hurts, as far as that may be told.
+//! The context of a transition besides the numbers of its rule: change events, the trend, traces,
+//! and the customers affected, as far as the settings allow.
 
 use std::time::Duration;
 
@@ -23,28 +23,28 @@ use crate::{
     store::{EventSample, StoreError, Tx, WorkflowRecord},
 };
 
-/// How long before the beginning of an incident its changes are looked for.
+/// Changes are searched from this long before an incident began.
 const BEFORE: Duration = Duration::from_hours(1);
-/// Changes that a notification names.
+/// The maximum number of changes in a notification.
 const CHANGES: usize = 3;
 const MOST_HAPPENINGS: u32 = 50;
-/// What was not seen for so long before is new.
+/// An attribute value is new if it was not seen for this long before the incident.
 const FAMILIAR: Duration = Duration::from_hours(24);
 const TOP_CUSTOMERS: u32 = 3;
 
-/// What an installation adds to the facts.
+/// The data that an installation adds to messages.
 #[derive(Clone, Debug, Default)]
 pub struct EnrichmentConfig {
-    /// Where traces can be looked at.
+    /// The systems that can show a trace.
     pub trace_viewers: Vec<TraceViewer>,
-    /// What customers' pseudonyms are made with; without it customers are only counted.
+    /// The key for customers' pseudonyms; without it customers are only counted.
     pub pseudonyms: Option<SigningKey>,
-    /// Spans of the last hour, by which an alert says what is nearest to a selector.
+    /// Spans of the last hour, in which the nearest match of a selector is searched.
     pub shapes: SharedShapes,
 }
 
 impl TransitionContext<'_> {
-    /// Around the long window of the rule.
+    /// Returns the context of a transition, over the long window of the rule.
     pub(super) async fn context(
         &self,
         tx: &mut Tx<'_>,
@@ -59,7 +59,8 @@ impl TransitionContext<'_> {
             changes: self.recent_changes(tx, (of, sample), began_at).await?,
             trend: self.trend(tx, of, long).await?,
             top_customers: self.top_customers(tx, of, range).await?,
-            // What has come in since the counts were read is in the sample, and not in this message.
+            // Events that arrived after the counts were read are in the sample, but not in this
+            // message.
             compared: Some(Compared {
                 bad: at_most(sample.bad.len(), counts.bad()),
                 good: at_most(sample.good.len(), counts.good),
@@ -68,7 +69,8 @@ impl TransitionContext<'_> {
         })
     }
 
-    /// What was wrong when it fired, and how the best clue of that time stands now.
+    /// Returns what was wrong when the alert fired, and the present value of its most distinctive
+    /// attribute.
     pub(super) async fn before(
         &self,
         tx: &mut Tx<'_>,
@@ -91,7 +93,8 @@ impl TransitionContext<'_> {
         })
     }
 
-    /// What was reported or first seen from an hour before `began_at` until now.
+    /// Returns the changes that were reported or first seen from an hour before `began_at` until
+    /// now.
     async fn recent_changes(
         &self,
         tx: &mut Tx<'_>,
@@ -130,7 +133,7 @@ impl TransitionContext<'_> {
         ))
     }
 
-    /// How the share of bad events has gone so far.
+    /// Returns the share of bad events over time until now.
     async fn trend(
         &self,
         tx: &mut Tx<'_>,
@@ -149,7 +152,7 @@ impl TransitionContext<'_> {
         Ok(Trend::new(&ranges, &counts, observed))
     }
 
-    /// Who is hurt most, where the team wants names in its messages.
+    /// Returns the most affected customers, if the team wants their names in messages.
     async fn top_customers(
         &self,
         tx: &mut Tx<'_>,
@@ -172,7 +175,7 @@ impl TransitionContext<'_> {
         Ok(named.collect())
     }
 
-    /// Where the trace of a bad workflow can be looked at.
+    /// Returns links to the trace of a bad workflow.
     pub(super) fn trace_links(&self, workflow: &WorkflowRecord) -> Vec<TraceLink> {
         let to = workflow.ended_at.unwrap_or(self.transition.at);
         let traced = Traced {
@@ -184,7 +187,7 @@ impl TransitionContext<'_> {
         TraceViewer::links(&self.surroundings.trace_viewers, traced)
     }
 
-    /// A customer as messages may call it.
+    /// Returns the name of a customer as messages show it.
     pub(super) fn named(&self, of: &SloEvaluation<'_>, customer: &str) -> Option<String> {
         match of.slo.customer_details {
             CustomerDetails::None | CustomerDetails::Counts => None,

@@ -1,4 +1,4 @@
-//! What is told of a transition and to whom, frozen at its moment.
+//! The notification of a transition, with the facts of that moment, and its targets.
 
 use std::time::Duration;
 
@@ -28,12 +28,12 @@ use crate::{
     store::{AlertTransition, StoreError, Tx, WorkflowRecord},
 };
 
-/// Bad workflows that a notification names.
+/// The maximum number of bad workflows in a notification.
 const WORST: u32 = 3;
-/// Attributes that it names as what bad events have in common.
+/// The maximum number of attributes that bad events have in common in a notification.
 const DIFFERENCES: usize = 3;
 
-/// A transition and all that is known around it.
+/// A transition and everything that is known about it.
 pub(super) struct TransitionContext<'a> {
     pub(super) slo: SloId,
     pub(super) severity: Severity,
@@ -44,11 +44,11 @@ pub(super) struct TransitionContext<'a> {
     pub(super) surroundings: &'a EnrichmentConfig,
 }
 
-/// What is told, and the targets it is told to.
+/// The facts to send, and the targets to send them to.
 pub(super) struct DraftNotification {
     pub(super) facts: AlertSnapshot,
     pub(super) targets: Vec<Name>,
-    /// Why there are none.
+    /// The reason why there are no targets.
     pub(super) suppression: Option<Suppression>,
 }
 
@@ -71,12 +71,13 @@ impl DraftNotification {
 }
 
 impl TransitionContext<'_> {
-    /// Who is told that an alert fired stands in the definition. What becomes of it is told to exactly
-    /// those who were told that it fires, whatever the definition says by now: a target that has opened
-    /// an incident must hear of its end, and one that has not has nothing to close. What was kept quiet
-    /// is told as a beginning once it may be.
+    /// Makes the notification. The targets of a beginning are those of the definition. Updates and
+    /// the end go to exactly the targets that were notified of the beginning, even if the
+    /// definition has changed: a target that has opened an incident must receive its end, and one
+    /// that has not has nothing to close. After a suppression ends, the alert is notified as a
+    /// beginning.
     ///
-    /// `None` if there is nothing to tell: nothing is known of the beginning.
+    /// `None` if there is nothing to send, because the beginning is not stored.
     pub(super) async fn notice(
         &self,
         tx: &mut Tx<'_>,
@@ -144,7 +145,7 @@ impl TransitionContext<'_> {
         quality::recipients(notify, self.severity, rule, self.platform_target)
     }
 
-    /// Who has heard, or is to hear, that the alert fires.
+    /// Returns the targets that were, or will be, notified of the beginning.
     async fn told_so_far(&self, tx: &mut Tx<'_>) -> Result<Vec<Name>, StoreError> {
         let episode = self.transition.episode.id;
         tx.notified_targets(self.slo, self.severity, episode).await
@@ -161,7 +162,7 @@ impl TransitionContext<'_> {
             Some(of) => self.live_facts(tx, of).await?,
             None => None,
         };
-        // What is known last is what was told first if all windows are empty by now.
+        // If all windows are empty by now, the latest known facts are those of the beginning.
         let known = live.filter(|live| live.long.counts.total() > 0);
         Ok(AlertSnapshot {
             kind: development.kind(),
@@ -174,7 +175,7 @@ impl TransitionContext<'_> {
         })
     }
 
-    /// Until when something was heard is told by when it happened, not by when it was missed.
+    /// Sets the time of the last event to when it occurred instead of when its absence was noticed.
     async fn dated(
         &self,
         tx: &mut Tx<'_>,
@@ -208,8 +209,8 @@ impl TransitionContext<'_> {
         let summary = self.summary(tx, &opening.facts, end).await?;
         let live = match (end, self.assessment) {
             (EpisodeEnd::Recovered, Some(of)) => self.live_facts(tx, of).await?,
-            // Nothing is measured any more: the facts are those of the beginning, and workflows of an
-            // SLO that was removed have no pages.
+            // Nothing is measured any more: the facts are those of the beginning, and workflows of
+            // an SLO that was removed have no pages.
             (EpisodeEnd::Undeclared, _) | (_, None) => None,
         };
         let mut live = live.unwrap_or_else(|| opening.facts.clone());
@@ -269,7 +270,7 @@ impl TransitionContext<'_> {
         })
     }
 
-    /// The share of events that cannot be used, where the alert ends although they leave it in doubt.
+    /// Returns the share of unusable events, if the alert ends although they leave it in doubt.
     fn unusable(&self) -> Option<f64> {
         let of = self.assessment?;
         let signal = condition::verdict(&of.rules, self.severity, of.measured.freshness);
@@ -286,7 +287,8 @@ impl TransitionContext<'_> {
         quality::unusable_share(rule?.long.counts)
     }
 
-    /// The facts by this evaluation's numbers. `None` if no rule of the severity is left.
+    /// Returns the facts by the numbers of this evaluation. `None` if no rule of the severity is
+    /// left.
     async fn live_facts(
         &self,
         tx: &mut Tx<'_>,
@@ -314,19 +316,20 @@ impl TransitionContext<'_> {
         }))
     }
 
-    /// What of `range` counts, as far as the definition is known.
+    /// Returns the parts of `range` that count, as far as the definition is known.
     fn counted(&self, range: TimeRange) -> Vec<TimeRange> {
         self.assessment
             .map_or_else(|| vec![range], |of| of.slo.counted(range))
     }
 
-    /// Of the incident: it stays right, whatever becomes of the SLO.
+    /// Returns the URL of the incident's page, which stays valid even if the SLO is removed.
     fn page_url(&self, base: &str) -> String {
         let base = base.trim_end_matches('/');
         format!("{base}/incidents/{}", self.transition.episode.id)
     }
 
-    /// Of the workflow, which belongs to the SLO also where the alert is that of a group.
+    /// Returns the URL of a workflow's page, which belongs to the SLO even if the alert is of a
+    /// group.
     fn workflow_url(&self, of: &SloEvaluation<'_>, workflow: &WorkflowRecord) -> Option<String> {
         let base = self.page_base_url?.trim_end_matches('/');
         let (slo, key) = (&of.slo.name, workflow.key);
@@ -374,7 +377,7 @@ impl TransitionContext<'_> {
         Ok(stages.slowest().and_then(told))
     }
 
-    /// Customers with a bad event, and whether it is unknown who they are.
+    /// Returns the number of customers with a bad event, and whether it is unknown who they are.
     async fn customers_affected_in(
         &self,
         tx: &mut Tx<'_>,

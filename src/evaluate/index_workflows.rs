@@ -1,9 +1,9 @@
-//! Writes the table by which people find workflows, behind recording: from the queue that recording
+//! Updates the table for searches of workflows, asynchronously, from the queue that recording
 //! fills.
 
 use crate::store::{Store, StoreError};
 
-/// Transactions of one turn; the next turn goes on.
+/// The maximum number of transactions in one turn; the next turn continues.
 const BATCHES: usize = 50;
 
 #[derive(Clone, Debug)]
@@ -11,15 +11,15 @@ pub struct SearchIndexer {
     pub store: Store,
 }
 
-/// One turn's account.
+/// The result of one turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IndexReport {
-    /// Transactions whose workflows can be found now.
+    /// Transactions whose workflows can now be found.
     pub transactions: u64,
 }
 
 impl SearchIndexer {
-    /// Empties the queue. Any number of replicas may do so at once.
+    /// Processes the queue until it is empty. Any number of replicas may do so at once.
     pub async fn tick(&self) -> Result<IndexReport, StoreError> {
         let mut report = IndexReport::default();
         for _ in 0..BATCHES {

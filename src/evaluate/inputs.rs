@@ -1,4 +1,4 @@
-//! Everything a tick must know, read for all its SLOs at once.
+//! The inputs of a tick, read for all its SLOs at once.
 
 use std::{
     cell::LazyCell,
@@ -33,22 +33,22 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// Ingest that has not been known healthy for this long may have missed events.
+/// Ingest may have missed events if it was last known to be healthy longer ago than this.
 const MAX_LAG: Duration = Duration::from_mins(1);
 
-/// Evaluations further apart than this, or than three intervals, have a gap between them.
+/// Evaluations further apart than this, and than three intervals, have a gap between them.
 const LEAST_GAP: Duration = Duration::from_secs(30);
 
-/// What the database holds of the SLOs of one tick.
+/// The data that is read from the database for the SLOs of one tick.
 pub(super) struct EvaluationInputs {
     pub(super) now: Timestamp,
     pub(super) alerts: BTreeMap<(SloId, Severity), Alert>,
     pub(super) freshness: Freshness,
-    /// In force now or later.
+    /// Silences that are active now or later.
     pub(super) silences: Vec<Silence>,
-    /// Episodes that somebody has taken on.
+    /// Episodes that were acknowledged.
     pub(super) acknowledged: BTreeSet<Uuid>,
-    /// The alerts of the SLO that was evaluated last; what follows are its groups.
+    /// The alerts of the SLO that was evaluated last; its groups are evaluated next.
     pub(super) of_slo: Vec<AlertStatus>,
     measured: BTreeMap<SloId, Measured>,
     rhythms: BTreeMap<SloId, TickHistory>,
@@ -63,11 +63,11 @@ struct Counted {
     in_incident: Option<EventCounts>,
     ends_missing: BTreeMap<Duration, EndShortfall>,
     expected_ends: Option<ExpectedEnds>,
-    /// Of the first stretch, the longest: what an event weighs.
+    /// The counts of the longest range, from which the weight of an event is derived.
     usual: Option<EventCounts>,
 }
 
-/// What a sum of an SLO is of.
+/// The kind of sum of an SLO.
 #[derive(Clone, Copy)]
 enum Stretch {
     LookBack(Duration),
@@ -75,7 +75,7 @@ enum Stretch {
     Incident,
 }
 
-/// A stretch in which the events of one SLO are counted.
+/// A time range in which the events of one SLO are counted.
 struct CountedStretch {
     slo: SloId,
     stretch: Stretch,
@@ -83,8 +83,8 @@ struct CountedStretch {
 }
 
 impl Evaluator {
-    /// Alerts come first: if one changes while the counts are read, its version has moved on and the
-    /// swap fails. The other way round, old counts could be held against a new state.
+    /// Reads alerts first: if one changes while the counts are read, its version has changed and
+    /// the swap fails. In the other order, old counts could be compared with a new state.
     pub(super) async fn read(
         &self,
         subjects: &[Subject],
@@ -121,7 +121,7 @@ impl Evaluator {
         Ok(reading)
     }
 
-    /// Finds what is nearest to a `finish` that nothing has ever matched.
+    /// Finds the nearest match to a `finish` that nothing has ever matched.
     fn find_nearest_finishes(
         &self,
         subjects: &[Subject],
@@ -143,7 +143,7 @@ impl Evaluator {
 }
 
 impl Counted {
-    /// Adds what was counted in a stretch, with the timeouts that missing ends stand for.
+    /// Adds the counts of a range, including the timeouts that are estimated from missing ends.
     fn add(&mut self, stretch: Stretch, due: EventCounts, ended: EventCounts) {
         let usual = *self.usual.get_or_insert(due);
         let (sum, missing) = with_missing(self.expected_ends, (due, ended), usual);
@@ -159,8 +159,8 @@ impl Counted {
     }
 }
 
-/// Adds to what was `due` the timeouts that missing ends stand for, by what `ended` in the same stretch
-/// and by what an event usually weighs.
+/// Adds to `due` the timeouts that are estimated from missing ends: by those that `ended` in the
+/// same range, and by the usual weight of an event.
 pub(super) fn with_missing(
     expected: Option<ExpectedEnds>,
     (due, ended): (EventCounts, EventCounts),
@@ -173,12 +173,12 @@ pub(super) fn with_missing(
 }
 
 impl EvaluationInputs {
-    /// What was counted for one SLO that is declared; leaves nothing behind.
+    /// Removes and returns the counts of one declared SLO.
     pub(super) fn take_measured(&mut self, slo: SloId) -> Option<Measured> {
         self.measured.remove(&slo).map(Measured::or_inconsistent)
     }
 
-    /// How this tick follows the last one of the SLO.
+    /// Returns the tick history of the SLO, and the gap between its last tick and this one.
     pub(super) fn rhythm(&self, slo: SloId) -> (TickHistory, TickGap) {
         let first = (TickHistory::first(self.now), TickGap::InTime);
         let last = self.rhythms.get(&slo);
@@ -186,7 +186,7 @@ impl EvaluationInputs {
     }
 }
 
-/// What was counted for every SLO that is declared.
+/// Reads the counts of every declared SLO.
 async fn read_measured(
     tx: &mut Tx<'_>,
     subjects: &[Subject],
@@ -234,7 +234,8 @@ async fn read_measured(
     Ok(measured)
 }
 
-/// What ages out of the windows of SLOs that burn; nobody asks until when another one's budget lasts.
+/// Reads the counts that leave the windows of burning SLOs next. They are needed only for the
+/// forecast of a burning SLO.
 async fn read_ageing(
     tx: &mut Tx<'_>,
     subjects: &[Subject],
@@ -263,13 +264,13 @@ async fn read_ageing(
     Ok(())
 }
 
-/// The look-back of `length` as the counts have it: widened to whole minutes.
+/// Returns the look-back of `length`, widened to whole minutes as the counts are stored.
 pub(super) fn whole_minutes(to: Timestamp, length: Duration) -> TimeRange {
     let minute = Resolution::Minute.length();
     TimeRange::new((to - length).floor_to(minute), to.ceil_to(minute))
 }
 
-/// What counts of `range`, for each SLO that names its customers.
+/// Returns the parts of `range` that count, for each SLO with customers.
 fn with_customers(subjects: &[Subject], range: TimeRange) -> Vec<(SloId, Vec<TimeRange>)> {
     let of_one = |subject: &Subject| {
         let slo = subject.slo.as_deref();
@@ -279,7 +280,7 @@ fn with_customers(subjects: &[Subject], range: TimeRange) -> Vec<(SloId, Vec<Tim
     subjects.iter().filter_map(of_one).collect()
 }
 
-/// The time in which workflows are to end, of each SLO that has any.
+/// Returns the episodes of active alerts that were acknowledged.
 async fn read_acknowledged(
     tx: &mut Tx<'_>,
     alerts: &BTreeMap<(SloId, Severity), Alert>,
@@ -332,7 +333,7 @@ async fn read_counts(
         let Some(slo) = &subject.slo else { continue };
         let began_at = incident_began_at(alerts, subject.due.id);
         for stretch in stretches_of(subject.due.id, slo, began_at, now) {
-            // An end counts wherever it is: one in planned work is not missing.
+            // All ends count, also those in planned work, which are not missing.
             let ends = expected.get(&stretch.slo);
             let ends = ends.map(|ends| ends.range_of_ends(stretch.range));
             ended.push((stretch.slo, ends.into_iter().collect()));
@@ -352,7 +353,7 @@ async fn read_counts(
     Ok(counts)
 }
 
-/// The longest first: what its events weigh is what the others are completed by.
+/// Returns the longest range first: its weight per event completes the others.
 fn stretches_of(
     id: SloId,
     slo: &Slo,
@@ -384,7 +385,7 @@ fn stretches_of(
         .collect()
 }
 
-/// Of each SLO and group whose ends are held against expectation. A group learns with its SLO.
+/// Returns the expected ends of each SLO and group. A group uses the expectation of its SLO.
 fn expected_ends(
     subjects: &[Subject],
     learned: &BTreeMap<SloId, EndSampling>,
@@ -399,7 +400,7 @@ fn expected_ends(
     subjects.iter().filter_map(of_one).collect()
 }
 
-/// The ids of SLOs without those of their groups, by name.
+/// Returns the ids of SLOs by name, without their groups.
 pub(super) fn ids_of_whole(subjects: &[Subject]) -> BTreeMap<&Name, SloId> {
     subjects
         .iter()
@@ -408,14 +409,14 @@ pub(super) fn ids_of_whole(subjects: &[Subject]) -> BTreeMap<&Name, SloId> {
         .collect()
 }
 
-/// Of the most severe alert that fires.
+/// Returns when the incident of the most severe firing alert began.
 fn incident_began_at(alerts: &BTreeMap<(SloId, Severity), Alert>, slo: SloId) -> Option<Timestamp> {
     let by_severity = SEVERITIES.into_iter();
     let mut episodes = by_severity.filter_map(|severity| alerts.get(&(slo, severity))?.episode());
     Some(episodes.next()?.began_at)
 }
 
-/// Customers with a bad event in every stretch that a rule asks for; each length is read once.
+/// Reads the customers with a bad event in every range that a rule needs; each length is read once.
 async fn read_customers(
     tx: &mut Tx<'_>,
     subjects: &[Subject],

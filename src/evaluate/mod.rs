@@ -1,14 +1,15 @@
-//! From counts to alert states: stations 5 and 6 of a span's journey.
+//! Evaluation: turns counts into alert states.
 //!
-//! [`Evaluator::tick`] is called every few seconds by every replica. It claims the SLOs whose turn it
-//! is, reads all their look-backs in a handful of queries, and takes one step of each alert. Whatever
-//! changes is written by compare-and-swap on the alert's version; a change that people must be told
-//! of is written with its frozen facts and its deliveries in that same transaction, so it is told if
-//! and only if it has happened.
+//! [`Evaluator::tick`] is called every few seconds by every replica. It claims the SLOs that are
+//! due, reads the counts of all their look-backs in a few queries, and takes one step of each
+//! alert. A change is written by compare-and-swap on the alert's version. If it must be notified,
+//! its facts and deliveries are written in the same transaction, so it is notified if and only if
+//! it has happened.
 //!
-//! A tick takes no input but the time, is never retried inside, and may run on any number of
-//! replicas at once: a claim keeps them from doing the work twice, and where it fails the swap does.
-//! If anything cannot be read the tick fails whole: no alert fires or resolves on half a picture.
+//! The time is the only input of a tick. A tick is not retried, and may run on any number of
+//! replicas at once: claims avoid that two replicas do the same work, and if both do, one
+//! compare-and-swap fails. If anything cannot be read, the whole tick fails: no alert fires or
+//! resolves on incomplete data.
 
 mod context;
 mod facts;
@@ -54,19 +55,19 @@ use facts::TransitionContext;
 use inputs::EvaluationInputs;
 use slo_evaluation::SloEvaluation;
 
-/// How often to look, and what to tell besides the numbers.
+/// The interval of evaluation, and the settings of its notifications.
 #[derive(Clone, Debug)]
 pub struct EvaluatorSettings {
-    /// How often each SLO is evaluated.
+    /// The interval at which each SLO is evaluated.
     pub interval: Duration,
-    /// Where people reach the pages; without it notifications have no link.
+    /// The URL of the pages; without it notifications have no links.
     pub page_base_url: Option<String>,
-    /// The target of those who run the service; gets tickets on data quality of SLOs without a ticket
-    /// target.
+    /// The target of the operators of this service; gets tickets on data quality of SLOs without a
+    /// ticket target.
     pub platform_target: Option<Name>,
 }
 
-/// Turns counts into statuses, alert states and duties to tell.
+/// Turns counts into statuses, alert states and notifications.
 #[derive(Clone, Debug)]
 pub struct Evaluator {
     store: Store,
@@ -75,32 +76,33 @@ pub struct Evaluator {
     surroundings: EnrichmentConfig,
 }
 
-/// The account of one tick.
+/// The result of one tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvaluationReport {
-    /// SLOs that it was this replica's turn to evaluate.
+    /// SLOs that this replica claimed and evaluated.
     pub evaluated: usize,
-    /// Alerts that began to fire, held back or not.
+    /// Alerts that began to fire, including suppressed ones.
     pub fired: usize,
     pub resolved: usize,
-    /// All that was recorded of alerts, held back or not.
+    /// All recorded transitions, including suppressed ones.
     pub transitions: Vec<TransitionKind>,
-    /// SLOs whose counts cannot be true.
+    /// SLOs with inconsistent counts.
     pub inconsistent_counts: usize,
-    /// SLOs that had been evaluated at a later time already: nothing was concluded.
+    /// SLOs that had been evaluated at a later time already; they were skipped.
     pub clock_went_back: usize,
-    /// Alerts that another replica had changed meanwhile; what was concluded of them is dropped.
+    /// Alerts that another replica changed at the same time; the result of this replica was
+    /// discarded.
     pub lost_races: usize,
 }
 
-/// An SLO whose turn it is or a group of it, with the SLO's definition; without one only what is open
-/// is closed.
+/// An SLO that is due, or a group of it, with the SLO's definition; without a definition only open
+/// alerts are ended.
 struct Subject {
     due: DueSlo,
     slo: Option<Arc<Slo>>,
 }
 
-/// A step that an alert is about to take.
+/// The next step of an alert, not yet written.
 struct PlannedStep<'a> {
     slo: SloId,
     severity: Severity,
@@ -111,14 +113,14 @@ struct PlannedStep<'a> {
 }
 
 impl PlannedStep<'_> {
-    /// The alert after the step.
+    /// Returns the status of the alert after the step.
     fn status(&self) -> AlertStatus {
         let mut status = self.next.to_status(self.severity);
         status.progress.recovery = self.recovery;
         status
     }
 
-    /// Fixes when the trouble began, if the step begins an incident.
+    /// Sets the time at which the problem began, if the step begins an incident.
     async fn find_beginning(
         &mut self,
         tx: &mut Tx<'_>,
@@ -153,7 +155,7 @@ impl Evaluator {
         }
     }
 
-    /// What the facts tell besides.
+    /// Sets the data that is added to messages.
     #[must_use]
     pub fn with(self, surroundings: EnrichmentConfig) -> Self {
         Self {
@@ -162,7 +164,7 @@ impl Evaluator {
         }
     }
 
-    /// Evaluates every SLO whose turn it is, over look-backs that end at `now`.
+    /// Evaluates every SLO that is due, over look-backs that end at `now`.
     pub async fn tick(&self, now: Timestamp) -> Result<EvaluationReport, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
         let subjects = self.claim(&catalog, now).await?;
@@ -190,7 +192,7 @@ impl Evaluator {
         let due = tx.claim_due(now, self.settings.interval).await?;
         tx.commit().await?;
         let subject = |due: DueSlo| match due.declaration {
-            // Declared by a replica with newer files than ours: that one evaluates it.
+            // Declared by a replica with newer files than ours, which evaluates it.
             Declaration::Declared => catalog
                 .slos
                 .get(&due.name)
@@ -204,8 +206,8 @@ impl Evaluator {
         Ok(due.into_iter().filter_map(subject).collect())
     }
 
-    /// One SLO: its alerts take their steps. `None` if it has no status any more, or if another
-    /// replica was faster and knows better.
+    /// Takes the steps of the alerts of one SLO. Returns `None` if the SLO has no status any more,
+    /// or if another replica was faster.
     async fn evaluate(
         &self,
         subject: &Subject,
@@ -258,7 +260,8 @@ impl Evaluator {
         told.into_iter().any(|name| is_chat(&catalog, name))
     }
 
-    /// A reminder is for chats: other targets remind by themselves, or never forget.
+    /// Returns the targets of a transition. Reminders go to chats only: other targets repeat alerts
+    /// themselves or keep them open.
     fn audience(&self, kind: TransitionKind, mut targets: Vec<Name>) -> Vec<Name> {
         if kind == TransitionKind::Reminded {
             let catalog = self.catalog.borrow();
@@ -267,8 +270,8 @@ impl Evaluator {
         targets
     }
 
-    /// Writes a step and all that follows from it in one transaction. False if another replica was
-    /// faster.
+    /// Writes a step with all its consequences in one transaction. Returns false if another replica
+    /// was faster.
     async fn take(
         &self,
         step: &mut PlannedStep<'_>,
@@ -298,11 +301,12 @@ impl Evaluator {
             let silences = tx.silences_ended_after(transition.at).await?;
             let muted = of.silenced(step.severity, &silences, transition.at);
             if muted.is_some() {
-                // Made since the alert was read: the next tick sees it and concludes anew.
+                // The alert was acknowledged or silenced after it was read: the next tick evaluates
+                // it again.
                 return Ok(false);
             }
         }
-        // Boxed, as it is rare and large: ticks without news need not carry it.
+        // Boxed, as it is rare and large: ticks without a transition need not carry it.
         if let Some(notice) = Box::pin(occasion.notice(&mut tx)).await? {
             let told = AlertTransition {
                 id: Uuid::now_v7(),
@@ -343,8 +347,8 @@ fn is_chat(catalog: &Catalog, target: &Name) -> bool {
     })
 }
 
-/// The alerts of an SLO, for its groups, which follow. Where another replica was faster, those that were
-/// read: a group is then evaluated by what was known a moment ago.
+/// Returns the alerts of an SLO for the evaluation of its groups. If another replica was faster,
+/// these are the alerts as they were read before.
 fn alerts_of(
     subject: &Subject,
     status: Option<&SloStatus>,
@@ -360,13 +364,13 @@ fn alerts_of(
     read.collect()
 }
 
-/// What one step of an alert is taken on.
+/// The inputs of one step of an alert.
 struct StepContext<'a> {
     subject: &'a Subject,
     assessment: Option<&'a SloEvaluation<'a>>,
     reading: &'a EvaluationInputs,
     rhythm: TickHistory,
-    /// Whether pages of the SLO go to a chat, where messages scroll away.
+    /// True if pages of the SLO go to a chat, where older messages scroll out of sight.
     is_told_in_chat: bool,
     /// More severe alerts of the same SLO, after this evaluation.
     own: &'a [AlertStatus],
@@ -394,7 +398,7 @@ impl StepContext<'_> {
         }
     }
 
-    /// Whether nobody has taken on the page that goes on.
+    /// Returns whether the page is firing and not acknowledged.
     fn is_open(&self) -> bool {
         let page = (self.subject.due.id, Severity::Page);
         let episode = self.reading.alerts.get(&page).and_then(Alert::episode);
@@ -444,7 +448,7 @@ impl EvaluationReport {
         }
     }
 
-    /// What keeps an SLO's alerts where they are.
+    /// Records why the alerts of an SLO do not change.
     fn note(&mut self, subject: &Subject, assessment: Option<&SloEvaluation<'_>>, beat: TickGap) {
         let slo = &subject.due.name;
         if beat == TickGap::Backwards {

@@ -1,7 +1,7 @@
-//! Judges workflows whose deadline has passed without a word.
+//! Judges workflows whose deadline has passed without an end.
 //!
-//! This is what makes a stall visible: nothing arrives, yet the promise is broken. And judges timeouts
-//! anew where it turns out that evidence was lost.
+//! This makes a stalled system visible: no spans arrive, and its workflows become bad events.
+//! Timeouts are also judged again when it turns out that evidence was lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     store::{LearnedSampling, Loss, SpanCounts, Store, StoreError, Tx, Writer},
 };
 
-/// Rows of one transaction.
+/// The maximum number of rows in one transaction.
 const BATCH: i64 = 2_000;
 
 #[derive(Clone, Debug)]
@@ -25,21 +25,21 @@ pub struct DeadlineScan {
     pub store: Store,
     pub writer: Writer,
     pub classifier: watch::Receiver<Arc<Classifier>>,
-    /// How long senders may take to deliver what they kept while they could not send.
+    /// The time that senders may take to deliver what they buffered while they could not send.
     pub catch_up: Duration,
 }
 
-/// One turn's account.
+/// The result of one turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OverdueReport {
-    /// Workflows looked at: nearly all of them get a verdict.
+    /// Workflows that were examined; nearly all of them get a verdict.
     pub judged: usize,
-    /// Timeouts that may be none.
+    /// Timeouts that are doubtful because evidence may be lost.
     pub doubted: usize,
 }
 
-/// How long it is remembered when evidence was lost: as long as a workflow may change that was open
-/// then. It is kept for about twice the horizon.
+/// Returns how long losses of evidence are kept: as long as a workflow that was open at that time
+/// may change. Workflows are kept for about twice the horizon.
 pub fn losses_kept<'a>(slos: impl Iterator<Item = &'a Slo>, horizon: Duration) -> Duration {
     let longest = slos.filter_map(|slo| match &slo.indicator {
         Indicator::Workflow(workflow) => Some(workflow.within),
@@ -49,7 +49,7 @@ pub fn losses_kept<'a>(slos: impl Iterator<Item = &'a Slo>, horizon: Duration) -
 }
 
 impl DeadlineScan {
-    /// Judges all that is due by `watermark`. Any number of replicas may do so at once.
+    /// Judges all workflows that are due by `watermark`. Any number of replicas may do so at once.
     pub async fn tick(
         &self,
         now: Timestamp,
@@ -100,7 +100,7 @@ impl DeadlineScan {
         })
     }
 
-    /// Holds what became known of lost or sampled ends against the timeouts that were counted before.
+    /// Judges again the timeouts that are affected by ends that were lost or sampled.
     async fn doubt_timeouts(
         &self,
         now: Timestamp,
@@ -125,7 +125,7 @@ impl DeadlineScan {
         Ok(doubted)
     }
 
-    /// Judges all timeouts of an SLO anew, whose ends are sampled otherwise than was known.
+    /// Judges again all timeouts of an SLO whose ends are sampled at another rate than was known.
     async fn rejudge_by(
         &self,
         learned: &LearnedSampling,
@@ -205,7 +205,7 @@ impl DeadlineScan {
     }
 }
 
-/// Whether a batch was not full, so that there is no other.
+/// Returns whether a batch was not full, so that no other follows.
 fn is_last(looked_at: usize) -> bool {
     i64::try_from(looked_at).is_ok_and(|looked_at| looked_at < BATCH)
 }

@@ -1,4 +1,4 @@
-//! Places evidence that was woken in greater number than one request may be made to wait for.
+//! Resolves evidence that became resolvable in a larger number than one request may wait for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,18 +18,18 @@ pub struct Unplaced {
     pub store: Store,
     pub writer: Writer,
     pub classifier: watch::Receiver<Arc<Classifier>>,
-    /// How long senders may take to deliver what they kept while they could not send.
+    /// The time that senders may take to deliver what they buffered while they could not send.
     pub catch_up: Duration,
 }
 
-/// One turn's account.
+/// The result of one turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnplacedReport {
     pub placed: usize,
 }
 
 impl Unplaced {
-    /// Places all that waits for it. Any number of replicas may do so at once.
+    /// Resolves all evidence that is ready for it. Any number of replicas may do so at once.
     pub async fn tick(
         &self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! Reads the windows of rules on burn rates that end where all timeouts are counted.
+//! Reads the windows of burn-rate rules that end at the watermark, where all timeouts are counted.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,12 +29,12 @@ struct SettledWindow {
     length: Duration,
     up_to: Timestamp,
     expected: Option<ExpectedEnds>,
-    /// What events weigh.
+    /// The counts from which the weight of an event is derived.
     usual: EventCounts,
 }
 
-/// Adds the counts of these windows to `measured`, for each SLO with bad or unusable events in a window
-/// that ends now: without any, no other window is of interest. `watermark` is at most `now`.
+/// Adds the counts of these windows to `measured`, for each SLO with bad or unusable events in a
+/// window that ends now; without any, other windows do not matter. `watermark` is at most `now`.
 pub(super) async fn read(
     tx: &mut Tx<'_>,
     subjects: &[Subject],

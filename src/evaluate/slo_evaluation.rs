@@ -1,4 +1,5 @@
-//! One SLO at one moment: what was measured, and what that means for its alerts.
+//! The evaluation of one SLO at one time: its measurements, and the resulting signals for its
+//! alerts.
 
 use std::time::Duration;
 
@@ -28,9 +29,9 @@ pub(super) struct SloEvaluation<'a> {
 }
 
 impl SloEvaluation<'_> {
-    /// What the rules of `severity` say to the alert that was `seen`.
+    /// Returns the signal of the rules of `severity` for the alert `seen`.
     pub(super) fn signal(&self, severity: Severity, seen: &Alert) -> Signal {
-        // Rules on data quality are left to any SLO; they do not speak for rules that are gone.
+        // Every SLO has rules on data quality; they say nothing about rules that were removed.
         let is_of_quality = |rule: &Name| quality::is_quality_rule(rule);
         let episode = seen.episode();
         if !self.slo.alerting.declares(severity)
@@ -51,7 +52,7 @@ impl SloEvaluation<'_> {
         }
     }
 
-    /// The long window of the rule that fired, at most six hours.
+    /// Returns the long window of the rule that fired, at most six hours.
     pub(super) fn doubt_clears_after(&self, seen: &Alert) -> Duration {
         let Some(episode) = seen.episode() else {
             return Duration::ZERO;
@@ -60,7 +61,7 @@ impl SloEvaluation<'_> {
         windows.map_or(Duration::ZERO, |rule| rule.long.length().min(LONGEST_DOUBT))
     }
 
-    /// By whom an alert is silenced, if it is.
+    /// Returns the suppression by a silence, if one matches the alert.
     pub(super) fn silenced(
         &self,
         severity: Severity,

@@ -1,4 +1,4 @@
-//! The counts around an incident: when it began, and what its page shows of it.
+//! The counts around an incident: when it began, and the data that its page shows.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Keeps what the page of the incident will show; nothing of what comes between beginning and end.
+/// Stores the data that the incident's page shows, at its beginning and at its end.
 pub(super) async fn keep(
     tx: &mut Tx<'_>,
     slo: SloId,
@@ -46,7 +46,7 @@ pub(super) async fn keep(
         .await
 }
 
-/// What counts of an SLO in `range`, by steps of whole minutes.
+/// Returns the counts of an SLO in `range`, by steps of whole minutes.
 async fn points(
     tx: &mut Tx<'_>,
     id: SloId,
@@ -65,8 +65,8 @@ async fn points(
     Ok(points.unwrap_or_default())
 }
 
-/// Events of an incident, which went on in `range`, with the timeouts that missing ends stand for. Of an
-/// SLO that was removed all that was counted.
+/// Returns the events of an incident that lasted for `range`, with the timeouts that are estimated
+/// from missing ends. For an SLO that was removed, all events are counted.
 pub(super) async fn cost(
     tx: &mut Tx<'_>,
     slo: SloId,
@@ -88,8 +88,8 @@ pub(super) async fn cost(
     Ok(due + timeouts.unwrap_or_default())
 }
 
-/// When the incident began that the rule `fired` has just made an alert of. One of absence began with
-/// the last event, one that is not on a budget when it fired.
+/// Returns when the incident began that the rule `fired` has just started. An absence began with
+/// the last event; a rule that is not on a budget began when it fired.
 pub(super) async fn beginning(
     tx: &mut Tx<'_>,
     slo: SloId,

@@ -1,7 +1,7 @@
-//! Adds up where the time of judged workflows went.
+//! Aggregates the time that judged workflows spent in each stage.
 //!
-//! A workflow is folded soon after its verdict, and again when the verdict changes or the spans that
-//! were late have come. What was added is kept with it, so that exactly that is taken away again.
+//! A workflow is added soon after its verdict, and again when the verdict changes or late spans
+//! have arrived. The added amounts are stored with it, so that exactly these are subtracted again.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -27,9 +27,10 @@ use crate::{
     store::{Fold, StageWorkflow, Store, StoreError, Tx},
 };
 
-/// Transactions of one SLO in one turn, so that a busy one leaves time for the others.
+/// The maximum number of transactions for one SLO in one turn, so that a busy SLO does not delay
+/// others.
 const BATCHES: usize = 20;
-/// Collectors try again for five minutes.
+/// Collectors retry for five minutes.
 const LATE_SPANS: Duration = Duration::from_mins(5);
 const DAY: Duration = Duration::from_hours(24);
 
@@ -39,17 +40,17 @@ pub struct StageFolder {
     pub classifier: watch::Receiver<Arc<Classifier>>,
 }
 
-/// One turn's account.
+/// The result of one turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoldReport {
-    /// Workflows whose sums were looked at.
+    /// Workflows that were examined.
     pub folded: usize,
     /// Durations of workflows with a new verdict, by SLO and whether it is bad.
     pub judged: JudgedDurations,
 }
 
-/// How long spans are kept that tell where the time went: a day longer than any of `slos` may take,
-/// at most until `horizon`.
+/// Returns how long stage spans are kept: a day longer than the longest workflow of `slos` may
+/// take, at most until `horizon`.
 pub fn stage_spans_kept<'a>(slos: impl Iterator<Item = &'a Slo>, horizon: Duration) -> Duration {
     let longest = slos
         .filter_map(|slo| slo.staged().map(|workflow| workflow.within + slo.grace))
@@ -58,7 +59,7 @@ pub fn stage_spans_kept<'a>(slos: impl Iterator<Item = &'a Slo>, horizon: Durati
 }
 
 impl StageFolder {
-    /// Folds all that there is. Any number of replicas may do so at once.
+    /// Aggregates all pending workflows. Any number of replicas may do so at once.
     pub async fn tick(&self, now: Timestamp) -> Result<FoldReport, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
         let wanted: BTreeMap<SloId, StagedSlo<'_>> = classifier
@@ -173,7 +174,7 @@ async fn fold_batch(
             let all = judged.entry(key).or_default();
             all.add(new.breakdown.total_micros(), weight);
         }
-        // Spans that are late by more than that have missed their workflow.
+        // Later spans cannot be added to their workflow any more.
         let again_at = (is_news && folded.is_some()).then(|| now + LATE_SPANS);
         folds.push(Fold {
             workflow,
@@ -195,8 +196,8 @@ async fn fold_batch(
     })
 }
 
-/// Returns whether there is something to add or to take away. Spans of a verdict that is older than a
-/// day and was never folded are deleted.
+/// Returns whether there is something to add or subtract. Spans of a verdict that is older than a
+/// day and was never aggregated are deleted.
 fn is_needed(workflow: &StageWorkflow, now: Timestamp) -> bool {
     let is_recent = |(_, at): (Outcome, Timestamp)| at >= now - DAY;
     workflow.folded.is_some() || workflow.verdict().is_some_and(is_recent)
