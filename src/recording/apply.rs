@@ -1,4 +1,4 @@
-//! Workflows joined with new evidence, judged and counted.
+//! Merges new evidence into workflows, judges them and counts them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Recording<'_, '_> {
-    /// Joins `gathered` with the stored workflows and judges them anew, and the groups of workflows
-    /// that share batches.
+    /// Merges `gathered` with the stored workflows and judges them again, and the groups of
+    /// workflows that share batches.
     pub async fn apply(
         &mut self,
         gathered: &EvidenceByEvent,

@@ -1,9 +1,9 @@
-//! The group that each workflow is counted in, created when its first event arrives.
+//! Assigns each workflow to its group, which is created when its first event arrives.
 //!
 //! A transaction that creates groups of an SLO holds a lock on the SLO's groups until its end, so
-//! there are never more than allowed, however many replicas see new values at once. Under that
-//! lock, ingest waits for nothing but inserts of workflows, and a transaction that inserts
-//! workflows takes no lock of this kind afterwards: no deadlock is possible.
+//! there are never more than allowed, even if several replicas see new values at once. Under that
+//! lock, ingest waits only for inserts of workflows, and a transaction that inserts workflows takes
+//! no lock of this kind afterwards, so no deadlock is possible.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::{
 type Groups = BTreeMap<GroupKey, Group>;
 
 impl Recording<'_, '_> {
-    /// Returns the group that each workflow now belongs to, created where it is new. Differences in
+    /// Returns the group that each workflow now belongs to, created if it is new. Differences in
     /// the counts of groups are added.
     pub(super) async fn groups_of(
         &mut self,
@@ -54,8 +54,8 @@ impl Recording<'_, '_> {
         Ok(placed.collect())
     }
 
-    /// Returns the ids by the key of the requested group, even where it is counted in the group of
-    /// all others.
+    /// Returns the ids by the key of the requested group, even if it is counted in the group of all
+    /// others.
     async fn ids_of_groups(
         &mut self,
         changed: &[Changed<'_>],
@@ -86,8 +86,8 @@ impl Recording<'_, '_> {
         Ok(ids)
     }
 
-    /// Creates as many of `groups`, none of which was known a moment ago, as the limit allows; the
-    /// others are counted in the group of all others.
+    /// Creates as many of `groups`, which were unknown until now, as the limit allows; the others
+    /// are counted in the group of all others.
     async fn make_groups(
         &mut self,
         (slo, grouping): (SloId, &Grouping),

@@ -1,4 +1,4 @@
-//! One commit of evidence: many requests, one transaction.
+//! Commits the evidence of many requests in one transaction.
 
 use std::{borrow::Cow, collections::BTreeMap, ops::AddAssign, sync::Arc, time::Duration};
 
@@ -20,8 +20,8 @@ use crate::{
     store::{LedgerState, SpanCounts, Store, StoreError, Tx, Writer},
 };
 
-/// A commit that takes longer will not come: its connection is given up. Its senders were asked to
-/// try again long ago.
+/// The time limit of a commit. A slower one is aborted and its connection closed; its senders were
+/// asked to retry long before.
 const COMMIT_WITHIN: Duration = Duration::from_secs(10);
 /// The number of times a transaction starts again because another replica was first.
 const CONFLICTS: usize = 10;
@@ -42,10 +42,10 @@ pub struct Committer {
 /// What is committed in one transaction.
 #[derive(Debug)]
 pub struct CommitPart<'a> {
-    /// All but their evidence.
+    /// The classified requests without their evidence.
     pub findings: &'a [&'a ClassifiedBatch],
     pub evidence: EvidenceByEvent,
-    /// The oldest by which some of it was understood.
+    /// The oldest revision by which any of it was classified.
     pub definitions: Revision,
 }
 
@@ -59,7 +59,7 @@ pub enum Commit {
 }
 
 impl Committer {
-    /// Commits `part`, and starts again where another replica was first.
+    /// Commits `part`, and starts again if another replica was first.
     pub async fn commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
         let mut conflicts = 0;
         loop {
@@ -83,7 +83,7 @@ impl Committer {
         Ok(Commit::Done)
     }
 
-    /// Judges and counts, and stores what else was found.
+    /// Judges and counts the evidence, and stores the rest of what was found.
     async fn record(
         &self,
         (tx, state): (&mut Tx<'_>, LedgerState),
@@ -131,7 +131,7 @@ impl Committer {
     }
 }
 
-/// Returns what is counted of spans, whatever verdicts follow from them.
+/// Returns the counts of spans, which do not depend on verdicts.
 fn span_counts(findings: &[&ClassifiedBatch]) -> SpanCounts {
     let losses = findings.iter().flat_map(|findings| &findings.losses);
     SpanCounts {

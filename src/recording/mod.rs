@@ -1,13 +1,13 @@
-//! Recording: evidence becomes verdicts, and verdicts become counts, in one transaction.
+//! Recording: turns evidence into verdicts, and verdicts into counts, in one transaction.
 //!
-//! The use cases that write the ledger, each of which calls [`crate::store`] and [`crate::domain`]
+//! These are the use cases that write the ledger. They call [`crate::store`] and [`crate::domain`]
 //! in turn.
 //!
 //! Writers never deadlock. All share one lock; a writer of links then takes another; then known
 //! workflows are locked in the order of their keys; only then are new ones inserted, again in that
 //! order. A writer that waits for a lock has inserted nothing yet, and one that waits for another's
-//! insert waits for a greater key than any it has inserted. If another replica has inserted the same
-//! key in between, the whole transaction is repeated from the start and finds the row.
+//! insert waits for a greater key than any it has inserted. If another replica has inserted the
+//! same key in between, the whole transaction is repeated from the start and finds the row.
 
 mod apply;
 mod assign_groups;
@@ -39,7 +39,7 @@ use crate::{
 /// The rules by which the evidence of each SLO is judged; covers every SLO of the evidence.
 pub type JudgingBySlo<'a> = &'a (dyn Fn(SloId) -> Judging + Sync);
 
-/// A transaction that judges workflows, with the differences of the counts that follow. They must be
+/// A transaction that judges workflows, with the resulting differences of the counts, which must be
 /// [written](Self::write_counts) in the same transaction.
 ///
 /// Its errors are [`StoreError::is_conflict`] if another replica was first: the whole transaction
@@ -56,7 +56,7 @@ pub struct Recording<'a, 'c> {
 /// A workflow that was judged anew, with its row if it has one.
 type Changed<'a> = (EventId, Option<&'a LockedWorkflow>, JudgedWorkflow);
 
-/// Evidence that could not be used, by the reason.
+/// Numbers of unusable evidence, by reason.
 pub type Discarded = BTreeMap<(SloId, DiscardReason), i64>;
 
 impl<'a, 'c> Recording<'a, 'c> {
@@ -72,7 +72,7 @@ impl<'a, 'c> Recording<'a, 'c> {
         }
     }
 
-    /// Writes the differences of the counts, and what else was counted of spans, at a time.
+    /// Writes the differences of the counts, and the other counts of spans, at a time.
     pub async fn write_counts(
         self,
         at: (Writer, Timestamp),
@@ -123,7 +123,7 @@ impl<'a, 'c> Recording<'a, 'c> {
         self.tx.delete_workflows(&rows).await
     }
 
-    /// Adds what changes in the lists with a workflow.
+    /// Adds a workflow's changes in the lists.
     fn list(
         &mut self,
         id: &EventId,

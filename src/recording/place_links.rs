@@ -1,8 +1,8 @@
-//! Evidence whose workflow is found only by links: resolved when it arrives, and again when a
+//! Resolves evidence whose workflow is found only by links: when it arrives, and again when a
 //! missing span arrives.
 //!
 //! Each writer holds one lock until the end of its transaction, and takes it before any other. So
-//! each sees everything that earlier writers have committed: evidence never misses an edge that it
+//! each sees everything that earlier writers have committed: evidence never misses a link that it
 //! waits for, and two replicas never move the same evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ use crate::{
     store::{EvidenceRow, StoreError, batch_ids},
 };
 
-/// The number of rounds in one transaction: resolved evidence may show that other evidence must be
+/// The number of rounds in one transaction: resolved evidence may require that other evidence is
 /// resolved again. The rest is left for the next transaction.
 const ROUNDS: usize = 4;
 

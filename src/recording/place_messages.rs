@@ -1,4 +1,4 @@
-//! Messages of batches that share a context, and the workflow of each.
+//! Finds the workflow of each message, for messages of batches that share a context.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! Stage evidence: stored with the workflows that are known, kept in memory for those that are not
-//! known yet.
+//! Keeps stage evidence: stores it with workflows that are known, and holds it in memory for those
+//! that are not known yet.
 //!
-//! Most messages concern no workflow, so most of what they tell is never written. Which workflows
-//! there are, a replica knows from what it records itself, from the database when it starts, and from
-//! what other replicas tell it each second.
+//! Most messages belong to no workflow, so most stage evidence is never written. A replica learns
+//! which workflows exist from its own recordings, from the database at its start, and every second
+//! from other replicas.
 
 use std::{
     collections::BTreeSet,
@@ -33,14 +33,14 @@ use crate::{
     store::{HeardWorkflows, Store, StoreError, Tx},
 };
 
-/// The number of fragments that wait at most: some 60 MiB.
+/// The maximum number of waiting fragments: about 60 MiB.
 const MOST_WAITING: usize = 262_144;
-/// Other replicas notice within this time that they must tell this one of workflows.
+/// Within this time other replicas notice that they must notify this one of workflows.
 const NOTICED_WITHIN: Duration = Duration::from_secs(15);
-/// Rows of other replicas are read for this long. A replica that has not read them in time loads the
-/// workflows anew.
+/// The time for which rows of other replicas are read. A replica that has not read them in time
+/// loads the workflows again.
 const READ_WITHIN: Duration = Duration::from_secs(15);
-/// More rows than replicas write in the time in which they are read.
+/// More rows than replicas write within that time.
 const MOST_SEEN: usize = 20_000;
 
 /// Decides which stage evidence is stored. Clones share everything.
@@ -59,7 +59,7 @@ struct SharedStages {
     turn: tokio::sync::Mutex<TurnState>,
 }
 
-/// What one turn must know of those before.
+/// The state that one turn passes on to the next.
 #[derive(Debug, Default)]
 struct TurnState {
     began_at: Option<Timestamp>,
@@ -69,7 +69,7 @@ struct TurnState {
     set: Revision,
 }
 
-/// The stage evidence that waits, and that was dropped since the start.
+/// The stage evidence that is waiting, and the number that was dropped since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitingStages {
     pub waiting: usize,
@@ -77,8 +77,8 @@ pub struct WaitingStages {
 }
 
 impl StageKeeper {
-    /// Makes a keeper that stores everything until its first turns have shown which workflows there
-    /// are.
+    /// Makes a keeper that stores everything until its first turns have shown which workflows
+    /// exist.
     pub fn new(
         store: Store,
         classifier: watch::Receiver<Arc<Classifier>>,
@@ -96,8 +96,8 @@ impl StageKeeper {
         }
     }
 
-    /// Leaves in `findings` the stage evidence to be stored with its workflows, and adds what waited
-    /// for them, which is also returned.
+    /// Leaves in `findings` only the stage evidence of known workflows, and adds the evidence that
+    /// waited for them, which is also returned.
     pub fn sort(&self, findings: &mut ClassifiedBatch) -> Vec<FoundStageEvidence> {
         let evidence = findings.evidence.iter();
         let workflows = evidence.map(|one| ((one.slo, one.key), one.trace_id));
@@ -109,12 +109,12 @@ impl StageKeeper {
         waited
     }
 
-    /// Takes back what was not stored with its workflows, for when they are sent again.
+    /// Takes back evidence that was not stored with its workflows, for when they are sent again.
     pub fn give_back(&self, waited: Vec<FoundStageEvidence>) {
         self.buffer().keep(waited);
     }
 
-    /// Returns what other replicas must know of `evidence`; `None` if there are none.
+    /// Returns what other replicas must know about `evidence`; `None` if there are no others.
     pub(super) fn heard(&self, evidence: &EvidenceByEvent) -> Option<HeardWorkflows> {
         if !self.shared.are_others_receiving.load(Ordering::Relaxed) {
             return None;
@@ -128,7 +128,7 @@ impl StageKeeper {
         })
     }
 
-    /// Learns which workflows there are, and stores what waited for them.
+    /// Updates the known workflows, and stores the evidence that waited for them.
     pub async fn tick(&self, now: Timestamp) -> Result<WaitingStages, StoreError> {
         let mut turn = self.shared.turn.lock().await;
         if turn.read_at.is_some_and(|at| now > at + READ_WITHIN) {
@@ -153,7 +153,8 @@ impl StageKeeper {
         })
     }
 
-    /// Reads what other replicas have heard of. Returns the evidence that waited for it.
+    /// Reads the workflows that other replicas have received. Returns the evidence that waited for
+    /// them.
     async fn read_others(
         &self,
         turn: &mut TurnState,
@@ -199,7 +200,7 @@ impl StageKeeper {
         stored
     }
 
-    /// Loads the known workflows, and returns the definitions by which.
+    /// Loads the known workflows, and returns the definitions that were used.
     async fn load(&self) -> Result<Revision, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
         let slos: Vec<SloId> = classifier.slos().iter().map(|(id, _)| *id).collect();

@@ -1,5 +1,5 @@
-//! Workflows judged without new evidence: their deadline has passed, or something became known
-//! about ends that did not come.
+//! Judges workflows without new evidence: their deadline has passed, or something became known
+//! about missing ends.
 
 use super::Recording;
 use crate::{
@@ -11,17 +11,17 @@ use crate::{
     store::{LockedWorkflow, Loss, StoreError},
 };
 
-/// The result of looking at workflows that are due.
+/// The result of judging workflows that are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JudgedDue {
     pub looked_at: usize,
-    /// Whether there may be more.
+    /// True if there may be more.
     pub are_more: bool,
 }
 
 impl Recording<'_, '_> {
-    /// Judges about `limit` workflows that are due without new evidence. Replicas share the work: each
-    /// skips what another looks at.
+    /// Judges about `limit` workflows that are due, without new evidence. Replicas share the work:
+    /// each skips rows that another has locked.
     pub async fn judge_due(
         &mut self,
         context: &JudgingContext,
@@ -37,7 +37,7 @@ impl Recording<'_, '_> {
         })
     }
 
-    /// Judges at most `limit` timeouts anew that `loss` makes doubtful. Returns how many there
+    /// Judges at most `limit` timeouts again that `loss` makes doubtful. Returns how many there
     /// were.
     pub async fn doubt_timeouts(&mut self, loss: Loss, limit: i64) -> Result<usize, StoreError> {
         let known = self.tx.lock_timeouts(loss, limit).await?;
@@ -45,7 +45,7 @@ impl Recording<'_, '_> {
         Ok(known.len())
     }
 
-    /// Judges at most `limit` timeouts of `slo` anew, those with a key above `after`. Returns the
+    /// Judges at most `limit` timeouts of `slo` again, those with a key above `after`. Returns the
     /// last key, or `None` if there are no more.
     pub async fn rejudge_timeouts(
         &mut self,
@@ -58,7 +58,7 @@ impl Recording<'_, '_> {
         Ok(known.last().map(|((_, key), _)| *key))
     }
 
-    /// Judges rows that this transaction has locked, by their stored evidence.
+    /// Judges rows again that this transaction has locked, by their stored evidence.
     async fn judge_again(&mut self, known: &[(EventId, LockedWorkflow)]) -> Result<(), StoreError> {
         let silent = known.iter().filter_map(|(id, known)| {
             let workflow = &known.judged.workflow;
