@@ -1,4 +1,4 @@
-//! Station 7: sends the deliveries in the outbox to their targets.
+//! Delivery: sends the deliveries in the outbox to their targets.
 //!
 //! The guarantees: every delivery reaches its target at least once, or has failed permanently and
 //! is visible; deliveries of one alert reach a target in order; no target waits for another; a
@@ -8,7 +8,7 @@
 //! [`Dispatcher::tick`] is called every second and returns at once. For every target with due
 //! deliveries it starts one turn of [`Deliverer::deliver_due`], unless the last one is still
 //! running: claim (a short transaction), send, settle (another). No transaction is open while a
-//! turn waits for a target. A replica that dies in between leaves a lease that expires, and the
+//! turn waits for a target. A replica that crashes in between leaves a lease that expires, and the
 //! delivery is sent again under the same id.
 //!
 //! [`Reminder::tick`] is called every minute: an Alertmanager forgets alerts that are not repeated,
@@ -17,10 +17,11 @@
 //! [`Emergency::tick`] is called every few seconds: it reports an outage of the database, which the
 //! outbox cannot do.
 //!
-//! [`Deliverer::escalate`] is called every second: what a target does not receive is sent to its fallback
-//! as well. [`Reconciler::tick`] is called every minute and holds what targets show against
-//! how the alerts stand. [`TargetChanges::tick`] is called when definitions come into force: a target under
-//! a new name keeps its deliveries, and an added one is notified of what fires.
+//! [`Deliverer::escalate`] is called every second: deliveries that do not reach a target are also
+//! sent to its fallback. [`Reconciler::tick`] is called every minute and compares what targets show
+//! with the state of the alerts. [`TargetChanges::tick`] is called when definitions are activated:
+//! a target under a new name keeps its deliveries, and an added one is notified of the firing
+//! alerts.
 
 mod channels;
 mod claim;

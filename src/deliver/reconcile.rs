@@ -3,11 +3,11 @@
 //! This covers unforeseen failures, such as a restored backup: the rest of the service reports
 //! changes, and this compares states. Every addition is counted, since none should ever be needed.
 //!
-//! Ends are told to every kind of target: they are told once each, and an end twice would be harmless
-//! where it matters (PagerDuty, Alertmanager, programs). A channel that only scrolls by hears of one
-//! that it never heard of, which is what it should.
+//! Ends are sent to every kind of target. Each is sent once, and a repeated end is harmless for
+//! PagerDuty, Alertmanager and programs. A chat may receive the end of an alert whose beginning it
+//! never received, which is intended.
 //!
-//! A target that is no recipient of an alert yet is nothing missing: it was added since.
+//! A target that is not yet a recipient of an alert is not missing a delivery: it was added later.
 
 use std::{sync::Arc, time::Duration};
 

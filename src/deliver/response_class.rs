@@ -22,7 +22,8 @@ pub(super) struct ResponseClass {
     pub(super) retry_after: Option<Duration>,
 }
 
-/// An unknown refusal may be an accident of a proxy; the third in a row is not.
+/// The number of consecutive unknown refusals after which a target counts as misconfigured; a
+/// single one may come from a proxy.
 const TRIES_BEFORE_BROKEN: i32 = 3;
 
 /// Classifies a response. `attempt` is counted from 1.

@@ -38,7 +38,7 @@ use crate::{
     store::{ClaimedDelivery, EarlierMessage},
 };
 
-/// Short, since a heartbeat is worthless after a minute, when the next one is due.
+/// Short, since a heartbeat is useless after a minute, when the next one is due.
 const BRIEF_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ pub struct DeliverSettings {
     pub chat_timeout: Duration,
     /// The time limit of a request to a webhook.
     pub webhook_timeout: Duration,
-    /// How webhooks get heartbeats.
+    /// The HTTP method of heartbeats to webhooks.
     pub heartbeat_method: HeartbeatMethod,
     /// The duration of the lease of a claimed delivery.
     pub lease: Duration,

@@ -37,7 +37,7 @@ impl Deliverer {
         let mut report = DeliveryReport::default();
         let mut tx = self.store.begin("settle a delivery").await?;
         note_target(&mut tx, target, tried.reaction, now).await?;
-        // A digest begins no thread.
+        // A digest does not begin a thread.
         if let (Some(reference), Some(content), None) = (
             &tried.reference,
             &dispatch.delivery.content,

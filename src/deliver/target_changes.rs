@@ -19,16 +19,16 @@ use crate::{
 pub struct TargetChanges {
     store: Store,
     catalog: watch::Receiver<Arc<Catalog>>,
-    /// Gets tickets on data quality of SLOs without a ticket target.
+    /// The target that gets tickets on data quality of SLOs without a ticket target.
     platform_target: Option<Name>,
 }
 
 /// Deliveries that follow from a change of the definitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FollowedChanges {
-    /// Moved to the present name of their target.
+    /// Deliveries that were moved to the present name of their target.
     pub renamed: u64,
-    /// Of alerts that fire, to targets that were added meanwhile.
+    /// Deliveries of firing alerts to targets that were added since.
     pub added: u64,
 }
 
@@ -45,8 +45,8 @@ impl TargetChanges {
         }
     }
 
-    /// Called when definitions come into force and every minute, since a replica that does not know them
-    /// yet may still write deliveries to the old targets.
+    /// Applies the changes. Called when definitions are activated and every minute, since a replica
+    /// that does not know them yet may still write deliveries to the old targets.
     pub async fn tick(&self, now: Timestamp) -> Result<FollowedChanges, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
         let mut tx = self.store.begin("follow changes of targets").await?;

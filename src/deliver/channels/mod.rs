@@ -1,4 +1,4 @@
-//! Per-channel needs beyond a single request: threads, keys and repetition.
+//! The parts of channels beyond a single request: threads, keys and repetition.
 
 pub(super) mod reminder;
 pub(super) mod routing_key;

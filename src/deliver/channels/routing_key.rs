@@ -67,7 +67,7 @@ impl RoutingKeys {
         match kind {
             // A new incident under the new key is better than none.
             TransitionKind::Firing => Ok(self.pin(current?, key_secrets.current)),
-            // Under the new key, a further event would open an incident that is never resolved.
+            // Under the new key, an update would open an incident that is never resolved.
             TransitionKind::Updated
             | TransitionKind::DataStopped
             | TransitionKind::DataResumed

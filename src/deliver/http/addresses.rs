@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// The addresses that are allowed besides public ones on the usual ports.
+/// The allowed addresses in addition to public ones on the usual ports.
 #[derive(Clone, Debug)]
 pub struct AddressPolicy {
     /// Private ranges that are allowed, on any port.

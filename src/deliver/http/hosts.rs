@@ -1,5 +1,5 @@
-//! Whether a target could be sent to: its secrets are there, and its hosts resolve to addresses that are
-//! allowed. Nothing is sent.
+//! Checks whether a target could be reached: its secrets can be read, and its hosts resolve to
+//! allowed addresses. Sends nothing.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::domain::slo::{Target, TargetKind};
 
 const RESOLVES_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why a target cannot be sent to, as deliveries say it.
+/// The reason why nothing can be sent to a target, in the words of deliveries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableTarget {
     #[error("{0}")]
@@ -25,7 +25,7 @@ pub enum UnusableTarget {
     Address(String),
 }
 
-/// Returns the hosts of a target, all of which resolve to addresses that are allowed.
+/// Returns the hosts of a target, all of which resolve to allowed addresses.
 pub async fn resolve_target(
     target: &Target,
     policy: &AddressPolicy,

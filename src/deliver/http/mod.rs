@@ -1,5 +1,4 @@
-//! One request to a target: the allowed addresses, its content, and the stored part of the
-//! response.
+//! HTTP requests to targets: allowed addresses, contents, and the stored part of the response.
 
 pub(super) mod addresses;
 pub(super) mod client;
