@@ -1,4 +1,5 @@
-//! The style sheet, the script and the icons: built in, named by their content, kept for ever.
+//! The style sheet, the script and the icons: built in, named by a hash of their content, and
+//! cached permanently.
 
 use std::sync::LazyLock;
 
@@ -11,7 +12,7 @@ use axum::{
 use super::page::fingerprint;
 
 pub(super) struct Asset {
-    /// Changes with the content, so it may be cached for ever.
+    /// Contains a hash of the content, so it may be cached permanently.
     pub(super) path: String,
     content: &'static str,
     content_type: &'static str,
@@ -60,7 +61,7 @@ pub(super) async fn get(Path(name): Path<String>) -> Response {
     }
 }
 
-/// The icon of the tab tells the state by colour and shape.
+/// Returns the icon of the browser tab, which shows the state by colour and shape.
 pub(super) async fn favicon(Path(state): Path<String>) -> Response {
     let (colour, shape) = match state.as_str() {
         "page.svg" => ("#c0281e", "M5 .8h6L15.2 5v6L11 15.2H5L.8 11V5z"),

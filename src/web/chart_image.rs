@@ -1,6 +1,6 @@
-//! `/charts/{transition}.png`: the picture of a message, for who has its signed address.
+//! `/charts/{transition}.png`: the chart of a message, for everyone who has its signed URL.
 //!
-//! Drawing takes some 30 ms of a processor, so few are drawn at a time and the last ones are kept.
+//! Drawing takes about 30 ms of a CPU, so few are drawn at a time and the latest are cached.
 
 use std::{
     collections::VecDeque,
@@ -32,7 +32,7 @@ use crate::domain::{alerting::snapshot::AlertSnapshot, notify::signed_links::Sig
 const DRAWN_AT_ONCE: usize = 2;
 const KEPT: usize = 32;
 
-/// Those that were drawn last, and turns at drawing. Clones share them.
+/// The charts that were drawn last, and the permits for drawing. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Cards(Arc<Shared>);
 
@@ -53,7 +53,7 @@ impl Default for Cards {
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ChartQuery {
-    /// What proves that we made the address.
+    /// The signature of the URL.
     #[serde(default)]
     token: String,
 }
@@ -76,12 +76,12 @@ pub(super) async fn get(
     }
 }
 
-/// The picture, and for how many seconds its address still holds.
+/// Returns the image, and for how many seconds its URL is still valid.
 async fn shown(state: &WebState, name: &str, token: &str) -> Result<(Bytes, u64), WebError> {
     let id = name.strip_suffix(".png").and_then(|id| id.parse().ok());
     let id: Uuid = id.ok_or(WebError::NoSuchPage)?;
     let now = state.clock.now();
-    // An address of ours is told nothing by which others could be guessed.
+    // An invalid signature gets no hint at other valid URLs.
     let until = SignedLinks::check_chart(&state.signing_key, (id, token), now)
         .map_err(|_| WebError::NoSuchPage)?;
     let secs = until.saturating_since(now).as_secs();
@@ -116,7 +116,7 @@ impl Cards {
     }
 }
 
-/// Our own letters: the image that the service runs in may have none.
+/// The embedded fonts: the container image may have none.
 static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     let mut fonts = fontdb::Database::new();
     for font in [notosans::REGULAR_TTF, notosans::BOLD_TTF] {
@@ -125,7 +125,7 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
     Arc::new(fonts)
 });
 
-/// `None` where the facts know of no trend.
+/// Draws the image; `None` if the snapshot has no trend.
 fn png(facts: &AlertSnapshot) -> Option<Bytes> {
     let options = Options {
         fontdb: Arc::clone(&FONTS),

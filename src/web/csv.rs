@@ -5,7 +5,7 @@ pub(super) fn line(cells: &[String]) -> String {
     format!("{}\r\n", cells.join(","))
 }
 
-/// Names come from senders: a spreadsheet must not take one for a formula.
+/// Quotes a cell. Names come from senders, so a spreadsheet must not interpret one as a formula.
 fn quoted(cell: &str) -> String {
     let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let mark = if is_formula { "'" } else { "" };

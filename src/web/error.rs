@@ -1,4 +1,4 @@
-//! What a page or the API answers when it cannot answer: a cause and a way on, never internals.
+//! The errors of pages and the API: a cause and how to solve it, never internals.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -27,7 +27,7 @@ pub(super) enum WebError {
     #[error("there is no SLO `{name}`")]
     NoSuchSlo {
         name: String,
-        /// The declared name that is most like it.
+        /// The most similar declared name.
         did_you_mean: Option<String>,
     },
     #[error("the SLO `{name}` is not declared any more")]
@@ -39,15 +39,15 @@ pub(super) enum WebError {
     #[error("there is no target `{name}`")]
     NoSuchTarget {
         name: String,
-        /// The declared name that is most like it.
+        /// The most similar declared name.
         did_you_mean: Option<String>,
     },
     #[error("there is no template `{name}`")]
     NoSuchTemplate { name: String },
-    /// Why, in a phrase.
+    /// The reason, as a phrase.
     #[error("the definitions are not cleared: {0}")]
     NothingToClear(String),
-    /// Why, in a phrase.
+    /// The reason, as a phrase.
     #[error("there is nothing to apply: {0}")]
     NothingToApply(String),
     #[error(transparent)]
@@ -63,14 +63,14 @@ pub(super) enum WebError {
         name: String,
         known: &'static [&'static str],
     },
-    /// The request fits no route, or a handler failed.
+    /// No route matches the request, or a handler failed.
     #[error("{detail}")]
     Framework { status: StatusCode, detail: String },
     #[error("there is no silence `{id}`")]
     NoSuchSilence { id: String },
     #[error("{0}")]
     BadSilence(DraftError),
-    /// What is wrong with it, by place.
+    /// The errors of the definition, by position.
     #[error("the definition is not valid: {0}")]
     BadDefinition(String),
     #[error("there is no incident `{id}`")]
@@ -89,14 +89,14 @@ pub(super) enum WebError {
     NotJson,
     #[error("nobody says who asks: the header `{header}` is missing")]
     Unknown { header: String },
-    /// What is wrong with the body, in one phrase.
+    /// The error in the body, as a phrase.
     #[error("the request cannot be understood: {0}")]
     Unreadable(String),
     #[error("this target was tested within the last minute")]
     TestedJustNow { again_in: Duration },
     #[error("too many requests are at work")]
     Busy,
-    /// With the bytes that are taken at most.
+    /// With the limit in bytes.
     #[error("the body of the request is larger than the {0} bytes that are taken at most")]
     TooLarge(usize),
     #[error("the body of the request came too slowly")]
@@ -117,11 +117,11 @@ pub(super) enum WebError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// What is said of an error on a page; in JSON, problem details as RFC 9457 defines them.
+/// The explanation of an error: on a page as text, in JSON as problem details (RFC 9457).
 #[derive(Debug, JsonSchema, Serialize)]
 #[schemars(rename = "ProblemDetails")]
 pub(super) struct ErrorExplanation {
-    /// There is no page for each kind of error: the title is that of the status.
+    /// Always the default: the title is that of the status code.
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -129,13 +129,13 @@ pub(super) struct ErrorExplanation {
     pub(super) help: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) did_you_mean: Option<String>,
-    /// Where that is.
+    /// The path of the page for `meant`.
     #[serde(skip)]
     pub(super) meant_path: &'static str,
-    /// Of definitions that are not valid, by place.
+    /// The errors of invalid definitions, by position.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<Problem>,
-    /// By which the log has more of it.
+    /// The id under which the log has details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
 }
@@ -210,7 +210,7 @@ impl WebError {
         }
     }
 
-    /// The limit that the request is over, if it is one on requests.
+    /// Returns the limit that the request exceeds, if it is a limit on requests.
     pub(super) const fn exceeded_limit(&self) -> Option<RequestLimit> {
         match self {
             Self::Access(AccessError::Blocked(_)) => Some(RequestLimit {
@@ -232,10 +232,10 @@ impl WebError {
         }
     }
 
-    /// When to try again, if that may help.
+    /// Returns when to retry, if that may help.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            // To the full second, so that it is not too early.
+            // Rounded up to a full second, so that the retry is not too early.
             Self::TestedJustNow { again_in } => Some(*again_in + Duration::from_millis(999)),
             Self::Access(error) => error.retry_after(),
             Self::TooManyChangeEvents => Some(Duration::from_mins(1)),
@@ -245,7 +245,7 @@ impl WebError {
         }
     }
 
-    /// The way on.
+    /// Returns how to solve it.
     fn help(&self) -> &'static str {
         match self {
             Self::NoSuchSlo { .. } => {
@@ -279,7 +279,7 @@ impl WebError {
         }
     }
 
-    /// For who wanted to change something.
+    /// Returns how to solve it, for requests that write.
     fn help_with_writing(&self) -> &'static str {
         match self {
             Self::IncidentOver => "nobody has to take it on any more",
@@ -327,7 +327,7 @@ pub(super) struct RequestLimit {
 }
 
 impl RequestLimit {
-    /// The header `RateLimit-Policy` of the IETF's draft `httpapi-ratelimit-headers`.
+    /// Returns the header `RateLimit-Policy` of the IETF's draft `httpapi-ratelimit-headers`.
     pub(super) fn policy(&self) -> String {
         let Self {
             name,
@@ -337,7 +337,7 @@ impl RequestLimit {
         format!("\"{name}\";q={requests};w={}", window.as_secs())
     }
 
-    /// The header `RateLimit` of an answer after which requests are accepted in `again_in`.
+    /// Returns the header `RateLimit`, if the next request is accepted after `again_in`.
     pub(super) fn exceeded(&self, again_in: Duration) -> String {
         format!("\"{}\";r=0;t={}", self.name, again_in.as_secs().max(1))
     }
@@ -345,7 +345,7 @@ impl RequestLimit {
 
 const FAULT: &str = "this is a fault of the service; the log has the cause";
 
-/// `: known are q, state`.
+/// Formats `: known are q, state`.
 fn known_parameters(known: &[&str]) -> String {
     match known {
         [] => String::new(),
@@ -388,7 +388,7 @@ fn help_with_the_store(error: &StoreError) -> &'static str {
     }
 }
 
-/// The name that was probably meant, if one is like it.
+/// Returns the most similar name, if one is similar enough.
 pub(super) fn most_like<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     names
         .map(|other| (strsim::jaro_winkler(name, other), other))

@@ -1,4 +1,4 @@
-//! `/healthz`: the process lives. `/readyz`: it can do its work, and if not, why.
+//! `/healthz`: the process runs. `/readyz`: whether it can do its work, and if not, why.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,23 +13,24 @@ use crate::{
     store::{ConnectionUse, StoreError},
 };
 
-/// However many ask, the database is written to no more often.
+/// The minimum time between two checks, each of which writes to the database.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
-/// After this the first evaluation is not waited for any more: receiving spans is worth more.
+/// The time that readiness waits for the first evaluation; after that receiving spans is more
+/// important.
 const EVALUATED_WITHIN: Duration = Duration::from_mins(1);
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct Readiness {
     ready: bool,
-    /// What is missing; empty if ready.
+    /// The reasons why it is not ready; empty if it is.
     reasons: Vec<String>,
-    /// Why changed definitions are not in force. The service works with the previous ones meanwhile, so
-    /// this does not change the status: a restart or another replica would not help.
+    /// The reasons why changed definitions are not active. The service continues with the previous
+    /// ones, so this does not change the status: a restart or another replica would not help.
     warnings: Vec<String>,
 }
 
-/// Whether the database does its part, as it was last looked at. Clones share it.
+/// The latest check of the database. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ReadinessCheck {
     started_at: Timestamp,
@@ -54,7 +55,7 @@ impl ReadinessCheck {
         self.started_at
     }
 
-    /// What is missing. Those who ask at the same time get one answer.
+    /// Returns the reasons why it is not ready. Concurrent requests share one check.
     async fn reasons(&self, state: &WebState) -> Vec<String> {
         let mut last = self.last.lock().await;
         let now = state.clock.now();
@@ -87,7 +88,8 @@ impl ReadinessCheck {
         }
     }
 
-    /// How many SLOs wait for their first evaluation. Writes, as recording a span does.
+    /// Returns the number of SLOs without an evaluation. It writes to the database, as recording a
+    /// span does.
     async fn not_evaluated(&self, state: &WebState) -> Result<usize, StoreError> {
         let store = state.store.for_use(ConnectionUse::Recording);
         let mut tx = store.begin("check that it is ready").await?;

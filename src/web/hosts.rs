@@ -1,9 +1,10 @@
-//! Which hosts requests may ask for.
+//! The hosts that requests may be sent to.
 //!
-//! A browser lets a page read what comes from its own host. If the name of an attacker's page leads to this
-//! machine a little later (DNS rebinding), the page is one of ours by all that the browser says. But it
-//! still asks for the attacker's host, and that is refused. An address cannot be rebound, so all
-//! addresses pass, and no list of those of this machine is needed.
+//! A browser lets a page read responses from its own host. If the DNS name of an attacker's page
+//! later resolves to this machine (DNS rebinding), the browser takes this service for the
+//! attacker's host. But the `Host` header still has the attacker's name, so such requests are
+//! rejected. An IP address cannot be rebound, so all IP addresses are allowed, and no list of this
+//! machine's addresses is needed.
 
 use std::net::IpAddr;
 
@@ -16,14 +17,14 @@ use axum::{
 
 use super::{error::WebError, page::Negotiation, state::WebState};
 
-/// Hosts besides addresses and `localhost`.
+/// The allowed hosts in addition to IP addresses and `localhost`.
 #[derive(Clone, Debug)]
 pub struct AllowedHosts {
     names: Vec<String>,
 }
 
 impl AllowedHosts {
-    /// The host of `public_url`, and `names`, of which `*` allows any.
+    /// Allows the host of `public_url`, and `names`, of which `*` allows any.
     pub fn new(public_url: Option<&str>, names: impl IntoIterator<Item = String>) -> Self {
         let public_url = public_url.and_then(|url| url.parse::<Uri>().ok());
         let public = public_url.and_then(|url| Some(url.host()?.to_owned()));
@@ -35,7 +36,7 @@ impl AllowedHosts {
 
     /// `host` may have a port.
     fn allow(&self, host: &str) -> bool {
-        // `Host` has no user, so whatever stands before an `@` is meant to mislead.
+        // `Host` never has a user, so text before an `@` is meant to mislead.
         let authority = host.parse::<Authority>().ok();
         let Some(authority) = authority.filter(|_| !host.contains('@')) else {
             return false;
@@ -50,7 +51,8 @@ impl AllowedHosts {
     }
 }
 
-/// Refuses requests for a host that is not ours. Without one, as in HTTP/1.0, no browser asks.
+/// Rejects requests for a host that is not allowed. Requests without a host, as in HTTP/1.0, do not
+/// come from a browser.
 pub(super) async fn check(State(state): State<WebState>, request: Request, next: Next) -> Response {
     let named = request.headers().get(header::HOST);
     let named = named.map(|host| String::from_utf8_lossy(host.as_bytes()));

@@ -1,11 +1,11 @@
-//! The pages, their JSON views, health and metrics: everything on one port.
+//! The pages, their JSON views, health and metrics, all on one port.
 //!
-//! A handler builds one view from the database; the page and the API are two prints of it, so they
-//! cannot disagree. What writes passes a guard ([`mod@write`]). Every page works without script, and nothing is loaded from
-//! anywhere else.
+//! A handler builds one view from the database; the page and the API both render it, so they cannot
+//! disagree. Requests that write pass a guard ([`mod@write`]). Every page works without scripts,
+//! and nothing is loaded from other sites.
 //!
-//! To add a page: a file in `pages/` with a `View: Serialize`, a template in `templates/` of the same name, two routes here
-//! (page and JSON view), a link in `templates/layout.html`.
+//! To add a page: a file in `pages/` with a `View: Serialize`, a template in `templates/` of the
+//! same name, two routes here (page and JSON view), a link in `templates/layout.html`.
 
 mod access;
 mod alertmanager;
@@ -57,12 +57,13 @@ pub use write::{Anonymous, WriteRules};
 
 use crate::server::{self, Port, Versions, limits::ConnectionLimits};
 
-/// Scripts, styles and data come from here and nowhere else; no inline script or style runs.
+/// Scripts, styles and data are allowed only from this service; inline scripts and styles are not
+/// allowed.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
 
-/// Serves until `shutdown`, then finishes what is under way.
+/// Serves until `shutdown`, then completes the requests in progress.
 pub async fn serve(
     listener: TcpListener,
     state: WebState,
@@ -179,7 +180,8 @@ fn pages() -> Router<WebState> {
         .route("/charts/{name}", get(chart_image::get))
 }
 
-/// What is answered however many requests are at work: it tells whoever is on duty how the service is.
+/// Routes that are answered even under overload, since they show operators the state of the
+/// service.
 fn always() -> Router<WebState> {
     Router::new()
         .route("/assets/{name}", get(assets::get))
@@ -188,7 +190,7 @@ fn always() -> Router<WebState> {
         .route("/readyz", get(health::ready))
 }
 
-/// The same, for those who may read.
+/// The same kind of routes that need the role to read.
 fn scraped(state: &WebState) -> Router<WebState> {
     let check = middleware::from_fn_with_state(state.clone(), access::check_metrics);
     Router::new()
@@ -251,7 +253,8 @@ fn api(state: &WebState) -> Router<WebState> {
     router.merge(api_with_parameters())
 }
 
-/// Handlers that take [`Params`](query::Params) for what they read; what they write has none.
+/// Routes whose handlers take [`Params`](query::Params) when they read and no parameters when they
+/// write.
 fn api_with_parameters() -> Router<WebState> {
     Router::new()
         .route("/api/v1/slos", get(overview::get))

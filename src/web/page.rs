@@ -1,4 +1,4 @@
-//! From a view to an answer: HTML or JSON of the same view, and nothing twice to who has it.
+//! Responses: HTML or JSON of the same view, and 304 for a client that has it already.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -21,29 +21,29 @@ use super::{
     state::WebState,
 };
 
-/// What the framework says of a request is a sentence.
+/// The maximum size of an error text of the framework.
 const LONGEST_REASON: usize = 4_096;
 
-/// What stands around every page.
+/// The parts around every page.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// Begins with the thing and its state, so that tabs and history tell.
+    /// Begins with the name and its state, so that browser tabs and history show them.
     pub(super) title: String,
     pub(super) section: Section,
-    /// How fresh the page is; empty where nothing is evaluated.
+    /// The age of the data; empty where nothing is evaluated.
     pub(super) fresh: Vec<String>,
-    /// The address of the JSON view.
+    /// The URL of the JSON view.
     pub(super) json: Option<String>,
-    /// The same page of this moment, for later readers; `None` where a page cannot show that.
+    /// The link to the same page as of this time; `None` if the page has no past.
     pub(super) permalink: Option<String>,
-    /// Of a page that shows an earlier moment.
+    /// Set if the page shows an earlier time.
     pub(super) past: Option<PastBanner>,
-    /// What it says of its age, if it is read from a replica that is behind.
+    /// The age of the data, if it is read from a replica that lags.
     pub(super) age: Option<String>,
     pub(super) search: String,
-    /// Whether it is loaded again every now and then; what somebody fills in is not.
+    /// True if the page reloads regularly; false for forms.
     pub(super) refreshes: bool,
-    /// Whether browsers have sessions, which a button ends.
+    /// True if browsers have sessions, so that there is a button to log out.
     pub(super) can_log_out: bool,
     pub(super) version: &'static str,
     pub(super) style: &'static str,
@@ -52,7 +52,7 @@ pub(super) struct Layout {
     pub(super) icon: &'static str,
 }
 
-/// Which entry of the navigation is the current one.
+/// The current entry of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     Overview,
@@ -87,8 +87,8 @@ impl Layout {
         }
     }
 
-    /// Of a page that can show an earlier moment, which stays as it is: `banner` is `Some` if it does, and
-    /// `permalink` leads to what it shows.
+    /// For a page that can show an earlier time, which then does not reload: `banner` is set if it
+    /// does, and `permalink` leads to the shown time.
     pub(super) fn of_moment(self, banner: Option<PastBanner>, permalink: Option<String>) -> Self {
         Self {
             refreshes: self.refreshes && banner.is_none(),
@@ -98,7 +98,7 @@ impl Layout {
         }
     }
 
-    /// Of a page that must stay as it is while somebody works on it.
+    /// For a page that must not reload while a user works on it.
     pub(super) fn still(self) -> Self {
         Self {
             refreshes: false,
@@ -107,7 +107,7 @@ impl Layout {
     }
 }
 
-/// How the asker wants to be answered.
+/// The form of response that the client wants.
 #[derive(Clone, Debug)]
 pub(super) struct Negotiation {
     format: ResponseFormat,
@@ -120,7 +120,7 @@ pub(super) struct Negotiation {
 enum ResponseFormat {
     Html,
     Json,
-    /// JSON in which an error is a string, as clients of Alertmanager read it.
+    /// JSON in which an error is a string, as clients of Alertmanager expect.
     Alertmanager,
 }
 
@@ -157,7 +157,7 @@ impl Negotiation {
         }
     }
 
-    /// Answers with the view itself as JSON, or with the page that `page` makes from it.
+    /// Answers with the view as JSON, or with the page that `page` makes from it.
     pub(super) fn reply<V: Serialize, P: Template>(
         &self,
         state: &WebState,
@@ -180,7 +180,7 @@ impl Negotiation {
         }
     }
 
-    /// Answers with JSON at an address that has no page.
+    /// Answers with JSON at a URL that has no page.
     pub(super) fn view(
         &self,
         state: &WebState,
@@ -192,7 +192,7 @@ impl Negotiation {
         }
     }
 
-    /// The same, by a tag that a client sends when it changes what it has read.
+    /// The same with a given entity tag, which a client sends when it changes what it has read.
     pub(super) fn tagged(
         &self,
         state: &WebState,
@@ -205,12 +205,12 @@ impl Negotiation {
         }
     }
 
-    /// Whether a person in a browser asks.
+    /// Returns whether the client is a browser.
     pub(super) fn wants_page(&self) -> bool {
         self.format == ResponseFormat::Html
     }
 
-    /// Answers with JSON that is of this moment.
+    /// Answers with JSON that may not be cached.
     pub(super) fn json(
         &self,
         state: &WebState,
@@ -226,7 +226,7 @@ impl Negotiation {
         }
     }
 
-    /// Answers with a page that is of this moment, such as a form that was sent.
+    /// Answers with a page that may not be cached, such as a submitted form.
     pub(super) fn page(
         &self,
         state: &WebState,
@@ -242,12 +242,12 @@ impl Negotiation {
         }
     }
 
-    /// Whether a spreadsheet asks, or whoever fills one.
+    /// Returns whether the client wants comma-separated values.
     pub(super) const fn wants_csv(&self) -> bool {
         self.wants_csv
     }
 
-    /// Answers with comma-separated values of this moment.
+    /// Answers with comma-separated values that may not be cached.
     pub(super) fn csv(&self, state: &WebState, lines: Result<String, WebError>) -> Response {
         match lines {
             Ok(lines) => {
@@ -302,7 +302,7 @@ impl Negotiation {
 
     fn status(&self, error: &WebError) -> StatusCode {
         match (self.format, error.status()) {
-            // Clients of Alertmanager know no other for a request that is wrong.
+            // Clients of Alertmanager expect no other status for an invalid request.
             (ResponseFormat::Alertmanager, StatusCode::UNPROCESSABLE_ENTITY) => {
                 StatusCode::BAD_REQUEST
             }
@@ -340,7 +340,7 @@ impl Negotiation {
     }
 }
 
-/// Names the address of what follows an answer that is a part of a list (RFC 8288).
+/// Adds the URL of the next part of a list as a link header (RFC 8288).
 pub(super) fn link_next(mut answer: Response, next: Option<&str>) -> Response {
     let link = next.and_then(|next| HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).ok());
     if let Some(link) = link {
@@ -366,7 +366,7 @@ fn json_text(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-/// The fingerprint of what a view says, but for its clock: `as_of` is another in every answer.
+/// Returns a fingerprint of the view without `as_of`, which differs in every response.
 fn timeless(view: &impl Serialize) -> String {
     let mut value = serde_json::to_value(view).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
@@ -375,8 +375,8 @@ fn timeless(view: &impl Serialize) -> String {
     fingerprint(value.to_string().as_bytes())
 }
 
-/// Explains the answers of the framework to requests for pages and the API like all others: addresses
-/// that cannot be read, methods that there are not, and handlers that panicked.
+/// Explains the framework's error responses in the form of all others: URLs that cannot be parsed,
+/// methods that do not exist, and handlers that panicked.
 pub(super) async fn explain(
     State(state): State<WebState>,
     request: Request,
@@ -410,7 +410,7 @@ pub(super) async fn explain(
     response
 }
 
-/// Says which limit a request is over.
+/// Adds headers that name the exceeded limit.
 fn limited(headers: &mut HeaderMap, limit: Option<RequestLimit>, again_in: Duration) {
     let Some(limit) = limit else { return };
     let all = [
@@ -424,7 +424,7 @@ fn limited(headers: &mut HeaderMap, limit: Option<RequestLimit>, again_in: Durat
     }
 }
 
-/// Sixteen hexadecimal digits that change with the content.
+/// Returns sixteen hexadecimal digits that depend on the content.
 pub(super) fn fingerprint(content: &[u8]) -> String {
     let digest = Sha256::digest(content);
     let start: [u8; 8] = std::array::from_fn(|index| digest.get(index).copied().unwrap_or(0));

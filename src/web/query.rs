@@ -1,5 +1,5 @@
-//! The parameters of an address. The API refuses those that it does not know, since a filter that is
-//! mistyped would answer with everything; pages ignore them, since links carry marks of other systems.
+//! The query parameters. The API rejects unknown ones, since a mistyped filter would return
+//! everything; pages ignore them, since other systems add theirs to links.
 
 use axum::{
     extract::{FromRequestParts, Query, Request, State},
@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 
 use super::{error::WebError, page::Negotiation, state::WebState};
 
-/// Parameters that a handler reads.
+/// The parameters that a handler reads.
 pub(super) trait Parameters: DeserializeOwned {
     const NAMES: &'static [&'static str];
 }
 
-/// Of a method that reads none, where another one of the same address does.
+/// The parameters of a method that reads none, although another method of the same path does.
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct NoParameters {}
 
@@ -38,7 +38,7 @@ impl<T: Parameters> FromRequestParts<WebState> for Params<T> {
     }
 }
 
-/// Stands before handlers that read no parameter.
+/// Rejects any parameter before handlers that read none.
 pub(super) async fn refuse_all(
     State(state): State<WebState>,
     request: Request,

@@ -1,4 +1,4 @@
-//! What happens to every request on the port of the pages: it gets an id, a span and a duration.
+//! The handling of every request on the port of the pages: an id, a span and a duration.
 
 use std::sync::Arc;
 
@@ -20,21 +20,21 @@ use crate::telemetry::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 128;
-/// The route of whatever has none.
+/// The name for requests without a route.
 const UNMATCHED: &str = "unmatched";
 
-/// By which a request is found in the log.
+/// The id under which the log has a request.
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// The caller's, if it is one that can be logged as it is; else a new one.
+    /// Returns the caller's id, if it is safe to log; otherwise a new one.
     fn of(headers: &HeaderMap) -> Self {
         let sent = text(headers, &REQUEST_ID).filter(|id| is_sane(id));
         Self(sent.map_or_else(|| Uuid::now_v7().to_string().into(), Arc::from))
     }
 
-    /// Of a request that passed [`observe`].
+    /// Returns the id of a request that passed [`observe`].
     pub(super) fn known(parts: &Parts) -> Option<String> {
         let id = parts.extensions.get::<Self>()?;
         Some(id.0.as_ref().to_owned())
@@ -50,8 +50,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Continues the caller's trace, and answers with the id of the request, by which error answers and
-/// log lines name it too.
+/// Continues the caller's trace, and answers with the id of the request, which error responses and
+/// log lines contain too.
 pub(super) async fn observe(
     State(state): State<WebState>,
     mut request: Request,
@@ -83,7 +83,7 @@ pub(super) async fn observe(
     response
 }
 
-/// At the level of errors, so that whatever is logged of the request bears its id.
+/// Makes the span at the error level, so that all log lines of the request have its id.
 fn span(request: &Request, (scheme, route): (&'static str, &str), id: &RequestId) -> Span {
     let method = method_label(request.method().as_str());
     let span = tracing::error_span!(

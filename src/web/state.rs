@@ -1,4 +1,4 @@
-//! What the pages are made from, handed in by whoever starts them.
+//! The state of the web server, which `app` provides.
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -35,12 +35,13 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct WebState {
     pub store: Store,
-    /// What pages that may be some seconds old are read from; `None` if only from the primary.
+    /// The replica for pages whose data may be some seconds old; `None` to read only from the
+    /// primary.
     pub replica: Option<ReadReplica>,
     pub clock: Clock,
-    /// Of a request: the SLOs that its sender may see.
+    /// The declared SLOs; in a request, those that its sender may see.
     pub catalog: watch::Receiver<Arc<Catalog>>,
-    /// What the request is restricted to; `None` if to nothing.
+    /// The restriction of the request; `None` if there is none.
     pub restriction: Option<Restriction>,
     pub definitions: watch::Receiver<Arc<DefinitionsStatus>>,
     pub ingest: IngestProbe,
@@ -49,62 +50,63 @@ pub struct WebState {
     pub hosts: AllowedHosts,
     /// `None` if connections are not encrypted.
     pub tls: Option<Tls>,
-    /// Who may do what.
+    /// The rules of authentication and authorization.
     pub access: Access,
     pub signing_key: SigningKey,
-    /// The process's own metrics; what is read from the database is added at each scrape.
+    /// The process's own metrics; those from the database are added at each scrape.
     pub metrics: Metrics,
-    /// Groups of an SLO that have series of their own in `/metrics`.
+    /// The maximum number of groups per SLO with their own series in `/metrics`.
     pub max_metric_groups: u32,
-    /// SLOs that have histograms of durations in `/metrics`.
+    /// The maximum number of SLOs with histograms of durations in `/metrics`.
     pub max_metric_durations: u32,
-    /// Pictures of messages that were drawn last.
+    /// The charts of messages that were drawn last.
     pub cards: Cards,
     pub readiness: ReadinessCheck,
-    /// Where traces can be looked at.
+    /// The systems that can show a trace.
     pub trace_viewers: Vec<TraceViewer>,
-    /// The zone that pages print times in where a reader has chosen none.
+    /// The time zone of pages if the reader has not chosen one.
     pub time_zone: Tz,
-    /// Spans of the last hour, by which definitions are explained.
+    /// Spans of the last hour, to explain definitions.
     pub shapes: SharedShapes,
-    /// Of workflows that this process saw judged.
+    /// Durations of workflows that this process has judged.
     pub durations: SharedDurations,
     pub version: &'static str,
 }
 
-/// How the last reading of the definition files went.
+/// The result of the last reading of the definition files.
 #[derive(Clone, Debug, Default)]
 pub struct DefinitionsStatus {
-    /// The folder as it was given.
+    /// The folder, as configured.
     pub folder: String,
-    /// When the catalog in force was read; `None` before the first.
+    /// When the active catalog was read; `None` before the first.
     pub loaded_at: Option<Timestamp>,
-    /// `file:line:column message`, one each; not empty means that an older catalog stays in force.
+    /// `file:line:column message`, one each; if not empty, an older catalog stays active.
     pub problems: Vec<String>,
-    /// Errors and warnings in the files as they were read last, as `throughline validate` finds them.
+    /// Errors and warnings in the files as last read, as `throughline validate` reports them.
     pub findings: Vec<Problem>,
-    /// The files, if they are valid and may still come into force.
+    /// The files, if they are valid and may still be activated.
     pub pending: Option<PendingFiles>,
 }
 
-/// Valid files that are not in force, by what brings them into force.
+/// Valid files that are not active, by the command that activates them.
 #[derive(Clone, Debug)]
 pub enum PendingFiles {
-    /// They take away what is in force without anybody having asked for it;
-    /// `throughline definitions clear` accepts them.
+    /// They remove active definitions without an explicit request; `throughline definitions clear`
+    /// accepts them.
     Clear(Arc<[DefinitionFile]>),
-    /// They wait until most replicas have the same; `throughline definitions apply` does not.
+    /// They wait until most replicas have the same files; `throughline definitions apply` activates
+    /// them at once.
     Apply(Arc<[DefinitionFile]>),
 }
 
-/// Where spans can be sent.
+/// The addresses that spans can be sent to.
 #[derive(Clone, Copy, Debug)]
 pub struct Listening {
     pub otlp_grpc: SocketAddr,
     pub otlp_http: SocketAddr,
 }
 
-/// What the receiver counts, since it started.
+/// The receiver's counts since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IngestFacts {
     pub spans_received: u64,
@@ -112,7 +114,7 @@ pub struct IngestFacts {
     pub last_span_at: Option<Timestamp>,
 }
 
-/// Asks the receiver for its facts, without knowing it.
+/// A function that returns the receiver's counts, so that `web` does not depend on `ingest`.
 #[derive(Clone)]
 pub struct IngestProbe(Arc<dyn Fn() -> IngestFacts + Send + Sync>);
 

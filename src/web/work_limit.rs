@@ -1,7 +1,8 @@
-//! How many requests are at work at once, and what they may send.
+//! Limits of concurrent requests and their size.
 //!
-//! A request is admitted once its body has arrived, so that a slow sender keeps nobody out. There are as
-//! many permits as the pages have connections to the database, so that a request at work finds one.
+//! A request is admitted after its body has arrived, so that a slow sender blocks no others. There
+//! are as many permits as the pages have database connections, so that every admitted request finds
+//! one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,14 +21,14 @@ use tokio::{
 
 use super::{error::WebError, page::Negotiation, state::WebState};
 
-/// The largest body of a request. Forms and JSON of the API are far below.
+/// The maximum size of a request body. Forms and the API's JSON are far smaller.
 const MOST_BYTES: usize = 1 << 20;
-/// From the head of a request to the end of its body.
+/// The time limit from the head of a request to the end of its body.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// How long a request waits for a permit.
+/// The time that a request waits for a permit.
 const FREE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Clones share the permits.
+/// The permits of requests. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct WorkLimit {
     state: WebState,
@@ -65,7 +66,7 @@ pub(super) async fn bound(
     }
 }
 
-/// All of a body, or why not: at once if its announced length says so.
+/// Reads the whole body. A body whose announced length is too large is rejected at once.
 async fn receive(body: Body) -> Result<Bytes, WebError> {
     if body.size_hint().lower() > MOST_BYTES as u64 {
         return Err(WebError::TooLarge(MOST_BYTES));

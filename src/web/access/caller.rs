@@ -1,4 +1,4 @@
-//! Who sends a request, by its token, its session or what the proxy says.
+//! The sender of a request: by its token, its session, or the headers of the proxy.
 
 use std::{
     net::IpAddr,
@@ -30,11 +30,11 @@ pub(in crate::web) struct Caller {
     pub(in crate::web) permissions: Permissions,
 }
 
-/// Wrong tokens by the address they came from. Clones share it.
+/// The numbers of wrong tokens by the sender's IP address. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::web) struct TokenAttempts(Arc<Mutex<AttemptLimit<Option<IpAddr>>>>);
 
-/// The caller, by the method in force.
+/// Identifies the caller by the configured method.
 pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, WebError> {
     let rules = &state.access.rules;
     match rules.method {
@@ -52,7 +52,7 @@ pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, 
                 None => Err(AccessError::NoToken.into()),
             },
         },
-        // The proxy may have an `Authorization` of its own.
+        // The proxy may use an `Authorization` header of its own.
         AuthMethod::Proxy => match by_token(state, parts)? {
             Some(caller) => Ok(caller),
             None => by_proxy(state, parts),
@@ -60,7 +60,7 @@ pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, 
     }
 }
 
-/// By the token in `Authorization`; `None` if there is none of this service.
+/// Identifies the caller by the token in `Authorization`; `None` if there is none of this service.
 fn by_token(state: &WebState, parts: &Parts) -> Result<Option<Caller>, WebError> {
     let header = parts.headers.get(header::AUTHORIZATION);
     let value = header.and_then(|value| value.to_str().ok());
@@ -77,7 +77,7 @@ fn by_token(state: &WebState, parts: &Parts) -> Result<Option<Caller>, WebError>
     }
 }
 
-/// Looks at what an address shows, unless too much of it was wrong.
+/// Rejects a request if its IP address has sent too many wrong tokens.
 pub(super) fn check_attempts(state: &WebState, peer: Option<IpAddr>) -> Result<(), Blocked> {
     let attempts = state.access.attempts.0.lock();
     let attempts = attempts.unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +90,7 @@ pub(super) fn note_wrong(state: &WebState, peer: Option<IpAddr>) {
     attempts.note_wrong(peer, state.clock.now());
 }
 
-/// The token's record, if it is valid. A sender of too many wrong ones is rejected.
+/// Returns the token's record if it is valid. Rejects a sender of too many wrong tokens.
 pub(super) fn check_token(
     state: &WebState,
     token: &ApiToken,
@@ -103,7 +103,7 @@ pub(super) fn check_token(
     Ok(found?.clone())
 }
 
-/// The client's address: the other end of the connection, or whom a proxy got the request from.
+/// Returns the client's IP address: the peer's, or the one that a proxy reports.
 pub(super) fn peer(state: &WebState, parts: &Parts) -> Option<IpAddr> {
     let rules = &state.access.rules;
     let connected = connected(parts);
@@ -120,7 +120,7 @@ fn connected(parts: &Parts) -> Option<IpAddr> {
     peer.map(|peer| peer.0)
 }
 
-/// The last address that is no proxy's: those before it are what somebody claims.
+/// Returns the last address that is not a proxy's. Earlier ones can be forged by the client.
 fn client_address(
     connected: IpAddr,
     headers: &HeaderMap,
@@ -135,7 +135,8 @@ fn client_address(
     client.or(path.first()).copied()
 }
 
-/// The addresses of `X-Forwarded-For`, each added by the one after it, as far back as they can be read.
+/// Returns the addresses of `X-Forwarded-For` from the last to the first, up to one that cannot be
+/// parsed. Each was added by the next proxy.
 fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = IpAddr> {
     let values = headers.get_all(FORWARDED_FOR).iter();
     let texts = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));

@@ -1,4 +1,4 @@
-//! Why a request may not be answered: nobody knows who sends it, or they may not do this.
+//! The reasons to reject a request: its sender is unknown, or lacks a permission.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(in crate::web) enum AccessError {
     Forbidden {
         needed: AccessRole,
         role: AccessRole,
-        /// As the subject of a sentence.
+        /// The subject of a sentence.
         who: String,
     },
     #[error("the header `{header}` of the proxy has `{value}`, which is not a role")]
@@ -52,17 +52,17 @@ pub(in crate::web) enum AccessError {
     NoLogin,
     #[error("there is no session {id}")]
     NoSuchSession { id: String },
-    /// The browser did not begin this login, or too long ago.
+    /// The browser did not begin this login, or began it too long ago.
     #[error("this login was begun in another browser, or too long ago")]
     NoPendingLogin,
-    /// What the provider says, as a code of OAuth.
+    /// The error code of OAuth that the provider sent.
     #[error("the login provider did not log you in: {0}")]
     Denied(String),
-    /// Of somebody whom the provider knows.
+    /// The provider knows the user, but no role is assigned to them.
     #[error("`{who}` has no role here{}", ask_for(.groups))]
     NoRole {
         who: String,
-        /// Groups that have one.
+        /// The groups that have a role.
         groups: Vec<String>,
     },
     #[error("{}", what_of_the_provider(.0))]
@@ -79,7 +79,7 @@ fn ask_for(groups: &[String]) -> String {
     }
 }
 
-/// The log has more of it.
+/// Returns the cause in short; the log has more.
 const fn what_of_the_provider(error: &LoginError) -> &'static str {
     match error {
         LoginError::Unavailable(_) => "the login provider does not answer",
@@ -142,7 +142,7 @@ impl AccessError {
         }
     }
 
-    /// The way on.
+    /// Returns how to solve it.
     pub(in crate::web) const fn help(&self) -> &'static str {
         match self {
             Self::NoToken | Self::Malformed | Self::Refused(TokenRefusal::Unknown) => {

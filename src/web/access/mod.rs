@@ -1,9 +1,9 @@
-//! Who sends a request, and whether they may.
+//! Authentication and authorization of requests.
 //!
-//! [`check`] stands before every handler but those of health checks and static files. It finds the
-//! [`Caller`] by the method of `--auth`, compares their role with the
-//! [`need`] of the route, and passes on who it is. A browser without a session gets a form
-//! to log in ([`session`]), with a token or at a provider ([`provider`]). What a request changes is [recorded](record).
+//! [`check`] runs before every handler except those of health checks and static files. It finds the
+//! [`Caller`] by the method of `--auth`, compares their role with the [`need`] of the route, and
+//! passes the caller on. A browser without a session gets a form to log in ([`session`]), with a
+//! token or at a provider ([`provider`]). Changes are [recorded](record).
 
 mod caller;
 pub(super) mod error;
@@ -45,29 +45,30 @@ use crate::{
     oidc::IdentityProvider,
 };
 
-/// What requests must show, and the tokens that they are compared with. Clones share everything.
+/// The requirements of requests, and the tokens that they are compared with. Clones share
+/// everything.
 #[derive(Clone, Debug)]
 pub struct Access {
     rules: AccessRules,
     tokens: watch::Receiver<Arc<KnownTokens>>,
     attempts: TokenAttempts,
-    /// Requests that write, which are finished although nobody waits for them.
+    /// Tasks of requests that write, which are completed even if the client disconnects.
     tasks: TaskTracker,
 }
 
 #[derive(Clone, Debug)]
 pub struct AccessRules {
     pub method: AuthMethod,
-    /// Where the proxy sends roles; in lower case.
+    /// The header in which the proxy sends roles; in lower case.
     pub role_header: Option<String>,
     /// The role of users for whom the proxy sends none.
     pub proxy_role: AccessRole,
     pub trusted_proxies: TrustedProxies,
-    /// Where people log in; `None` if only tokens are accepted.
+    /// The login provider; `None` if only tokens are accepted.
     pub provider: Option<LoginProvider>,
     pub session_lifetime: Duration,
     pub open_metrics: bool,
-    /// Browsers reach the pages by HTTPS.
+    /// True if browsers reach the pages by HTTPS.
     pub is_secure: bool,
 }
 
@@ -79,7 +80,7 @@ pub struct LoginProvider {
 }
 
 impl Access {
-    /// `tasks` are waited for when the service ends.
+    /// The service waits for `tasks` when it shuts down.
     pub fn new(
         rules: AccessRules,
         tokens: watch::Receiver<Arc<KnownTokens>>,
@@ -93,13 +94,13 @@ impl Access {
         }
     }
 
-    /// Whether browsers have sessions.
+    /// Returns whether browsers have sessions.
     pub(super) fn has_login(&self) -> bool {
         matches!(self.rules.method, AuthMethod::Token | AuthMethod::Oidc)
     }
 }
 
-/// Lets a request pass if its sender has the role that the route needs.
+/// Passes a request on if its sender has the role that the route needs.
 pub(super) async fn check(State(state): State<WebState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let route = parts.extensions.get::<MatchedPath>().cloned();
@@ -126,7 +127,8 @@ pub(super) async fn check(State(state): State<WebState>, request: Request, next:
     }
 }
 
-/// Goes on if the client does not wait for the response, so that nothing is changed without its entry.
+/// Runs a request that writes to its end even if the client disconnects, so that no change lacks
+/// its entry in the audit log.
 async fn write(
     state: WebState,
     running: impl Future<Output = Response> + Send + 'static,
@@ -137,7 +139,7 @@ async fn write(
     let recording = async move {
         let ended = running.await;
         let mut response = ended.unwrap_or_else(|_| failed());
-        // A login knows better.
+        // A login sets the actor itself.
         let actor = response.extensions_mut().remove::<Actor>();
         let actor = actor.or_else(|| caller.map(Actor::from));
         pending.end(&state, actor, response.status()).await;
@@ -147,14 +149,14 @@ async fn write(
     recorded.unwrap_or_else(|_| failed())
 }
 
-/// The answer where a handler panicked; the panic itself is in the log.
+/// Makes the response if a handler panicked; the panic itself is in the log.
 fn failed() -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response
 }
 
-/// The same for `/metrics`, which a setting opens.
+/// Checks access to `/metrics`, which a setting makes public.
 pub(super) async fn check_metrics(
     state: State<WebState>,
     request: Request,
@@ -166,7 +168,7 @@ pub(super) async fn check_metrics(
     check(state, request, next).await
 }
 
-/// Who it is, as far as it is known, and the state with what they may see.
+/// Returns the caller, if known, and the state restricted to what they may see.
 async fn admit(
     state: &WebState,
     parts: &mut Parts,
@@ -177,7 +179,7 @@ async fn admit(
     }
     let need = need(&parts.method, route);
     match (identify(state, parts).await, need) {
-        // A name is worth having, but the address is proof enough.
+        // The name is useful in the log, but the signature of the address is sufficient.
         (identified, Need::Nothing) => (identified.ok(), Ok(state.clone())),
         (Ok(caller), Need::Role(needed) | Need::WholeService(needed)) => {
             let may = may(&caller, needed).map_err(WebError::from);
@@ -193,7 +195,7 @@ async fn admit(
     }
 }
 
-/// What concerns all teams is for those who are restricted to none.
+/// Rejects callers who are restricted to some teams if the route concerns all teams.
 fn of_service(narrowed: WebState, need: Need) -> Result<WebState, WebError> {
     match need {
         Need::WholeService(_) if narrowed.is_restricted() => Err(AccessError::WholeService.into()),
@@ -214,7 +216,7 @@ fn may(caller: &Caller, needed: AccessRole) -> Result<(), AccessError> {
     })
 }
 
-/// With `--require-user` nobody writes without a name.
+/// With `--require-user`, rejects requests that write without a user name.
 fn check_named(state: &WebState, parts: &Parts, caller: &Caller) -> Result<(), WebError> {
     let is_anonymous = caller.who == Who::default();
     let rules = &state.writes;
@@ -226,7 +228,7 @@ fn check_named(state: &WebState, parts: &Parts, caller: &Caller) -> Result<(), W
     Ok(())
 }
 
-/// Whether a parameter is a token as a whole.
+/// Returns whether the value of a parameter is a token.
 fn has_token(query: &str) -> bool {
     let pairs = query.split('&');
     let values = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));

@@ -1,4 +1,4 @@
-//! Logins at a provider of OpenID Connect: the way there, the way back, and the logout.
+//! Logins at an OpenID Connect provider: the redirect to it, the callback, and the logout.
 
 use askama::Template;
 use axum::{
@@ -31,12 +31,12 @@ use crate::{
     },
 };
 
-/// Kept until the provider sends the browser back, and shown to the login alone.
+/// The cookie that is kept until the provider redirects back. It is sent to the login's path only.
 const COOKIE: &str = "throughline_login";
 const COOKIE_PATH: &str = "/login";
-/// A longer one would not fit into the address of the logout.
+/// A longer one would not fit into the URL of the logout.
 const LONGEST_ID_TOKEN: usize = 4_000;
-/// Codes of OAuth are words.
+/// The maximum length of an OAuth error code.
 const LONGEST_CODE: usize = 40;
 
 #[derive(Debug, Default, Deserialize)]
@@ -45,7 +45,7 @@ pub(in crate::web) struct StartParams {
     next: String,
 }
 
-/// What the provider sends with the browser (RFC 6749, section 4.1.2; `iss` by RFC 9207).
+/// The parameters of the provider's redirect (RFC 6749, section 4.1.2; `iss` by RFC 9207).
 #[derive(Default, Deserialize)]
 pub(in crate::web) struct ProviderResponse {
     #[serde(default)]
@@ -55,7 +55,7 @@ pub(in crate::web) struct ProviderResponse {
     iss: Option<String>,
 }
 
-/// Sends the browser to the provider.
+/// Redirects the browser to the provider.
 pub(in crate::web) async fn start(
     asked: Negotiation,
     state: WebState,
@@ -154,7 +154,7 @@ async fn begin(
     Ok((session, Caller { who, permissions }))
 }
 
-/// Asks the provider, but not for an address from which only codes come that it does not know.
+/// Exchanges the code at the provider, unless the IP address has sent too many unknown codes.
 async fn identify(
     state: &WebState,
     provider: &LoginProvider,
@@ -171,7 +171,8 @@ async fn identify(
     Ok(identified?)
 }
 
-/// Whom the audit log names of those that were refused. Others could be made up by anybody.
+/// Returns the user to name in the audit log if a login was rejected. Names that anyone could make
+/// up are left out.
 fn actor(error: &AccessError) -> Option<Actor> {
     let who = match error {
         AccessError::NoRole { who, .. } => Who::named(who),
@@ -189,7 +190,7 @@ fn refuse(asked: &Negotiation, state: &WebState, error: &AccessError, next: &str
     session::refuse(asked, state, (error, next))
 }
 
-/// Comparing digests takes the same time wherever the texts differ.
+/// Compares digests, so that the time does not depend on where the texts differ.
 fn is_same(expected: &str, found: &str) -> bool {
     Sha256::digest(expected) == Sha256::digest(found)
 }
@@ -200,7 +201,7 @@ fn keep(response: &mut Response, state: &WebState, text: &str, lasts: u64) {
     }
 }
 
-/// Where a browser ends its session with the provider, if it has one there.
+/// Returns the URL at which a browser ends its session with the provider, if it has one.
 pub(super) fn logout_url(state: &WebState, ended: &EndedSession) -> Option<String> {
     let provider = state.access.rules.provider.as_ref()?;
     let is_there = ended.is_of_provider;
@@ -209,8 +210,8 @@ pub(super) fn logout_url(state: &WebState, ended: &EndedSession) -> Option<Strin
         .flatten()
 }
 
-/// Answers a logout with a page that leads to the provider. A redirect would not do: the policy of
-/// the pages lets no form lead elsewhere.
+/// Answers a logout with a page that links to the provider. A redirect is not possible: the content
+/// security policy allows no form to lead to another site.
 pub(super) fn log_out_elsewhere(asked: &Negotiation, state: &WebState, url: &str) -> Response {
     let layout = Layout::new(state, Section::Other, "Logged out · Throughline");
     let page = LogoutPage {

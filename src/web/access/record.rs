@@ -1,4 +1,4 @@
-//! Writes each request that writes into the audit log.
+//! Writes every request that changes something to the audit log.
 
 use std::net::IpAddr;
 
@@ -17,14 +17,14 @@ use crate::{
     web::{request::RequestId, state::WebState, write::who::Who},
 };
 
-/// Paths are addresses that somebody may make up.
+/// The maximum length of a path, which anyone may make up.
 const LONGEST_PATH: usize = 500;
 
-/// Whom an entry names.
+/// The person or program that an entry names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Actor {
     pub(super) who: Who,
-    /// `None` of somebody who was refused because they have none.
+    /// `None` for a user who was rejected because they have no role.
     pub(super) role: Option<AccessRole>,
 }
 
@@ -37,7 +37,7 @@ impl From<Caller> for Actor {
     }
 }
 
-/// A request that writes, before it is done.
+/// The entry of a request that is not completed yet.
 #[derive(Debug)]
 pub(super) struct PendingEntry {
     at: Timestamp,
@@ -49,7 +49,7 @@ pub(super) struct PendingEntry {
 }
 
 impl PendingEntry {
-    /// `None` if the request only reads.
+    /// Makes the entry; `None` if the request only reads.
     pub(super) fn of(state: &WebState, parts: &Parts, route: &str) -> Option<Self> {
         let action = routes::action(&parts.method, route)?;
         Some(Self {
@@ -62,8 +62,8 @@ impl PendingEntry {
         })
     }
 
-    /// Writes it, also to the log. Of somebody unknown only what was done, so that nobody can fill the
-    /// table.
+    /// Writes the entry to the table and the log. For an unknown caller only the action is
+    /// recorded, so that nobody can fill the table.
     pub(super) async fn end(self, state: &WebState, actor: Option<Actor>, status: StatusCode) {
         let outcome = AuditOutcome::of_status(status.as_u16());
         if actor.is_none() && outcome != AuditOutcome::Done {

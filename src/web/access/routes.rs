@@ -1,23 +1,23 @@
-//! What each route needs. A route that is not named here needs the role of its method.
+//! The need of each route. A route that is not named here needs the role of its method.
 
 use axum::http::Method;
 
 use crate::domain::access::AccessRole;
 
-/// What a request must show.
+/// The requirement of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Nothing: the address has a signature of its own, or it is where people log in.
+    /// Nothing: the URL is signed, or belongs to the login.
     Nothing,
     Role(AccessRole),
     /// A role for all SLOs: it shows or changes what concerns every team.
     WholeService(AccessRole),
 }
 
-/// Where the provider sends browsers that have logged in, which begins a session although it is a GET.
+/// The callback from the provider, which begins a session although it is a GET.
 const CALLBACK: &str = "/login/callback";
 
-/// The need of `method` at `route`.
+/// Returns the need of `method` at `route`.
 pub(super) fn need(method: &Method, route: &str) -> Need {
     match route {
         "/login"
@@ -26,7 +26,7 @@ pub(super) fn need(method: &Method, route: &str) -> Need {
         | "/logout"
         | "/actions/{action}/{id}"
         | "/charts/{name}" => Need::Nothing,
-        // These read, although their input is too long for an address.
+        // These only read; they are POST because their input is too long for a URL.
         "/explain" | "/api/v1/explain" | "/api/v1/silences/preview" => {
             Need::Role(AccessRole::Viewer)
         }
@@ -47,7 +47,7 @@ pub(super) fn need(method: &Method, route: &str) -> Need {
     }
 }
 
-/// The name of what a request does, in the audit log; `None` if it only reads.
+/// Returns the name of the action in the audit log; `None` if the request only reads.
 pub(super) fn action(method: &Method, route: &str) -> Option<&'static str> {
     if route == CALLBACK {
         return Some("session.begin");

@@ -1,5 +1,5 @@
-//! Sessions of browsers: a login with a token, a cookie with a random id, a logout. Logins at a provider
-//! are in [`provider`].
+//! Sessions of browsers: a login with a token, a cookie with a random id, and the logout. Logins at
+//! a provider are in [`provider`].
 
 use std::borrow::Cow;
 
@@ -34,9 +34,9 @@ use crate::{
 };
 
 const COOKIE: &str = "throughline_session";
-/// For the whole service.
+/// The whole service.
 const COOKIE_PATH: &str = "/";
-/// Longer ones are no addresses of this service.
+/// The maximum length of a path to return to.
 const LONGEST_PATH: usize = 2_000;
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,7 +47,7 @@ pub(in crate::web) struct LoginForm {
     next: String,
 }
 
-/// Who is logged in.
+/// Returns the caller who is logged in.
 pub(super) async fn caller(
     state: &WebState,
     headers: &HeaderMap,
@@ -57,7 +57,7 @@ pub(super) async fn caller(
     };
     let mut tx = state.store.begin("find a session").await?;
     let found = tx.session(digest, state.clock.now()).await?;
-    // Those of a provider end when the service accepts only tokens.
+    // Sessions from a provider are invalid if the service accepts only tokens.
     let has_provider = state.access.rules.provider.is_some();
     let found = found.filter(|session| has_provider || !session.is_of_provider);
     Ok(found.map(|session| Caller {
@@ -121,7 +121,7 @@ pub(in crate::web) async fn log_out(
     response
 }
 
-/// Answers a browser with the form to log in, and the error above it.
+/// Answers a browser with the login form and an error message.
 pub(super) fn refuse(
     asked: &Negotiation,
     state: &WebState,
@@ -137,7 +137,7 @@ pub(super) fn refuse(
     asked.page(state, error.status(), &page)
 }
 
-/// Begins the session of the holder of this token, and returns its cookie.
+/// Begins a session for the holder of this token, and returns its cookie.
 async fn with_token(
     state: &WebState,
     parts: &Parts,
@@ -163,8 +163,8 @@ async fn with_token(
     Ok((cookie, Caller { who, permissions }))
 }
 
-/// Begins a session, which lasts until the given time at most, and returns its cookie. An older session
-/// of the same browser ends, so that no id from before the login is worth anything.
+/// Begins a session that lasts until the given time at most, and returns its cookie. An older
+/// session of the same browser ends, so that a session id from before the login is useless.
 pub(super) async fn begin(
     state: &WebState,
     headers: &HeaderMap,
@@ -205,7 +205,7 @@ fn session_digest(headers: &HeaderMap) -> Option<TokenDigest> {
     (secret.len() == 32).then(|| TokenDigest::of(&secret))
 }
 
-/// What the browser keeps in the cookie `name`.
+/// Returns the value of the cookie `name`.
 pub(in crate::web) fn kept<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let mut pairs = cookies
@@ -216,7 +216,7 @@ pub(in crate::web) fn kept<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h
     Some(value)
 }
 
-/// A cookie that scripts cannot read and other sites' requests do not send.
+/// Makes a cookie that scripts cannot read and that requests from other sites do not send.
 pub(in crate::web) fn cookie(
     state: &WebState,
     (name, path): (&str, &str),
@@ -235,7 +235,7 @@ pub(in crate::web) fn cookie(
     Some(value)
 }
 
-/// A path of this service and nothing that leads elsewhere.
+/// Returns `next` if it is a path of this service, so that it cannot lead to another site.
 pub(super) fn own_path(next: &str) -> Cow<'_, str> {
     let leads_elsewhere = next.starts_with("//") || next.contains(['\\', '\r', '\n', '\t']);
     let is_own = next.starts_with('/') && !leads_elsewhere && next.len() <= LONGEST_PATH;
@@ -250,10 +250,10 @@ pub(super) fn own_path(next: &str) -> Cow<'_, str> {
 #[template(path = "login.html", config = "src/web/askama.toml")]
 struct LoginPage {
     layout: Layout,
-    /// What is wrong, and the way on.
+    /// The error, and how to solve it.
     problem: Option<(String, &'static str)>,
     next: String,
-    /// Address of the provider; `None` if only tokens are accepted.
+    /// The URL of the login at the provider; `None` if only tokens are accepted.
     provider: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! `/sessions`: who is logged in, and a button that ends a session of somebody else.
+//! `/sessions`: who is logged in, and a button that ends a session of another user.
 
 use askama::Template;
 use axum::{extract::Path, http::StatusCode, response::Response};
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The newest are listed.
+/// The maximum number of listed sessions; the newest are listed.
 const MOST: u32 = 1_000;
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -84,7 +84,7 @@ async fn view(state: &WebState) -> Result<SessionsView, WebError> {
     })
 }
 
-/// The API's way of ending one.
+/// Ends a session through the API.
 pub(in crate::web) async fn delete(
     asked: Negotiation,
     state: WebState,
@@ -93,7 +93,7 @@ pub(in crate::web) async fn delete(
     asked.json(&state, StatusCode::OK, end(&state, &id).await)
 }
 
-/// The page's way of ending one.
+/// Ends a session by the button of the page.
 pub(in crate::web) async fn press(
     asked: Negotiation,
     state: WebState,

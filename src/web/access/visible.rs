@@ -1,8 +1,8 @@
 //! The SLOs that a request may see and change.
 //!
-//! A handler takes [`WebState`] itself, not axum's `State`: it gets the state that [`check`](super::check)
-//! has made for the request, whose catalog has only the SLOs that the caller may see. So a page cannot
-//! forget to ask. What a handler reads from the database by another key than the SLO passes
+//! Handlers extract [`WebState`] itself, not axum's `State`: [`check`](super::check) has replaced
+//! its catalog by one that contains only the SLOs of the caller. So a handler cannot forget the
+//! check. What a handler reads from the database by another key than the SLO must pass
 //! [`WebState::sees`].
 
 use std::{convert::Infallible, sync::Arc};
@@ -29,18 +29,18 @@ use crate::{
     },
 };
 
-/// What a request is restricted to, by the teams and namespaces of its sender.
+/// The teams and namespaces that a request is restricted to.
 #[derive(Clone, Debug)]
 pub struct Restriction {
     scopes: Arc<[SloScope]>,
-    /// All SLOs, so that nobody changes what is not theirs.
+    /// All SLOs, to reject changes of SLOs that belong to others.
     all: Arc<Catalog>,
 }
 
 impl FromRequestParts<WebState> for WebState {
     type Rejection = Infallible;
 
-    /// A route that no check stands before shows no SLO.
+    /// Without a check before it, a route shows no SLO.
     async fn from_request_parts(parts: &mut Parts, state: &Self) -> Result<Self, Infallible> {
         let narrowed = parts.extensions.get::<Self>().cloned();
         Ok(narrowed.unwrap_or_else(|| state.narrowed(&[])))
@@ -48,7 +48,7 @@ impl FromRequestParts<WebState> for WebState {
 }
 
 impl WebState {
-    /// The same state with the SLOs of `scopes` alone.
+    /// Returns the same state with only the SLOs of `scopes`.
     pub(super) fn narrowed(&self, scopes: &[SloScope]) -> Self {
         if scopes.contains(&SloScope::All) {
             return self.clone();
@@ -63,7 +63,7 @@ impl WebState {
             targets: all.targets.clone(),
             former_targets: all.former_targets.clone(),
         };
-        // What is wrong in the files names SLOs of all teams.
+        // Problems in the files may name SLOs of other teams.
         let definitions = self.definitions.borrow();
         let definitions = DefinitionsStatus {
             folder: definitions.folder.clone(),
@@ -81,30 +81,30 @@ impl WebState {
         }
     }
 
-    /// Whether the caller may see only some SLOs.
+    /// Returns whether the caller may see only some SLOs.
     pub(in crate::web) const fn is_restricted(&self) -> bool {
         self.restriction.is_some()
     }
 
-    /// Whether the caller may see the SLO of this name. One that is not declared any more belongs to no
-    /// team.
+    /// Returns whether the caller may see the SLO of this name. An SLO that is no longer declared
+    /// belongs to no team.
     pub(in crate::web) fn sees(&self, slo: &Name) -> bool {
         !self.is_restricted() || self.catalog.borrow().slos.contains_key(slo)
     }
 
-    /// The names of the SLOs that the caller may see; `None` if that is all.
+    /// Returns the names of the SLOs that the caller may see; `None` if they may see all.
     pub(in crate::web) fn seen_names(&self) -> Option<Vec<Name>> {
         let slos = &self.catalog.borrow().slos;
         self.is_restricted().then(|| slos.keys().cloned().collect())
     }
 
-    /// Whether the caller may see a silence: it may match an SLO of theirs.
+    /// Returns whether the caller may see a silence, because it may match one of their SLOs.
     pub(in crate::web) fn sees_silence(&self, terms: &SilenceTerms) -> bool {
         let slos = &self.catalog.borrow().slos;
         !self.is_restricted() || slos.values().any(|slo| terms.may_match(slo))
     }
 
-    /// Checks that a silence matches the caller's own SLOs alone.
+    /// Checks that a silence matches only SLOs of the caller.
     pub(in crate::web) fn check_silence(&self, terms: &SilenceTerms) -> Result<(), AccessError> {
         let Some(Restriction { scopes, all }) = &self.restriction else {
             return Ok(());
@@ -116,8 +116,8 @@ impl WebState {
         Err(AccessError::SilencesOthers)
     }
 
-    /// Checks that the caller may write the definition `name`, which declares the SLO `written` then;
-    /// `None` if it declares none.
+    /// Checks that the caller may write the definition `name`. `written` is the SLO that it would
+    /// declare; `None` if it declares none.
     pub(in crate::web) fn check_definition(
         &self,
         name: &Name,
@@ -147,8 +147,8 @@ fn labels_text(scopes: &[SloScope]) -> String {
     texts.join(" or ")
 }
 
-/// The state for a request of `caller` that needs `role`. An SLO in its path that the caller may not see
-/// is answered like one that does not exist.
+/// Returns the state for a request of `caller` that needs `role`. An SLO in the path that the
+/// caller may not see is answered like one that does not exist.
 pub(super) async fn narrow(
     state: &WebState,
     parts: &mut Parts,

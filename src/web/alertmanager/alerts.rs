@@ -1,4 +1,4 @@
-//! What fires, in the form of Alertmanager's alerts.
+//! Firing alerts in the form of Alertmanager's API.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Until when an alert that is not evaluated any more is said to last, as Alertmanager has it.
+/// The time after which Alertmanager takes an alert as ended if it is not repeated.
 const VALID: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -52,11 +52,11 @@ struct AlertStateView {
     /// `active` or `suppressed`.
     state: &'static str,
     silenced_by: Vec<Uuid>,
-    /// Fingerprints of alerts.
+    /// Fingerprints of the inhibiting alerts.
     inhibited_by: Vec<String>,
 }
 
-/// Alerts of one SLO that go to one target.
+/// The alerts of one SLO that go to one target.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct AlertGroupView {
     labels: BTreeMap<&'static str, String>,
@@ -64,20 +64,20 @@ pub(in crate::web) struct AlertGroupView {
     alerts: Vec<GettableAlert>,
 }
 
-/// Which alerts are asked for.
+/// The alerts that a request asks for.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Vec<(String, String)>")]
 pub(in crate::web) struct AlertFilter {
-    /// Of `active`, `silenced` and `inhibited` those that are left out.
+    /// Those of `active`, `silenced` and `inhibited` that are left out.
     without: Vec<String>,
-    /// Of labels.
+    /// Matchers of labels.
     matchers: Vec<Matcher>,
-    /// Of receivers, by an expression.
+    /// A regular expression that matches receivers.
     receiver: Option<Matcher>,
 }
 
 impl Parameters for AlertFilter {
-    /// No alert is unprocessed or muted here, so asking for those or not is the same.
+    /// `unprocessed` and `muted` are accepted, but no alert is in these states here.
     const NAMES: &'static [&'static str] = &[
         "active",
         "silenced",
@@ -205,7 +205,7 @@ async fn firing(state: &WebState, filter: &AlertFilter) -> Result<Vec<GettableAl
     Ok(alerts)
 }
 
-/// What an alert is of.
+/// The SLO or group of an alert.
 struct AlertSubject<'a> {
     slo: &'a Slo,
     group: Option<&'a Group>,
@@ -215,7 +215,7 @@ struct AlertSubject<'a> {
 }
 
 impl AlertSubject<'_> {
-    /// The alert, if `filter` asks for it.
+    /// Returns the alert if `filter` includes it.
     fn alert(
         &self,
         alert: &AlertStatus,
@@ -291,7 +291,7 @@ impl AlertSubject<'_> {
         }
     }
 
-    /// Of the alert of the whole SLO.
+    /// Returns the fingerprint of the alert of the whole SLO.
     fn fingerprint_of_slo(&self, severity: Severity) -> String {
         fingerprint_of(&AlertLabels::of_slo(self.slo, None, severity))
     }

@@ -1,9 +1,9 @@
-//! The part of Alertmanager's API v2 that `amtool` and karma use, for the silences and alerts of this
-//! service.
+//! The part of Alertmanager's API v2 that `amtool` and karma use, for the silences and alerts of
+//! this service.
 //!
-//! The forms are those of Alertmanager, and an error is a JSON string as there. Silences are written
-//! and ended, all else is only read: alerts come from the evaluation, and receivers are the
-//! notification targets.
+//! Requests and responses have Alertmanager's form, and an error is a JSON string. Only silences
+//! can be written and ended: alerts come from the evaluation, and receivers are the notification
+//! targets.
 
 mod alerts;
 mod silences;
@@ -24,7 +24,7 @@ pub(in crate::web) use self::{
 use super::{error::WebError, page::Negotiation, state::WebState};
 use crate::domain::model::{ids::Name, time::Timestamp};
 
-/// Where a program looks for the configuration of an Alertmanager.
+/// The configuration that the API returns.
 const CONFIG: &str =
     "# Throughline has no configuration of Alertmanager: /definitions shows what is declared.\n";
 
@@ -34,11 +34,11 @@ pub(in crate::web) struct StatusView {
     cluster: ClusterView,
     version_info: VersionView,
     config: ConfigView,
-    /// Since when the replica runs.
+    /// The start time of this replica.
     uptime: Timestamp,
 }
 
-/// Replicas share the database, so a client has no peers to know.
+/// The state of the cluster. Replicas share the database, so there are no peers.
 #[derive(Debug, JsonSchema, Serialize)]
 struct ClusterView {
     status: &'static str,
@@ -49,7 +49,7 @@ struct ConfigView {
     original: &'static str,
 }
 
-/// Of this service; clients require every field.
+/// The version of this service; clients require every field.
 #[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct VersionView {
@@ -68,7 +68,7 @@ pub(in crate::web) struct ReceiverView {
 }
 
 impl ReceiverView {
-    /// Of an alert of which no target is notified: clients show alerts by their receiver.
+    /// Makes the receiver of an alert that has no targets: clients group alerts by receiver.
     fn nobody() -> Self {
         let name = "nobody".to_owned();
         Self { name }

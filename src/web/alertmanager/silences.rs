@@ -1,4 +1,4 @@
-//! Silences in the forms of Alertmanager.
+//! Silences in the form of Alertmanager's API.
 
 use axum::{
     extract::Path,
@@ -55,7 +55,7 @@ struct MatcherView {
     is_equal: bool,
 }
 
-/// What older clients mean, which do not send it.
+/// Returns the default for older clients, which do not send the field.
 const fn equal() -> bool {
     true
 }
@@ -71,7 +71,7 @@ pub(in crate::web) struct PostableSilence {
     #[serde(default)]
     created_by: String,
     comment: String,
-    /// Of a silence that was read and is sent back.
+    /// Sent back by clients that have read a silence; ignored.
     #[serde(default, rename = "status")]
     #[schemars(skip)]
     _status: Option<IgnoredAny>,
@@ -138,8 +138,8 @@ pub(in crate::web) async fn one(
     asked.view(&state, read.await)
 }
 
-/// Makes a silence. A silence never changes: to update one is to end it and to make another, with
-/// another id, which Alertmanager does too if the matchers differ.
+/// Creates a silence. Silences are immutable: an update ends the silence and creates another with a
+/// new id, as Alertmanager does if the matchers differ.
 pub(in crate::web) async fn write(
     asked: Negotiation,
     state: WebState,
@@ -167,7 +167,7 @@ pub(in crate::web) async fn write(
     asked.json(&state, StatusCode::OK, written.await)
 }
 
-/// Ends the silence that another one replaces.
+/// Ends the silence that a new one replaces.
 async fn replace(
     state: &WebState,
     tx: &mut Tx<'_>,

@@ -1,4 +1,4 @@
-//! The error budget over the SLO's whole window, and three ways it can go on.
+//! The chart of the error budget over the SLO's whole window, with three forecasts.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ use crate::{
 };
 
 const HEIGHT: f64 = 250.0;
-/// Under the plot's lowest value, two rows of ticks: pages and tickets.
+/// The height below the plot for two rows of ticks: pages and tickets.
 const ALERTS: f64 = 38.0;
-/// How far below zero is drawn: an overspent budget is shown, but not to any depth.
+/// The lowest drawn value: an overspent budget is shown down to here.
 const DEEPEST: f64 = -1.0;
 
 #[derive(Clone, Debug)]
 pub(in crate::web) struct BudgetChart {
     pub(in crate::web) now: Timestamp,
-    /// What is shown: past and future.
+    /// The range of the chart: past and future.
     pub(in crate::web) range: TimeRange,
-    /// Distance of the points.
+    /// The distance between points.
     pub(in crate::web) step: Duration,
-    /// What was left at each moment, old to new; the last is now.
+    /// The budget left at each time, oldest first; the last point is now.
     pub(in crate::web) points: Vec<(Timestamp, Option<f64>)>,
     pub(in crate::web) futures: Vec<Future>,
     pub(in crate::web) alerts: Vec<AlertTick>,
@@ -39,10 +39,10 @@ pub(in crate::web) struct BudgetChart {
     pub(in crate::web) sentence: String,
 }
 
-/// One way it can go on.
+/// One forecast.
 #[derive(Clone, Debug)]
 pub(in crate::web) struct Future {
-    /// `A`, `B` or `C`, and the class of its line.
+    /// `A`, `B` or `C`, and the class of the line.
     pub(in crate::web) letter: &'static str,
     pub(in crate::web) class: &'static str,
     pub(in crate::web) points: Vec<(Timestamp, f64)>,
@@ -86,7 +86,7 @@ impl BudgetChart {
         }
     }
 
-    /// A round value below everything that is drawn.
+    /// Returns a round value below everything that is drawn.
     fn lowest(&self) -> f64 {
         let deepest = self
             .points
@@ -169,7 +169,7 @@ impl BudgetChart {
             r#"<text class="e ti" x="{}%" dx="-5" y="10">now</text>"#,
             number(frame.fraction(self.now) * 100.0)
         ));
-        // A is the steepest: left of its end it cannot cover the others.
+        // A is the steepest, so left of its end it cannot cover the others.
         for future in &self.futures {
             let letter = future.letter;
             let dx = if letter == "B" { 5 } else { -14 };
@@ -218,7 +218,7 @@ impl BudgetChart {
     }
 }
 
-/// 100 %, 75 % ... down to the lowest.
+/// Returns 100 %, 75 % and so on, down to the lowest.
 fn scale_values(lowest: f64) -> impl Iterator<Item = i32> {
     (-4..=4)
         .rev()
@@ -226,7 +226,7 @@ fn scale_values(lowest: f64) -> impl Iterator<Item = i32> {
         .filter(move |percent| f64::from(*percent) >= lowest * 100.0 - 1e-9)
 }
 
-/// A line ends where the budget does.
+/// Returns the points until the budget is exhausted.
 fn until_gone(points: &[(Timestamp, f64)], lowest: f64) -> impl Iterator<Item = (Timestamp, f64)> {
     let floor = lowest.min(0.0);
     let last = points

@@ -1,8 +1,8 @@
-//! Small tracks beside numbers: what is left, a share, and an alert rule's two windows.
+//! Small bars beside numbers: the budget left, a share, and the two windows of a rule.
 
 use super::markup::{Markup, escaped, number};
 
-/// What is left of the budget as a bar; overspending reaches to the left of its zero.
+/// Draws the budget left as a bar; an overspent budget extends to the left of zero.
 pub(in crate::web) fn budget_bar(left: Option<f64>) -> Markup {
     const ZERO: f64 = 12.0;
     const WIDTH: f64 = 80.0;
@@ -30,7 +30,7 @@ pub(in crate::web) fn budget_bar(left: Option<f64>) -> Markup {
     svg
 }
 
-/// A share of the whole as a bar.
+/// Draws a share as a bar.
 pub(in crate::web) fn share_bar(share: f64) -> Markup {
     let mut svg = Markup::default();
     svg.add(format_args!(
@@ -40,8 +40,8 @@ pub(in crate::web) fn share_bar(share: f64) -> Markup {
     svg
 }
 
-/// Burn rates on a logarithmic track from 0.1 to 100: filled is the long window, hollow the short
-/// one, and what counts is whether both are right of the line.
+/// Burn rates on a logarithmic scale from 0.1 to 100: the filled mark is the long window, the
+/// hollow one the short window. The rule burns if both are right of the line.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::web) struct Bullet {
     pub(in crate::web) long: Option<f64>,
@@ -80,7 +80,7 @@ impl Bullet {
     }
 }
 
-/// 0.1 and less at 0, 100 and more at 1.
+/// Returns the position: 0 for 0.1 and less, 1 for 100 and more.
 fn place(rate: f64) -> f64 {
     ((rate.max(0.1).log10() + 1.0) / 3.0).clamp(0.0, 1.0)
 }

@@ -1,4 +1,4 @@
-//! How fast the budget burns, on a logarithmic scale, with the lines that make rules fire.
+//! The chart of burn rates on a logarithmic scale, with the factors at which rules fire.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(in crate::web) struct BurnChart {
     pub(in crate::web) thresholds: Vec<FactorLine>,
     /// The share of events that may be bad.
     pub(in crate::web) budget_ratio: f64,
-    /// When the alert that fires began to, if one does.
+    /// The time at which the firing alert fired, if one does.
     pub(in crate::web) fired_at: Option<Timestamp>,
     pub(in crate::web) events: Vec<EventMark>,
     pub(in crate::web) sentence: String,
@@ -82,8 +82,8 @@ impl BurnChart {
         }
     }
 
-    /// The power of ten at the top: 100 at least, and as much as it is if all events are bad. It does not
-    /// depend on what is drawn, so that the axis stays where it is.
+    /// Returns the power of ten at the top: at least 100, and at least the rate if all events are
+    /// bad. It does not depend on the data, so the axis does not change.
     fn decades(&self) -> i32 {
         let most = 1.0 / self.budget_ratio.max(f64::MIN_POSITIVE);
         (2..5)
@@ -143,7 +143,7 @@ impl BurnChart {
         ));
         for threshold in &self.thresholds {
             let height = y(threshold.factor) - 4.0;
-            // Labels of lines that are close would cover each other; the rules' table names them all.
+            // Labels of close lines would overlap; the table of rules names them all.
             if used.iter().any(|other| (other - height).abs() < 12.0) {
                 continue;
             }

@@ -1,7 +1,7 @@
-//! The picture of a message: what it says, and how the share of bad events came to be what it is.
+//! The chart in a message: its headline, and the share of bad events over time.
 //!
-//! Unlike the charts of pages it has one size and its own colours, because it is looked at in a chat
-//! program and as pixels. It is drawn from the frozen facts alone, so it is the same for ever.
+//! Unlike the charts of pages it has a fixed size and its own colours, because chat programs show
+//! it as a bitmap. It is drawn only from the facts in the snapshot, so it never changes.
 
 use super::markup::{Markup, escaped, number, path};
 use crate::domain::{
@@ -17,12 +17,12 @@ use crate::domain::{
 pub(in crate::web) const WIDTH: u32 = 1_000;
 pub(in crate::web) const HEIGHT: u32 = 380;
 
-/// Where the plot lies in it.
+/// The position of the plot.
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = 976.0;
 const TOP: f64 = 124.0;
 const BOTTOM: f64 = 316.0;
-/// Characters that fit on one line of each size.
+/// The number of characters that fit on one line of each size.
 const TITLE_CHARS: usize = 74;
 const LINE_CHARS: usize = 112;
 const CHANGE_CHARS: usize = 34;
@@ -35,7 +35,7 @@ const PAGE: &str = "#b01f17";
 const TICKET: &str = "#865200";
 const OK: &str = "#0c6b5b";
 
-/// An SVG of fixed size; nothing where the facts know of no trend.
+/// Draws an SVG of fixed size; `None` if the snapshot has no trend.
 pub(in crate::web) fn card(facts: &AlertSnapshot) -> Option<String> {
     let plot = Plot::new(facts, facts.context.trend.as_ref()?);
     let mut svg = Markup::default();
@@ -73,7 +73,7 @@ const fn tone(facts: &AlertSnapshot) -> &'static str {
     }
 }
 
-/// XML knows no noncharacters.
+/// Escapes text, without the noncharacters that XML does not allow.
 fn written(text: &str) -> String {
     let known: String = text
         .chars()
@@ -86,7 +86,7 @@ struct Plot<'a> {
     facts: &'a AlertSnapshot,
     trend: &'a Trend,
     range: TimeRange,
-    /// The share at the top.
+    /// The share at the top of the scale.
     top: f64,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Plot<'a> {
         }
     }
 
-    /// Since when people have been told of it.
+    /// Marks the time since the alert fired.
     fn firing(&self, svg: &mut Markup) {
         let Some(fired_at) = self.facts.fired_at.filter(|at| self.range.contains(*at)) else {
             return;
@@ -159,7 +159,7 @@ impl<'a> Plot<'a> {
         ));
     }
 
-    /// A point in the middle of each stretch, broken where there was no event.
+    /// Draws a point in the middle of each range; the line is interrupted where there was no event.
     fn line(&self, svg: &mut Markup) {
         let step = std::time::Duration::from_secs(self.trend.step_secs);
         let middle = self.range.from + step / 2;

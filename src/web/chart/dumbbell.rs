@@ -1,12 +1,12 @@
-//! Two shares on one track from 0 to 100 %, joined: the further apart, the better the clue.
+//! Two shares on one scale from 0 to 100 %, connected by a line.
 
 use super::markup::{Markup, escaped, number};
 
 const WIDTH: f64 = 120.0;
-/// Room at both ends for half a mark.
+/// The space at both ends for half a mark.
 const EDGE: f64 = 6.0;
 
-/// Filled is the share among bad events, hollow the one among good events.
+/// Draws the share among bad events as a filled mark, the one among good events as a hollow mark.
 pub(in crate::web) fn dumbbell(bad: f64, good: f64, sentence: &str) -> Markup {
     let x = |share: f64| EDGE + share.clamp(0.0, 1.0) * (WIDTH - 2.0 * EDGE);
     let (bad, good) = (x(bad), x(good));

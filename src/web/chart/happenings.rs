@@ -1,4 +1,4 @@
-//! What else went on, as triangles on the time axis of a chart.
+//! Change events, as triangles on the time axis of a chart.
 
 use super::{
     markup::{Markup, escaped, number},
@@ -6,15 +6,15 @@ use super::{
 };
 use crate::domain::model::time::Timestamp;
 
-/// A deploy, a flag or a note. It is named and not blamed: a mark, and no line through the curve.
+/// A deploy, a flag or a note. It is shown as a small mark, since it need not be the cause.
 #[derive(Clone, Debug)]
 pub(in crate::web) struct EventMark {
     pub(in crate::web) at: Timestamp,
-    /// What a pointer that rests on it is told.
+    /// The tooltip.
     pub(in crate::web) text: String,
 }
 
-/// Triangles that stand on `y` with their tips up.
+/// Draws triangles on the line `y`, pointing up.
 pub(super) fn triangles(frame: &Frame, events: &[EventMark], y: f64) -> Markup {
     let mut svg = Markup::default();
     for event in events.iter().filter(|event| frame.range.contains(event.at)) {
@@ -28,7 +28,7 @@ pub(super) fn triangles(frame: &Frame, events: &[EventMark], y: f64) -> Markup {
     svg
 }
 
-/// The sentence of a chart, and what it says of them.
+/// Returns the sentence of a chart, followed by its change events.
 pub(super) fn told(sentence: &str, frame: &Frame, events: &[EventMark]) -> String {
     let shown = events.iter().filter(|event| frame.range.contains(event.at));
     let sentence = sentence.trim_end_matches('.');

@@ -1,11 +1,11 @@
-//! Text that is already HTML.
+//! HTML that needs no escaping.
 
 use std::fmt;
 
 use askama::filters::HtmlSafe;
 
-/// Printed by templates as it is. Only this folder makes it, from numbers, its own literals and
-/// [`escaped`] text.
+/// HTML that templates print unchanged. Only this folder makes it: from numbers, its own literals
+/// and [`escaped`] text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct Markup(String);
 
@@ -23,7 +23,7 @@ impl fmt::Display for Markup {
 
 impl HtmlSafe for Markup {}
 
-/// Text for an element or a quoted attribute.
+/// Escapes text for an element or a quoted attribute.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -39,13 +39,13 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
-/// Text that names fields and values between backticks, as messages and the command line show it: on a
-/// page those are set as code.
+/// Formats text in which backticks enclose names, as messages and the command line show it: on a
+/// page these are set as code.
 pub(in crate::web) fn prose(text: impl AsRef<str>) -> Markup {
     let text = text.as_ref();
     let mut markup = Markup::default();
     if text.matches('`').count() % 2 == 1 {
-        // Not ours, so it is no mark.
+        // A backtick without a counterpart is printed as it is.
         markup.add(format_args!("{}", escaped(text)));
         return markup;
     }
@@ -59,7 +59,8 @@ pub(in crate::web) fn prose(text: impl AsRef<str>) -> Markup {
     markup
 }
 
-/// One decimal, none if it is zero: a tenth of a pixel is all that can be seen.
+/// Formats with one decimal, or none if it is zero: a tenth of a pixel is the smallest visible
+/// step.
 pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.1}");
     match text.strip_suffix(".0").unwrap_or(&text) {
@@ -68,8 +69,8 @@ pub(super) fn number(value: f64) -> String {
     }
 }
 
-/// A line through the points, broken where there is none: the first of a stretch absolute, then
-/// relative, which is shorter.
+/// Draws a line through the points, interrupted where there is none. The first point of a part is
+/// absolute and the others relative, which is shorter.
 pub(super) fn path(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> String {
     let mut out = String::new();
     let mut last: Option<(f64, f64)> = None;
@@ -87,7 +88,7 @@ pub(super) fn path(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> Stri
     out
 }
 
-/// Rounded before differences are taken, so that errors do not add up along the line.
+/// Rounds before differences are taken, so that errors do not add up along the line.
 fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

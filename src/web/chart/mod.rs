@@ -1,11 +1,11 @@
-//! Charts as SVG, drawn by hand.
+//! Charts as SVG, drawn without a library.
 //!
-//! A plot has no `viewBox`: its unit is the pixel, so that text keeps its size at any width. Places
-//! along the time axis are percentages; lines live in a nested drawing that is stretched. Colours are
-//! classes, so one document serves both themes, and no length is ever a `style`.
+//! A plot has no `viewBox`: its unit is the pixel, so that text keeps its size at any width.
+//! Positions on the time axis are percentages; lines are in a nested drawing that is stretched.
+//! Colours are classes, so one document serves both themes, and no length is a `style`.
 //!
-//! To add a chart: write a function that returns a [`Figure`], give it the sentence and the table
-//! that say the same, and name its classes in `style.css`.
+//! To add a chart: write a function that returns a [`Figure`], with the sentence and the table that
+//! say the same, and name its classes in `style.css`.
 
 mod budget;
 mod bullet;
@@ -32,22 +32,22 @@ pub(super) use reasons::reasons;
 pub(super) use sparkline::{promise_bars, sparkline};
 pub(super) use stages::{Bar, strip, track, waterfall};
 
-/// A plot with everything that says the same in words.
+/// A plot, and everything that says the same in words.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Figure {
-    /// The labels left of the plot.
+    /// The labels to the left of the plot.
     pub(super) scale: Markup,
     pub(super) plot: Markup,
-    /// What the crosshair reads out, as a block of JSON.
+    /// The values that the crosshair shows, as a block of JSON.
     pub(super) data: Markup,
     pub(super) table: ChartTable,
 }
 
-/// The numbers of a chart for who cannot or does not want to see it.
+/// The numbers of a chart as a table, for readers who cannot see the chart.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChartTable {
     pub(super) caption: String,
     pub(super) head: Vec<String>,
-    /// The first cell heads its row.
+    /// The first cell is the heading of its row.
     pub(super) rows: Vec<Vec<String>>,
 }

@@ -1,4 +1,4 @@
-//! What all plots over time have in common: the frame, the axis and the crosshair's data.
+//! The common parts of all plots over time: the frame, the axis and the data of the crosshair.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::{
     web::reader::times,
 };
 
-/// The width of the stretched drawing; any number does.
+/// The width of the stretched drawing; the number does not matter.
 pub(super) const WIDTH: f64 = 1_000.0;
-/// Below the plot, for the labels of the time axis.
+/// The height below the plot for the labels of the time axis.
 const AXIS_HEIGHT: f64 = 20.0;
 
-/// Time from left to right, and a height in pixels.
+/// The area of a plot: time from left to right, and a height in pixels.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     pub(super) range: TimeRange,
@@ -24,7 +24,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// 0 at the left edge, 1 at the right one.
+    /// Returns the horizontal position: 0 at the left edge, 1 at the right one.
     pub(super) fn fraction(&self, at: Timestamp) -> f64 {
         let length = self.range.length().as_secs_f64().max(1e-6);
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
@@ -36,7 +36,7 @@ impl Frame {
         self.fraction(at) * WIDTH
     }
 
-    /// The whole plot: `lines` is stretched, `marks` are not.
+    /// Draws the whole plot: `lines` is stretched, `marks` are not.
     pub(super) fn plot(&self, parts: &PlotParts<'_>) -> Markup {
         let mut svg = Markup::default();
         svg.add(format_args!(
@@ -74,7 +74,7 @@ pub(super) struct PlotParts<'a> {
     pub(super) marks: Markup,
 }
 
-/// A row of labels left of the plot, each at its height.
+/// Draws labels to the left of the plot, each at its height.
 pub(super) fn scale(height: f64, labels: &[(f64, String, &str)]) -> Markup {
     let mut svg = Markup::default();
     svg.add(format_args!(
@@ -92,10 +92,10 @@ pub(super) fn scale(height: f64, labels: &[(f64, String, &str)]) -> Markup {
     svg
 }
 
-/// What the crosshair reads out: points of equal length from `t0` on.
+/// The values that the crosshair shows: equal steps from `t0` on.
 #[derive(JsonSchema, Serialize)]
 pub(super) struct Readings<'a> {
-    /// Seconds: of the left edge, of the whole width.
+    /// Seconds: the time of the left edge, and the length of the whole width.
     pub(super) t0: i64,
     pub(super) w: f64,
     pub(super) dt: f64,
@@ -106,7 +106,7 @@ pub(super) struct Readings<'a> {
 #[derive(JsonSchema, Serialize)]
 pub(super) struct PlotReading<'a> {
     pub(super) n: &'a str,
-    /// Ready to be read; empty where there is nothing.
+    /// Formatted values; empty where there is none.
     pub(super) v: Vec<String>,
 }
 
@@ -157,7 +157,7 @@ const TICK_STEPS: [u64; 18] = [
     28 * DAY,
 ];
 
-/// At most seven round moments, labelled as short as they can be.
+/// Returns at most seven round times, with the shortest possible labels.
 fn ticks(range: TimeRange) -> Vec<(Timestamp, String)> {
     let length = range.length().as_secs();
     let step = TICK_STEPS

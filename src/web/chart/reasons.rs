@@ -1,4 +1,4 @@
-//! Bad workflows by reason, as stacked bars.
+//! The chart of bad workflows by reason, as stacked bars.
 
 use super::{
     ChartTable, Figure,
@@ -19,7 +19,7 @@ use crate::{
 
 const HEIGHT: f64 = 190.0;
 
-/// Its class, and how many of these counts it has.
+/// A CSS class, and the function that returns its count.
 type Reason = (&'static str, fn(&EventCounts) -> i64);
 
 const REASONS: [Reason; 3] = [
@@ -28,7 +28,7 @@ const REASONS: [Reason; 3] = [
     ("timeout", |counts| counts.timeout),
 ];
 
-/// One bar per point of `series`.
+/// Draws one bar per point of `series`.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 pub(in crate::web) fn reasons(series: &Series, sentence: &str) -> Figure {
     let bars: Vec<(Timestamp, EventCounts)> = (0..series.len())
@@ -111,7 +111,7 @@ fn table(bars: &[(Timestamp, EventCounts)], now: Timestamp) -> ChartTable {
     }
 }
 
-/// At most five steps of 2, 4 or 10 times a power of ten, so that half of it is round as well.
+/// Rounds up to 2, 4 or 10 times a power of ten, so that half of it is round as well.
 fn round_up(n: i64) -> i64 {
     let steps = (0..17).flat_map(|power| [2, 4, 10].map(|step| step * 10_i64.pow(power)));
     let step = steps

@@ -1,15 +1,15 @@
-//! Charts in the space of a word: the budget over the SLO's window, all on the same scale, and what is
-//! in flight by how much of the promise it has used.
+//! Charts in the size of a word: the budget over the SLO's window, and the workflows in flight by
+//! the share of their time limit that they have used.
 
 use super::markup::{Markup, escaped, number, path};
 use crate::domain::model::format;
 
 const HEIGHT: f64 = 30.0;
 const TOP: f64 = 4.0;
-/// Where the budget is gone.
+/// The height at which the budget is exhausted.
 const ZERO: f64 = 23.0;
 
-/// `points` are shares of the budget from old to new, `None` where there was no event.
+/// Draws the shares of the budget, oldest first; `None` where there was no event.
 pub(in crate::web) fn sparkline(points: &[Option<f64>], sentence: &str) -> Markup {
     let mut svg = Markup::default();
     svg.add(format_args!(
@@ -44,12 +44,12 @@ pub(in crate::web) fn sparkline(points: &[Option<f64>], sentence: &str) -> Marku
     svg
 }
 
-/// The tenth from which a workflow is drawn as one that will soon break its promise.
+/// The tenth from which a workflow is drawn as close to its deadline.
 const LATE: usize = 8;
 /// The height of the tallest bar.
 const TALLEST: f64 = 24.0;
 
-/// `tenths` are workflows by tenth of the promise used, with broken promises last.
+/// Draws the number of workflows by tenth of the time limit used; the last is past the deadline.
 pub(in crate::web) fn promise_bars(tenths: &[i64]) -> Markup {
     let mut svg = Markup::default();
     let most = tenths.iter().copied().max().unwrap_or(0);
@@ -82,7 +82,7 @@ pub(in crate::web) fn promise_bars(tenths: &[i64]) -> Markup {
     svg
 }
 
-/// −35 % to 100 %; what is deeper stays at the lower edge.
+/// Returns the height of a share from −35 % to 100 %; lower values are drawn at the lower edge.
 fn y(left: f64) -> f64 {
     ZERO - left.clamp(-0.35, 1.0) * (ZERO - TOP)
 }

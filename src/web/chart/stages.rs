@@ -1,9 +1,9 @@
-//! Stages to scale: of the mean workflow one below the other, of one workflow in a row.
+//! Stages to scale: one below the other for the mean workflow, in a row for one workflow.
 
 use super::markup::{Markup, escaped, number};
 use crate::domain::counting::stages::StageKind;
 
-/// Where a bar begins and how long it is, as shares of the axis.
+/// The begin and the length of a bar, as shares of the axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::web) struct Bar {
     pub(in crate::web) kind: StageKind,
@@ -11,7 +11,7 @@ pub(in crate::web) struct Bar {
     pub(in crate::web) length: f64,
 }
 
-/// One row of the waterfall: thick is bad, thin is good; what waits is hatched.
+/// Draws one row of the waterfall: thick is bad, thin is good; waiting is hatched.
 pub(in crate::web) fn waterfall(bad: Option<Bar>, good: Option<Bar>, deadline: f64) -> Markup {
     let mut svg = Markup::default();
     svg.add(format_args!(
@@ -27,7 +27,7 @@ pub(in crate::web) fn waterfall(bad: Option<Bar>, good: Option<Bar>, deadline: f
     svg
 }
 
-/// The stages of one workflow, one after the other; nothing where none are known.
+/// Draws the stages of one workflow in a row; nothing if none are known.
 pub(in crate::web) fn strip(bars: &[Bar], deadline: f64, sentence: &str) -> Markup {
     let mut svg = Markup::default();
     if bars.is_empty() {
@@ -45,7 +45,7 @@ pub(in crate::web) fn strip(bars: &[Bar], deadline: f64, sentence: &str) -> Mark
     svg
 }
 
-/// One row of a drawing whose rows share an axis; the row says the same in words.
+/// Draws one row of a table whose rows share an axis. The row has the same values as text.
 pub(in crate::web) fn track(bars: &[Bar], deadline: f64) -> Markup {
     let mut svg = Markup::default();
     svg.add(format_args!(
@@ -61,14 +61,14 @@ pub(in crate::web) fn track(bars: &[Bar], deadline: f64) -> Markup {
 
 fn add(svg: &mut Markup, bar: Bar, y: u8, height: u8) {
     let look = match bar.kind {
-        // By attribute: in a style sheet the address would be that of the sheet.
+        // Set as an attribute: in a style sheet the URL would refer to the sheet.
         StageKind::Wait | StageKind::Delay => r#"fill="url(#i-hatch)""#,
         StageKind::Processing | StageKind::Declared => r#"class="f1""#,
         StageKind::Pause | StageKind::Other => r#"class="rest""#,
     };
     let begin = bar.begin.clamp(0.0, 1.0);
     let length = bar.length.clamp(0.0, 1.0 - begin);
-    // What took any time at all can be seen.
+    // Every duration above zero gets a visible length.
     let length = if bar.length > 0.0 {
         length.max(0.002)
     } else {

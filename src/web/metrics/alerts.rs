@@ -1,4 +1,4 @@
-//! Gauges of alerts: their state, and the rule that fires.
+//! Metrics of alerts: their state, and the rule that fired.
 
 use prometheus::GaugeVec;
 
@@ -46,7 +46,7 @@ impl AlertGauges {
         })
     }
 
-    /// Sets those of one SLO; alerts without a status are inactive.
+    /// Sets the gauges of one SLO; alerts without a status are inactive.
     pub(super) fn set(&self, slo: &Slo, alerts: &[AlertStatus]) {
         for severity in [Severity::Page, Severity::Ticket] {
             let alert = alerts.iter().find(|alert| alert.severity == severity);
@@ -67,7 +67,7 @@ impl AlertGauges {
         }
         let fired = alert.filter(|alert| alert.state.fires());
         let fired = fired.and_then(|alert| alert.rule.as_ref());
-        // Perhaps the rule that fired is not declared any more.
+        // The rule that fired may no longer be declared.
         for rule in rules(slo, severity).chain(fired) {
             let labels = [slo_label, severity_label, rule.as_str()];
             let is = f64::from(u8::from(fired == Some(rule)));

@@ -1,5 +1,5 @@
-//! Durations of workflows as histograms: with fixed limits for everybody, and native ones for
-//! scrapers that ask for protobuf.
+//! Durations of workflows as histograms: with fixed limits, and native ones for scrapers that ask
+//! for protobuf.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,7 +66,7 @@ impl DurationHistograms {
         rows.extend([("good", false), ("bad", true)].map(row));
     }
 
-    /// Takes the rows, once they have been collected.
+    /// Removes and returns the collected rows.
     pub(super) fn take_rows(&self) -> Vec<DurationRow> {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *rows)

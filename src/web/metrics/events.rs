@@ -68,7 +68,7 @@ fn add(counter: &CounterVec, [slo, group]: [&str; 2], counts: &EventCounts) {
     }
 }
 
-/// Returns the recorded events, and those that they represent besides.
+/// Returns the recorded events, and the additional ones that they represent.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 fn weighted(counts: &EventCounts) -> impl Iterator<Item = (&'static str, f64)> {
     let recorded = by_outcome(counts).map(|(outcome, events)| (outcome, events as f64));

@@ -1,4 +1,5 @@
-//! `/metrics`: those of the process, and those of SLOs, which are read from the database at each scrape.
+//! `/metrics`: metrics of the process, and those of SLOs, which are read from the database at each
+//! scrape.
 
 mod alerts;
 mod durations;
@@ -53,7 +54,8 @@ fn refused(error: &prometheus::Error) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, "the log has the cause\n").into_response()
 }
 
-/// Without the database the process's own metrics are still answered: they explain why it is away.
+/// Answers a scrape. Without the database it returns the process's own metrics, which help to find
+/// out why.
 async fn scrape(
     state: &WebState,
 ) -> Result<(Vec<MetricFamily>, Vec<DurationRow>), prometheus::Error> {
@@ -77,13 +79,13 @@ async fn scrape(
     Ok((families, durations))
 }
 
-/// What is read from the database for one scrape.
+/// The data that is read from the database for one scrape.
 struct Scraped {
     records: Vec<SloRecord>,
     groups: BTreeMap<SloId, GroupTally>,
     /// Those of each SLO first, then those of its first groups.
     totals: BTreeMap<SloId, Vec<EventTotals>>,
-    /// Counts by reason.
+    /// Counts of evidence by reason.
     evidence: BTreeMap<SloId, BTreeMap<String, i64>>,
     spans: BTreeMap<SloId, SelectedSpans>,
     hop_waits: BTreeMap<SloId, HopWaits>,
@@ -189,7 +191,7 @@ impl SharedMetrics {
     }
 }
 
-/// Metrics that are read from the database, those of SLOs first.
+/// Returns the metrics that are read from the database, those of SLOs first.
 pub(super) fn shared_reference() -> Result<Vec<MetricReference>, prometheus::Error> {
     Ok(SharedMetrics::new()?.registered.reference.to_vec())
 }

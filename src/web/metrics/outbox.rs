@@ -14,12 +14,12 @@ use crate::{
 
 const STATES: [&str; 3] = ["closed", "open", "misconfigured"];
 
-/// What was read for a scrape.
+/// The data of one scrape.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     failed: Vec<(Name, i64)>,
     targets: Vec<(Name, TargetState)>,
-    /// How long the oldest open delivery of each urgency has waited.
+    /// The age of the oldest open delivery, by urgency.
     waiting: Vec<(&'static str, f64)>,
 }
 

@@ -1,5 +1,5 @@
-//! Metrics in the protobuf format of Prometheus, the only one that has native histograms. The crate
-//! `prometheus` knows neither; the messages are those of
+//! Metrics in the protobuf format of Prometheus, the only one with native histograms. The crate
+//! `prometheus` supports neither; the messages are those of
 //! <https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto>.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::domain::counting::durations::DurationHistogram;
 pub(super) const CONTENT_TYPE: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 
-/// Four buckets for each doubling.
+/// The schema with four buckets per doubling.
 const SCHEMA: i32 = 2;
 
 #[derive(Message)]
@@ -59,7 +59,7 @@ struct SampleValue {
 struct Histogram {
     #[prost(uint64, optional, tag = "1")]
     sample_count: Option<u64>,
-    /// Of a native histogram, whose counts need not be whole.
+    /// The count of a native histogram, which need not be a whole number.
     #[prost(double, optional, tag = "4")]
     sample_count_float: Option<f64>,
     #[prost(double, optional, tag = "2")]
@@ -86,20 +86,21 @@ struct Bucket {
     upper_bound: Option<f64>,
 }
 
-/// Buckets that follow each other.
+/// A range of consecutive buckets.
 #[derive(Message)]
 struct BucketSpan {
-    /// The number of the first bucket, counted from the end of the span before.
+    /// The number of buckets between this span and the one before.
     #[prost(sint32, optional, tag = "1")]
     offset: Option<i32>,
     #[prost(uint32, optional, tag = "2")]
     length: Option<u32>,
 }
 
-/// By SLO and outcome.
+/// The rows by SLO and outcome.
 type RowsByLabels<'a> = BTreeMap<(&'a str, &'a str), &'a DurationRow>;
 
-/// Whether a scraper wants this format. Prometheus asks for it only where native histograms are switched on.
+/// Returns whether a scraper wants this format. Prometheus asks for it only if native histograms
+/// are enabled.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
@@ -113,7 +114,7 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Encodes all families; the histograms of `durations` are native ones besides.
+/// Encodes all families; the histograms of `durations` also become native ones.
 pub(super) fn encode(families: &[proto::MetricFamily], durations: &[DurationRow]) -> Vec<u8> {
     let by_labels = durations.iter();
     let by_labels = by_labels.map(|row| ((row.slo.as_str(), row.outcome), row));
@@ -232,7 +233,7 @@ impl Histogram {
             next = number + 1;
         }
         if self.positive_spans.is_empty() {
-            // By this an empty histogram is told apart from one with fixed limits alone.
+            // Distinguishes an empty native histogram from one that has only fixed limits.
             self.positive_spans.push(BucketSpan {
                 offset: Some(0),
                 length: Some(0),

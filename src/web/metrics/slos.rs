@@ -1,4 +1,4 @@
-//! Gauges of SLOs, as the last evaluation found them.
+//! Metrics of SLOs, by their last evaluation.
 
 use prometheus::GaugeVec;
 
@@ -294,7 +294,7 @@ impl SloGauges {
 }
 
 impl SloGauges {
-    /// Sets what the definition says, also before the first evaluation.
+    /// Sets the values of the definition, also before the first evaluation.
     pub(super) fn set_info(&self, slo: &Slo) {
         let window = match slo.window {
             SloWindow::Rolling(length) => window_label(length.as_secs()),
@@ -322,7 +322,7 @@ impl SloGauges {
     }
 }
 
-/// As Prometheus writes durations: `5m`, `6h`, `3d`.
+/// Formats a duration as Prometheus does: `5m`, `6h`, `3d`.
 fn window_label(secs: u64) -> String {
     match secs {
         secs if secs.is_multiple_of(86_400) => format!("{}d", secs / 86_400),

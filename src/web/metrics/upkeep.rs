@@ -1,4 +1,4 @@
-//! Gauges of work that is done later: messages that wait in Kafka, the search table, and the removal of
+//! Metrics of background work: messages that wait in Kafka, the search table, and the removal of
 //! old data.
 
 use prometheus::{Gauge, GaugeVec};
@@ -12,7 +12,7 @@ use crate::{
     telemetry::metric_builder::MetricBuilder,
 };
 
-/// What was read for a scrape.
+/// The data of one scrape.
 pub(super) struct Upkeep {
     search_lag_seconds: f64,
     clean_ups: Vec<CleanUpSign>,

@@ -1,4 +1,4 @@
-//! Addresses of pages that other pages link to.
+//! URLs of pages that other pages link to.
 
 use askama::filters::urlencode_strict;
 
@@ -11,7 +11,7 @@ pub(crate) fn workflow(slo: &Name, key: EventKey) -> String {
     format!("/workflows/{slo}/{key}")
 }
 
-/// The search for the workflows of `slo` with this outcome.
+/// Returns the search for the workflows of `slo` with this outcome.
 pub(crate) fn workflows(slo: &Name, outcome: Outcome) -> String {
     format!("/workflows?slo={slo}&outcome={}", outcome.as_str())
 }
@@ -23,7 +23,7 @@ pub(crate) fn encoded(text: &str) -> String {
 
 pub(crate) fn customer(customer: &str) -> String {
     match customer {
-        // Browsers take these for steps up or to nowhere in a path, however they are encoded.
+        // Browsers interpret these in a path as steps to another folder, even if they are encoded.
         "." | ".." => format!("/customers?name={customer}"),
         _ => format!("/customers/{}", encoded(customer)),
     }

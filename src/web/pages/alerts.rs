@@ -1,4 +1,4 @@
-//! `/alerts`: what fires now, and what fired and ended of late.
+//! `/alerts`: firing alerts, and alerts that fired and ended recently.
 
 use std::sync::Arc;
 
@@ -58,20 +58,20 @@ pub(crate) struct AlertsView {
 struct FiringView {
     slo: Name,
     display_name: String,
-    /// Which group of the SLO, and its number.
+    /// The group of the SLO, and its number.
     group: Option<String>,
     group_id: Option<SloId>,
     severity: Severity,
     state: AlertState,
     fired_at: Timestamp,
-    /// When the trouble began.
+    /// When the problem began.
     began_at: Timestamp,
     #[serde(flatten)]
     progress: AlertProgress,
-    /// Its page; `None` if it began more than 28 days ago.
+    /// The id of the incident; `None` if it began more than 28 days ago.
     incident: Option<Uuid>,
     rule: Option<RuleStatus>,
-    /// Instead of `rule`, where what fired is on anything but a burn rate.
+    /// Set instead of `rule` if the rule that fired is not on a burn rate.
     threshold_rule: Option<LimitStatus>,
     customers_affected_last_hour: Option<i64>,
     customers_total_last_hour: Option<CustomerTotal>,
@@ -123,7 +123,7 @@ impl FiringView {
         }
     }
 
-    /// The newest beginning of an alert of the same SLO, group and severity.
+    /// Returns the newest incident of the same SLO, group and severity.
     fn began_with(&self, newest_first: &[TransitionView]) -> Option<Uuid> {
         let is_own = |told: &&TransitionView| {
             told.kind == TransitionKind::Firing
@@ -177,7 +177,7 @@ impl FiringView {
         }
     }
 
-    /// What else there is to know of its state.
+    /// Returns further details of its state.
     #[expect(
         clippy::trivially_copy_pass_by_ref,
         reason = "templates pass references"

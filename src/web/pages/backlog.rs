@@ -1,4 +1,4 @@
-//! Workflows that are stuck: how many, and whether they become more.
+//! Workflows that are stuck: how many, and whether their number grows.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,14 +8,14 @@ use crate::domain::{
     model::format,
 };
 
-/// Workflows that have not finished though their time is up.
+/// Workflows that have not finished by their deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct Backlog {
-    /// In the period of `since_incident_began`.
+    /// Over the period that `since_incident_began` selects.
     pub(crate) workflows: i64,
-    /// Whether they are those since the incident that goes on began; else they are of the last hour.
+    /// True if they are counted since the current incident began; otherwise over the last hour.
     pub(crate) since_incident_began: bool,
-    /// So many more lately, in the short window of the rule that fired.
+    /// The recent growth per minute, in the short window of the rule that fired.
     pub(crate) per_minute: f64,
 }
 
@@ -31,7 +31,7 @@ impl Backlog {
         }
     }
 
-    /// `1,071 never finished since the incident began, 40 a minute more`.
+    /// Formats `1,071 never finished since the incident began, 40 a minute more`.
     pub(crate) fn text(self) -> String {
         let count = format::count(self.workflows);
         let period = if self.since_incident_began {
@@ -45,7 +45,7 @@ impl Backlog {
         }
     }
 
-    /// `40 a minute more`; nothing where none are left behind.
+    /// Formats `40 a minute more`; `None` if the number does not grow.
     pub(crate) fn pace_text(self) -> Option<String> {
         (self.workflows > 0).then(|| match self.per_minute {
             rate if rate <= 0.0 => "no more of late".to_owned(),

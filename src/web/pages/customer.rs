@@ -1,5 +1,5 @@
-//! `/customers/{customer}`: their workflows, good and bad, and what they wait for now. `/customers?name=`
-//! is the same for names that cannot stand in a path.
+//! `/customers/{customer}`: the customer's workflows, good and bad, and the open ones.
+//! `/customers?name=` is the same for names that a path cannot contain.
 
 use askama::Template;
 use axum::{
@@ -28,10 +28,10 @@ use crate::{
     },
 };
 
-/// Events are added up over so many days.
+/// The number of days of the sums.
 const DAYS: u32 = 28;
 
-/// The customer whose page it is.
+/// The customer of the page.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CustomerQuery {
     name: String,
@@ -47,11 +47,11 @@ pub(crate) struct CustomerPageView {
     customer: String,
     /// Events of the last 28 days, by SLO.
     slos: Vec<CustomerSlo>,
-    /// Open ones among the newest workflows.
+    /// The open workflows among the newest.
     waiting: Vec<FoundView>,
-    /// The newest first, at most 50.
+    /// Newest first, at most 50.
     workflows: Vec<FoundView>,
-    /// Where the list goes on.
+    /// The URL of the next page.
     next: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! `/events`: deploys, flags and notes that we were told of, so that a change of an SLO can be held
-//! against them. Pipelines tell of them by `POST /api/v1/events`.
+//! `/events`: reported deploys, flags and notes, to compare with changes of SLOs. Pipelines report
+//! them by `POST /api/v1/events`.
 
 use std::time::Duration;
 
@@ -31,14 +31,14 @@ use crate::{
 };
 
 const DAYS: Duration = Duration::from_hours(28 * 24);
-/// What a clock that is ahead of ours may have called now.
+/// The tolerance for clocks that are ahead.
 const AHEAD: Duration = Duration::from_mins(5);
 const MOST: u32 = 200;
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct EventsView {
     as_of: Timestamp,
-    /// Whose alone; of all services where empty.
+    /// Only events of this service; empty for all.
     service: String,
     /// Of the last 28 days, newest first.
     events: Vec<ChangeEvent>,
@@ -75,7 +75,7 @@ pub(crate) async fn post(
     }
 }
 
-/// What was recorded, now or when the same request came before.
+/// Returns the recorded event, also if the same request was sent before.
 async fn record(
     state: &WebState,
     who: Who,

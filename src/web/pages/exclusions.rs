@@ -1,4 +1,4 @@
-//! Planned work in what the pages show: taken out of the numbers, and told with its reason.
+//! Planned work on pages: excluded from the numbers, and listed with its reason.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,10 +14,10 @@ use crate::{
     web::reader::times,
 };
 
-/// Occurrences that are told, the latest ones.
+/// The maximum number of listed occurrences, the latest ones.
 const MOST: usize = 20;
 
-/// One stretch whose events are left out.
+/// A time range whose events are excluded.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(crate) struct ExclusionView {
     pub(crate) name: String,
@@ -27,7 +27,7 @@ pub(crate) struct ExclusionView {
 }
 
 impl ExclusionView {
-    /// The latest that lie in `range`, latest first.
+    /// Returns the latest that lie in `range`, latest first.
     pub(crate) fn all(slo: &Slo, range: TimeRange) -> Vec<Self> {
         let each = slo.exclusions.iter().flat_map(|exclusion| {
             exclusion.within(range).map(|stretch| Self {

@@ -1,5 +1,5 @@
-//! `/slos/{slo}/explain`: why a definition counts what it counts, by the spans of the last hour. `/explain`
-//! does the same for a definition that is not in force.
+//! `/slos/{slo}/explain`: why a definition counts what it counts, by the spans of the last hour.
+//! `/explain` does the same for a definition that is not active.
 
 use std::time::Duration;
 
@@ -53,10 +53,10 @@ const PASTED: &str = "pasted";
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct ExplainView {
     as_of: Timestamp,
-    /// Whether samples of spans are stored.
+    /// True if samples of spans are stored.
     is_sampling: bool,
     spans_received: i64,
-    /// Spans of which only the number is known, since there are too many kinds.
+    /// Spans beyond the limit of kinds, of which only the number is known.
     spans_beyond_limit: i64,
     slos: Vec<ExplainedSlo>,
 }
@@ -66,9 +66,9 @@ struct ExplainedSlo {
     name: Name,
     display_name: String,
     selectors: Vec<ExplainedSelector>,
-    /// What probably is wrong, and how to correct it.
+    /// Likely mistakes, and how to correct them.
     advice: Vec<String>,
-    /// What became of the workflows; empty if the definition is not in force.
+    /// The numbers of workflows by outcome; empty if the definition is not active.
     funnel: Vec<FunnelStep>,
 }
 
@@ -106,7 +106,7 @@ struct ExampleTrace {
     links: Vec<TraceLink>,
 }
 
-/// Workflows of the last hour at one step.
+/// The number of workflows at one step in the last hour.
 #[derive(Debug, JsonSchema, Serialize)]
 struct FunnelStep {
     step: &'static str,
@@ -127,7 +127,7 @@ struct WorkflowsLink {
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct UnmatchedSelector {
     field: &'static str,
-    /// What is nearest to it, if anything is.
+    /// The nearest match, if any.
     nearest: Option<String>,
 }
 
@@ -136,7 +136,7 @@ pub(in crate::web) struct PastedDefinition {
     definition: String,
 }
 
-/// What a link to the form fills in.
+/// The values that a link fills into the form.
 #[derive(Debug, Deserialize)]
 pub(in crate::web) struct ExplainQuery {
     slo: Option<String>,
@@ -166,7 +166,7 @@ pub(in crate::web) async fn get(
     }
 }
 
-/// The form, with the definition of an SLO in it if there is one to begin with.
+/// Shows the form, with the definition of an SLO in it if one is named.
 pub(in crate::web) async fn form(
     asked: Negotiation,
     state: WebState,
@@ -206,8 +206,8 @@ pub(in crate::web) async fn post(
     asked.json(&state, StatusCode::OK, view)
 }
 
-/// Returns the selectors without a match, of an SLO that counts nothing or whose workflows have never
-/// ended; none while this replica receives nothing, or stores no samples.
+/// Returns the selectors without a match, for an SLO that counts nothing or whose workflows have
+/// never ended; none while this replica receives nothing or stores no samples.
 pub(super) fn unmatched(state: &WebState, slo: &Slo, summary: &Summary) -> Vec<UnmatchedSelector> {
     let counts_nothing = matches!(summary.state, None | Some(SloState::NoData));
     if !counts_nothing && !summary.has_never_ended() {
@@ -251,7 +251,7 @@ async fn in_force(state: &WebState, slo: &Slo) -> Result<ExplainView, WebError> 
     Ok(view)
 }
 
-/// Explains what a text declares, which may refer to policies and targets in force.
+/// Explains the definitions in a text, which may refer to active policies and targets.
 async fn pasted(state: &WebState, text: &str) -> Result<ExplainView, WebError> {
     let mut tx = state.reads().begin("read the definitions in force").await?;
     let newest = tx.newest_definitions().await?;
@@ -392,7 +392,7 @@ impl ExampleTrace {
     }
 }
 
-/// Of the workflows that were judged in the last hour, and of those that are open.
+/// Returns the steps of the workflows that were judged in the last hour, and of open ones.
 fn funnel(slo: &Summary) -> Vec<FunnelStep> {
     let counts = slo.last_hour.by_outcome;
     let excluded = counts.cancelled + counts.orphan + counts.unobservable + counts.unusable();
@@ -452,7 +452,7 @@ fn funnel(slo: &Summary) -> Vec<FunnelStep> {
     ]
 }
 
-/// Searches for workflows, one for each outcome that the last hour has.
+/// Returns a search for workflows for each outcome of the last hour.
 fn searches(slo: &Summary, outcomes: &[(Outcome, i64)]) -> Vec<WorkflowsLink> {
     let seen = outcomes.iter().filter(|(_, count)| *count > 0);
     seen.map(|(outcome, _)| WorkflowsLink {
@@ -472,7 +472,7 @@ impl FunnelStep {
 #[template(path = "explain.html", config = "src/web/askama.toml")]
 struct ExplainPage {
     layout: Layout,
-    /// The SLO in force that is explained; `None` on the form.
+    /// The explained active SLO; `None` on the form.
     slo: Option<Name>,
     text: String,
     view: Option<ExplainView>,

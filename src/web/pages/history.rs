@@ -1,4 +1,4 @@
-//! What happened: alerts that fired and ended, and whether the targets heard of it.
+//! The history of alerts: when they fired and ended, and whether their targets were notified.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -25,7 +25,7 @@ use crate::{
     web::{reader::times, state::WebState},
 };
 
-/// One change of an alert, with the facts frozen at that moment.
+/// One transition of an alert, with the snapshot of that time.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct TransitionView {
     pub(crate) id: Uuid,
@@ -33,7 +33,7 @@ pub(crate) struct TransitionView {
     pub(crate) at: Timestamp,
     pub(crate) slo: Name,
     pub(crate) display_name: String,
-    /// Of which group of the SLO it is told.
+    /// The group of the SLO, if any.
     pub(crate) group: Option<String>,
     #[serde(skip)]
     id_of: SloId,
@@ -41,7 +41,7 @@ pub(crate) struct TransitionView {
     pub(crate) severity: Severity,
     pub(crate) rule: Name,
     pub(crate) factor: f64,
-    /// How the rule stood, if it is on a limit instead of a burn rate.
+    /// The status of the rule, if it is a threshold rule.
     threshold_rule: Option<LimitStatus>,
     pub(crate) long_window_seconds: u64,
     pub(crate) short_window_seconds: u64,
@@ -49,23 +49,24 @@ pub(crate) struct TransitionView {
     pub(crate) bad_events: i64,
     pub(crate) total_events: i64,
     pub(crate) customers_affected: Option<i64>,
-    /// Whether it is unknown who they are, so that it is the largest possible number.
+    /// True if it is unknown who they are, so that it is the largest possible number.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     customers_affected_is_upper_bound: bool,
     pub(crate) budget_remaining_ratio: Option<f64>,
-    /// Only of an end.
+    /// Set only for an end.
     pub(crate) incident_summary: Option<EpisodeSummary>,
-    /// What has come of it, between beginning and end.
+    /// The update, between beginning and end.
     update: Option<String>,
-    /// What it cost, once it is over.
+    /// The cost of the incident, after its end.
     #[serde(skip)]
     cost: Option<String>,
-    /// Why nobody was told.
+    /// The reason why it was not notified.
     suppression: Option<Suppression>,
     pub(crate) deliveries: Vec<Delivery>,
 }
 
-/// Changes in a range, newest first: of one SLO or group, or (`None`) of all that the reader may see.
+/// Returns the transitions in a range, newest first: of one SLO or group, or (`None`) of all that
+/// the reader may see.
 pub(crate) async fn within(
     state: &WebState,
     tx: &mut Tx<'_>,
@@ -198,7 +199,7 @@ impl TransitionView {
         )
     }
 
-    /// What it meant, without the SLO's name.
+    /// Returns what it meant, without the SLO's name.
     pub(crate) fn text(&self) -> String {
         match (&self.cost, self.kind, &self.threshold_rule) {
             (Some(cost), TransitionKind::Resolved, _) => cost.clone(),
@@ -246,7 +247,7 @@ impl TransitionView {
     }
 }
 
-/// `oncall: delivered 202, 2 attempts`.
+/// Formats `oncall: delivered 202, 2 attempts`.
 fn outcome(delivery: &Delivery) -> String {
     let Delivery {
         target, attempts, ..

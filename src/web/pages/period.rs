@@ -1,4 +1,4 @@
-//! A window in words: a rolling one is told by its length, one of the calendar by its period.
+//! The window of an SLO in words: the length of a rolling window, or the calendar period.
 
 use chrono_tz::Tz;
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use crate::domain::{
     slo::Slo,
 };
 
-/// The period of the calendar that an SLO is in.
+/// The current calendar period of an SLO.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct PeriodView {
     unit: &'static str,
@@ -26,7 +26,7 @@ pub(crate) struct PeriodView {
 }
 
 impl PeriodView {
-    /// `None` of a window that rolls.
+    /// `None` for a rolling window.
     pub(crate) fn new(slo: &Slo, status: Option<PeriodStatus>) -> Option<Self> {
         match slo.window {
             SloWindow::Rolling(_) => None,
@@ -39,17 +39,17 @@ impl PeriodView {
         }
     }
 
-    /// `this month`.
+    /// Formats `this month`.
     pub(crate) fn this(&self) -> String {
         format!("this {}", self.unit)
     }
 
-    /// `a calendar month`.
+    /// Formats `a calendar month`.
     pub(crate) fn whole(&self) -> String {
         format!("a calendar {}", self.unit)
     }
 
-    /// When it begins anew, by the calendar of its place: `Tue 1 Dec`.
+    /// Formats when the next period begins, in the SLO's time zone: `Tue 1 Dec`.
     pub(crate) fn restart(&self) -> String {
         self.status.map_or_else(
             || format!("with the next {}", self.unit),
@@ -60,7 +60,7 @@ impl PeriodView {
         )
     }
 
-    /// What the line of the budget is of.
+    /// Describes the line of the budget.
     pub(crate) fn how(&self) -> String {
         format!(
             "The calendar {} in {}, whatever the range above. Its budget is a share of the events that it will have \
@@ -72,7 +72,7 @@ impl PeriodView {
     }
 }
 
-/// As the list of definitions has it.
+/// Formats a window for the list of definitions.
 pub(crate) fn declared(window: SloWindow) -> String {
     match window {
         SloWindow::Rolling(length) => format::window(length.as_secs()),

@@ -1,4 +1,4 @@
-//! One SLO in one row: what the overview lists, the SLO page begins with and the API returns.
+//! One SLO in one row: in the overview, on top of the SLO page, and in the API.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -39,65 +39,65 @@ pub(crate) struct Summary {
     pub(crate) service: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) objective_ratio: f64,
-    /// Of the calendar, the longest that a period can be.
+    /// For a calendar window, the longest possible period.
     pub(crate) window_seconds: u64,
     #[serde(rename = "calendar", skip_serializing_if = "Option::is_none")]
     pub(crate) period: Option<PeriodView>,
-    /// How long a workflow may take; `None` for a one-span SLI.
+    /// The time limit of a workflow; `None` for a one-span SLI.
     pub(crate) within_seconds: Option<f64>,
     /// `None` before the first evaluation.
     pub(crate) state: Option<SloState>,
-    /// When the state's alert fired.
+    /// When the alert of the state fired.
     pub(crate) fired_at: Option<Timestamp>,
-    /// When the trouble began that it fires of: what is called "since" everywhere.
+    /// When the problem of that alert began, which people understand by "since".
     pub(crate) began_at: Option<Timestamp>,
     pub(crate) evaluated_at: Option<Timestamp>,
     pub(crate) achieved_ratio: Option<f64>,
     pub(crate) budget_remaining_ratio: Option<f64>,
-    /// The same if the events that cannot be used are bad; `None` where there is none.
+    /// The same with unusable events counted as bad; `None` if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) budget_remaining_at_worst_ratio: Option<f64>,
-    /// Bad events that the whole budget allows at this volume, and those it has left.
+    /// Bad events that the whole budget allows at this volume, and those that are left.
     pub(crate) budget_events: i64,
     pub(crate) budget_remaining_events: i64,
     pub(crate) budget_empty_in_seconds: Option<u64>,
     pub(crate) budget_empty_at: Option<Timestamp>,
-    /// How fast the budget burns, and by how many bad events: in the long window of the rule that fired,
-    /// as messages have it, or in the last hour where none did.
+    /// The burn rate and its bad events: over the long window of the rule that fired, as in
+    /// messages, or over the last hour if none did.
     #[serde(rename = "leading_window")]
     pub(crate) pace: WindowStatus,
-    /// The same rate when the rule fired, where that is known.
+    /// The burn rate when the rule fired, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) burn_rate_at_firing: Option<f64>,
-    /// While no rule burns any more.
+    /// Set if an alert fires and no rule burns any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) recovery: Option<Recovery>,
     pub(crate) burn_rate_last_hour: Option<f64>,
     pub(crate) last_hour: Counts,
     pub(crate) customers_affected_last_hour: Option<i64>,
-    /// Of all with an event; `None` where nobody is affected.
+    /// Customers with any event; `None` if none is affected.
     pub(crate) customers_total_last_hour: Option<CustomerTotal>,
-    /// Started and not judged.
+    /// Workflows that have started and are not judged.
     pub(crate) in_flight: i64,
-    /// The same, by tenth of the promise that they have used; the eleventh is of broken promises.
+    /// The same by tenth of the time limit that they have used; the eleventh is past the deadline.
     pub(crate) in_flight_by_time_used: Vec<i64>,
-    /// In flight past the deadline.
+    /// Workflows in flight past the deadline.
     pub(crate) overdue: i64,
-    /// Judged when their time was up, and still unheard of.
+    /// Workflows judged at their deadline that have still not finished.
     pub(crate) never_finished: Backlog,
     pub(crate) rules: Vec<RuleStatus>,
-    /// Rules on anything but burn rates.
+    /// Threshold rules.
     pub(crate) threshold_rules: Vec<LimitStatus>,
     /// Rules on data quality.
     pub(crate) quality_rules: Vec<LimitStatus>,
     pub(crate) alerts: Vec<AlertStatus>,
-    /// Of a group: severities whose alert does not begin because the whole SLO's fires.
+    /// For a group: severities whose alert does not begin because that of the whole SLO fires.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) inhibited: Vec<Severity>,
-    /// Fewer in a rule's long window tell nobody anything.
+    /// The minimum of bad events in a rule's long window for a notification.
     #[serde(skip)]
     pub(crate) least_bad_events: u64,
-    /// Counts of the window as the evaluation saw them.
+    /// Counts of the window at the evaluation.
     pub(crate) evaluated_counts: Counts,
     #[serde(skip)]
     pub(crate) objective: Objective,
@@ -105,7 +105,7 @@ pub(crate) struct Summary {
     pub(crate) window: SloWindow,
 }
 
-/// Counts with the two sums that everyone wants.
+/// Counts with their two sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub(crate) struct Counts {
     #[serde(flatten)]
@@ -192,7 +192,8 @@ impl Summary {
         StatusBadge::of(self.state)
     }
 
-    /// Most urgent first: state, then who runs out of budget first, then who has least.
+    /// Returns the sort key, most urgent first: the state, then the time to exhaustion, then the
+    /// budget left.
     pub(crate) fn urgency(&self) -> (SloState, u64, i64) {
         #[expect(clippy::cast_possible_truncation, reason = "only an order")]
         let left = (self.budget_remaining_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
@@ -207,25 +208,25 @@ impl Summary {
         format::objective(self.objective_ratio)
     }
 
-    /// `28 d`, `this month`.
+    /// Formats `28 d`, `this month`.
     pub(crate) fn window_text(&self) -> String {
         let rolling = || format::window(self.window_seconds);
         self.period.as_ref().map_or_else(rolling, PeriodView::this)
     }
 
-    /// `28 d`, `a calendar month`.
+    /// Formats `28 d`, `a calendar month`.
     pub(crate) fn whole_text(&self) -> String {
         let rolling = || format::window(self.window_seconds);
         self.period.as_ref().map_or_else(rolling, PeriodView::whole)
     }
 
-    /// `the last 28 d`, `this month`.
+    /// Formats `the last 28 d`, `this month`.
     pub(crate) fn reach_text(&self) -> String {
         let rolling = || format!("the last {}", format::window(self.window_seconds));
         self.period.as_ref().map_or_else(rolling, PeriodView::this)
     }
 
-    /// The number of events that the budget is a share of.
+    /// Returns the number of events that the budget is a share of.
     pub(crate) fn budget_volume(&self) -> f64 {
         volume(
             self.period.as_ref(),
@@ -237,7 +238,7 @@ impl Summary {
         format::achieved(self.achieved_ratio, self.objective_ratio)
     }
 
-    /// `82 %`, or `82 % (61 % at worst)` where some events cannot be used.
+    /// Formats `82 %`, or `82 % (61 % at worst)` if some events are unusable.
     pub(crate) fn budget_text(&self) -> String {
         format::budget_range(
             self.budget_remaining_ratio,
@@ -245,7 +246,7 @@ impl Summary {
         )
     }
 
-    /// Bad events that have used the budget: seen ones, and those that they stand for.
+    /// Returns the bad events that have used the budget, weighted where spans are sampled.
     pub(crate) fn budget_used_events(&self) -> i64 {
         self.budget_events - self.budget_remaining_events
     }
@@ -254,8 +255,8 @@ impl Summary {
         self.budget_remaining_ratio.is_some_and(|left| left <= 0.0)
     }
 
-    /// How fast the budget burns, compared with the rule that is most urgent, so that it never reads as
-    /// equal to it.
+    /// Formats the burn rate, compared with the most urgent rule, so that it is never rounded to
+    /// its factor.
     pub(crate) fn burn_text(&self) -> String {
         let rule = self.leading_rule().map(|rule| rule.factor);
         format::burn_rate(self.pace.burn_rate, rule)
@@ -266,17 +267,17 @@ impl Summary {
         Some(format::burn_rate(self.burn_rate_at_firing?, factor))
     }
 
-    /// The same for a forecast.
+    /// Returns the same rate for a forecast.
     pub(crate) fn burn_rate(&self) -> Option<BurnRate> {
         BurnRate::of_value(self.pace.burn_rate?)
     }
 
-    /// What the burn rate is of: `1 h`.
+    /// Formats the window of the burn rate: `1 h`.
     pub(crate) fn burn_window_text(&self) -> String {
         format::window(self.pace.secs)
     }
 
-    /// The rule that fired, where it is one on burn rates.
+    /// Returns the rule that fired, if it is on a burn rate.
     pub(crate) fn fired_burn(&self) -> Option<&RuleStatus> {
         let name = self.fired_rule()?;
         self.rules.iter().find(|rule| rule.name == *name)
@@ -290,19 +291,19 @@ impl Summary {
         }
     }
 
-    /// `29 of 391 customers in the last hour`; nothing where nobody is known to be affected.
+    /// Formats `29 of 391 customers in the last hour`; `None` if no one is known to be affected.
     pub(crate) fn people_text(&self) -> Option<String> {
         let total = self.customers_total_last_hour.as_ref();
         let people = CustomerTotal::people(self.customers_affected_last_hour, total)?;
         Some(format!("{people} in the last hour"))
     }
 
-    /// `200 of 2,000 bad in the last 1 h`.
+    /// Formats `200 of 2,000 bad in the last 1 h`.
     pub(crate) fn bad_text(&self) -> String {
         self.pace.bad_sentence()
     }
 
-    /// What the rule says that fired: `23× over 1 h and 29× over 5 min, limit 13.44×`.
+    /// Formats the status of the rule that fired: `23× over 1 h and 29× over 5 min, limit 13.44×`.
     pub(crate) fn rule_text(&self) -> String {
         let burn = self.fired_burn().map(RuleStatus::sentence);
         let limit = self.fired_limit().map(LimitStatus::sentence);
@@ -328,7 +329,7 @@ impl Summary {
             .collect()
     }
 
-    /// A bar for each tenth of the promise; empty if nothing is in flight.
+    /// Draws a bar for each tenth of the time limit; empty if nothing is in flight.
     pub(crate) fn promise_bars(&self) -> Markup {
         chart::promise_bars(&self.in_flight_by_time_used)
     }
@@ -337,7 +338,7 @@ impl Summary {
         chart::budget_bar(self.budget_remaining_ratio)
     }
 
-    /// The most urgent rule on a track; empty before the first evaluation.
+    /// Draws the most urgent rule; empty before the first evaluation.
     pub(crate) fn burn_track(&self) -> Markup {
         self.leading_rule().map(rule_track).unwrap_or_default()
     }
@@ -346,14 +347,14 @@ impl Summary {
         leading_rule(&self.rules, self.fired_rule())
     }
 
-    /// The rule that fired, where it is one on anything but burn rates.
+    /// Returns the rule that fired, if it is a threshold rule.
     pub(crate) fn fired_limit(&self) -> Option<&LimitStatus> {
         let name = self.fired_rule()?;
         let mut limits = self.threshold_rules.iter().chain(&self.quality_rules);
         limits.find(|limit| limit.name == *name)
     }
 
-    /// Whether a rule burns although no end was ever joined with a start.
+    /// Returns whether a rule burns although no end was ever joined with a start.
     pub(crate) fn has_never_ended(&self) -> bool {
         let mut quality = self.quality_rules.iter();
         quality.any(|rule| rule.limit == Limit::NeverEnded)
@@ -364,7 +365,7 @@ impl Summary {
     }
 }
 
-/// One mark on the scale of its limit. An absence has no scale: it is there or not.
+/// Draws a mark on the scale of its limit; none for an absence, which has no scale.
 pub(crate) fn limit_track(limit: &LimitStatus) -> Markup {
     let at = match (limit.share_of_limit(), limit.standing) {
         (None, LimitState::Over) => Some(1.0),
@@ -411,7 +412,7 @@ fn within(slo: &Slo) -> Option<f64> {
     }
 }
 
-/// Severities whose alert fires and is told by another one.
+/// Returns the severities whose alert fires and is inhibited.
 fn inhibited(alerts: &[AlertStatus]) -> Vec<Severity> {
     let held = alerts
         .iter()
@@ -419,7 +420,7 @@ fn inhibited(alerts: &[AlertStatus]) -> Vec<Severity> {
     held.map(|alert| alert.severity).collect()
 }
 
-/// How a state looks: a shape, a word and a colour, so that none of them is needed alone.
+/// The look of a state: a shape, a word and a colour, so that it is readable without one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StatusBadge {
     /// `#i-<icon>` in the layout.
@@ -450,7 +451,7 @@ impl StatusBadge {
         }
     }
 
-    /// The icon of the tab.
+    /// Returns the icon of the browser tab.
     pub(crate) fn favicon(&self) -> &'static str {
         match self.icon {
             "page" => "page",

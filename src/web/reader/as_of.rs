@@ -1,4 +1,4 @@
-//! The moment that a page shows: now, or an earlier one as it was known then (`?at=`).
+//! The time that a page shows: now, or an earlier time with the data of that time (`?at=`).
 
 use std::sync::Arc;
 
@@ -14,19 +14,20 @@ use crate::{
     web::{error::WebError, state::WebState},
 };
 
-/// The moment that a page shows.
+/// The time that a page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::web) struct AsOf {
-    /// All ranges end here.
+    /// The end of all ranges.
     pub(in crate::web) at: Timestamp,
     pub(in crate::web) is_past: bool,
 }
 
-/// The definitions of a moment.
+/// The definitions that were active at a time.
 #[derive(Clone, Debug)]
 pub(in crate::web) struct CatalogAsOf {
     pub(in crate::web) catalog: Arc<Catalog>,
-    /// Since when they are in force, if that is later than the moment because older ones are not kept.
+    /// The time of their activation, if it is later than the requested time because older
+    /// definitions are not kept.
     pub(in crate::web) in_force_later: Option<Timestamp>,
 }
 
@@ -38,10 +39,10 @@ impl AsOf {
         }
     }
 
-    /// Reads the parameter `at`; empty is now.
+    /// Parses the parameter `at`; empty means now.
     ///
     /// # Errors
-    /// If it is no time, or one in the future.
+    /// If it is not a valid time, or one in the future.
     pub(in crate::web) fn asked(state: &WebState, at: &str) -> Result<Self, WebError> {
         let now = Self::now(state);
         if at.is_empty() {
@@ -61,7 +62,7 @@ impl AsOf {
         Ok(Self { at, is_past: true })
     }
 
-    /// Returns the definitions that were in force.
+    /// Returns the definitions that were active.
     pub(in crate::web) async fn catalog(&self, state: &WebState) -> Result<CatalogAsOf, WebError> {
         let current = CatalogAsOf {
             catalog: Arc::clone(&state.catalog.borrow()),
@@ -90,7 +91,7 @@ impl AsOf {
         })
     }
 
-    /// Replaces the last evaluation of each record by the last one that is kept of that moment.
+    /// Replaces the last evaluation of each record by the last one stored before that time.
     pub(in crate::web) async fn evaluations<'a>(
         &self,
         tx: &mut Tx<'_>,
@@ -109,8 +110,8 @@ impl AsOf {
     }
 }
 
-/// What a kept set of definitions declares, parsed beside the tasks of requests. `None` if an earlier
-/// version has accepted what this one does not.
+/// Parses a stored set of definitions, outside of the threads that handle requests. `None` if an
+/// earlier version accepted what this one does not.
 pub(in crate::web) async fn parse_set(files: Vec<DefinitionFile>) -> Option<Catalog> {
     let loaded = tokio::task::spawn_blocking(move || load(&files)).await;
     loaded.ok()?.ok().map(|(catalog, _)| catalog)

@@ -1,4 +1,4 @@
-//! What a page of an earlier moment says above everything else, and the link that leads there.
+//! The banner on top of a page that shows an earlier time, and the permalink to it.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(in crate::web) struct PastBanner {
     moment: String,
-    /// Of a page that shows an evaluation.
+    /// Set for a page that shows an evaluation.
     evaluation: String,
     definitions: String,
-    /// The same page of this moment.
+    /// The same page as of now.
     pub(in crate::web) now_path: String,
 }
 
 impl PastBanner {
-    /// `None` if the page shows this moment.
+    /// `None` if the page shows the present.
     pub(in crate::web) fn new(
         (as_of, now): (AsOf, Timestamp),
         definitions: &CatalogAsOf,
@@ -42,8 +42,8 @@ impl PastBanner {
         })
     }
 
-    /// The same of a page that shows the evaluation of `evaluated_at`; `state_now` is what an SLO is in at
-    /// this moment.
+    /// The same for a page that shows the evaluation of `evaluated_at`; `state_now` is the present
+    /// state of the SLO.
     pub(in crate::web) fn with_evaluation(
         self,
         evaluated_at: Option<Timestamp>,
@@ -73,10 +73,10 @@ impl PastBanner {
     }
 }
 
-/// Returns the address of a page as of `at`, usually that of the evaluation that it shows. `path` may
-/// have parameters already.
+/// Returns the URL of a page as of `at`, usually the time of the evaluation that it shows. `path`
+/// may have parameters.
 pub(in crate::web) fn permalink(path: &str, at: Option<Timestamp>) -> Option<String> {
-    // To the next second, so that it is not before the evaluation.
+    // Rounded up to a second, so that it is not before the evaluation.
     let at = at?.ceil_to(Duration::from_secs(1)).to_chrono();
     let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let join = if path.contains('?') { '&' } else { '?' };

@@ -1,4 +1,4 @@
-//! How the reader of a page wants to read it: as of which moment, and in which time zone.
+//! The reader's settings: the time that a page shows, and the time zone.
 
 mod as_of;
 mod banner;

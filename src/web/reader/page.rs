@@ -1,4 +1,4 @@
-//! `/time-zone`: the zone that this browser's pages print times in.
+//! `/time-zone`: sets the time zone in which this browser's pages show times.
 
 use askama::Template;
 use axum::{
@@ -20,7 +20,7 @@ use crate::{
 
 #[derive(Debug, Default, Deserialize)]
 pub(in crate::web) struct TimeZoneQuery {
-    /// The zone to keep; nothing is kept if empty.
+    /// The time zone to store; if empty, none is stored.
     #[serde(default)]
     tz: String,
 }

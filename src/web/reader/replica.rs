@@ -1,8 +1,8 @@
-//! Reads of pages from a replica of the database, and what a page says of its age.
+//! Reads of pages from a replica of the database, and how old their data is.
 //!
-//! A request is answered from the replica if it only reads, and if the replica has what its sender wrote
-//! last: a service knows its own writes, and a cookie those at others. If the replica fails meanwhile, the
-//! primary answers.
+//! A request is answered from the replica if it only reads, and if the replica has the sender's
+//! last write. The service knows its own writes, and a cookie has the time of those at other
+//! replicas of the service. If the database replica fails, the primary answers.
 
 use std::{
     sync::{
@@ -29,33 +29,33 @@ use crate::{
 
 /// The cookie with the time of the last write of a browser.
 const COOKIE: &str = "written";
-/// For longer than a replica may be behind.
+/// Longer than the replica may lag, in seconds.
 const COOKIE_LASTS: u64 = 120;
-/// A replica that is farther behind is not read.
+/// A replica that lags more is not read.
 const LARGEST_LAG: Duration = Duration::from_mins(1);
-/// A page says how old it is if it is older than this.
+/// A page shows the age of its data if it is larger than this.
 const NOTABLE_LAG: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
     static SOURCE: ReplicaSource;
 }
 
-/// The replica that the pages may read from. Clones share everything.
+/// The database replica that pages may read from. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct ReadReplica {
     store: Store,
-    /// What was committed until then is there; `None` while the replica does not answer.
+    /// The time until which it has all commits; `None` while it does not answer.
     complete_until: watch::Receiver<Option<Timestamp>>,
-    /// The last write at this service, in microseconds.
+    /// The last write by this service, in microseconds.
     written_at: Arc<AtomicI64>,
 }
 
-/// What the request that is being answered reads from.
+/// The source of the reads of the current request.
 #[derive(Clone, Debug)]
 struct ReplicaSource {
     store: Store,
     lag: Duration,
-    /// Whether anything was read from it.
+    /// True if anything was read from it.
     is_used: Arc<AtomicBool>,
 }
 
@@ -79,7 +79,7 @@ impl ReadReplica {
         self.written_at.fetch_max(at.as_micros(), Ordering::Relaxed);
     }
 
-    /// Returns the replica if it has what was written until `written_at` and is not far behind.
+    /// Returns the replica if it has all writes until `written_at` and does not lag too much.
     fn source(&self, now: Timestamp, written_at: Option<Timestamp>) -> Option<ReplicaSource> {
         let complete_until = (*self.complete_until.borrow())?;
         let here = Timestamp::from_micros(self.written_at.load(Ordering::Relaxed));
@@ -94,7 +94,7 @@ impl ReadReplica {
 }
 
 impl WebState {
-    /// Returns the database for what may be some seconds old.
+    /// Returns the database for data that may be some seconds old.
     pub(in crate::web) fn reads(&self) -> Store {
         SOURCE
             .try_with(ReplicaSource::read)
@@ -102,7 +102,7 @@ impl WebState {
     }
 }
 
-/// Returns what a page that is read from a replica says of its age, if it is notable.
+/// Returns a text on the age of the data, if it was read from a lagging replica.
 pub(in crate::web) fn age() -> Option<String> {
     let lag = SOURCE.try_with(|source| source.lag).ok()?;
     (lag > NOTABLE_LAG).then(|| {
@@ -113,7 +113,7 @@ pub(in crate::web) fn age() -> Option<String> {
     })
 }
 
-/// Chooses what a request reads from, and remembers when somebody wrote.
+/// Chooses the source of the reads of a request, and records the time of a write.
 pub(in crate::web) async fn choose_source(
     State(state): State<WebState>,
     request: Request,
@@ -136,7 +136,7 @@ pub(in crate::web) async fn choose_source(
     let Some(source) = replica.source(state.clock.now(), written_at) else {
         return next.run(request).await;
     };
-    // A request that only reads has no body that matters.
+    // The body of a request that only reads does not matter.
     let (parts, _) = request.into_parts();
     let again = Request::from_parts(parts.clone(), Body::empty());
     let (lag, is_used) = (source.lag, Arc::clone(&source.is_used));

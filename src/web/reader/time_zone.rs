@@ -1,5 +1,5 @@
-//! The time zone that pages print times in: `?tz=` of the address, else the cookie that `/time-zone`
-//! sets, else the setting. The API has UTC.
+//! The time zone of pages: `?tz=` of the URL, or the cookie that `/time-zone` sets, or the setting.
+//! The API uses UTC.
 
 use axum::{
     extract::{Request, State},
@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 
 use crate::web::{access::session, query, state::WebState};
 
-/// The cookie that keeps what somebody has chosen.
+/// The cookie with the reader's choice.
 const COOKIE: &str = "tz";
 /// A year in seconds.
 const COOKIE_LASTS: u32 = 31_536_000;
@@ -20,12 +20,12 @@ tokio::task_local! {
     static ZONE: Tz;
 }
 
-/// Returns the zone of the request that is being answered.
+/// Returns the time zone of the current request.
 pub(in crate::web) fn zone() -> Tz {
     ZONE.try_with(|zone| *zone).unwrap_or(Tz::UTC)
 }
 
-/// Answers in the zone that the reader wants. A name that is none does not count.
+/// Sets the reader's time zone for a request. An unknown name is ignored.
 pub(in crate::web) async fn choose(
     State(state): State<WebState>,
     request: Request,
@@ -47,7 +47,7 @@ fn asked(uri: &Uri) -> Option<Tz> {
     zone.parse().ok()
 }
 
-/// Returns the header that keeps a zone in the browser.
+/// Returns the header that stores a time zone in the browser.
 pub(in crate::web) fn keep(zone: Tz) -> Option<HeaderValue> {
     let name = zone.name();
     let cookie = format!("{COOKIE}={name}; Path=/; Max-Age={COOKIE_LASTS}; SameSite=Lax; HttpOnly");

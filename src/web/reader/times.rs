@@ -1,4 +1,4 @@
-//! Formats moments in the reader's time zone, as [`mod@format`] does in a given one.
+//! Formats times in the reader's time zone, as [`mod@format`] does in a given one.
 
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ pub(in crate::web) fn short_day(at: Timestamp) -> String {
         .to_string()
 }
 
-/// Formats a moment with its zone, where no other time beside it names that: `Thu 19 Nov 10:08 CET`.
+/// Formats a time with its zone, where no other time beside it shows the zone: `Thu 19 Nov 10:08
+/// CET`.
 pub(in crate::web) fn named(at: Timestamp, now: Timestamp) -> String {
     format!("{} {}", moment(at, now), zone_after(at))
 }
@@ -69,7 +70,7 @@ pub(in crate::web) fn ceil_to(at: Timestamp, step: Duration) -> Timestamp {
     }
 }
 
-/// Returns how the zone is written after a time: `UTC`, `CET`.
+/// Returns the name of the zone after a time: `UTC`, `CET`.
 pub(in crate::web) fn zone_after(at: Timestamp) -> String {
     at.to_chrono()
         .with_timezone(&zone())

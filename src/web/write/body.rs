@@ -1,4 +1,5 @@
-//! What a request that writes says: JSON at the API, a form elsewhere, mistakes in our words.
+//! The body of a request that writes: JSON for the API, a form otherwise, with errors in our own
+//! words.
 
 use axum::{
     Form, Json,
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::once::Once;
 use crate::web::{error::WebError, page::Negotiation, state::WebState};
 
-/// The body as it was understood, with what it takes to answer a repetition of the request.
+/// The parsed body, and the key that recognises a repeated request.
 #[derive(Debug)]
 pub(in crate::web) struct ParsedBody<T> {
     pub(in crate::web) body: T,
@@ -55,7 +56,7 @@ impl<T: DeserializeOwned> FromRequest<WebState> for ParsedBody<T> {
     }
 }
 
-/// No body is an empty object.
+/// Parses JSON; an empty body is an empty object.
 fn json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, WebError> {
     let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
     Json::from_bytes(bytes)

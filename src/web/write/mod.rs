@@ -1,13 +1,13 @@
-//! Requests that write: who may send them, who is behind them, and once.
+//! Protection of requests that write: their origin, their sender, and repetition.
 //!
-//! [`guard`] stands before every handler. A form must come from a page of ours (`origin.rs`), so that no
-//! other site can make a reader's browser send it, with its session; that works without script. The API
-//! takes JSON only, which no form of another site can send. Who asks is known from
-//! [`access`](super::access) (`who.rs`). A request to the API that names itself with an
-//! `Idempotency-Key` is done once, however often it arrives (`once.rs`).
+//! [`guard`] runs before every handler. A form must come from a page of this service (`origin.rs`),
+//! so that no other site can make a reader's browser send it with their session; this works without
+//! scripts. The API accepts only JSON, which no form of another site can send. The sender is known
+//! from [`access`](super::access) (`who.rs`). A request to the API with an `Idempotency-Key` is
+//! done once, even if it arrives several times (`once.rs`).
 //!
-//! To add a handler that writes: take [`Who`](who::Who) and [`ParsedBody`](body::ParsedBody), do it in one
-//! transaction, and answer the API with JSON and a form with [`see_other`].
+//! To add a handler that writes: take [`Who`](who::Who) and [`ParsedBody`](body::ParsedBody), do it
+//! in one transaction, and answer the API with JSON and a form with [`see_other`].
 
 pub(super) mod body;
 pub(super) mod once;
@@ -25,27 +25,27 @@ use super::{
     error::WebError, page::Negotiation, pages::definitions::DefinitionError, state::WebState,
 };
 
-/// The registered type, and those of before.
+/// The registered media type, and older ones.
 const YAML: [&str; 3] = ["application/yaml", "application/x-yaml", "text/yaml"];
 
-/// What requests that write must show.
+/// The requirements of requests that write.
 #[derive(Clone, Debug)]
 pub struct WriteRules {
-    /// Where a reverse proxy says who asks; in lower case.
+    /// The header in which a reverse proxy sends the user; in lower case.
     pub user_header: String,
     pub anonymous: Anonymous,
-    /// Under which people reach the pages; a form may come from there although a proxy hides it.
+    /// The URL of the pages; a form may come from there although a proxy changes the host.
     pub public_url: Option<String>,
 }
 
-/// Whether somebody whom no proxy vouches for may write.
+/// Whether users without a name from a proxy may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anonymous {
     MayWrite,
     MayRead,
 }
 
-/// Lets requests that write pass only if they were meant by whoever sends them.
+/// Passes on a request that writes only if it comes from a page of this service or from a program.
 pub(super) async fn guard(State(state): State<WebState>, request: Request, next: Next) -> Response {
     if is_safe(request.method()) {
         return next.run(request).await;
@@ -62,7 +62,8 @@ pub(super) async fn guard(State(state): State<WebState>, request: Request, next:
     }
 }
 
-/// After a form was taken: the browser shows the page at `path`, and loading that again sends nothing.
+/// Answers a form: the browser loads the page at `path`, and reloading it does not send the form
+/// again.
 pub(super) fn see_other(path: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response()
 }
@@ -76,7 +77,7 @@ fn check_content_type(request: &Request) -> Result<(), WebError> {
     if !path.starts_with("/api/") || !has_body(headers) || is_a(headers, &["application/json"]) {
         return Ok(());
     }
-    // No form can send YAML either.
+    // No form can send YAML.
     match path.strip_prefix("/api/v1/definitions/") {
         Some(_) if is_a(headers, &YAML) => Ok(()),
         Some(_) if request.method() == Method::PUT => Err(DefinitionError::NotYaml.into()),

@@ -1,4 +1,4 @@
-//! A request that names itself is done once, as the IETF's draft of `Idempotency-Key` has it.
+//! Requests with an `Idempotency-Key` (IETF draft) are done once.
 
 use axum::http::{HeaderName, request::Parts};
 use serde_json::Value;
@@ -11,15 +11,15 @@ use crate::{
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// How the table keeps it as well.
+/// The maximum length of a key, as in the table.
 const LONGEST_KEY: usize = 255;
 
-/// By which name a request is done only once; without one it is done whenever it comes.
+/// The key of a request that is done only once; `None` for a request without a key.
 #[derive(Debug)]
 pub(in crate::web) struct Once(Option<NamedRequest>);
 
 impl Once {
-    /// Of a request whose body was not read yet.
+    /// For a request whose body was not read yet.
     pub(super) fn unread(parts: &Parts) -> Result<Self, WebError> {
         let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else {
             return Ok(Self(None));
@@ -42,8 +42,8 @@ impl Once {
         }))
     }
 
-    /// What was answered if it was done before; `None` if it is to be done in this transaction, and the
-    /// answer to be kept.
+    /// Returns the earlier response if the request was already done; `None` if it is to be done in
+    /// this transaction, and its response kept.
     pub(in crate::web) async fn answered(
         &self,
         tx: &mut Tx<'_>,

@@ -1,15 +1,15 @@
-//! Whether a browser sends a request for a page of ours, by what browsers say themselves.
+//! Whether a request comes from a page of this service, by the headers that browsers set.
 //!
-//! The rules are those of Go's `http.CrossOriginProtection`: `Sec-Fetch-Site` decides where there is one;
-//! it is missing over plain HTTP and from old browsers, and then `Origin` must be where the request goes
-//! to. Who sends neither is no browser, and acts for nobody but itself.
+//! The rules are those of Go's `http.CrossOriginProtection`: `Sec-Fetch-Site` decides if it is
+//! present; it is missing over plain HTTP and in old browsers, and then `Origin` must be the host
+//! of the request. A client that sends neither is not a browser, so no other site can misuse it.
 
 use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::web::error::WebError;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Browsers do not let a page set it.
+/// A header that pages cannot set.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 pub(super) fn check(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), WebError> {
@@ -34,7 +34,7 @@ pub(super) fn check(headers: &HeaderMap, public_url: Option<&str>) -> Result<(),
         let mut ours = ours.into_iter().flatten();
         ours.any(|host| host.eq_ignore_ascii_case(from))
     });
-    // A site of the same domain is another origin all the same, whatever it calls itself.
+    // Another subdomain is another origin, even if `Origin` names this host.
     if is_ours && site.is_none() {
         Ok(())
     } else {
@@ -42,7 +42,7 @@ pub(super) fn check(headers: &HeaderMap, public_url: Option<&str>) -> Result<(),
     }
 }
 
-/// Host and port of a web address.
+/// Returns the host and port of a URL.
 fn authority(url: &str) -> Option<&str> {
     let rest = url
         .strip_prefix("https://")

@@ -1,4 +1,4 @@
-//! Who is behind a request: the name of its token, or the user that a reverse proxy sends.
+//! The author of a change: the name of the token, or the user that a reverse proxy sends.
 
 use std::convert::Infallible;
 
@@ -9,10 +9,10 @@ use axum::{
 
 use crate::domain::model::text::plain;
 
-/// As long as an address of mail can be (RFC 5321).
+/// The maximum length of an e-mail address (RFC 5321).
 const MOST_CHARACTERS: usize = 254;
 
-/// Whoever sent the request.
+/// The sender of a request; `None` if unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct Who(Option<String>);
 
@@ -21,13 +21,13 @@ impl Who {
         Self(name(text))
     }
 
-    /// What is known beats what the request says of itself.
+    /// Returns the known sender, or else the name that the request claims.
     pub(in crate::web) fn or(self, claimed: Option<&str>) -> Option<String> {
         self.0.or_else(|| name(claimed?))
     }
 }
 
-/// The user that a proxy sends in the header `user_header`.
+/// Returns the user that a proxy sends in the header `user_header`.
 pub(in crate::web) fn of(headers: &HeaderMap, user_header: &str) -> Who {
     let said = headers.get(user_header);
     Who(said.and_then(|value| name(&String::from_utf8_lossy(value.as_bytes()))))
@@ -41,7 +41,7 @@ fn name(text: &str) -> Option<String> {
 impl<S: Sync> FromRequestParts<S> for Who {
     type Rejection = Infallible;
 
-    /// As [`check`](crate::web::access::check) has found it.
+    /// Reads the sender that [`check`](crate::web::access::check) has found.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get().cloned().unwrap_or_default())
     }

@@ -1,5 +1,5 @@
-//! How long workflows took over time: a heat map with the deadline as a line, and small lines for single
-//! stages.
+//! The durations of workflows over time: a heat map with the deadline as a line, and small charts
+//! for single stages.
 
 mod multiple;
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 const HEIGHT: f64 = 240.0;
-/// Shades of a cell; the class of the darkest is `h5`.
+/// The number of shades of a cell; the class of the darkest is `h5`.
 const SHADES: f64 = 5.0;
 /// The labels of the scale, in seconds.
 const LABELS: [f64; 15] = [
@@ -44,15 +44,15 @@ const LABELS: [f64; 15] = [
     604_800.0,
     2_592_000.0,
 ];
-/// Labels that are closer would cover each other.
+/// Closer labels would overlap.
 const LABEL_DISTANCE: f64 = 14.0;
 
 /// Durations over time, on a logarithmic scale.
 pub(in crate::web) struct HeatMap<'a> {
-    /// One for each step, the oldest first.
+    /// One per step, oldest first.
     pub(in crate::web) columns: &'a [HeatColumn],
     pub(in crate::web) step: Duration,
-    /// How long a workflow may take, in seconds.
+    /// The time limit of a workflow, in seconds.
     pub(in crate::web) deadline: f64,
     pub(in crate::web) sentence: String,
 }
@@ -87,7 +87,7 @@ impl HeatColumn {
         all
     }
 
-    /// The class of a cell: red where most are bad.
+    /// Returns the class of a cell: red if most of its workflows are bad.
     fn class(&self, bucket: &DurationBucket) -> &'static str {
         let bad = self.bad.events_in(bucket.number);
         if bad * 2.0 > bucket.events {
@@ -99,7 +99,7 @@ impl HeatColumn {
 }
 
 impl LogScale {
-    /// Pixels from the top.
+    /// Returns the pixels from the top.
     fn y(self, secs: f64) -> f64 {
         let place = (secs.max(1e-6).log2() - self.low) / (self.high - self.low);
         HEIGHT - place.clamp(0.0, 1.0) * HEIGHT
@@ -131,7 +131,7 @@ impl HeatMap<'_> {
         }
     }
 
-    /// From the shortest to the longest duration, with the deadline between them.
+    /// Returns the scale from the shortest to the longest duration, which includes the deadline.
     fn axis(&self) -> LogScale {
         let mut shortest = self.deadline;
         let mut longest = self.deadline;
@@ -157,7 +157,7 @@ impl HeatMap<'_> {
         let width = WIDTH / self.columns.len().max(1) as f64;
         for (index, (column, all)) in self.columns.iter().zip(&all).enumerate() {
             for bucket in all.buckets() {
-                // By the square root, so that a few events beside many can be seen.
+                // The square root keeps small numbers visible beside large ones.
                 let darkness = (bucket.events / most).sqrt();
                 let shade = (darkness * SHADES).ceil().clamp(1.0, SHADES);
                 let class = column.class(&bucket);

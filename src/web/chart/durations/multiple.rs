@@ -1,4 +1,4 @@
-//! The time in one stage over time, small enough to stand beside those of other stages.
+//! The time in one stage over time, as a small chart beside those of other stages.
 
 use crate::web::chart::markup::{Markup, escaped, number, path};
 
@@ -7,14 +7,14 @@ const TOP: f64 = 3.0;
 const FLOOR: f64 = 41.0;
 const WIDTH: f64 = 240.0;
 
-/// What half and what 95 % of the workflows took at most, in seconds; `None` without workflows.
+/// The median and the 95th percentile of the durations, in seconds; `None` without workflows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::web) struct MultiplePoint {
     pub(in crate::web) half: Option<f64>,
     pub(in crate::web) most: Option<f64>,
 }
 
-/// Draws the points from old to new; `longest` is at the upper edge, the same for all stages.
+/// Draws the points, oldest first; `longest` is the upper edge, the same for all stages.
 pub(in crate::web) fn multiple(points: &[MultiplePoint], longest: f64, sentence: &str) -> Markup {
     let mut svg = Markup::default();
     svg.add(format_args!(

@@ -1,4 +1,4 @@
-//! `/audit`: every change that was made or tried through pages, API, links and commands.
+//! `/audit`: every change that was made or attempted through pages, API, links and commands.
 
 use askama::Template;
 use axum::response::Response;
@@ -23,13 +23,13 @@ const MOST: u32 = 200;
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct AuditView {
     as_of: Timestamp,
-    /// Whose alone; everybody's where `None`.
+    /// Only entries of this user; `None` for all.
     who: Option<String>,
-    /// Which alone; all where `None`.
+    /// Only entries of this action; `None` for all.
     action: Option<String>,
     /// Newest first, at most 200.
     entries: Vec<AuditEntry>,
-    /// What to ask for the next ones with: `before`.
+    /// The value of `before` for the next page.
     next: Option<i64>,
 }
 
@@ -83,7 +83,7 @@ async fn view(state: &WebState, params: AuditQuery) -> Result<AuditView, WebErro
     })
 }
 
-/// The parameters of the same view, from `before` on.
+/// Returns the parameters of the same view, from `before` on.
 fn query(view: &AuditView, before: Option<i64>) -> String {
     let before = before.map(|id| id.to_string());
     let pairs = [

@@ -1,5 +1,5 @@
-//! What is declared of each SLO, with the numbers that follow from it: when its rules fire, whom they
-//! notify, and which planned work is left out.
+//! The declaration of each SLO, with the numbers that follow from it: when its rules fire, whom
+//! they notify, and which planned work is excluded.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     web::pages::{exclusions::ExclusionView, period},
 };
 
-/// How far planned work is listed, back and ahead.
+/// The range of listed planned work, before and after now.
 const EXCLUSIONS_WITHIN: Duration = Duration::from_hours(28 * 24);
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -31,7 +31,7 @@ pub(super) struct DeclaredSlo {
     pub(super) objective: String,
     pub(super) window: String,
     pub(super) rules: Vec<DeclaredRule>,
-    /// Fewer bad events in the long window notify nobody.
+    /// The minimum of bad events in the long window for a notification.
     least_bad_events: u64,
     resolve_after_seconds: u64,
     pub(super) exclusions: Vec<ExclusionView>,
@@ -42,11 +42,11 @@ pub(super) struct DeclaredSlo {
 pub(super) struct DeclaredRule {
     pub(super) name: Name,
     pub(super) severity: Severity,
-    /// `13.44× over 1 h and 5 min`.
+    /// Formats `13.44× over 1 h and 5 min`.
     pub(super) fires_at: String,
-    /// What that is in bad events: `6.72 % bad`; of rules on burn rates only.
+    /// The factor as a share of bad events: `6.72 % bad`; only for rules on burn rates.
     pub(super) means: Option<String>,
-    /// For how long it must, where that is declared.
+    /// The time for which the rule must burn, if declared.
     pub(super) lasting: Option<String>,
     pub(super) notifies: Vec<Name>,
 }
@@ -73,7 +73,7 @@ impl DeclaredSlo {
         }
     }
 
-    /// `on at least 5 bad events; resolves after 5 min`.
+    /// Formats `on at least 5 bad events; resolves after 5 min`.
     pub(super) fn guard_text(&self) -> String {
         format!(
             "on at least {} bad events; resolves after {}",
@@ -125,7 +125,7 @@ fn lasting(pending_for: Duration) -> Option<String> {
     (!pending_for.is_zero()).then(|| format!("for {}", format::duration(pending_for)))
 }
 
-/// A problem as `throughline validate` prints it: the line at fault, and below it what is underlined.
+/// A problem as `throughline validate` prints it: the line, and below it the underlined part.
 #[derive(Debug, JsonSchema, Serialize)]
 #[serde(transparent)]
 pub(super) struct ProblemView(pub(super) Problem);
@@ -143,7 +143,7 @@ impl ProblemView {
         format!("{}:{}:{}", self.0.file, self.0.line, self.0.column)
     }
 
-    /// Both lines, with the line's number.
+    /// Returns both lines, with the line's number.
     pub(super) fn underlined(&self) -> Option<String> {
         let excerpt = self.0.excerpt.as_ref()?;
         let number = self.0.line.to_string();

@@ -1,4 +1,4 @@
-//! Why a definition is not written by the API.
+//! The reasons why the API does not write a definition.
 
 use axum::http::StatusCode;
 
@@ -30,7 +30,7 @@ impl DefinitionError {
         }
     }
 
-    /// The way on.
+    /// Returns how to solve it.
     pub(in crate::web) const fn help(&self) -> &'static str {
         match self {
             Self::NotValid(_) => {
@@ -49,7 +49,7 @@ impl DefinitionError {
         }
     }
 
-    /// What is wrong with the definitions, by place.
+    /// Returns the errors in the definitions, by position.
     pub(in crate::web) fn problems(&self) -> &[Problem] {
         match self {
             Self::NotValid(problems) => problems,

@@ -1,6 +1,6 @@
-//! `/definitions`: what is declared, from which file, and what is wrong with the files. Through the API
-//! somebody confirms that files without any SLO are meant, and [`written`] definitions that are in no
-//! file.
+//! `/definitions`: what is declared, in which file, and the problems of the files. Through the API
+//! a user can confirm that files without any SLO are intended, and write definitions that are in no
+//! file ([`written`]).
 
 mod declared;
 mod error;
@@ -43,15 +43,15 @@ pub(crate) struct DefinitionsView {
     folder: String,
     loaded_at: Option<Timestamp>,
     problems: Vec<String>,
-    /// Errors and warnings in the files, as `throughline validate` finds them.
+    /// Errors and warnings in the files, as `throughline validate` reports them.
     findings: Vec<ProblemView>,
     slos: Vec<DeclaredSlo>,
-    /// What the API wrote.
+    /// The definitions that the API wrote.
     written: Vec<WrittenView>,
     targets: Vec<DeclaredTarget>,
 }
 
-/// Never with an address or a key: those may be secrets.
+/// Without addresses and keys, which may be secrets.
 #[derive(Debug, JsonSchema, Serialize)]
 struct DeclaredTarget {
     name: Name,
@@ -71,18 +71,18 @@ pub(crate) async fn get(asked: Negotiation, state: WebState) -> Response {
     })
 }
 
-/// There is nothing to choose.
+/// An empty object: there is nothing to choose.
 #[derive(Debug, Default, JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApplyRequest {}
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct ApplyResponse {
-    /// The files that are in force within a second, in every replica.
+    /// The files that every replica activates within a second.
     files: Vec<String>,
 }
 
-/// Accepts files that are refused because they take away what is in force.
+/// Accepts files that are refused because they remove active definitions.
 pub(crate) async fn clear(
     asked: Negotiation,
     state: WebState,
@@ -103,7 +103,7 @@ pub(crate) async fn clear(
     )
 }
 
-/// Brings the files of this replica into force, although most replicas have others.
+/// Activates the files of this replica, although most replicas have others.
 pub(crate) async fn apply(
     asked: Negotiation,
     state: WebState,

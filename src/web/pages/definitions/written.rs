@@ -1,8 +1,8 @@
 //! Definitions that are written by the API instead of a file.
 //!
-//! They are part of the numbered set in force, so they reach every replica as files do and are checked
-//! together with them. A write replaces the newest set under its lock; `If-Match` makes it depend on the
-//! definition that the client has read.
+//! They are part of the active numbered set of definitions, so they reach every replica as files do
+//! and are checked together with them. A write replaces the newest set under its lock; `If-Match`
+//! makes it conditional on the definition that the client has read.
 
 use axum::{
     body::Bytes,
@@ -44,9 +44,9 @@ pub(super) struct WrittenView {
     pub(super) kind: &'static str,
     /// YAML or JSON, as it was sent.
     definition: String,
-    /// Whether it counts: not if a file declares the same kind and name.
+    /// False if a file declares the same kind and name.
     pub(super) in_force: bool,
-    /// The file and line that declares the same.
+    /// The file and line that declare the same.
     pub(super) overridden_by: Option<String>,
 }
 
@@ -55,11 +55,12 @@ pub(super) struct WrittenView {
 pub(in crate::web) struct WrittenAnswer {
     #[serde(flatten)]
     written: WrittenView,
-    /// Number of the set of definitions that has it.
+    /// The number of the set of definitions that contains it.
     revision: Revision,
-    /// When that set comes into force.
+    /// When that set is activated.
     in_force_from: Timestamp,
-    /// Of a write: what is doubtful in all definitions, as `throughline validate` warns of it.
+    /// Set in the response to a write: the warnings about all definitions, as `throughline
+    /// validate` reports them.
     #[serde(skip_serializing_if = "Option::is_none")]
     warnings: Option<Vec<Problem>>,
 }
@@ -73,7 +74,7 @@ pub(in crate::web) struct DeletedAnswer {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct WriteQuery {
-    /// Check and answer, and change nothing.
+    /// Check and answer without changing anything.
     #[serde(rename = "dryRun", default)]
     dry_run: bool,
 }
@@ -87,15 +88,15 @@ impl WrittenView {
         written(&set.files).into_iter().map(Self::new).collect()
     }
 
-    /// The `ETag` of the definition, which changes with it and with what counts instead of it, not with
-    /// other definitions.
+    /// Returns the `ETag` of the definition, which changes with it and with a file that overrides
+    /// it, but not with other definitions.
     fn tag(&self) -> String {
         let file = self.overridden_by.as_deref().unwrap_or_default();
         let content = format!("{file}\n{}", self.definition);
         format!("\"{}\"", fingerprint(content.as_bytes()))
     }
 
-    /// Whether the caller may see it: policies and exclusions are everybody's.
+    /// Returns whether the caller may see it: everyone may see policies and exclusions.
     pub(super) fn is_seen(&self, state: &WebState) -> bool {
         let is_own = |name| self.kind == "SLO" && state.sees(&name);
         !state.is_restricted() || self.name.parse().is_ok_and(is_own)
@@ -207,7 +208,7 @@ fn respond(
     }
 }
 
-/// What the set declares and what is doubtful, or all that is wrong with it and with what was written.
+/// Returns the set with its warnings, or all errors in it and in the written definition.
 fn checked(
     files: &[DefinitionFile],
     own: Vec<Problem>,
@@ -239,13 +240,13 @@ fn answer(
     })
 }
 
-/// A change of the newest set, under its lock.
+/// A change of the newest set, made under its lock.
 struct DefinitionChange {
     tx: Tx<'static>,
-    /// Whether the caller sees all definitions.
+    /// True if the caller sees all definitions.
     sees_all: bool,
     files: Vec<DefinitionFile>,
-    /// Whether the API wrote this name before.
+    /// True if the API wrote this name before.
     is_known: bool,
 }
 
@@ -270,13 +271,13 @@ impl DefinitionChange {
         })
     }
 
-    /// The problems that the caller may see, who writes `file`.
+    /// Returns the problems that the caller, who writes `file`, may see.
     fn own(&self, file: &DefinitionFile, mut problems: Vec<Problem>) -> Vec<Problem> {
         problems.retain(|problem| self.sees_all || problem.file == file.path);
         problems
     }
 
-    /// Returns the set that is in force then, or that would be.
+    /// Returns the set that is then active, or would be.
     async fn activate(
         mut self,
         state: &WebState,
@@ -297,14 +298,15 @@ impl DefinitionChange {
     }
 }
 
-/// The preconditions of RFC 9110: the definition that the client has read, or that there is none yet.
+/// Checks the preconditions of RFC 9110: the definition that the client has read, or that there is
+/// none yet.
 fn is_expected(headers: &HeaderMap, known: Option<&WrittenView>) -> bool {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_match = text(header::IF_MATCH).is_none_or(|tags| match tags.trim() {
         "*" => known.is_some(),
         tags => {
             let mut tags = tags.split(',').map(str::trim);
-            // A proxy that compresses weakens it.
+            // A proxy that compresses makes the tag a weak one.
             known.is_some_and(|known| tags.any(|one| one.trim_start_matches("W/") == known.tag()))
         }
     });

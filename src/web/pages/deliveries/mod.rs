@@ -1,4 +1,5 @@
-//! `/deliveries`: who was told of what, how every try ended, and what can be tried again.
+//! `/deliveries`: the notifications of each target, the result of every attempt, and buttons to
+//! retry.
 
 mod retry;
 
@@ -31,7 +32,7 @@ pub(in crate::web) use retry::{DeliveryError, RetryRequest, RetryResponse, post,
 
 const MOST: u32 = 100;
 
-/// States that people look for, in the order of the page.
+/// The states that can be filtered, in the order of the page.
 const SHOWN: [DeliveryState; 6] = [
     DeliveryState::Failed,
     DeliveryState::Pending,
@@ -44,28 +45,28 @@ const SHOWN: [DeliveryState; 6] = [
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct DeliveriesView {
     as_of: Timestamp,
-    /// Which alone; all where `None`.
+    /// Only deliveries in this state; `None` for all.
     state: Option<DeliveryState>,
     target: Option<Name>,
     /// Newest first, at most a hundred.
     deliveries: Vec<DeliveryView>,
-    /// What to ask for the next ones with: `before`.
+    /// The value of `before` for the next page.
     next: Option<i64>,
 }
 
-/// Never with an address, a key or a body: those may be secrets.
+/// Without addresses, keys and bodies, which may be secrets.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct DeliveryView {
     id: i64,
     target: Name,
     state: DeliveryState,
     severity: Severity,
-    /// What is told, in one line.
+    /// The notification in one line.
     summary: String,
     slo: Option<Name>,
     queued_at: Timestamp,
     finished_at: Option<Timestamp>,
-    /// Only of one that is open.
+    /// Set only for an open delivery.
     next_attempt_at: Option<Timestamp>,
     fallback_for: Option<Name>,
     escalated_at: Option<Timestamp>,
@@ -156,7 +157,7 @@ fn filter(params: &DeliveriesQuery) -> Result<DeliveryFilter, WebError> {
     })
 }
 
-/// Messages about the service itself are for those who see all SLOs.
+/// Messages about the service itself are visible only to users who see all SLOs.
 fn sees(state: &WebState, record: &DeliveryRecord) -> bool {
     match &record.content {
         Some(Notification::Alert(facts)) => state.sees(&facts.slo),
@@ -181,7 +182,7 @@ async fn one(state: &WebState, id: i64) -> Result<DeliveryView, WebError> {
 }
 
 impl DeliveriesView {
-    /// What asks for the deliveries that follow.
+    /// Returns the query of the next page.
     fn next_query(&self) -> Option<String> {
         let next = self.next?;
         let state = self.state.map_or("", DeliveryState::as_str);
@@ -236,7 +237,7 @@ struct DeliveriesPage {
     view: DeliveriesView,
 }
 
-/// A way to look at deliveries of one state.
+/// A filter by state.
 struct Tab {
     text: &'static str,
     href: String,

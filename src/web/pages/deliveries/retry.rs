@@ -1,4 +1,4 @@
-//! Trying a delivery again that ended untold: a button, and a request to the API.
+//! Retries a delivery that ended without success: a button, and a request to the API.
 
 use axum::{
     Json,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Why a delivery is not shown or not tried again.
+/// The reason why a delivery is not shown or not retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::web) enum DeliveryError {
     #[error("there is no delivery {id}")]
@@ -50,14 +50,14 @@ impl DeliveryError {
     }
 }
 
-/// Nothing is to be said but which.
+/// An empty object: the path names the delivery.
 #[derive(Debug, Default, JsonSchema, Deserialize)]
 pub(in crate::web) struct RetryRequest {}
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct RetryResponse {
     id: i64,
-    /// How many are on their way: it, and what follows it in the same episode.
+    /// The number of queued deliveries: this one, and those after it in the same episode.
     queued: u64,
 }
 

@@ -1,5 +1,5 @@
-//! `/discover`: flows among the spans that were received in the last hour, each with a definition to
-//! begin with. [`templates`] has definitions for systems that many people run.
+//! `/discover`: flows among the spans of the last hour, each with a draft definition. [`templates`]
+//! has definitions for common systems.
 
 pub(in crate::web) mod templates;
 
@@ -22,29 +22,29 @@ use crate::{
     },
 };
 
-/// What this replica found.
+/// The flows that this replica found.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct DiscoverView {
     as_of: Timestamp,
-    /// Whether samples of spans are stored.
+    /// True if samples of spans are stored.
     is_sampling: bool,
     spans: usize,
     traces: usize,
-    /// One in so many traces is in the sample.
+    /// One in this many traces is in the sample.
     one_in: u64,
     /// The time that the sample covers.
     covered_seconds: f64,
-    /// What was looked at, as a sentence.
+    /// The size of the sample, as a sentence.
     text: String,
     flows: Vec<FlowView>,
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
 struct FlowView {
-    /// The name that the definition proposes.
+    /// The name in the draft definition.
     name: Name,
     title: String,
-    /// The SLO that counts this flow already.
+    /// The SLO that counts this flow already, if any.
     counted_by: Option<Name>,
     hops: Vec<HopView>,
     started: usize,
@@ -54,7 +54,7 @@ struct FlowView {
     p95_seconds: f64,
     p99_seconds: f64,
     within_seconds: f64,
-    /// How often it was seen, as a sentence.
+    /// The frequency, as a sentence.
     text: String,
     /// The definition of an SLO, as YAML.
     definition: String,
@@ -69,7 +69,7 @@ struct HopView {
     connected: Vec<ConnectedView>,
 }
 
-/// How many messages are connected in one way.
+/// The number of messages that are connected in one way.
 #[derive(Debug, JsonSchema, Serialize)]
 struct ConnectedView {
     by: String,
@@ -80,7 +80,7 @@ pub(in crate::web) async fn get(asked: Negotiation, state: WebState) -> Response
     let now = state.clock.now();
     let sample = state.shapes.traces_at(now);
     let catalog: Arc<Catalog> = Arc::clone(&state.catalog.borrow());
-    // Thousands of spans take longer than others should wait.
+    // Thousands of spans would block the threads that handle requests for too long.
     let found = tokio::task::spawn_blocking(move || discover(&sample, &catalog, now)).await;
     let found = found.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => resume_unwind(panic),

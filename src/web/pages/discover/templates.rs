@@ -1,4 +1,4 @@
-//! `/discover/templates/{name}`: a definition to edit, for a system that many people run.
+//! `/discover/templates/{name}`: a definition to edit, for a common system.
 
 use askama::Template;
 use axum::{extract::Path, response::Response};

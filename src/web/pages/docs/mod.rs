@@ -1,5 +1,5 @@
-//! `/docs`: the reference of definitions, selectors, metrics, settings and the API, generated from the code
-//! that reads or makes them. It needs no network, so it is there where the service is.
+//! `/docs`: the reference of definitions, selectors, metrics, settings and the API, generated from
+//! the code that uses them. It works without a network.
 
 mod api;
 mod openapi;
@@ -142,7 +142,7 @@ pub(crate) async fn api(asked: Negotiation, state: WebState) -> Response {
     })
 }
 
-/// For tools, so there is no page.
+/// Returns the document for tools; there is no page.
 pub(crate) async fn openapi(asked: Negotiation, state: WebState) -> Response {
     let document = openapi::document(state.version);
     asked.view(&state, Ok::<_, WebError>(document))
@@ -160,7 +160,7 @@ struct DocsPage {
 }
 
 impl DocsPage {
-    /// The page at `path` without content.
+    /// Makes the page at `path` without content.
     fn new(state: &WebState, path: &'static str) -> Self {
         let link = LINKS.iter().find(|(known, _)| *known == path);
         let title = link.map_or("Reference", |(_, title)| *title);

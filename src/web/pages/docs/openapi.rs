@@ -1,8 +1,8 @@
 //! The API as an `OpenAPI` 3.1 document, made from the same operations as `/docs/api`.
 //!
-//! Schemas come from the Rust types that are answered and read, by `schemars`: it reads the attributes of
-//! `serde` that already say what the JSON is. Paths and parameters come from the operations, so a crate
-//! that describes routes too (`utoipa`, `aide`) would say them twice.
+//! Schemas come from the Rust types of requests and responses, by `schemars`, which reads the
+//! existing attributes of `serde`. Paths and parameters come from the operations; a crate that
+//! describes routes as well (`utoipa`, `aide`) would repeat them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,10 +18,10 @@ use super::{
 };
 use crate::web::error::ErrorExplanation;
 
-/// Operations that refuse what comes too often.
+/// Operations that reject requests above a rate limit.
 const LIMITED: [&str; 2] = ["/api/v1/events", "/api/v1/targets/{target}/test"];
 
-/// Answers in other forms.
+/// Responses in other formats.
 const TEXTS: [(&str, &str); 4] = [
     ("/api/v1/workflows", "text/csv"),
     ("/api/v1/slos/{slo}/history", "text/csv"),
@@ -54,12 +54,12 @@ pub(super) fn document(version: &str) -> Value {
             "schemas": schemas.answers.take_definitions(true),
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         },
-        // A service may ask for no token.
+        // A service may require no token.
         "security": [{ "token": [] }, {}],
     })
 }
 
-/// The fields that an operation answers with, at the top.
+/// Returns the top-level fields of an operation's response.
 pub(super) fn answer_fields(operation: &ApiOperation) -> &'static [String] {
     static FIELDS: LazyLock<BTreeMap<(&str, &str), Vec<String>>> = LazyLock::new(|| {
         let mut answers = Schemas::new().answers;
@@ -84,8 +84,8 @@ fn fields_of(answers: &mut SchemaGenerator, operation: &ApiOperation) -> Vec<Str
     names.into_iter().cloned().collect()
 }
 
-/// Makes schemas: those of answers are named, those of bodies are where they are used, since a type may
-/// be read and written in different forms.
+/// Makes schemas. Those of responses are named; those of request bodies are inline, since a type
+/// may be read and written in different forms.
 struct Schemas {
     answers: SchemaGenerator,
     bodies: SchemaGenerator,
@@ -156,7 +156,8 @@ impl Schemas {
         responses
     }
 
-    /// As a client of Alertmanager reads it, or problem details.
+    /// Returns the schema of an error: a string for clients of Alertmanager, otherwise problem
+    /// details.
     fn error(&mut self, operation: &ApiOperation) -> Value {
         if operation.path.starts_with("/api/v2/") {
             return json!({ "application/json": { "schema": { "type": "string" } } });

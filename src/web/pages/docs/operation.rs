@@ -1,4 +1,4 @@
-//! One operation of the API, with the types that it takes and answers.
+//! One operation of the API, with the types of its request and response.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -12,10 +12,10 @@ pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 #[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub(super) struct ApiOperation {
     pub(super) method: &'static str,
-    /// Parts in braces are replaced.
+    /// Parts in braces are placeholders.
     pub(super) path: &'static str,
     pub(super) about: &'static str,
-    /// Of the query; any other is refused.
+    /// Query parameters; any other is rejected.
     pub(super) parameters: &'static [&'static str],
     #[serde(skip)]
     pub(super) answer: SchemaOf,
@@ -23,7 +23,7 @@ pub(super) struct ApiOperation {
     pub(super) body: Option<RequestBody>,
 }
 
-/// What an operation takes as JSON.
+/// The JSON body of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestBody {
     pub(super) schema: SchemaOf,
@@ -31,7 +31,7 @@ pub(super) struct RequestBody {
     pub(super) example: &'static str,
 }
 
-/// Operations that people look for together.
+/// Operations that are listed together.
 #[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub(super) struct ApiGroup {
     pub(super) heading: &'static str,

@@ -13,11 +13,11 @@ use crate::{
     telemetry::metric_builder::MetricReference,
 };
 
-/// One card with a table.
+/// A section with one table.
 pub(super) struct DocsSection {
     pub(super) id: String,
     pub(super) heading: String,
-    /// Backticks enclose code, here and in parts that are no code.
+    /// Backticks enclose code.
     pub(super) about: String,
     pub(super) columns: &'static [&'static str],
     /// Each as long as `columns`.

@@ -1,4 +1,4 @@
-//! Taking an incident on: kept with it, and told to everybody who was told of it.
+//! Acknowledges an incident: stores it, and notifies the targets of the incident.
 
 use axum::{extract::Path, http::StatusCode, response::Response};
 use schemars::JsonSchema;
@@ -36,7 +36,7 @@ pub(in crate::web) struct AcknowledgedView {
     acknowledged: Acknowledgement,
 }
 
-/// Repeating it changes nothing: the first one counts.
+/// Acknowledges through the API. A repetition changes nothing: the first acknowledgement counts.
 pub(in crate::web) async fn through_api(
     asked: Negotiation,
     state: WebState,
@@ -52,7 +52,7 @@ pub(in crate::web) async fn through_api(
     asked.json(&state, StatusCode::OK, view)
 }
 
-/// From the incident's page.
+/// Acknowledges by the button of the incident's page.
 pub(in crate::web) async fn submit(
     asked: Negotiation,
     state: WebState,
@@ -66,7 +66,7 @@ pub(in crate::web) async fn submit(
     }
 }
 
-/// The acknowledgement that counts.
+/// Returns the acknowledgement that counts.
 pub(super) async fn take_on(
     state: &WebState,
     id: &str,
@@ -98,7 +98,7 @@ pub(super) async fn take_on(
     Ok(acknowledged)
 }
 
-/// With the numbers that were told last: nothing was evaluated for it.
+/// Enqueues the notifications, with the numbers of the last one: nothing is evaluated for it.
 async fn tell(
     tx: &mut Tx<'_>,
     last: &AlertTransition,

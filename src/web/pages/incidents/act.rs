@@ -1,8 +1,8 @@
-//! Addresses in messages that act: `/actions/acknowledge/{id}` and `/actions/silence/{id}`, signed.
+//! The signed URLs in messages that act: `/actions/acknowledge/{id}` and `/actions/silence/{id}`.
 //!
-//! Looking at one does nothing, whoever looks: chat programs and mail scanners open every address that
-//! they see. It shows what would be done, and a button that does it. The signature stands for the
-//! reader of the message: no other proof of who asks is needed.
+//! A GET changes nothing, since chat programs and mail scanners open every URL that they see. It
+//! shows what would be done, and a button that does it. The signature authenticates the reader of
+//! the message; no login is needed.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ use crate::{
     },
 };
 
-/// As the button in the message says.
+/// The duration that the button in the message names.
 const SILENCE: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -126,7 +126,7 @@ fn check(
         .map_err(WebError::Token)
 }
 
-/// Once for each token: the silence is named after it, and there is only one of a name.
+/// Creates the silence once per token: its name is made from the token, and names are unique.
 async fn silence(
     state: &WebState,
     id: &str,
@@ -158,7 +158,7 @@ async fn silence(
     Ok(())
 }
 
-/// This alert and no other.
+/// Returns matchers for exactly this alert.
 fn matchers(facts: &AlertSnapshot) -> Vec<String> {
     let group = facts.group.as_ref().map(Group::values_text);
     let severity = facts.severity.as_str();
@@ -213,7 +213,7 @@ struct ConfirmPage {
     layout: Layout,
     action: SignedAction,
     headline: String,
-    /// There is nothing left to do.
+    /// True if there is nothing left to do.
     is_over: bool,
     id: String,
     token: String,

@@ -1,5 +1,5 @@
-//! The first questions about an incident, each answered in a line: who is affected, how many workflows are
-//! stuck, where, which trace, what changed, who has it, and what to do.
+//! The first questions about an incident, each answered in a line: who is affected, how many
+//! workflows are stuck, where, which trace, what changed, who has acknowledged it, and what to do.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,17 +14,17 @@ use crate::{
     web::{pages::summary::Summary, reader::times},
 };
 
-/// Changes that are named.
+/// The maximum number of listed changes.
 const MOST_CHANGES: usize = 2;
 
-/// One line of the answers.
+/// One answer.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(super) struct IncidentAnswer {
-    /// As an anchor: `affected`, `stuck`, `where`, `trace`, `changed`, `owner`.
+    /// The anchor: `affected`, `stuck`, `where`, `trace`, `changed`, `owner`.
     pub(super) id: &'static str,
     pub(super) title: &'static str,
     pub(super) text: String,
-    /// Name and address.
+    /// Text and URL.
     pub(super) links: Vec<(String, String)>,
 }
 
@@ -39,7 +39,7 @@ impl IncidentAnswer {
     }
 }
 
-/// In the order in which they are asked.
+/// Returns the answers in their order on the page.
 pub(super) fn of(view: &IncidentView, notified: &[String]) -> Vec<IncidentAnswer> {
     let last = &view.last;
     let mut all = vec![IncidentAnswer::new(
@@ -82,7 +82,7 @@ fn affected(live: Option<&Summary>, last: &AlertSnapshot) -> String {
     }
 }
 
-/// Only of what goes on, and has a time by which it must end.
+/// Returns the answer for an incident that is not over, of an SLO with a time limit.
 fn stuck(view: &IncidentView) -> Option<IncidentAnswer> {
     let live = view.live.as_ref()?;
     live.within_seconds?;
@@ -143,7 +143,7 @@ fn changed(last: &AlertSnapshot) -> IncidentAnswer {
     }
 }
 
-/// Who has acknowledged it, or else who was notified.
+/// Returns who has acknowledged it, or else who was notified.
 fn owner(view: &IncidentView, notified: &[String]) -> String {
     if let Some(acknowledged) = &view.acknowledged {
         return format!(

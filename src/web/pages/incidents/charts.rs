@@ -1,4 +1,4 @@
-//! The counts around an incident, drawn from what was kept with it.
+//! The charts of an incident, drawn from its stored counts.
 
 use crate::{
     domain::{
@@ -9,11 +9,11 @@ use crate::{
     web::chart::{self, BurnChart, BurnPoint, FactorLine, Figure},
 };
 
-/// One kept moment: bad events by reason, and burn rates.
+/// The charts of one stored snapshot: bad events by reason, and burn rates.
 pub(super) struct IncidentCharts {
     pub(super) title: &'static str,
     pub(super) reasons: Figure,
-    /// `None` if the rule that fired does not go by the budget.
+    /// `None` if the rule that fired is not on a burn rate.
     pub(super) burn: Option<Figure>,
     pub(super) windows: String,
 }

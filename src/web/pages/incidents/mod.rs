@@ -1,8 +1,8 @@
-//! `/incidents/{id}`: what a message meant, frozen at its moment, and what came of it since.
+//! `/incidents/{id}`: an incident from its beginning to its end.
 //!
-//! What it says of the beginning and of the end is made of what was kept with the incident, so it stays
-//! right when counts are corrected or dropped and when the SLO is edited or removed. Only while the
-//! incident goes on, how the SLO stands now is beside that.
+//! Beginning and end are shown from the stored snapshots, so they stay correct when counts are
+//! corrected or deleted and when the SLO is edited or removed. The current state of the SLO is
+//! shown only while the incident is not over.
 
 mod acknowledge;
 mod act;
@@ -42,7 +42,7 @@ use crate::{
     },
 };
 
-/// In characters; what is longer belongs into a document of its own.
+/// The maximum number of characters of a note.
 const LONGEST_NOTE: usize = 2_000;
 
 pub(crate) async fn get(asked: Negotiation, state: WebState, Path(id): Path<String>) -> Response {
@@ -50,7 +50,7 @@ pub(crate) async fn get(asked: Negotiation, state: WebState, Path(id): Path<Stri
     asked.reply(&state, view, |view| IncidentPage::new(&state, view))
 }
 
-/// The address that fits into a message.
+/// Redirects from the short URL in messages.
 pub(crate) async fn short(Path(id): Path<String>) -> Response {
     let path: String = id
         .chars()
@@ -75,7 +75,8 @@ async fn view(state: &WebState, id: &str) -> Result<IncidentView, WebError> {
     IncidentView::read(&mut tx, &transitions, live, now).await
 }
 
-/// How the SLO or the group of the incident stands now; `None` once it is not declared any more.
+/// Returns the current state of the SLO or group of the incident; `None` if it is no longer
+/// declared.
 async fn live(
     state: &WebState,
     tx: &mut Tx<'_>,
@@ -93,7 +94,7 @@ async fn live(
     Ok(record.map(|record| Summary::new(&slo, Some(&record))))
 }
 
-/// All that has happened to it, oldest first; at least its beginning.
+/// Returns all its transitions, oldest first; at least its beginning.
 async fn found(
     state: &WebState,
     tx: &mut Tx<'_>,
@@ -116,7 +117,7 @@ pub(crate) struct NoteForm {
     by: Option<String>,
 }
 
-/// Writes a note, from the page or through the API.
+/// Adds a note, from the page or through the API.
 pub(crate) async fn add_note(
     asked: Negotiation,
     state: WebState,
@@ -164,7 +165,7 @@ pub(crate) async fn add_note(
 struct IncidentPage {
     layout: Layout,
     charts: Option<IncidentCharts>,
-    /// The SLO has a page only while it is declared.
+    /// True if the SLO is declared, and so has a page.
     is_declared: bool,
     view: IncidentView,
 }

@@ -20,7 +20,7 @@ pub(super) struct ThenAndNow {
     pub(super) now: String,
 }
 
-/// What the second column is of.
+/// Returns the title of the second column.
 pub(super) fn now_title(view: &IncidentView) -> String {
     let at = |text: &str| {
         format!(
@@ -59,7 +59,7 @@ const fn titles(then: &AlertSnapshot) -> [&'static str; 8] {
     ]
 }
 
-/// As a notification has them: it knows nothing of what is in flight.
+/// Returns the values of a notification, which has none for workflows in flight.
 fn notified(facts: &AlertSnapshot) -> [String; 8] {
     let none = || NONE.to_owned();
     let empty_in = facts.budget_empty_in_secs;

@@ -1,4 +1,4 @@
-//! What happened to an incident, moment by moment.
+//! The timeline of an incident.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,11 +26,11 @@ pub(super) struct TimelineEntry {
     /// `began`, a kind of transition, `delivery`, `acknowledged` or `note`.
     pub(super) kind: &'static str,
     pub(super) text: String,
-    /// Whether something went wrong.
+    /// True if something went wrong.
     pub(super) is_problem: bool,
 }
 
-/// Oldest first.
+/// Returns the entries, oldest first.
 pub(super) fn of(
     transitions: &[AlertTransition],
     told: Vec<IncidentDelivery>,
@@ -61,7 +61,7 @@ pub(super) fn of(
         let by = note.by.as_deref().unwrap_or("somebody");
         moment(note.at, "note", format!("{by}: {}", note.text))
     }));
-    // Of the same moment the cause stays before what came of it.
+    // A stable sort: at the same time the cause stays before its effect.
     moments.sort_by_key(|moment| moment.at);
     moments
 }
@@ -91,7 +91,7 @@ fn transition(one: &AlertTransition) -> TimelineEntry {
     moment(one.at, facts.kind.as_str(), text)
 }
 
-/// A delivery that has not reached its target.
+/// Returns the entry of a delivery that has not reached its target.
 fn undelivered(delivery: &IncidentDelivery, transition_at: Timestamp) -> Option<TimelineEntry> {
     let state = DeliveryState::parse(&delivery.state);
     if let Some(DeliveryState::Delivered | DeliveryState::Leased) = state {

@@ -1,4 +1,4 @@
-//! An incident as page and API show it.
+//! An incident as the page and the API show it.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -42,25 +42,25 @@ pub(in crate::web) struct IncidentView {
     pub(super) rule: Name,
     pub(super) began_at: Option<Timestamp>,
     pub(super) fired_at: Timestamp,
-    /// `None` while it goes on.
+    /// `None` until it ends.
     pub(super) ended_at: Option<Timestamp>,
     pub(super) detection_delay_seconds: Option<u64>,
     pub(super) detection: Option<String>,
     pub(super) acknowledged: Option<Acknowledgement>,
-    /// What it cost, once it is over.
+    /// Its cost, after its end.
     pub(super) incident_summary: Option<EpisodeSummary>,
-    /// What people were told when it began, whatever has become of the SLO since.
+    /// The snapshot that was notified when it fired.
     pub(super) alert_at_firing: AlertSnapshot,
-    /// What they were told last.
+    /// The snapshot of the last notification.
     #[serde(rename = "latest_alert")]
     pub(super) last: AlertSnapshot,
-    /// How the SLO stands now, while the incident goes on.
+    /// The current state of the SLO, until the incident ends.
     #[serde(rename = "now")]
     pub(super) live: Option<Summary>,
     pub(super) answers: Vec<IncidentAnswer>,
     pub(super) timeline: Vec<TimelineEntry>,
     pub(super) notes: Vec<IncidentNote>,
-    /// The counts around its beginning as they were then.
+    /// The counts around its beginning, as known when it fired.
     snapshot_at_firing: Option<IncidentSnapshot>,
     snapshot_at_end: Option<IncidentSnapshot>,
     #[serde(skip)]
@@ -68,7 +68,7 @@ pub(in crate::web) struct IncidentView {
 }
 
 impl IncidentView {
-    /// `transitions` are all of one episode, oldest first.
+    /// Reads the view. `transitions` are all of one episode, oldest first.
     pub(super) async fn read(
         tx: &mut Tx<'_>,
         transitions: &[AlertTransition],
@@ -159,7 +159,7 @@ impl IncidentView {
         }
     }
 
-    /// `Sun 22 Nov 09:49 to 10:41 UTC, 52 min`, or `since 09:49 UTC, 52 min`.
+    /// Formats `Sun 22 Nov 09:49 to 10:41 UTC, 52 min`, or `since 09:49 UTC, 52 min`.
     pub(super) fn when(&self) -> String {
         let began = self.began_at.unwrap_or(self.fired_at);
         let from = times::moment(began, self.as_of);
@@ -172,7 +172,7 @@ impl IncidentView {
         }
     }
 
-    /// How it stands, in one sentence.
+    /// Returns its state in one sentence.
     pub(super) fn lead(&self) -> String {
         match (self.ended_at, &self.acknowledged) {
             (Some(_), _) => format!("{}.", wording::ending(&self.last)),
@@ -190,7 +190,7 @@ impl IncidentView {
         wording::headline(&self.alert_at_firing)
     }
 
-    /// What else the first message said, term by term.
+    /// Returns the other contents of the first message, by term.
     pub(super) fn said_terms(&self) -> Vec<(&'static str, String)> {
         let alert_at_firing = &self.alert_at_firing;
         let mut terms = vec![("Promise", wording::promise(alert_at_firing))];
@@ -229,7 +229,7 @@ impl IncidentView {
         then_and_now::now_title(self)
     }
 
-    /// How it goes on, while it does.
+    /// Returns its current development, until it ends.
     pub(super) fn course(&self) -> Option<String> {
         sentence::course(self.live.as_ref()?, self.as_of)
     }
@@ -239,7 +239,7 @@ impl IncidentView {
         (runbook.starts_with("https://") || runbook.starts_with("http://")).then_some(runbook)
     }
 
-    /// Where this alert can be silenced.
+    /// Returns the URL of the form to silence this alert.
     pub(super) fn silence_path(&self) -> String {
         format!("/silences/new?slo={}", self.slo)
     }
@@ -252,7 +252,7 @@ impl IncidentView {
         )
     }
 
-    /// Once it is over, of all of it.
+    /// Returns the charts; after its end, those of the whole incident.
     pub(super) fn charts(&self) -> Option<IncidentCharts> {
         let at_end = self.snapshot_at_end.as_ref().map(|of| ("All of it", of));
         let at_firing = self.snapshot_at_firing.as_ref();
@@ -261,7 +261,7 @@ impl IncidentView {
     }
 }
 
-/// The targets that were notified, each once.
+/// Returns the targets that were notified, without duplicates.
 fn notified(deliveries: &[IncidentDelivery]) -> Vec<String> {
     let delivered = deliveries
         .iter()

@@ -1,5 +1,5 @@
-//! What of the overview somebody wants to see, and in which order. All of it is in the address, so the
-//! address is the saved view.
+//! The filter and order of the overview. All of it is in the URL, so the URL can be saved as a
+//! bookmark.
 
 use std::{
     cmp::Reverse,
@@ -20,9 +20,9 @@ use crate::{
     },
 };
 
-/// Rows of a page, and the most of one answer of the API.
+/// The number of rows of a page, and the maximum of one API response.
 pub(super) const PER_PAGE: usize = 200;
-/// States that people look for, in the order of the page.
+/// The states that can be filtered, in the order of the page.
 pub(super) const STATES: [Option<SloState>; 8] = [
     Some(SloState::Paging),
     Some(SloState::Ticket),
@@ -33,9 +33,9 @@ pub(super) const STATES: [Option<SloState>; 8] = [
     Some(SloState::TooFew),
     None,
 ];
-/// Values of one label that are offered; a search finds the others.
+/// The maximum number of listed values of one label; the search finds the others.
 const MOST_VALUES: usize = 20;
-/// Groups by what is no label.
+/// A grouping that is not by a label.
 const SERVICE: &str = "service";
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -54,16 +54,16 @@ pub(crate) struct Filter {
     group: String,
     #[serde(default)]
     page: String,
-    /// The moment to show, as it was known then; now if empty.
+    /// The time to show, with the data of that time; now if empty.
     #[serde(default)]
     pub(super) at: String,
-    /// The name of the SLO that the last answer ended with; of the API.
+    /// The last SLO name of the previous API response.
     after: Option<String>,
-    /// Of the API.
+    /// Only for the API.
     limit: Option<usize>,
 }
 
-/// Those of the API: its order is that of the names.
+/// Parameters of the API, which orders by name.
 impl Parameters for Filter {
     const NAMES: &'static [&'static str] = &["q", "state", "label", "at", "after", "limit"];
 }
@@ -80,7 +80,8 @@ pub(super) enum Sort {
 impl Sort {
     const ALL: [Self; 4] = [Self::Urgency, Self::Name, Self::BudgetLeft, Self::BurnRate];
 
-    /// An unknown name is the most urgent first: a link that was cut still opens.
+    /// Parses the order. An unknown name means the most urgent first, so that truncated links still
+    /// work.
     fn named(name: &str) -> Self {
         let named = Self::ALL.into_iter().find(|sort| sort.name() == name);
         named.unwrap_or(Self::Urgency)
@@ -105,7 +106,7 @@ impl Sort {
     }
 }
 
-/// An entry of a list to choose from.
+/// An option of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) value: String,
@@ -121,12 +122,12 @@ pub(super) struct Facet {
 }
 
 impl Filter {
-    /// The search for workflows with the same text.
+    /// Returns the search for workflows with the same text.
     pub(super) fn workflows(&self) -> String {
         format!("/workflows?q={}", encoded(&self.q))
     }
 
-    /// How many SLOs a program wants, if it asks for what there is.
+    /// Validates the API's parameters. Returns the number of SLOs to return.
     pub(super) fn checked(&self) -> Result<usize, WebError> {
         let known = STATES.map(|state| StatusBadge::of(state).word);
         let is_known = |word: &&str| word.eq_ignore_ascii_case(&self.state);
@@ -149,7 +150,7 @@ impl Filter {
         after.is_none_or(|after| slo.name.as_str() > after)
     }
 
-    /// The address of what follows.
+    /// Returns the URL of the next page.
     pub(super) fn next_href(&self, next: Option<&Name>) -> Option<String> {
         let limit = self.limit.unwrap_or(PER_PAGE);
         let fields = [
@@ -178,7 +179,7 @@ impl Filter {
             && (self.label.is_empty() || labels.contains(&self.label))
     }
 
-    /// In the wanted order; what is equal by it, the most urgent first. `urgency` is of each.
+    /// Sorts in the selected order; equal rows by urgency, which `urgency` returns.
     pub(super) fn sort<T, U: Ord>(
         &self,
         rows: &mut [T],
@@ -204,7 +205,7 @@ impl Filter {
         }
     }
 
-    /// The group of an SLO; `None` of one without such a label, and where nothing is grouped.
+    /// Returns the group of an SLO; `None` if it has no such label, or nothing is grouped.
     fn group_of(&self, slo: &Summary) -> Option<String> {
         match self.group.as_str() {
             "" => None,
@@ -213,7 +214,7 @@ impl Filter {
         }
     }
 
-    /// The heading of the group of an SLO, where rows are grouped.
+    /// Returns the heading of the group of an SLO, if rows are grouped.
     pub(super) fn heading(&self, slo: &Summary) -> Option<String> {
         (!self.group.is_empty()).then(|| {
             self.group_of(slo)
@@ -236,7 +237,7 @@ impl Filter {
         Sort::ALL.map(choice).into()
     }
 
-    /// What rows can be grouped by: the service and every label.
+    /// Returns the possible groupings: the service and every label.
     pub(super) fn groupings(&self, slos: &[&Summary]) -> Vec<Choice> {
         let labels = slos.iter().flat_map(|slo| slo.labels.keys());
         let labels: BTreeSet<&str> = labels.map(String::as_str).collect();
@@ -249,7 +250,7 @@ impl Filter {
         std::iter::once(SERVICE).chain(labels).map(choice).collect()
     }
 
-    /// Every label with its values and how many SLOs have each.
+    /// Returns every label with its values and their numbers of SLOs.
     pub(super) fn facets(&self, slos: &[&Summary]) -> Vec<Facet> {
         let mut counts: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
         for (key, value) in slos.iter().flat_map(|slo| &slo.labels) {
@@ -273,7 +274,7 @@ impl Filter {
         counts.into_iter().map(facet).collect()
     }
 
-    /// The address of the same view in another state; empty is all.
+    /// Returns the URL of the same view with another state; empty means all.
     pub(super) fn in_state(&self, state: &str) -> String {
         Self {
             state: state.to_owned(),
@@ -283,7 +284,7 @@ impl Filter {
         .href()
     }
 
-    /// The address of another page of the same view.
+    /// Returns the URL of another page of the same view.
     pub(super) fn at_page(&self, page: usize) -> String {
         Self {
             page: if page > 1 {
@@ -296,7 +297,7 @@ impl Filter {
         .href()
     }
 
-    /// The address of the same view of this moment.
+    /// Returns the URL of the same view as of now.
     pub(super) fn of_now(&self) -> String {
         Self {
             at: String::new(),
@@ -328,7 +329,7 @@ impl Filter {
     }
 }
 
-/// For an order: what is no number comes first of all.
+/// Returns a sort key; missing numbers come first.
 #[expect(clippy::cast_possible_truncation, reason = "only an order")]
 fn thousandths(value: Option<f64>) -> Option<i64> {
     value.map(|value| (value.clamp(-1e12, 1e12) * 1e3) as i64)

@@ -1,4 +1,4 @@
-//! What the overview shows until the first span arrives: a list that ticks itself off.
+//! The checklist that the overview shows until the first span arrives.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// A first SLO that is valid as it stands.
+/// A valid first SLO.
 pub const FIRST_SLO: &str = r#"apiVersion: throughline/v1
 kind: SLO
 metadata:
@@ -74,7 +74,8 @@ impl FirstRunPage {
         }
     }
 
-    /// What a client on this machine uses: an address that means "all of them" is none to send to.
+    /// Returns the endpoint for a client on this machine. An unspecified address such as `0.0.0.0`
+    /// cannot be sent to.
     fn endpoint(&self) -> String {
         if self.http.ip().is_unspecified() {
             format!("http://localhost:{}", self.http.port())
@@ -83,7 +84,7 @@ impl FirstRunPage {
         }
     }
 
-    /// One span that any shell can send.
+    /// Returns a command that sends one span from a shell.
     fn first_span(&self) -> String {
         format!(
             "curl -i {}/v1/traces \\\n  -H 'content-type: application/json' -d '{}'",

@@ -1,4 +1,4 @@
-//! How far Kafka is read.
+//! The progress of reading Kafka.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,9 +12,9 @@ use crate::{
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct KafkaView {
     partitions: usize,
-    /// Messages that are not committed.
+    /// Messages that are not committed yet.
     pub(super) lag: i64,
-    /// Everything that was appended to every partition up to then is committed.
+    /// The time up to which all messages of every partition are committed.
     pub(super) read_up_to: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! `/`: which SLO needs me now?
+//! `/`: the overview of all SLOs, most urgent first.
 
 mod filter;
 pub(in crate::web) mod first_run;
@@ -54,7 +54,7 @@ pub(crate) struct OverviewView {
     #[serde(skip)]
     banner: Option<PastBanner>,
     evaluated_at: Option<Timestamp>,
-    /// SLOs per state, whatever the filter.
+    /// The number of SLOs per state, without the filter.
     states: BTreeMap<&'static str, usize>,
     definition_problems: Vec<String>,
     spans_received: u64,
@@ -63,9 +63,9 @@ pub(crate) struct OverviewView {
     /// `None` if Kafka is not read.
     kafka: Option<KafkaView>,
     slos: Vec<Summary>,
-    /// The budget at the end of each of the last days, by SLO: shares, old to new.
+    /// The budget at the end of each of the last days, by SLO: shares, oldest first.
     budget_remaining_by_day: BTreeMap<String, Vec<Option<f64>>>,
-    /// By SLO, of those that have groups.
+    /// By SLO; only those with groups.
     groups: BTreeMap<String, GroupTally>,
     #[serde(flatten)]
     part: ListPart,
@@ -79,15 +79,15 @@ pub(crate) struct OverviewView {
     ever_received: bool,
 }
 
-/// Which part of the SLOs that the filter matches this is.
+/// The part of the matching SLOs that is returned.
 #[derive(Debug, Default, JsonSchema, Serialize)]
 struct ListPart {
-    /// Counted from 1. Only of the page.
+    /// Counted from 1. Only for the page.
     #[serde(skip)]
     page: usize,
     #[serde(skip)]
     pages: usize,
-    /// What to ask for the next ones with: `after`. Only of the API.
+    /// The value of `after` for the next part. Only for the API.
     next: Option<Name>,
 }
 
@@ -176,7 +176,7 @@ async fn view(
     })
 }
 
-/// A person sees the most urgent first.
+/// Returns the rows of a page, the most urgent first.
 fn take_page(
     filter: &Filter,
     tallies: &Tallies,
@@ -198,7 +198,8 @@ fn take_page(
     }
 }
 
-/// A program pages through them, so it gets an order that does not change meanwhile: that of the names.
+/// Returns the rows of an API response, ordered by name: that order does not change while a client
+/// reads one part after the other.
 fn take_after(
     filter: &Filter,
     summaries: &mut Vec<(Option<SloId>, Summary)>,
@@ -215,7 +216,7 @@ fn take_after(
     })
 }
 
-/// What counts of each day, as far back as the oldest point of a spark line looks.
+/// Returns the counts of each day, as far back as sparklines need.
 async fn days(
     tx: &mut Tx<'_>,
     catalog: &Catalog,
@@ -247,7 +248,7 @@ async fn days(
 
 type Tallies = BTreeMap<SloId, GroupTally>;
 
-/// How groups were at an earlier moment is on the page of their SLO.
+/// The groups of an earlier time are only on the page of their SLO.
 async fn tallies(tx: &mut Tx<'_>, as_of: AsOf) -> Result<Tallies, StoreError> {
     if as_of.is_past {
         return Ok(Tallies::new());
@@ -269,7 +270,7 @@ fn groups_by_name(
         .collect()
 }
 
-/// An SLO of which a group burns needs a look before those of which all is well.
+/// Returns the sort key: an SLO with a burning group comes before those without problems.
 fn urgency(slo: &Summary, groups: Option<GroupTally>) -> (SloState, u64, i64) {
     let (state, empty_in, left) = slo.urgency();
     match groups {
@@ -310,7 +311,7 @@ fn states<'a>(summaries: impl Iterator<Item = &'a Summary>) -> BTreeMap<&'static
     states
 }
 
-/// What was left at the end of each day; the last point is the evaluation's own.
+/// Returns the budget left at the end of each day; the last point is that of the evaluation.
 fn spark_points(
     slo: &Summary,
     days: Option<&Vec<SeriesPoint>>,

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// Sentences above the table.
+/// The maximum number of sentences above the table.
 const MOST_SENTENCES: usize = 3;
 
 #[derive(Template)]
@@ -56,7 +56,7 @@ struct Urgent {
     sentence: Sentence,
 }
 
-/// Rows of one group; all of them where nothing is grouped.
+/// The rows of one group; all rows if nothing is grouped.
 struct RowBlock {
     heading: Option<String>,
     rows: Vec<OverviewRow>,
@@ -65,9 +65,9 @@ struct RowBlock {
 struct OverviewRow {
     slo: Summary,
     spark: Markup,
-    /// How many groups it has and how many of them burn.
+    /// The number of groups, and how many of them burn.
     groups: Option<String>,
-    /// What explains the state in a few words.
+    /// A short explanation of the state.
     note: Option<String>,
 }
 
@@ -99,7 +99,7 @@ impl OverviewPage {
         }
     }
 
-    /// What leads on to the same moment.
+    /// Returns the parameter for links to the same time.
     fn at(&self) -> String {
         match self.layout.past {
             Some(_) => format!("?at={}", self.view.as_of),

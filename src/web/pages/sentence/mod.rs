@@ -1,4 +1,5 @@
-//! The sentence that a page leads with: the state, since when, how fast, and when the budget is gone.
+//! The first sentence of a page: the state, since when, how fast the budget burns, and when it is
+//! exhausted.
 
 use std::time::Duration;
 
@@ -12,14 +13,14 @@ use crate::{
     web::reader::times,
 };
 
-/// A verdict in words: the first sentence stands out.
+/// A verdict in words; the first sentence is emphasised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sentence {
     pub(crate) lead: String,
     pub(crate) rest: String,
 }
 
-/// For the SLO's own page.
+/// Returns the verdict for the SLO's own page.
 pub(crate) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
     let lead = match slo.state {
         None => "Not evaluated yet.".to_owned(),
@@ -67,7 +68,7 @@ pub(crate) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
     }
 }
 
-/// For the overview, after the SLO's name. `None` where nobody needs to look.
+/// Returns the verdict for the overview, to follow the SLO's name. `None` if no one needs to act.
 pub(crate) fn urgent(slo: &Summary, now: Timestamp) -> Option<Sentence> {
     let lead = match slo.state? {
         SloState::Paging if slo.is_spent() => {
@@ -89,7 +90,8 @@ pub(crate) fn urgent(slo: &Summary, now: Timestamp) -> Option<Sentence> {
     })
 }
 
-/// How what fires goes on: how fast, whether it gets better, and until when the budget lasts.
+/// Describes the development of a firing alert: how fast it burns, whether it improves, and how
+/// long the budget lasts.
 pub(crate) fn course(slo: &Summary, now: Timestamp) -> Option<String> {
     slo.state?;
     let speed = match slo.fired_limit() {
@@ -125,7 +127,7 @@ fn speed(slo: &Summary) -> String {
     }
 }
 
-/// Which of its alerts notify nobody because another one fires.
+/// Names the alerts that are inhibited by another one.
 fn inhibited(slo: &Summary) -> Option<String> {
     let severity = slo.inhibited.first()?;
     Some(format!(
@@ -159,8 +161,8 @@ fn rising(slo: &Summary) -> Option<String> {
     ))
 }
 
-/// The short window of the rule that fired, once it is below the factor; and since when no rule burns, and
-/// when that ends the alert.
+/// Names the short window of the rule that fired, if it is below the factor; and since when no rule
+/// burns, and when the alert then resolves.
 fn improving(slo: &Summary, now: Timestamp) -> Option<String> {
     let fired = slo.fired_burn();
     let rate = fired.and_then(|rule| Some((rule, rule.short.burn_rate?)));
@@ -181,7 +183,7 @@ fn improving(slo: &Summary, now: Timestamp) -> Option<String> {
     ))
 }
 
-/// A rule that is over its factor, in an SLO whose first event came only just.
+/// Describes a rule over its factor, in an SLO whose first event is too recent.
 fn too_young(slo: &Summary) -> Option<String> {
     let rule = slo
         .rules
@@ -195,7 +197,7 @@ fn too_young(slo: &Summary) -> Option<String> {
     ))
 }
 
-/// A rule that would burn but for the least number of bad events.
+/// Describes a rule that does not burn only because there are too few bad events.
 fn too_few_to_tell(slo: &Summary) -> Option<String> {
     let rule = slo
         .rules
@@ -242,7 +244,7 @@ fn exhaustion(slo: &Summary, now: Timestamp) -> Option<String> {
     ))
 }
 
-/// How many were bad and why, in the window that the burn rate is of.
+/// Returns the number of bad events and their reasons, in the window of the burn rate.
 fn bad(slo: &Summary) -> Option<String> {
     let counts = slo.pace.counts;
     if counts.bad() == 0 || slo.state == Some(SloState::Ok) {

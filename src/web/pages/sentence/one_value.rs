@@ -1,5 +1,5 @@
-//! One notion has one value: of any state the page and the message say the same, and neither says what
-//! cannot be.
+//! Property tests: for any state the page and the message show the same values, and no impossible
+//! ones.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -81,7 +81,7 @@ fn slo(burn: BurnKind) -> Slo {
     }
 }
 
-/// A stretch of time: how many events, and how many of them are bad by each reason.
+/// Makes counts of a time range: the events, and the bad ones by reason.
 fn stretch(most: i64) -> impl Strategy<Value = EventCounts> {
     let share = prop_oneof![Just(0.0), 0.0..0.01, 0.0..1.0];
     (0..=most, share, 0.0..1.0, 0.0..1.0).prop_map(|(total, bad, late, failed)| {
@@ -104,7 +104,7 @@ fn stretch(most: i64) -> impl Strategy<Value = EventCounts> {
     })
 }
 
-/// The counts of look-backs that lie within each other, and what ages out of the longest next.
+/// Makes the counts of nested look-backs, and those that leave the longest one next.
 fn counted() -> impl Strategy<Value = (BTreeMap<Duration, EventCounts>, Ageing)> {
     let stretches = (
         vec(stretch(2_000), 6),
@@ -176,7 +176,7 @@ fn measured() -> impl Strategy<Value = Measured> {
         )
 }
 
-/// Which rule fired, if one did, how many minutes ago it began, and whether it recovers.
+/// Makes a firing rule or none: how many minutes ago it began, and whether it recovers.
 fn fired() -> impl Strategy<Value = Option<(&'static str, Severity, u64, bool)>> {
     let rule = select(&RULES[..]);
     let fired = (rule, 1_u64..4_000, any::<bool>());
@@ -186,7 +186,7 @@ fn fired() -> impl Strategy<Value = Option<(&'static str, Severity, u64, bool)>>
     )
 }
 
-/// What a page says of the state, and the message of its alert.
+/// The texts of a page and of its alert's message for one state.
 struct Shown {
     summary: Summary,
     page: Vec<String>,
@@ -271,7 +271,7 @@ impl Shown {
     }
 }
 
-/// Nothing over 100 %, no zero below zero.
+/// Checks that nothing is over 100 %, and no zero is below zero.
 fn is_possible(text: &str) -> bool {
     static SHARE: LazyLock<Regex> = LazyLock::new(|| Regex::new("(−?)([0-9.,]+) %").unwrap());
     static NEGATIVE_ZERO: LazyLock<Regex> =

@@ -1,4 +1,4 @@
-//! What the pages lead with, state by state.
+//! The first sentences of pages, state by state.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/silences/new`: a form that shows what it would mute before it does.
+//! `/silences/new`: a form with a preview of the alerts that the silence would suppress.
 
 use askama::Template;
 use axum::{extract::Query, http::StatusCode, response::Response};
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// What links to the form fill in.
+/// The values that a link fills into the form.
 #[derive(Debug, Deserialize)]
 pub(in crate::web) struct Prefilled {
     slo: Option<String>,
@@ -76,7 +76,7 @@ enum Done {
 async fn act(state: &WebState, action: Action, draft: &Draft) -> Result<Done, WebError> {
     let now = state.clock.now();
     match action {
-        // What is muted can be seen before it is said why.
+        // The preview works before a reason is filled in.
         Action::Preview => {
             let matchers = draft.matchers().map_err(WebError::BadSilence)?;
             let preview = preview::view(state, &matchers).await?;

@@ -1,7 +1,7 @@
-//! `/silences`: what is muted, by whom, why and until when.
+//! `/silences`: all silences, with their authors, reasons and ends.
 //!
-//! The same five things by page and by API: list, look at one, see what one would mute, make one, end
-//! one. What a silence does is decided where alerts change, in `evaluate`.
+//! Pages and API offer the same: list, show, preview, create and end silences. `evaluate` applies
+//! them when an alert changes.
 
 mod form;
 mod preview;
@@ -36,13 +36,13 @@ use crate::{
     },
 };
 
-/// How long one that is over is listed.
+/// The time for which an expired silence is listed.
 pub(in crate::web) const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct SilencesView {
     as_of: Timestamp,
-    /// Active ones first, then pending ones, then those that are over since seven days at most.
+    /// Active ones first, then pending ones, then those that expired within seven days.
     silences: Vec<SilenceView>,
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn create(
     asked.json(&state, StatusCode::CREATED, created.await)
 }
 
-/// Writes a new silence; the transaction is still to be committed.
+/// Inserts a new silence; the caller commits the transaction.
 pub(in crate::web) async fn add(
     state: &WebState,
     tx: &mut Tx<'_>,
@@ -153,7 +153,7 @@ pub(in crate::web) async fn add(
     Ok(silence)
 }
 
-/// Who muted what is in the log as well: it outlives the row.
+/// Logs a new silence, since the log is kept longer than the row.
 pub(crate) fn tell(silence: &Silence) {
     let matchers: Vec<String> = silence
         .terms
@@ -167,7 +167,7 @@ pub(crate) fn tell(silence: &Silence) {
     );
 }
 
-/// The API's way of ending one.
+/// Ends a silence through the API.
 pub(crate) async fn delete(
     asked: Negotiation,
     state: WebState,
@@ -178,7 +178,7 @@ pub(crate) async fn delete(
     asked.json(&state, StatusCode::OK, ended)
 }
 
-/// The page's way of ending one.
+/// Ends a silence by the button of the page.
 pub(crate) async fn expire(
     asked: Negotiation,
     state: WebState,
@@ -205,7 +205,7 @@ pub(in crate::web) async fn end_by_id(
     Ok(SilenceView::new(&silence, now))
 }
 
-/// Ending one that is over changes nothing and is no mistake.
+/// Ends a silence. Ending an expired one changes nothing and is not an error.
 pub(in crate::web) async fn end(
     state: &WebState,
     tx: &mut Tx<'_>,

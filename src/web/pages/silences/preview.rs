@@ -1,4 +1,5 @@
-//! What a silence would mute: alerts that there are now, and messages that were sent of late.
+//! The preview of a silence: the current alerts and the recent notifications that it would
+//! suppress.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,16 +33,16 @@ use crate::{
 };
 
 const LOOK_BACK: Duration = Duration::from_hours(7 * 24);
-/// Transitions that are looked at; more in a week is a storm of which a part tells enough.
+/// The maximum number of examined transitions; a sample is enough if there are more in a week.
 const MOST_TRANSITIONS: u32 = 1_000;
 const SEVERITIES: [Severity; 2] = [Severity::Page, Severity::Ticket];
 
-/// What these matchers are about.
+/// The alerts that matchers match.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct PreviewView {
-    /// Alerts that there are, and groups of which one fires.
+    /// Current alerts, and groups of which one fires.
     pub(super) matches: Vec<MatchedAlert>,
-    /// What people were told in the last seven days and would not have been; newest first.
+    /// Notifications of the last seven days that would have been suppressed; newest first.
     pub(super) would_have_muted: Vec<MutedMessage>,
 }
 
@@ -101,7 +102,7 @@ pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<Previ
         .await?;
     let would_have_muted = told
         .into_iter()
-        // The end of what people were told of is never muted.
+        // The end of a notified alert is never suppressed.
         .filter(|told| told.facts.kind != TransitionKind::Resolved)
         .filter(|told| are_met(matchers, &AlertLabels::of_facts(&told.facts)))
         .map(|told| MutedMessage {
@@ -149,7 +150,8 @@ fn are_met(matchers: &[Matcher], labels: &AlertLabels) -> bool {
 }
 
 impl PreviewView {
-    /// `3 alerts match, 1 of them fires now; 4 messages of the last 7 days would have been muted`.
+    /// Formats `3 alerts match, 1 of them fires now; 4 messages of the last 7 days would have been
+    /// muted`.
     pub(super) fn sentence(&self) -> String {
         let firing = self.matches.iter().filter(|alert| alert.fires()).count();
         let matching = match (self.matches.len(), firing) {

@@ -1,4 +1,4 @@
-//! What a request for a silence says, as JSON or as a form.
+//! The request for a silence, as JSON or as a form.
 
 use std::time::Duration;
 
@@ -57,10 +57,10 @@ impl SilenceRequest {
     }
 }
 
-/// The fields of the form at `/silences/new`, as they were filled in; empty is left out.
+/// The fields of the form at `/silences/new` as filled in; empty ones count as missing.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(in crate::web) struct SilenceForm {
-    /// One a line.
+    /// One per line.
     #[serde(default)]
     pub(super) matchers: String,
     #[serde(default)]
@@ -75,9 +75,9 @@ pub(in crate::web) struct SilenceForm {
     pub(super) reason: String,
     #[serde(default)]
     pub(super) created_by: String,
-    /// Present if the box is ticked.
+    /// Set if the box is checked.
     pub(super) force: Option<String>,
-    /// Which button was pressed.
+    /// The button that was pressed.
     #[serde(default)]
     pub(super) action: Action,
 }
@@ -122,7 +122,7 @@ fn read_duration(text: &str) -> Result<Duration, WebError> {
     })
 }
 
-/// What browsers send for a date and time has no zone: the form says that it is UTC.
+/// Parses a date and time as browsers send it, without a zone: the form says that it is UTC.
 fn read_time(text: &str) -> Result<Timestamp, WebError> {
     let with_zone = [text.to_owned(), format!("{text}Z"), format!("{text}:00Z")];
     with_zone
@@ -135,7 +135,7 @@ fn read_time(text: &str) -> Result<Timestamp, WebError> {
         })
 }
 
-/// UTC where no zone is named.
+/// Parses a repetition; the default time zone is UTC.
 fn read_repeat(rule: String, zone: &str) -> Result<SilenceRecurrence, WebError> {
     let zone = match zone.trim() {
         "" => "UTC",

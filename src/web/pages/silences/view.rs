@@ -22,9 +22,9 @@ pub(in crate::web) struct SilenceView {
     /// As `team="shop"`; all of them must match.
     pub(super) matchers: Vec<String>,
     pub(super) starts_at: Timestamp,
-    /// When it is over for good.
+    /// When it ends for good.
     pub(super) ends_at: Timestamp,
-    /// The interval that mutes now, or the next one.
+    /// The current interval, or the next one.
     pub(super) interval: Option<TimeRange>,
     pub(super) repeat: Option<RepeatView>,
     pub(super) reason: String,
@@ -32,7 +32,7 @@ pub(in crate::web) struct SilenceView {
     pub(super) created_at: Timestamp,
     pub(super) ended_early_at: Option<Timestamp>,
     pub(super) ended_early_by: Option<String>,
-    /// It mutes for more than seven days at a stretch.
+    /// True if it is active for more than seven days without a break.
     pub(super) is_long: bool,
 }
 
@@ -97,7 +97,7 @@ impl SilenceView {
         times::moment(self.created_at, *now)
     }
 
-    /// When it mutes, as it matters now.
+    /// Returns when it is active, by its present state.
     #[expect(
         clippy::trivially_copy_pass_by_ref,
         reason = "templates pass references"

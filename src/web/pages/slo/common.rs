@@ -1,4 +1,4 @@
-//! What bad events have in common, beside good ones of the same time.
+//! The attributes that bad events have in common, compared with good events of the same time.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,10 +12,10 @@ use crate::{
     web::chart::{Markup, dumbbell},
 };
 
-/// Rows of the table.
+/// The maximum number of rows of the table.
 const MOST: usize = 8;
 
-/// Attributes that tell bad events from good ones, by a sample of both.
+/// The attributes that distinguish bad events from good ones, in a sample of both.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct InCommon {
     bad_sampled: usize,
@@ -37,7 +37,7 @@ impl InCommon {
         }
     }
 
-    /// `208 bad and 200 good events`, how many were compared.
+    /// Formats the size of the samples: `208 bad and 200 good events`.
     pub(super) fn sampled_text(&self) -> String {
         format!(
             "{} bad and {} good events",
@@ -46,7 +46,7 @@ impl InCommon {
         )
     }
 
-    /// Why there is nothing to see.
+    /// Returns why the table is empty.
     pub(super) fn empty_text(&self) -> &'static str {
         match (self.bad_sampled, self.good_sampled) {
             (0, _) => "No bad event of the last hour is in the sample.",

@@ -1,5 +1,4 @@
-//! How many of the spans that an SLO selects could be told apart by workflow, and what to do about
-//! the others.
+//! The share of an SLO's selected spans that name their workflow, and how to correct the others.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,15 +12,15 @@ use crate::{
 pub(super) struct CorrelationView {
     correlated: i64,
     uncorrelated: i64,
-    /// Correlated of both.
+    /// The share of both that is correlated.
     correlated_ratio: f64,
-    /// Ends whose start never came: they correlate with nothing that began.
+    /// Ends without a recorded start.
     orphans: i64,
     pub(super) next_step: Option<&'static str>,
 }
 
 impl CorrelationView {
-    /// `None` where no span came that could have been correlated.
+    /// `None` if no span arrived that could be correlated.
     pub(super) fn new(spans: &SelectedSpans, orphans: i64) -> Option<Self> {
         let uncorrelated = [DiscardReason::Uncorrelated, DiscardReason::KeyTooLong]
             .into_iter()

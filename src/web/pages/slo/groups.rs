@@ -1,5 +1,5 @@
-//! `/slos/{slo}/groups`: which of an SLO's groups are in trouble? The SLO's own page shows the worst of
-//! them.
+//! `/slos/{slo}/groups`: the groups of an SLO, the most urgent first. The SLO's own page shows the
+//! worst of them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// Rows on the page of the SLO.
+/// The maximum number of rows on the page of the SLO.
 const MOST_BESIDE_OTHERS: usize = 20;
 
 /// The groups of an SLO, the most urgent first.
@@ -43,10 +43,10 @@ pub(super) struct GroupsView {
     by: Vec<String>,
     max_groups: u32,
     pub(super) total: usize,
-    /// Those that page or have a ticket, held back or not.
+    /// Groups with a firing page or ticket, inhibited or not.
     pub(super) burning: usize,
     pub(super) rows: Vec<GroupView>,
-    /// Left out of `rows`.
+    /// The number of groups that `rows` leaves out.
     pub(super) more: usize,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct GroupsView {
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct GroupView {
     id: i32,
-    /// By attribute, as people read them.
+    /// The values by attribute, as people read them.
     values: BTreeMap<String, String>,
     pub(super) text: String,
     state: Option<SloState>,
@@ -69,7 +69,7 @@ pub(super) struct GroupView {
     pub(super) summary: Summary,
 }
 
-/// Which group the page of one group is of.
+/// The group of a page.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct GroupHead {
     pub(super) id: i32,
@@ -88,7 +88,7 @@ impl GroupHead {
 }
 
 impl GroupsView {
-    /// `None` of an SLO that is not grouped.
+    /// `None` if the SLO is not grouped.
     pub(super) async fn read(
         tx: &mut Tx<'_>,
         (id, slo): (SloId, &Slo),
@@ -117,14 +117,14 @@ impl GroupsView {
         }))
     }
 
-    /// Only as many as there is room for beside other things.
+    /// Keeps only the worst, as many as the SLO's page shows.
     pub(super) fn worst(mut self) -> Self {
         self.more = self.total.saturating_sub(MOST_BESIDE_OTHERS);
         self.rows.truncate(MOST_BESIDE_OTHERS);
         self
     }
 
-    /// `3 of 12 groups burn`.
+    /// Formats `3 of 12 groups burn`.
     pub(super) fn tally_text(&self) -> String {
         tally_text(self.burning, self.total)
     }
@@ -138,7 +138,7 @@ impl GroupsView {
     }
 }
 
-/// `3 of 12 groups burn`; `12 groups` where none does.
+/// Formats `3 of 12 groups burn`; `12 groups` if none does.
 pub(in crate::web) fn tally_text(burning: usize, total: usize) -> String {
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let all = format::counted(count(total), "group");
@@ -192,7 +192,7 @@ fn values(group: &Group) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Where a group has its page.
+/// Returns the path of a group's page.
 pub(in crate::web) fn path(slo: &Name, group: SloId) -> String {
     format!("/slos/{slo}/groups/{}", group.0)
 }

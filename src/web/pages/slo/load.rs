@@ -1,4 +1,4 @@
-//! The reads behind the page of one SLO, all in one transaction.
+//! The reads for the page of one SLO, all in one transaction.
 
 use std::time::Duration;
 
@@ -49,11 +49,11 @@ use crate::{
 };
 
 const HOUR: Duration = Duration::from_hours(1);
-/// Rows of the lists.
+/// The maximum number of rows of the lists.
 const MOST: u32 = 8;
 const MOST_TRANSITIONS: u32 = 40;
 const MOST_EVENTS: u32 = 40;
-/// Stands for an SLO that the database does not know yet: ids begin at 1.
+/// The id of an SLO that is not in the database yet: real ids begin at 1.
 const UNKNOWN: SloId = SloId(0);
 
 pub(super) async fn view(
@@ -128,7 +128,7 @@ async fn ageing(
     Ok(ageing.remove(&id).unwrap_or_default())
 }
 
-/// Of a group there are no groups.
+/// A group has no groups.
 async fn worst_groups(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
@@ -142,8 +142,8 @@ async fn worst_groups(
     }
 }
 
-/// What was known of the SLO or of one of its groups, which group that is, and for an earlier moment the
-/// state of this one.
+/// Returns the record of the SLO or of one of its groups, that group, and the present state if the
+/// page shows an earlier time.
 async fn own_record(
     tx: &mut Tx<'_>,
     slo: &Slo,
@@ -168,15 +168,15 @@ async fn own_record(
     Ok((record, group, state_now))
 }
 
-/// The burn rate with which the alert fired that goes on.
+/// Returns the burn rate at which the active alert fired.
 fn rate_at_firing(summary: &Summary, newest_first: &[TransitionView]) -> Option<f64> {
     let fired_at = summary.fired_at?;
     let is_own = |one: &&TransitionView| one.kind == TransitionKind::Firing && one.at == fired_at;
     newest_first.iter().find(is_own)?.burn_rate_long
 }
 
-/// The worst of a range and the open ones that are the oldest, with where the time of each went. Which
-/// ones were open at an earlier moment is not kept.
+/// Returns the worst workflows of a range and the oldest open ones, with their stages. Past lists
+/// of open workflows are not stored.
 async fn workflows(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
@@ -200,7 +200,7 @@ async fn workflows(
     Ok((worst.into_iter().map(view).collect(), oldest))
 }
 
-/// What counts in each range.
+/// Returns the counts of each range.
 async fn sums<const N: usize>(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
@@ -212,7 +212,7 @@ async fn sums<const N: usize>(
     Ok(std::array::from_fn(sum))
 }
 
-/// Who they are, where the evaluation has seen any, and of how many.
+/// Returns the customers, if the evaluation has seen any, and their total number.
 async fn customers(
     tx: &mut Tx<'_>,
     id: SloId,
@@ -228,12 +228,12 @@ async fn customers(
     Ok((AffectedCustomers::default(), total))
 }
 
-/// What is known of the spans themselves. It is counted by the day, or of the last hour alone, so that
-/// there is nothing of an earlier moment.
+/// The data quality of spans. It is counted per day or for the last hour only, so there is none for
+/// an earlier time.
 #[derive(Default)]
 struct Quality {
     evidence: Vec<EvidenceView>,
-    /// Of the spans of the window; `None` without any.
+    /// Over the window; `None` without spans.
     correlation: Option<CorrelationView>,
     unmatched: Vec<UnmatchedSelector>,
     clocks: Vec<ClockView>,
@@ -277,7 +277,7 @@ async fn sampling_notes(
     Ok(SamplingNote::all(counts, ends, rules))
 }
 
-/// As the rules have it at this moment.
+/// Returns the inputs of burn rates at this time, as rules use them.
 fn burn_context(
     (slo, first_event_at): (&Slo, Option<Timestamp>),
     summary: &Summary,

@@ -1,5 +1,4 @@
-//! `/slos/{slo}`: how bad, since when, until when, why, and who? The same page is that of one of its
-//! groups, at `/slos/{slo}/groups/{group}`.
+//! `/slos/{slo}`: the page of an SLO. Groups have the same page at `/slos/{slo}/groups/{group}`.
 
 mod charts;
 mod common;
@@ -73,7 +72,7 @@ use view::Range;
 pub(crate) struct SloQuery {
     #[serde(default)]
     range: String,
-    /// The moment to show, as it was known then; now if empty.
+    /// The time to show, with the data of that time; now if empty.
     #[serde(default)]
     at: String,
 }
@@ -83,8 +82,8 @@ impl Parameters for SloQuery {
 }
 
 impl SloQuery {
-    /// Six hours if none is named, and on a page also if there is none of this name: a link that was
-    /// cut still opens.
+    /// Returns the range: six hours by default, and on a page also for an unknown name, so that
+    /// truncated links still work.
     fn range(&self, asked: &Negotiation) -> Result<Range, WebError> {
         let is_lenient = asked.wants_page() || self.range.is_empty();
         let range = Range::named(&self.range).or(is_lenient.then_some(Range::SixHours));
@@ -121,7 +120,7 @@ pub(crate) async fn get_group(
     answer(&asked, &state, (&name, whose), &params).await
 }
 
-/// Whose numbers a page shows.
+/// The SLO or group of a page.
 #[derive(Clone, Copy, Debug)]
 enum Whose {
     Slo,
@@ -142,7 +141,7 @@ async fn answer(
     }
 }
 
-/// What a page is made of.
+/// The data of a page.
 struct SloReading {
     slo: Arc<Slo>,
     view: SloView,
@@ -176,7 +175,7 @@ fn declared_in(catalog: &Catalog, name: &str) -> Option<Arc<Slo>> {
     catalog.slos.get(&name.parse().ok()?).cloned()
 }
 
-/// An SLO whose definition was removed is told apart from one that never was.
+/// Distinguishes an SLO whose definition was removed from one that never existed.
 pub(in crate::web::pages) async fn undeclared(state: &WebState, name: &str) -> WebError {
     match is_known(state, name).await {
         Err(error) => error.into(),
@@ -224,7 +223,7 @@ struct RangeLink {
 }
 
 impl RangeLink {
-    /// The links of a page that shows `as_of`, if it is an earlier moment.
+    /// Returns the links of a page; they keep `as_of` if it is an earlier time.
     fn all(current: Range, as_of: Option<Timestamp>) -> Vec<Self> {
         let at = as_of.map_or_else(String::new, |at| format!("&at={at}"));
         let link = |range: Range| Self {

@@ -1,8 +1,8 @@
-//! The cards of the page, in the order of what matters in the state.
+//! The sections of the page, in an order that depends on the state.
 
 use crate::domain::alerting::status::SloState;
 
-/// A card; its template is that of the same name in `templates/slo`.
+/// A section; its template has the same name in `templates/slo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SloCard {
     Budget,
@@ -20,8 +20,9 @@ pub(super) enum SloCard {
 }
 
 impl SloCard {
-    /// While an alert fires or is about to: where the time goes, the worst and who is affected, before how fast
-    /// the budget burns. Without data: what was seen, and what was asked for.
+    /// Returns the order. While an alert fires or is about to, stages, the worst workflows and
+    /// customers come before burn rates. Without data, received spans and the definition come
+    /// first.
     pub(super) const fn in_order(state: Option<SloState>) -> [Self; 12] {
         use SloCard::{
             Budget, Burn, Common, Customers, Definition, Flight, Flow, Log, Reasons, Rules, Stages,
@@ -45,7 +46,7 @@ impl SloCard {
         }
     }
 
-    /// The anchor.
+    /// Returns the anchor.
     pub(super) const fn id(self) -> &'static str {
         match self {
             Self::Budget => "budget",

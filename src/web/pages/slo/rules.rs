@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// A rule with what it says at this moment.
+/// A rule with its current status.
 pub(super) struct RuleRow {
     pub(super) title: String,
     pub(super) name: String,
@@ -38,7 +38,7 @@ pub(super) fn word(rule: &RuleStatus) -> &'static str {
 pub(super) fn rows(slo: &Summary) -> Vec<RuleRow> {
     let on_burn = slo.rules.iter().map(RuleRow::new);
     let on_limits = slo.threshold_rules.iter().map(RuleRow::on_limit);
-    // Rules on data quality are shown where they have something to say.
+    // Rules on data quality are shown only if they have something to report.
     let is_quiet =
         |rule: &&LimitStatus| matches!(rule.standing, LimitState::Under | LimitState::Unknown);
     let on_quality = slo.quality_rules.iter().filter(|rule| !is_quiet(rule));

@@ -1,4 +1,4 @@
-//! What sampled spans mean for the numbers of an SLO, in words.
+//! The effects of sampled spans on the numbers of an SLO, in words.
 
 use crate::domain::{
     alerting::rule_status::RuleStatus,
@@ -9,21 +9,21 @@ use crate::domain::{
     },
 };
 
-/// Fewer ends without a start say nothing of sampling.
+/// Fewer ends without a start indicate nothing about sampling.
 const LEAST_ORPHANS: i64 = 20;
 
-/// A fact about the numbers, and what to do about it if anything.
+/// A fact about the numbers, and how to correct it, if possible.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub(super) struct SamplingNote {
-    /// Of events, or of what are none.
+    /// The number of affected events or spans.
     count: i64,
     pub(super) meaning: String,
     pub(super) next_step: &'static str,
 }
 
 impl SamplingNote {
-    /// Of the events of a window, of what is known of the spans that end workflows, and of the rules as
-    /// they were evaluated.
+    /// Returns the notes, by the events of a window, the sampling of end spans, and the evaluated
+    /// rules.
     pub(super) fn all(
         counts: &EventCounts,
         ends: Option<EndSampling>,
@@ -103,7 +103,7 @@ fn unobservable(counts: &EventCounts, ends: EndSampling) -> Option<SamplingNote>
     })
 }
 
-/// Of the first rule that sees it, which is the most urgent.
+/// Returns the note of the first, most urgent, rule with missing ends.
 fn missing(rules: &[RuleStatus]) -> Option<SamplingNote> {
     let mut windows = rules.iter().flat_map(|rule| [&rule.long, &rule.short]);
     let (window, ends) = windows.find_map(|window| Some((window, window.ends_missing?)))?;
@@ -119,7 +119,7 @@ fn missing(rules: &[RuleStatus]) -> Option<SamplingNote> {
     })
 }
 
-/// Where senders say nothing of sampling, and yet half of each workflow is missing.
+/// Returns a note if half of each workflow is missing although senders report no sampling.
 fn looks_sampled(counts: &EventCounts, ends: EndSampling) -> Option<SamplingNote> {
     let (orphans, timeouts) = (counts.orphan, counts.timeout);
     let says_nothing = counts.sampled == 0 && ends.threshold == Threshold::KEEPS_ALL;

@@ -1,4 +1,4 @@
-//! Where the time goes: of the mean workflow, good against bad, and of single ones.
+//! The stages of workflows: the mean of good and bad ones, and single workflows.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,14 @@ use crate::{
     web::chart::{Bar, Markup, strip, waterfall},
 };
 
-/// Over the range. The means of a column add up to the whole, the shares to 1.
+/// The stages over the range. The means of a column add up to the whole, the shares to 1.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct StagesView {
     pub(super) good_workflows: i64,
     pub(super) bad_workflows: i64,
     pub(super) good_mean_seconds: Option<f64>,
     pub(super) bad_mean_seconds: Option<f64>,
-    /// In the order in which workflows come to them.
+    /// In the order in which workflows reach them.
     pub(super) stages: Vec<StageRow>,
 }
 
@@ -41,16 +41,16 @@ pub(super) struct StageRow {
     share_of_excess_ratio: Option<f64>,
     #[serde(skip)]
     pub(super) bars: Markup,
-    /// Most of what bad workflows take longer is lost here.
+    /// True if most of the extra time of bad workflows is spent here.
     #[serde(skip)]
     pub(super) is_slowest: bool,
 }
 
-/// The stages of one workflow, in the order in which it came to them.
+/// The stages of one workflow, in the order in which it reached them.
 #[derive(Clone, Debug, Default, JsonSchema, Serialize)]
 pub(in crate::web::pages) struct OwnStages {
     stages: Vec<OwnStage>,
-    /// Where it is by now, of one that has not ended.
+    /// The present stage of a workflow that has not ended.
     pub(super) current_stage: Option<String>,
 }
 
@@ -61,7 +61,7 @@ struct OwnStage {
     seconds: f64,
 }
 
-/// `None` where the definition wants no stages.
+/// `None` if the definition does not request stages.
 pub(super) async fn over(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
@@ -75,7 +75,7 @@ pub(super) async fn over(
     Ok(Some(StagesView::new(&found, workflow.within.as_secs_f64())))
 }
 
-/// Of each of `workflows` that has any, by key.
+/// Returns the stages of each of `workflows` that has any, by key.
 pub(in crate::web::pages) async fn of_workflows(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
@@ -146,7 +146,7 @@ impl StagesView {
         format::seconds(self.bad_mean_seconds)
     }
 
-    /// `1,204 good, 38 bad`.
+    /// Formats `1,204 good, 38 bad`.
     pub(super) fn counts_text(&self) -> String {
         format!(
             "{} good, {} bad",
@@ -161,7 +161,7 @@ impl StagesView {
             .any(|stage| stage.share_of_excess_ratio.is_some())
     }
 
-    /// Where the time is lost, in one sentence.
+    /// Describes in one sentence where the extra time is spent.
     pub(super) fn reading(&self) -> Option<String> {
         let slowest = self.stages.iter().find(|stage| stage.is_slowest)?;
         Some(format!(
@@ -218,14 +218,14 @@ impl OwnStage {
 }
 
 impl OwnStages {
-    /// Whether it waits or is worked on there: by the name of the stage or by its title.
+    /// Returns whether it is in this stage, given by its name or title.
     pub(in crate::web::pages) fn is_in(&self, asked: Option<&str>) -> bool {
         let title = self.current_stage.as_deref();
         let name = title.map(|title| title.strip_prefix("wait in ").unwrap_or(title));
         asked.is_some() && (asked == title || asked == name)
     }
 
-    /// To the scale of the longest workflow beside it.
+    /// Draws the stages to the scale of the longest workflow in the list.
     pub(super) fn strip(&self, longest_secs: f64, within_secs: Option<f64>) -> Markup {
         let axis = longest_secs.max(f64::EPSILON);
         let mut begin = 0.0;
@@ -246,7 +246,7 @@ impl OwnStages {
         strip(&bars, deadline, &self.sentence())
     }
 
-    /// `wait in orders 3 s, payment 2 s`.
+    /// Formats `wait in orders 3 s, payment 2 s`.
     fn sentence(&self) -> String {
         let stages: Vec<String> = self
             .stages

@@ -1,4 +1,4 @@
-//! All that is told of one SLO: printed as a page, and as JSON.
+//! The view of one SLO, rendered as a page and as JSON.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -46,37 +46,38 @@ use crate::{
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct SloView {
     pub(super) as_of: Timestamp,
-    /// Whether `as_of` is an earlier moment, which was asked for. What is in flight is not listed then.
+    /// True if `as_of` is an earlier time. Workflows in flight are not listed then.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_past: bool,
-    /// The state of this moment, on the page of an earlier one.
+    /// The present state, on the page of an earlier time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) state_now: Option<SloState>,
-    /// As the last evaluation saw it, but for what is in flight.
+    /// By the last evaluation, except for workflows in flight.
     #[serde(flatten)]
     pub(super) summary: Summary,
     pub(super) range: Range,
-    /// Which group these are the numbers of; `None` for the SLO itself.
+    /// The group of these numbers; `None` for the SLO itself.
     pub(super) group: Option<GroupHead>,
-    /// `None` where events are not grouped, and of a group.
+    /// `None` if events are not grouped, and for a group.
     pub(super) groups: Option<GroupsView>,
-    /// Over the SLO's window, to this moment.
+    /// Over the SLO's window until now.
     pub(super) counts: Counts,
-    /// Evidence that could not be used or changed a verdict in the window, by reason.
+    /// Evidence of the window that could not be used or changed a verdict, by reason.
     pub(super) evidence: Vec<EvidenceView>,
-    /// Planned work in the window whose events are left out, latest first; left out where none is.
+    /// Planned work in the window whose events are excluded, latest first; omitted if there is
+    /// none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) excluded: Vec<ExclusionView>,
-    /// What sampled spans mean for the numbers; left out where none are.
+    /// The effects of sampled spans on the numbers; omitted if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) sampling: Vec<SamplingNote>,
-    /// Of the spans of the window; `None` without any.
+    /// Spans of the window; `None` without any.
     pub(super) correlation: Option<CorrelationView>,
-    /// Selectors that no span of the last hour matches, of an SLO that counts nothing or whose workflows
-    /// have never ended.
+    /// Selectors that no span of the last hour matches, for an SLO that counts nothing or whose
+    /// workflows have never ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) unmatched_selectors: Vec<UnmatchedSelector>,
-    /// How far the clocks of services are apart, where enough messages tell; nothing of a group.
+    /// Differences between the clocks of services, if there are enough messages; empty for a group.
     pub(super) clocks: Vec<ClockView>,
     pub(super) in_flight_oldest: Vec<WorkflowView>,
     /// Of the last hour.
@@ -85,24 +86,24 @@ pub(in crate::web) struct SloView {
     pub(super) in_common: InCommon,
     /// Of the last hour.
     pub(super) customers: Vec<CustomerView>,
-    /// With any event, in the hours that the last hour touches.
+    /// Customers with any event in the hours that the last hour touches.
     #[serde(skip)]
     pub(super) customers_total: CustomerTotal,
     /// Of the window, newest first.
     pub(super) transitions: Vec<TransitionView>,
-    /// Deploys, flags and notes of the window, newest first: those of the services that take part.
+    /// Deploys, flags and notes of the window, newest first, of the services that take part.
     pub(super) events: Vec<ChangeEvent>,
     pub(super) budget_history: Vec<BudgetPoint>,
-    /// Of the first rule's windows, over the range.
+    /// Of the windows of the first rule, over the range.
     pub(super) burn_history: Vec<BurnPoint>,
-    /// Over the range; stretches without a bad event are left out.
+    /// Over the range; steps without a bad event are left out.
     pub(super) bad_by_reason: Vec<ReasonPoint>,
-    /// Where the time of the mean workflow goes, over the range; nothing where the definition wants
-    /// none.
+    /// The stages of the mean workflow over the range; omitted if the definition does not request
+    /// stages.
     #[serde(rename = "latency_breakdown")]
     pub(super) stages: Option<StagesView>,
     pub(super) definition: DefinitionView,
-    /// What the budget's future is drawn from.
+    /// The inputs of the forecast of the budget.
     #[serde(skip)]
     pub(super) burn: BurnContext,
     #[serde(skip)]
@@ -111,13 +112,13 @@ pub(in crate::web) struct SloView {
     pub(super) past: Past,
 }
 
-/// The series that the charts are drawn from.
+/// The series of the charts.
 #[derive(Debug)]
 pub(super) struct Past {
     pub(super) budget: BudgetPast,
-    /// The range, and before it as much as the longest window of the rule that is drawn.
+    /// The range, preceded by the longest window of the drawn rule.
     pub(super) range: Series,
-    /// The range alone, in bars.
+    /// The range only, in bars.
     pub(super) bars: Series,
 }
 
@@ -129,7 +130,7 @@ pub(super) struct BudgetPoint {
 
 #[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub(super) struct ReasonPoint {
-    /// Start of the stretch.
+    /// The start of the step.
     at: Timestamp,
     late: i64,
     failed: i64,
@@ -156,7 +157,7 @@ pub(super) struct DefinitionView {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) text: String,
-    /// Of `metadata`.
+    /// The annotations in `metadata`.
     pub(super) annotations: BTreeMap<String, String>,
     /// The attribute that names the customer.
     pub(super) customer: Option<String>,
@@ -174,7 +175,7 @@ impl DefinitionView {
     }
 }
 
-/// How far back the charts of burn and reasons reach.
+/// The range of the charts of burn rates and reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(super) enum Range {
     #[serde(rename = "1h")]
@@ -235,8 +236,8 @@ impl Range {
         )
     }
 
-    /// Which buckets to read, the distance of points on a line, and the width of a bar: at most 360
-    /// points and 84 bars.
+    /// Returns which buckets to read, the distance of points on a line, and the width of a bar: at
+    /// most 360 points and 84 bars.
     pub(super) fn grain(self) -> (Resolution, Duration, Duration) {
         let minutes = |n: u64| Duration::from_secs(60 * n);
         match self {
@@ -248,8 +249,8 @@ impl Range {
         }
     }
 
-    /// Which buckets of durations to read, and the width of a column. There are far more of them than
-    /// of counts, so hours have to do from a day on.
+    /// Returns which buckets of durations to read, and the width of a column. They are far more
+    /// than those of counts, so hours are used from a day on.
     pub(super) fn grain_of_durations(self) -> (Resolution, Duration) {
         match self {
             Self::Day => (Resolution::Hour, Resolution::Hour.length()),
@@ -265,7 +266,7 @@ impl Range {
 pub(super) struct CustomerView {
     pub(super) customer: String,
     pub(super) bad: i64,
-    /// Of all bad events that name a customer.
+    /// The share among all bad events with a customer.
     pub(super) share_of_bad_ratio: f64,
 }
 
@@ -298,7 +299,7 @@ impl CustomerView {
 }
 
 impl SloView {
-    /// The address of the page as of this moment.
+    /// Returns the URL of the page as of this time.
     pub(super) fn address(&self) -> String {
         let group = self.group.as_ref();
         let group = group.map_or_else(String::new, |group| format!("/groups/{}", group.id));
@@ -309,7 +310,8 @@ impl SloView {
         )
     }
 
-    /// How many are affected, in bold, and what follows: `29 of 391 customers`, ` in the last hour`.
+    /// Returns the number of affected customers, shown in bold, and the text after it: `29 of 391
+    /// customers`, ` in the last hour`.
     pub(super) fn customers_reading(&self) -> (String, String) {
         let affected = self.summary.customers_affected_last_hour;
         let people = CustomerTotal::people(affected, Some(&self.customers_total));
@@ -329,12 +331,12 @@ impl SloView {
         }
     }
 
-    /// Whether there are events, and none of them names a customer.
+    /// Returns whether there are events, but none has a customer.
     fn knows_no_customer(&self) -> bool {
         self.customers_total.customers == 0 && self.summary.last_hour.total > 0
     }
 
-    /// Why no customer is listed.
+    /// Returns why no customer is listed.
     pub(super) fn no_customer_text(&self) -> &'static str {
         match &self.definition.customer {
             None => {
@@ -347,13 +349,13 @@ impl SloView {
         }
     }
 
-    /// Whether traces can be opened from here.
+    /// Returns whether the page has links to traces.
     pub(super) fn has_trace_links(&self) -> bool {
         let mut worst = self.worst_workflows.iter();
         worst.any(|workflow| !workflow.links.is_empty())
     }
 
-    /// Planned work as name, time and reason.
+    /// Returns planned work as name, time and reason.
     pub(super) fn left_out(&self) -> Vec<(&str, String, &str)> {
         let each = self.excluded.iter();
         each.map(|one| {
@@ -366,7 +368,7 @@ impl SloView {
         .collect()
     }
 
-    /// Deploys, flags and notes as moment, kind, title and address.
+    /// Returns deploys, flags and notes as time, kind, title and URL.
     pub(super) fn happened(&self) -> Vec<(String, &'static str, &str, Option<&str>)> {
         let each = self.events.iter();
         each.map(|event| {
@@ -381,7 +383,7 @@ impl SloView {
         .collect()
     }
 
-    /// The stages of one of the worst workflows, to the scale of the slowest.
+    /// Draws the stages of one of the worst workflows, to the scale of the slowest.
     pub(super) fn strip(&self, workflow: &WorkflowView) -> Markup {
         let took = self
             .worst_workflows
@@ -391,7 +393,7 @@ impl SloView {
         workflow.stages.strip(longest, self.summary.within_seconds)
     }
 
-    /// What became of everything that was seen, as number and words.
+    /// Returns the outcomes of all workflows, as number and words.
     pub(super) fn flow(&self) -> Vec<(String, String)> {
         let counts = self.summary.evaluated_counts.by_outcome;
         let within = self.summary.within_seconds.map(format::seconds);

@@ -20,9 +20,9 @@ use crate::{
 
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(in crate::web::pages) struct WorkflowView {
-    /// 32 hexadecimal digits, as in the address of its page.
+    /// 32 hexadecimal digits, as in the URL of its page.
     pub(super) key: String,
-    /// The address of its page.
+    /// The path of its page.
     #[serde(skip)]
     pub(super) path: String,
     pub(super) label: String,
@@ -32,11 +32,11 @@ pub(in crate::web::pages) struct WorkflowView {
     pub(super) started_at: Option<Timestamp>,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) deadline: Option<Timestamp>,
-    /// Start to end; to now for one that has not ended.
+    /// From start to end; to now for one that has not ended.
     pub(super) duration_seconds: Option<f64>,
-    /// How far past its deadline; below 0 while there is time.
+    /// The time past its deadline; negative before the deadline.
     pub(super) late_by_seconds: Option<f64>,
-    /// Where its trace can be looked at.
+    /// Links to its trace.
     pub(super) links: Vec<TraceLink>,
     #[serde(flatten)]
     pub(super) stages: OwnStages,
@@ -79,7 +79,7 @@ impl WorkflowView {
         }
     }
 
-    /// The address of its page.
+    /// Returns the path of its page.
     pub(in crate::web::pages) fn path(&self) -> &str {
         &self.path
     }
@@ -100,7 +100,7 @@ impl WorkflowView {
         self.outcome
     }
 
-    /// Its start, its end and its deadline.
+    /// Returns its start, its end and its deadline.
     pub(in crate::web::pages) const fn times(&self) -> [Option<Timestamp>; 3] {
         [self.started_at, self.ended_at, self.deadline]
     }
@@ -109,7 +109,7 @@ impl WorkflowView {
         self.duration_seconds
     }
 
-    /// Where it is, of one that has not ended.
+    /// Returns its present stage, if it has not ended.
     pub(in crate::web::pages) fn stage(&self) -> Option<&str> {
         let stage = self.stages.current_stage.as_deref();
         stage.filter(|_| self.outcome == Outcome::Open)

@@ -1,4 +1,4 @@
-//! `/targets`: where people are told, whether that works, and a test for each.
+//! `/targets`: the notification targets, their state, and a test for each.
 
 pub(in crate::web) mod test;
 
@@ -28,12 +28,12 @@ use crate::{
 pub(crate) struct TargetsView {
     as_of: Timestamp,
     targets: Vec<TargetView>,
-    /// What is wrong with the service itself, the oldest first.
+    /// Problems of the service itself, oldest first.
     self_checks: Vec<OpenCheck>,
     heartbeat: LastHeartbeat,
 }
 
-/// Never with an address or a key: those may be secrets.
+/// Without addresses and keys, which may be secrets.
 #[derive(Debug, JsonSchema, Serialize)]
 struct TargetView {
     name: Name,
@@ -95,7 +95,7 @@ const fn since(condition: TargetCondition) -> Option<Timestamp> {
     }
 }
 
-/// What a kind of target is called.
+/// Returns the name of a kind of target.
 pub(crate) const fn kind_text(kind: &TargetKind) -> &'static str {
     match kind {
         TargetKind::Webhook { .. } => "webhook",

@@ -1,4 +1,5 @@
-//! The test of a target: the same outbox, bodies and judgement as an alert's, and how it went.
+//! The test of a target, through the same outbox and with the same contents as an alert, and its
+//! result.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +35,7 @@ use crate::{
     },
 };
 
-/// The least time between two tests of a target: each may wake somebody.
+/// The minimum time between two tests of a target, since each may page someone.
 pub(in crate::web) const BETWEEN_TESTS: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Copy, Debug, Default, JsonSchema, Deserialize)]
@@ -42,12 +43,12 @@ pub(in crate::web) const BETWEEN_TESTS: Duration = Duration::from_mins(1);
 pub(in crate::web) struct TestRequest {
     #[serde(default)]
     scenario: Scenario,
-    /// Show what would be sent, and send nothing.
+    /// Show what would be sent, without sending it.
     #[serde(default)]
     render: bool,
 }
 
-/// What is sent, or would be.
+/// The messages that are sent, or would be.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct TestBegun {
     target: Name,
@@ -59,16 +60,16 @@ pub(in crate::web) struct TestBegun {
 struct TestMessageView {
     message: Uuid,
     kind: TransitionKind,
-    /// As the target gets it.
+    /// As the target receives it.
     body: Value,
 }
 
-/// How a test stands.
+/// The progress of a test.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web) struct TestView {
     target: Name,
     test: Uuid,
-    /// Nothing more will come.
+    /// True if nothing more will be sent.
     finished: bool,
     delivered: bool,
     deliveries: Vec<TestDelivery>,
@@ -89,7 +90,7 @@ pub(in crate::web) async fn post(
         }
         let test = TestMessages::new(&state, &target, body.scenario)?;
         if !body.render {
-            // Held until the commit, so that the next one sees this test on whatever replica it begins.
+            // Locked until the commit, so that a second test on any replica sees this one.
             tx.lock_target(&target.name).await?;
             let last_at = tx.last_test_at(&target.name).await?;
             if let Some(at) = last_at.filter(|at| (*at..*at + BETWEEN_TESTS).contains(&now)) {
@@ -118,7 +119,7 @@ pub(in crate::web) async fn post(
     }
 }
 
-/// The button of the page: back to it, where the test shows.
+/// Starts a test by the button of the page, and returns to the page, which shows the result.
 pub(in crate::web) async fn press(
     asked: Negotiation,
     state: WebState,
@@ -176,7 +177,7 @@ fn no_such_target(state: &WebState, name: &str) -> WebError {
     }
 }
 
-/// The messages of a test, in their order.
+/// The messages of a test, in order.
 struct TestMessages {
     rehearsal: Rehearsal,
     messages: Vec<(Uuid, Notification)>,
@@ -203,7 +204,7 @@ impl TestMessages {
         })
     }
 
-    /// With what is sent, its secrets masked.
+    /// Returns the response with the contents to send, with secrets masked.
     fn answer(&self, target: &Target) -> Value {
         let telling = RenderContext {
             notes: vec![MessageNote::Test],

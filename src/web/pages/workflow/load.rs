@@ -1,4 +1,4 @@
-//! The reads behind the page of one workflow, all in one transaction.
+//! The reads for the page of one workflow, all in one transaction.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// What is usual is the mean of good workflows over this time.
+/// The time range of the mean of good workflows.
 const USUAL: Duration = Duration::from_hours(24);
 
 /// `None` if there is no such workflow.
@@ -99,7 +99,7 @@ pub(super) async fn view(
     Ok(Some(view))
 }
 
-/// Returns when it ended, by the row alone.
+/// Returns when it ended, by its row alone.
 fn end(workflow: &Workflow) -> Option<Timestamp> {
     let ends = [
         workflow.success,
@@ -111,18 +111,18 @@ fn end(workflow: &Workflow) -> Option<Timestamp> {
     ends.into_iter().flatten().next().or(shared)
 }
 
-/// Where the time of one workflow went.
+/// The stages of one workflow.
 #[derive(Default)]
 struct Staged {
     pieces: Vec<StageEvidence>,
     sections: Vec<StageSection>,
     ended_at: Option<Timestamp>,
-    /// What was counted, for a workflow whose spans are not kept any more.
+    /// The stored sums, for a workflow whose spans are deleted.
     counted: Option<Breakdown>,
 }
 
 impl Staged {
-    /// Without sections where the definition wants no stages, and while no start is known.
+    /// Has no sections if the definition does not request stages, or the start is unknown.
     async fn read(
         tx: &mut Tx<'_>,
         (id, slo): (SloId, &Slo),
@@ -149,7 +149,7 @@ impl Staged {
         })
     }
 
-    /// All stages with the time in each; they add up to the whole.
+    /// Returns all stages with their time; they add up to the whole.
     fn stages(&self) -> Breakdown {
         match &self.counted {
             Some(counted) if self.pieces.is_empty() => counted.clone(),
@@ -163,7 +163,7 @@ fn counted(workflow: &StageWorkflow) -> Option<Breakdown> {
     Some(folded.breakdown.clone())
 }
 
-/// Where a workflow is that has not ended, and for how long others are there.
+/// Returns the present stage of a workflow that has not ended, and the usual time in it.
 async fn current(
     tx: &mut Tx<'_>,
     id: SloId,
@@ -183,7 +183,7 @@ async fn current(
         name: last.stage.name.clone(),
         since: last.range.from,
         seconds: last.range.length().as_secs_f64(),
-        // Of a stage that no good workflow was in the mean is 0.
+        // A stage that no good workflow was in has a mean of 0.
         usual_seconds: usual
             .and_then(|mean| mean.good_secs)
             .filter(|secs| *secs > 0.0),
@@ -237,7 +237,7 @@ async fn definition(
     })
 }
 
-/// The incidents that a bad workflow was counted in.
+/// Returns the incidents that a bad workflow was counted in.
 async fn incidents(
     tx: &mut Tx<'_>,
     id: SloId,
@@ -253,12 +253,12 @@ async fn incidents(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
-/// From millionths, such as microseconds.
+/// Converts from microseconds.
 pub(super) fn seconds(micros: i64) -> f64 {
     micros as f64 / 1e6
 }
 
-/// Whether an open workflow is past its deadline.
+/// Returns whether an open workflow is past its deadline.
 pub(super) fn is_overdue(outcome: Outcome, deadline: Option<Timestamp>, now: Timestamp) -> bool {
     outcome == Outcome::Open && deadline.is_some_and(|deadline| deadline < now)
 }

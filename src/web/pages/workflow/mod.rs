@@ -1,4 +1,4 @@
-//! `/workflows/{slo}/{key}`: where is this workflow, what happened to it, and why is it good or bad?
+//! `/workflows/{slo}/{key}`: the page of one workflow: its stage, its steps, and its verdict.
 
 mod load;
 mod steps;
@@ -21,7 +21,7 @@ use crate::{
 };
 pub(in crate::web) use view::StoryView;
 
-/// Steps that the page shows; the JSON view has all.
+/// The maximum number of steps on the page; the JSON view has all.
 const MOST_STEPS: usize = 200;
 
 pub(crate) async fn get(
@@ -68,7 +68,7 @@ impl WorkflowPage {
         Self { layout, view }
     }
 
-    /// How many steps the page leaves out.
+    /// Returns how many steps the page leaves out.
     fn left_out(&self) -> usize {
         self.view.steps.len().saturating_sub(MOST_STEPS)
     }

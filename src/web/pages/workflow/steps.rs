@@ -24,9 +24,9 @@ use crate::{
 pub(super) struct StepView {
     #[serde(flatten)]
     event: StoryEvent,
-    /// What happened, with names between backticks.
+    /// A description, with names between backticks.
     text: String,
-    /// Since the first step.
+    /// The time since the first step.
     offset_seconds: f64,
     duration_seconds: Option<f64>,
     #[serde(skip)]
@@ -80,7 +80,7 @@ impl StepView {
         self.event.trace_id.map(|trace| trace.to_string())
     }
 
-    /// `+1.5 s`, `−200 ms`.
+    /// Formats `+1.5 s`, `−200 ms`.
     pub(super) fn offset_text(&self) -> String {
         let sign = if self.offset_seconds < 0.0 {
             '−'
@@ -109,7 +109,7 @@ impl StepView {
         &self.text
     }
 
-    /// What else there is to know.
+    /// Returns a remark on the step, if any.
     pub(super) fn remark(&self) -> Option<String> {
         match &self.event.step {
             StoryStep::Sent {
@@ -134,7 +134,7 @@ impl StepView {
         }
     }
 
-    /// Its wait and its length.
+    /// Returns the bars of its wait and its duration.
     pub(super) fn bars(&self, axis: &StoryAxis) -> Vec<Bar> {
         let length = self.duration_seconds.unwrap_or(0.0);
         let kind = match self.event.step {
@@ -160,7 +160,7 @@ fn named(name: &str, unnamed: &str) -> String {
     }
 }
 
-/// Describes what happened, with names between backticks.
+/// Describes the step, with names between backticks.
 fn title(step: &StoryStep) -> String {
     match step {
         StoryStep::Started => "started".to_owned(),

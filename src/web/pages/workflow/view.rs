@@ -1,4 +1,4 @@
-//! One workflow as page and API show it.
+//! One workflow as the page and the API show it.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -36,16 +36,16 @@ pub(in crate::web) struct StoryView {
     pub(super) display_name: String,
     /// 32 hexadecimal digits.
     pub(super) key: String,
-    /// The address of the page.
+    /// The path of the page.
     #[serde(skip)]
     pub(super) path: String,
     pub(super) label: String,
     pub(super) customer: Option<String>,
     pub(super) group: Option<String>,
     pub(super) outcome: Outcome,
-    /// The event time that it is counted at; `None` while it is open.
+    /// The event time at which it is counted; `None` while it is open.
     pub(super) counted_at: Option<Timestamp>,
-    /// It is judged again once everything up to this time was received.
+    /// It is judged again when all spans up to this time have been received.
     pub(super) judged_again_at: Option<Timestamp>,
     pub(super) verdict_rule: String,
     pub(super) started_at: Option<Timestamp>,
@@ -53,19 +53,19 @@ pub(in crate::web) struct StoryView {
     pub(super) deadline: Option<Timestamp>,
     /// The first corrections of its verdict, oldest first.
     pub(super) corrections: Vec<CorrectionView>,
-    /// When the first span of it was recorded.
+    /// When its first span was recorded.
     pub(super) first_evidence_at: Option<Timestamp>,
-    /// How many events it represents; `None` if none of its spans was sampled.
+    /// The number of events it represents; `None` if none of its spans was sampled.
     pub(super) weight: Option<f64>,
-    /// Where it is; `None` if it has ended or the definition wants no stages.
+    /// Its present stage; `None` if it has ended or the definition does not request stages.
     #[serde(rename = "current_stage")]
     pub(super) current: Option<CurrentStage>,
     /// What did not happen, each in a sentence.
     pub(super) missing: Vec<String>,
-    /// How far clocks differ at least; `None` if nothing shows that they do.
+    /// The minimum difference between clocks; `None` if nothing shows that they differ.
     pub(super) clock_skew_seconds: Option<f64>,
     pub(super) remarks: Vec<RemarkView>,
-    /// Which stage it was in, from start to end without a gap.
+    /// The stages from start to end, without gaps.
     pub(super) sections: Vec<SectionView>,
     /// The time in each stage; they add up to the whole.
     #[serde(serialize_with = "stage_seconds")]
@@ -74,7 +74,7 @@ pub(in crate::web) struct StoryView {
     pub(super) steps: Vec<StepView>,
     pub(super) traces: Vec<TraceView>,
     pub(super) definition: DefinitionInForce,
-    /// Those that it was counted in, the newest first.
+    /// The incidents that it was counted in, newest first.
     pub(super) incidents: Vec<IncidentOfWorkflow>,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct CurrentStage {
     pub(super) name: String,
     pub(super) since: Timestamp,
     pub(super) seconds: f64,
-    /// The mean of good workflows of the last 24 hours; `None` if none was there.
+    /// The mean of good workflows of the last 24 hours; `None` if there were none.
     pub(super) usual_seconds: Option<f64>,
 }
 
@@ -120,11 +120,11 @@ pub(super) struct TraceView {
     pub(super) links: Vec<TraceLink>,
 }
 
-/// The definition that judged it.
+/// The definition that was used to judge it.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct DefinitionInForce {
     pub(super) revision: Revision,
-    /// `None` if that set of definitions is not kept any more.
+    /// `None` if that set of definitions is not stored any more.
     pub(super) in_force_from: Option<Timestamp>,
     pub(super) is_newest: bool,
     #[serde(skip)]
@@ -152,7 +152,7 @@ impl CorrectionView {
         }
     }
 
-    /// `Never finished became late. An end was received after the verdict.`
+    /// Formats `Never finished became late. An end was received after the verdict.`
     pub(super) fn text(&self) -> String {
         let (from, to) = (self.from.in_words(), self.to.in_words().to_lowercase());
         let reason = self.reason.text();
@@ -261,7 +261,7 @@ impl StoryView {
         self.outcome.in_words().to_owned()
     }
 
-    /// Colour and icon of its state.
+    /// Returns the colour and icon of its state.
     pub(super) fn face(&self) -> StatusBadge {
         let (icon, class) = match self.outcome {
             Outcome::Good => ("ok", "ok"),
@@ -281,7 +281,7 @@ impl StoryView {
         is_overdue(self.outcome, self.deadline, self.as_of)
     }
 
-    /// Where it is, in one sentence; otherwise what became of it.
+    /// Returns its stage in one sentence, or its outcome.
     pub(super) fn lead(&self) -> String {
         let took = self.duration_text();
         match (&self.current, self.ended_at) {
@@ -296,7 +296,7 @@ impl StoryView {
         }
     }
 
-    /// How it stands against its deadline.
+    /// Formats the time to or since its deadline.
     pub(super) fn due_text(&self) -> Option<String> {
         let deadline = self.deadline?;
         let end = self.ended_at.unwrap_or(self.as_of);
@@ -354,7 +354,7 @@ impl StoryView {
             .map(|weight| format!("stands for {weight:.1} events, because its spans are sampled"))
     }
 
-    /// The stages in the order in which it came to them: title and time.
+    /// Returns the stages in the order in which it reached them: title and time.
     pub(super) fn stage_rows(&self) -> Vec<(String, String)> {
         let mut parts: Vec<_> = self.stages.0.iter().collect();
         parts.sort_by_key(|part| part.first_micros);
@@ -368,7 +368,7 @@ impl StoryView {
         format::seconds(seconds(self.stages.total_micros()))
     }
 
-    /// All of it on one axis, with the deadline.
+    /// Draws all stages on one axis, with the deadline.
     pub(super) fn strip(&self) -> Markup {
         let axis = self.axis();
         let bars: Vec<Bar> = self
@@ -380,14 +380,14 @@ impl StoryView {
         strip(&bars, axis.deadline, &sentence.join(", "))
     }
 
-    /// One step on the axis: its wait and what it took.
+    /// Draws one step on the axis: its wait and its duration.
     pub(super) fn track(&self, step: &StepView) -> Markup {
         let axis = self.axis();
         track(&step.bars(&axis), axis.deadline)
     }
 
-    /// From the first step to the last, or to now while it has not ended. The deadline is on it
-    /// unless that would make all else tiny.
+    /// Returns the axis: from the first step to the last, or to now if it has not ended. It
+    /// includes the deadline, unless that would make everything else too small.
     fn axis(&self) -> StoryAxis {
         let at = |step: &StepView| step.ended_at().unwrap_or_else(|| step.at());
         let happened = || self.steps.iter().filter(|step| !step.is_deadline());
@@ -425,14 +425,14 @@ impl StoryAxis {
         Bar {
             kind,
             begin: seconds(from.micros_since(self.from)) / self.length,
-            // An instant can be seen.
+            // A minimum length, so that an instant is visible.
             length: (secs / self.length).max(0.003),
         }
     }
 }
 
 impl CurrentStage {
-    /// `Wait in fulfilment since 12:04:10, 17 min; usually 6 s`.
+    /// Formats `Wait in fulfilment since 12:04:10, 17 min; usually 6 s`.
     fn text(&self, now: Timestamp) -> String {
         let usually = match self.usual_seconds {
             Some(usual) => format!("; usually {}", format::seconds(usual)),
@@ -452,7 +452,7 @@ impl CurrentStage {
     }
 }
 
-/// A stage of a workflow, as it is answered.
+/// A stage of a workflow in the JSON response.
 #[derive(JsonSchema, Serialize)]
 struct StageSeconds<'a> {
     kind: StageKind,

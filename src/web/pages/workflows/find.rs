@@ -1,4 +1,5 @@
-//! Carries a search out: asks for candidates way by way, and takes those that meet all conditions.
+//! Executes a search: reads candidates from one index after another, and keeps those that meet all
+//! conditions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,17 +31,17 @@ use crate::{
     },
 };
 
-/// Candidates that one request looks at where a filter rejects most: some 50 ms of reading at ten million
-/// workflows. The next request goes on.
+/// The maximum number of candidates per request, for filters that reject most: about 50 ms of
+/// reading at ten million workflows. The next request continues.
 const MOST_CANDIDATES: usize = 250;
-/// A verdict is at most so long after the start.
+/// The maximum time from the start of a workflow to its verdict.
 const LONGEST: Duration = Duration::from_hours(24 * 400);
-/// Where a workflow waits takes longer to find out than all else.
+/// The maximum number of candidates whose stage is computed, which is the slowest part.
 const MOST_STAGES: usize = 100;
-/// Candidates that one statement reads at least.
+/// The minimum number of candidates per statement.
 const LEAST_CHUNK: usize = 50;
 
-/// Workflows that were found, and where to go on.
+/// The workflows that were found, and the position to continue from.
 #[derive(Debug)]
 pub(in crate::web::pages) struct FoundWorkflows {
     pub(in crate::web::pages) workflows: Vec<FoundView>,
@@ -95,7 +96,7 @@ fn filter(
         _ => Ok(WorkflowFilter {
             slos,
             outcomes: match (&search.stage, search.outcomes.is_empty()) {
-                // Only an open one is anywhere.
+                // Only an open workflow is in a stage.
                 (Some(_), true) => vec![Outcome::Open],
                 _ => search.outcomes.clone(),
             },
@@ -112,9 +113,9 @@ struct Finder<'a> {
     filter: WorkflowFilter,
     names: BTreeMap<SloId, Name>,
     now: Timestamp,
-    /// A workflow may be found in several ways.
+    /// Prevents duplicates: a workflow may be found in several ways.
     seen: BTreeSet<(SloId, [u8; 16])>,
-    /// Candidates that may still be looked at.
+    /// The number of candidates that may still be examined.
     left: usize,
     found: FoundWorkflows,
 }
@@ -137,8 +138,8 @@ impl Finder<'_> {
         Ok(())
     }
 
-    /// Looks at candidates of one way. Returns the place of the last one if the answer is full, or if
-    /// no more may be looked at.
+    /// Reads candidates in one way. Returns the position of the last one if the response is full,
+    /// or if no more may be examined.
     async fn follow(
         &mut self,
         tx: &mut Tx<'_>,
@@ -173,7 +174,7 @@ impl Finder<'_> {
         self.found.workflows.len() == self.search.rows
     }
 
-    /// The ways to find what is asked for, the most exact first.
+    /// Returns the ways to find what is requested, the most selective first.
     fn ways(&self) -> Vec<SearchBy> {
         let (slos, range) = (self.filter.slos.clone(), self.search.started);
         if let Some(text) = &self.search.text {
@@ -190,7 +191,8 @@ impl Finder<'_> {
             [Outcome::Open] => SearchBy::Open(slos, range),
             [] => SearchBy::Recent(slos, range),
             bad if bad.iter().all(|outcome| outcome.is_bad()) => {
-                // One that was judged in the range may have started before it, not after.
+                // A workflow that was judged in the range may have started before it, but not after
+                // it.
                 let judged = TimeRange::new(range.from, self.now.max(range.to) + LONGEST);
                 SearchBy::Bad(slos, judged)
             }
@@ -198,7 +200,7 @@ impl Finder<'_> {
         }]
     }
 
-    /// Where the open ones among the candidates are.
+    /// Returns the stages of the open workflows among the candidates.
     async fn stages(
         &self,
         tx: &mut Tx<'_>,
@@ -252,7 +254,8 @@ impl Finder<'_> {
         }
     }
 
-    /// Candidates are found by parts of what is asked for, and by what was true when they were indexed.
+    /// Checks all conditions: candidates match only some of them, and as of the time when they were
+    /// indexed.
     fn is_meant(&self, record: &WorkflowRecord, slo: SloId, by: &SearchBy) -> bool {
         let is_customer = |name: &str| record.customer.as_deref() == Some(name);
         let is_found = match by {

@@ -1,5 +1,5 @@
-//! `/workflows`: finds workflows by name, trace, message or customer, and lists them by outcome, stage,
-//! time and duration.
+//! `/workflows`: searches workflows by name, trace, message or customer, and lists them by outcome,
+//! stage, time and duration.
 
 mod csv;
 mod find;
@@ -27,21 +27,21 @@ pub(in crate::web::pages) use find::find;
 use query::ListedOutcome;
 pub(crate) use query::WorkflowsQuery;
 
-/// The search is as far behind as this without anybody being told.
+/// A lag of the search index up to this is not shown.
 const USUAL_LAG_SECONDS: f64 = 10.0;
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct WorkflowsView {
     as_of: Timestamp,
-    /// How far the search is behind what was recorded.
+    /// The lag of the search index behind the recorded workflows.
     search_lag_seconds: f64,
     workflows: Vec<FoundView>,
-    /// What to ask for the next ones with: `after`. There may be one although fewer workflows were found
-    /// than asked for: not all could be looked at.
+    /// The value of `after` for the next page. It may be set although fewer workflows were found
+    /// than requested, if not all candidates could be examined.
     next: Option<String>,
 }
 
-/// One workflow of a list.
+/// One workflow of the list.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::web::pages) struct FoundView {
     pub(in crate::web::pages) slo: Name,

@@ -1,4 +1,4 @@
-//! The parameters of a search: as they are written in an address, and what they mean.
+//! The parameters of a search: as in the URL, and parsed.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use crate::{
     web::{error::WebError, pages::addresses::encoded, query::Parameters},
 };
 
-/// Rows of a page.
+/// The number of rows of a page.
 const ROWS: u32 = 50;
 const MOST_ROWS: u32 = 500;
-/// Spans may come from clocks that are ahead.
+/// The tolerance for clocks that are ahead.
 const AHEAD: Duration = Duration::from_hours(24);
 
-/// As it stands in the address. What is empty is no condition.
+/// The parameters as in the URL. An empty one is no condition.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct WorkflowsQuery {
@@ -58,7 +58,7 @@ impl Parameters for WorkflowsQuery {
     ];
 }
 
-/// What a query means.
+/// A parsed search.
 #[derive(Clone, Debug)]
 pub(in crate::web::pages) struct WorkflowSearch {
     pub(super) text: Option<SearchText>,
@@ -74,7 +74,7 @@ pub(in crate::web::pages) struct WorkflowSearch {
     pub(super) after: Option<SearchCursor>,
 }
 
-/// Where a list goes on: the how manieth of the ways to find, and the place in its order.
+/// The position to continue from: the number of the way to search, and the position in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SearchCursor {
     pub(super) way: usize,
@@ -89,7 +89,7 @@ pub(in crate::web::pages) struct ListedOutcome {
 }
 
 impl ListedOutcome {
-    /// All bad ones together, and each outcome.
+    /// All bad outcomes together, and each outcome.
     pub(in crate::web::pages) const ALL: [Self; 13] = [
         Self {
             value: "bad",
@@ -187,7 +187,7 @@ impl WorkflowsQuery {
             .ok_or_else(|| unreadable(format!("`limit` is a number from 1 to {MOST_ROWS}")))
     }
 
-    /// All parameters that are set but `after` and `format`.
+    /// Formats all parameters that are set, except `after` and `format`.
     pub(super) fn text(&self) -> String {
         let pairs = [
             ("q", &self.q),
@@ -206,7 +206,7 @@ impl WorkflowsQuery {
         pairs.collect::<Vec<_>>().join("&")
     }
 
-    /// The same search, from there on.
+    /// Returns the same search from that position on.
     pub(in crate::web::pages) fn after(&self, after: &str) -> String {
         let mut text = self.text();
         if !text.is_empty() {
@@ -217,7 +217,7 @@ impl WorkflowsQuery {
 }
 
 impl SearchCursor {
-    /// The text comes last, since it may hold anything.
+    /// Formats the text last, since it may contain any character.
     pub(super) fn text(&self) -> String {
         let SearchPosition {
             text,

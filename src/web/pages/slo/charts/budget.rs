@@ -1,4 +1,4 @@
-//! The error budget over the SLO's own window: how it came to what it is, and how it can go on.
+//! The chart of the error budget over the SLO's own window: its history and its forecasts.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ use crate::{
 /// The counts that the line is drawn from.
 #[derive(Debug)]
 pub(in crate::web::pages::slo) struct BudgetPast {
-    /// Of a rolling window twice its length, so that every point has a whole window behind it; of the
-    /// calendar from the begin of the period on, in buckets.
+    /// For a rolling window twice its length, so that every point has a whole window before it; for
+    /// a calendar period from its begin on, in buckets.
     series: Series,
-    /// Distance of the points of the line.
+    /// The distance between points of the line.
     pub(in crate::web::pages::slo) step: Duration,
 }
 
@@ -51,8 +51,8 @@ impl BudgetPast {
         Ok(Self { series, step })
     }
 
-    /// The budget at the end of every point of the window; the last is the evaluation's own, so that
-    /// the line ends at the number beside it.
+    /// Returns the budget at the end of every step of the window; the last is that of the
+    /// evaluation, so that the line ends at the number beside it.
     pub(in crate::web::pages::slo) fn history(
         &self,
         slo: &Slo,
@@ -85,7 +85,8 @@ impl BudgetPast {
             .collect()
     }
 
-    /// What the bad events of the period so far left of its whole budget, as big as that is now.
+    /// Returns the budget left after each step of the period, as a share of its present whole
+    /// budget.
     fn burnt_down(&self, summary: &Summary, now: Timestamp) -> Vec<BudgetPoint> {
         let past = &self.series;
         let budget = summary.budget_volume() * summary.objective.budget_ratio();
@@ -103,7 +104,7 @@ impl BudgetPast {
     }
 }
 
-/// What the chart shows: the window and some of what follows, or the whole period.
+/// Returns the range of the chart: the window and some time after it, or the whole period.
 pub(in crate::web::pages::slo) fn range(slo: &Slo, now: Timestamp) -> TimeRange {
     let length = slo.window.length();
     slo.window
@@ -111,7 +112,8 @@ pub(in crate::web::pages::slo) fn range(slo: &Slo, now: Timestamp) -> TimeRange 
         .unwrap_or_else(|| TimeRange::new(now - length, now + length / 4))
 }
 
-/// The buckets of a period so far. Where it begins within one, what was before is taken out.
+/// Returns the buckets of the current period. If the period begins within a bucket, the earlier
+/// events are subtracted.
 async fn of_period(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),

@@ -1,4 +1,4 @@
-//! From the view of an SLO to its three charts, each with the sentence that says the same.
+//! The three charts of an SLO, each with a sentence that says the same.
 
 pub(super) mod budget;
 
@@ -39,7 +39,7 @@ pub(super) struct SloCharts {
     pub(super) range_counts: EventCounts,
 }
 
-/// A future in words, for the key under the chart.
+/// A forecast in words, for the legend of the chart.
 pub(super) struct FutureKey {
     pub(super) letter: &'static str,
     pub(super) class: &'static str,
@@ -80,7 +80,7 @@ impl SloCharts {
         }
     }
 
-    /// Whether the range has any event to draw.
+    /// Returns whether the range has any event to draw.
     pub(super) fn has_events(&self) -> bool {
         self.range_counts.total() > 0
     }
@@ -98,9 +98,9 @@ impl SloCharts {
     }
 }
 
-/// A: the rate that the page names goes on, which the budget's end is computed from. B: nothing bad
-/// happens any more, which is all that is left to ask once the budget is spent. Both by the same traffic,
-/// so that A never ends above B.
+/// Makes the forecasts. A continues the rate that the page names, from which the end of the budget
+/// is computed. B assumes no further bad events, and is the only one once the budget is spent. Both
+/// assume the same traffic, so that A never ends above B.
 fn futures(view: &SloView) -> Vec<Future> {
     if view.summary.budget_remaining_ratio.is_none() {
         return Vec::new();
@@ -241,8 +241,8 @@ fn lengths(slo: &Slo) -> (Duration, Duration) {
     rule.map_or((HOUR, HOUR / 12), |rule| (rule.long, rule.short))
 }
 
-/// Both windows of the first rule at every point of `range`, as the rules compute them now; `series`
-/// begins one long window before.
+/// Returns both windows of the first rule at every point of `range`, as rules compute them;
+/// `series` begins one long window earlier.
 pub(super) fn burn_history(
     slo: &Slo,
     burn: &BurnContext,

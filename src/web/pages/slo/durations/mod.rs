@@ -1,4 +1,4 @@
-//! `/slos/{slo}/durations`: how long workflows and their stages take, over time.
+//! `/slos/{slo}/durations`: the durations of workflows and their stages over time.
 
 mod view;
 

@@ -1,4 +1,4 @@
-//! Durations as page and API show them.
+//! The durations as the page and the API show them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,20 +26,20 @@ pub(in crate::web) struct DurationsView {
     pub(super) display_name: String,
     pub(super) range: Range,
     step_seconds: u64,
-    /// How long a workflow may take; `None` if durations of the SLO are not stored.
+    /// The time limit of a workflow; `None` if durations of the SLO are not stored.
     within_seconds: Option<f64>,
     pub(super) good: DurationQuantiles,
     pub(super) bad: DurationQuantiles,
-    /// By the time of the verdict, the oldest first. A workflow without an end lasts until its
+    /// By the time of the verdict, oldest first. A workflow without an end lasts until its
     /// deadline.
     steps: Vec<StepDurations>,
-    /// The slowest first.
+    /// Slowest first.
     pub(super) stages: Vec<StageDurations>,
     #[serde(skip)]
     columns: Vec<HeatColumn>,
 }
 
-/// What a share of the workflows took at most; `None` without workflows.
+/// Quantiles of the durations; `None` without workflows.
 #[derive(Clone, Copy, Debug, JsonSchema, Serialize)]
 pub(super) struct DurationQuantiles {
     /// An estimate if spans are sampled.
@@ -56,7 +56,7 @@ struct StepDurations {
     bad: Vec<DurationBucket>,
 }
 
-/// The time in one stage of the workflows that were in it.
+/// The time that workflows spent in one stage.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct StageDurations {
     kind: StageKind,
@@ -64,7 +64,7 @@ pub(super) struct StageDurations {
     pub(super) title: String,
     pub(super) good: DurationQuantiles,
     pub(super) bad: DurationQuantiles,
-    /// Of good and bad workflows, the oldest first.
+    /// Good and bad workflows together, oldest first.
     steps: Vec<StageStep>,
     #[serde(skip)]
     pub(super) line: Markup,
@@ -77,7 +77,7 @@ struct StageStep {
     p95_seconds: Option<f64>,
 }
 
-/// The columns of the workflows themselves (`None`) and of each stage.
+/// The columns of whole workflows (`None`) and of each stage.
 type Columns = BTreeMap<Option<Stage>, Vec<HeatColumn>>;
 
 impl DurationsView {
@@ -122,7 +122,7 @@ impl DurationsView {
         Some(map.draw())
     }
 
-    /// Whether durations of the SLO are stored.
+    /// Returns whether durations of the SLO are stored.
     pub(super) fn is_stored(&self) -> bool {
         self.within_seconds.is_some()
     }
@@ -187,7 +187,7 @@ impl StageStep {
     }
 }
 
-/// Every step of the query, with what was judged in it.
+/// Returns every step of the query, with the workflows judged in it.
 fn by_stage(query: SeriesQuery, rows: Vec<DurationsOfStep>) -> Columns {
     let steps = std::iter::successors(Some(query.range.from), |at| Some(*at + query.step));
     let steps = steps.take_while(|at| *at < query.range.to);
@@ -244,7 +244,7 @@ fn stages(columns: &Columns) -> Vec<StageDurations> {
 }
 
 impl StageDurations {
-    /// The longest time that 95 % of the workflows of a step took at most.
+    /// Returns the largest 95th percentile of all steps.
     fn longest(&self) -> f64 {
         let steps = self.steps.iter().filter_map(|step| step.p95_seconds);
         steps.fold(0.0, f64::max)

@@ -1,4 +1,5 @@
-//! How far the clocks of services are apart, by the smallest wait of the messages between them.
+//! Differences between the clocks of services, estimated by the smallest wait of the messages
+//! between them.
 
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use crate::domain::{
     model::format,
 };
 
-/// The smallest wait of fewer hops may be any wait.
+/// The minimum number of messages for an estimate.
 const LEAST_HOPS: i64 = 10;
-/// A wait of less than nothing, as far as a time is shown.
+/// A wait below this shows that clocks differ.
 const AHEAD_MICROS: i64 = -1_000;
-/// A queue is rarely this slow at its fastest.
+/// The smallest wait of a queue is rarely longer than this.
 const LONG_WAIT_MICROS: i64 = 1_000_000;
 
 /// One pair of services, in this hour and the one before.
@@ -22,16 +23,16 @@ const LONG_WAIT_MICROS: i64 = 1_000_000;
 pub(in crate::web::pages::slo) struct ClockView {
     sender: String,
     receiver: String,
-    /// Messages that were looked at.
+    /// The number of examined messages.
     hops: i64,
-    /// Below 0 where messages were taken before they were sent.
+    /// Negative if messages were received before they were sent.
     least_wait_seconds: f64,
     #[serde(skip)]
     least: HopWait,
 }
 
 impl ClockView {
-    /// Those whose clocks certainly differ first, then by the names of services.
+    /// Pairs whose clocks certainly differ first, then by the names of services.
     pub(in crate::web::pages::slo) fn all(waits: HopWaits) -> Vec<Self> {
         let many = waits
             .0
@@ -54,7 +55,7 @@ impl ClockView {
         }
     }
 
-    /// `−1.5 s`.
+    /// Formats `−1.5 s`.
     pub(in crate::web::pages::slo) fn wait_text(&self) -> String {
         let sign = if self.least.least_micros <= AHEAD_MICROS {
             "−"

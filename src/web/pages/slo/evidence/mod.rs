@@ -1,4 +1,4 @@
-//! Spans that an SLO selected and could not use, in words, and what to do about them.
+//! Explanations of unusable spans of an SLO, and how to correct them.
 
 pub(super) mod clocks;
 
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::domain::model::format;
 
-/// A reason that is counted with the customers and not with the evidence.
+/// A reason that is counted with the customers instead of the evidence.
 const CUSTOMERS_OVERFLOW: &str = "customers_overflow";
 
-/// How often one thing was wrong since the window began.
+/// The number of occurrences of one reason since the window began.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct EvidenceView {
     reason: String,
@@ -22,7 +22,7 @@ pub(super) struct EvidenceView {
 }
 
 impl EvidenceView {
-    /// Of evidence by reason, and events of customers beyond those that are told apart.
+    /// Returns evidence by reason, and events of customers beyond the limit of distinct customers.
     pub(super) fn all(mut counts: BTreeMap<String, i64>, customers_overflow: i64) -> Vec<Self> {
         if customers_overflow > 0 {
             counts.insert(CUSTOMERS_OVERFLOW.to_owned(), customers_overflow);
@@ -46,10 +46,10 @@ impl EvidenceView {
     }
 }
 
-/// A reason, what it means, and what to do about it.
+/// A reason, its meaning, and how to correct it.
 type Explained = (&'static str, &'static str, &'static str);
 
-/// Of spans, and of which workflow they are.
+/// Reasons of spans and their correlation.
 const SPANS: &[Explained] = &[
     (
         "uncorrelated",
@@ -83,7 +83,7 @@ const SPANS: &[Explained] = &[
     ),
 ];
 
-/// Of links and messages.
+/// Reasons of links and messages.
 const LINKS: &[Explained] = &[
     (
         "evidence_lost",
@@ -110,7 +110,7 @@ const LINKS: &[Explained] = &[
     ),
 ];
 
-/// Of workflows, found when they are judged.
+/// Reasons of workflows, found when they are judged.
 const WORKFLOWS: &[Explained] = &[
     (
         "clock_skew",
@@ -193,7 +193,7 @@ const WORKFLOWS: &[Explained] = &[
     ),
 ];
 
-/// Of how likely spans were kept.
+/// Reasons of sampling probabilities.
 const SAMPLING: &[Explained] = &[
     (
         "unknown_weight",
@@ -212,7 +212,7 @@ const SAMPLING: &[Explained] = &[
     ),
 ];
 
-/// Of what is told besides good and bad.
+/// Reasons of additional data that is not used for verdicts.
 const DETAILS: &[Explained] = &[
     (
         CUSTOMERS_OVERFLOW,
@@ -246,13 +246,13 @@ const DETAILS: &[Explained] = &[
     ),
 ];
 
-/// Whoever wrote it into the database was newer or older than this service.
+/// A reason in the database that another version of the service wrote.
 const UNHEARD_OF: (&str, &str) = (
     "noted by another version of this service",
     "Look the reason up in the documentation of that version.",
 );
 
-/// What a reason means, and what to do about it.
+/// Returns the meaning of a reason, and how to correct it.
 pub(in crate::web::pages) fn explanation(reason: &str) -> (&'static str, &'static str) {
     [SPANS, LINKS, WORKFLOWS, SAMPLING, DETAILS]
         .into_iter()

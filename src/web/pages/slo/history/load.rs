@@ -1,4 +1,4 @@
-//! Reads the history of an SLO: sums of its periods, the definitions of their time, and incidents.
+//! Reads the history of an SLO: sums of its periods, the definitions of that time, and incidents.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,9 +20,9 @@ use crate::{
     web::{error::WebError, reader::parse_set, state::WebState},
 };
 
-/// Transitions that are looked at; an incident has a few.
+/// The maximum number of examined transitions; an incident has only a few.
 const MOST_TRANSITIONS: u32 = 5_000;
-/// Sets of definitions that are read for their objectives.
+/// The maximum number of sets of definitions that are read for their objectives.
 const MOST_SETS: usize = 8;
 
 pub(super) async fn view(
@@ -63,7 +63,8 @@ pub(super) async fn view(
     })
 }
 
-/// The periods that begin before `newest` and end after `first`, newest first: one more than are shown.
+/// Returns the periods that begin before `newest` and end after `first`, newest first: one more
+/// than the page shows.
 fn periods(by: CalendarUnit, newest: Timestamp, first: Timestamp) -> Vec<TimeRange> {
     let calendar = SloWindow::Calendar(Calendar {
         unit: by,
@@ -93,7 +94,7 @@ async fn counted(
         .collect())
 }
 
-/// The definitions of earlier times, each set read once.
+/// Earlier definitions; each set is read once.
 pub(in crate::web::pages) struct EarlierDefinitions {
     times: Vec<(Revision, Timestamp)>,
     objectives: BTreeMap<Revision, BTreeMap<Name, f64>>,
@@ -107,7 +108,7 @@ impl EarlierDefinitions {
         })
     }
 
-    /// Replaces the objective of a row by that of the definitions in force at its end.
+    /// Replaces the objective of a row by that of the definitions that were active at its end.
     pub(in crate::web::pages) async fn name(
         &mut self,
         tx: &mut Tx<'_>,
@@ -143,13 +144,13 @@ async fn objectives(
     Ok(slos.into_iter().map(objective).collect())
 }
 
-/// The incidents that fired in `range`, oldest first: of one SLO, or (`None`) of all.
+/// Returns the incidents that fired in `range`, oldest first: of one SLO, or (`None`) of all.
 pub(in crate::web::pages) async fn incidents(
     tx: &mut Tx<'_>,
     slo: Option<SloId>,
     (range, now): (TimeRange, Timestamp),
 ) -> Result<Vec<(Name, IncidentCost)>, StoreError> {
-    // They may have ended later.
+    // They may have ended after the range.
     let until_now = TimeRange::new(range.from, now.max(range.to));
     let of = slo.map_or(TransitionsOf::All, TransitionsOf::One);
     let newest_first = tx.transitions(of, until_now, MOST_TRANSITIONS).await?;

@@ -1,5 +1,5 @@
-//! `/slos/{slo}/history`: what each day, week or month counted against the objective of its time, and
-//! which incidents it had.
+//! `/slos/{slo}/history`: the counts of each day, week or month compared with the objective of that
+//! time, and its incidents.
 
 mod load;
 mod view;
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// By which a history may be divided.
+/// The units of a history.
 const UNITS: [CalendarUnit; 3] = [CalendarUnit::Day, CalendarUnit::Week, CalendarUnit::Month];
 const MOST_PERIODS: usize = 31;
 
@@ -33,7 +33,7 @@ pub(crate) struct HistoryQuery {
     /// `day`, `week` or `month`.
     #[serde(default)]
     by: String,
-    /// Only periods that begin before.
+    /// Only periods that begin before this time.
     before: Option<Timestamp>,
     /// `csv`.
     #[serde(default)]
@@ -45,7 +45,7 @@ impl Parameters for HistoryQuery {
 }
 
 impl HistoryQuery {
-    /// Days if nothing is named, and on a page also if there is no such unit.
+    /// Returns the unit: days by default, and on a page also for an unknown unit.
     fn unit(&self, asked: &Negotiation) -> Result<CalendarUnit, WebError> {
         let named = UNITS.into_iter().find(|unit| unit.as_str() == self.by);
         let is_lenient = asked.wants_page() || self.by.is_empty();

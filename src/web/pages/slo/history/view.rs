@@ -24,11 +24,11 @@ pub(in crate::web) struct HistoryView {
     pub(super) as_of: Timestamp,
     pub(super) slo: Name,
     pub(super) display_name: String,
-    /// How the time is divided, in UTC.
+    /// The unit of the periods, in UTC.
     pub(super) by: CalendarUnit,
-    /// Newest first, from the first event of the SLO on.
+    /// Newest first, back to the first event of the SLO.
     pub(super) periods: Vec<PeriodRow>,
-    /// What to ask for the earlier ones with: `before`.
+    /// The value of `before` for earlier periods.
     pub(super) next: Option<Timestamp>,
 }
 
@@ -36,30 +36,32 @@ pub(in crate::web) struct HistoryView {
 pub(in crate::web::pages) struct PeriodRow {
     pub(in crate::web::pages) from: Timestamp,
     pub(in crate::web::pages) to: Timestamp,
-    /// Of the definitions in force at its end; of the present ones where those are not stored any more.
+    /// Of the definitions that were active at its end; of the present ones if those are not stored
+    /// any more.
     pub(in crate::web::pages) objective_ratio: f64,
-    /// Number of the set of definitions in force at its end; `None` where it is not stored any more.
+    /// The number of the set of definitions that was active at its end; `None` if it is not stored
+    /// any more.
     pub(in crate::web::pages) revision: Option<Revision>,
     pub(in crate::web::pages) good: i64,
     pub(in crate::web::pages) bad: i64,
     /// Share of events that were bad, weighted where spans are sampled.
     pub(in crate::web::pages) bad_ratio: Option<f64>,
-    /// Share of the error budget of the period that was spent; above 1 if it did not suffice.
+    /// The spent share of the period's error budget; above 1 if it was exceeded.
     pub(in crate::web::pages) budget_spent_ratio: Option<f64>,
-    /// Those that fired in it.
+    /// Incidents that fired in it.
     pub(in crate::web::pages) incidents: Vec<IncidentCost>,
 }
 
-/// One incident, and what it cost.
+/// One incident with its cost.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(in crate::web::pages) struct IncidentCost {
     pub(in crate::web::pages) incident: Uuid,
     pub(in crate::web::pages) severity: Severity,
     pub(in crate::web::pages) fired_at: Timestamp,
-    /// `None` while it fires.
+    /// `None` while it is firing.
     pub(in crate::web::pages) resolved_at: Option<Timestamp>,
     pub(in crate::web::pages) bad: Option<i64>,
-    /// Share of the budget of the SLO's window.
+    /// The share of the budget of the SLO's window.
     pub(in crate::web::pages) budget_spent_ratio: Option<f64>,
 }
 
@@ -164,12 +166,12 @@ impl HistoryView {
         self.by.as_str()
     }
 
-    /// The month that is not over yet.
+    /// Returns the current month.
     pub(super) fn month(&self) -> String {
         month_name(self.as_of)
     }
 
-    /// The query of the earlier periods.
+    /// Returns the query of earlier periods.
     pub(super) fn next_query(&self) -> Option<String> {
         let before = self.next?;
         Some(format!("by={}&before={}", self.by(), before.to_rfc3339()))
@@ -186,7 +188,7 @@ impl HistoryView {
         }
     }
 
-    /// By RFC 4180. Nothing in it comes from senders.
+    /// Formats as CSV (RFC 4180). No cell contains text of senders.
     pub(super) fn csv(&self) -> String {
         let mut text =
             "from,to,objective_ratio,revision,good,bad,budget_spent_ratio,incidents\r\n".to_owned();
