@@ -1,8 +1,8 @@
 //! Ends that are missing although a sampler may have dropped any of them.
 //!
-//! Where ends are drawn apart from their starts, a workflow without an end proves nothing, but many of
-//! them do: of so many starts so many ends must have been kept. What lacks beyond chance counts as
-//! timeouts, so that a stall is seen there too.
+//! If ends are sampled independently of their starts, a single workflow without an end proves
+//! nothing, but many do: a known share of the ends must have been kept. A shortfall beyond chance
+//! counts as timeouts, so that a stall is also noticed here.
 
 use std::time::Duration;
 
@@ -19,31 +19,31 @@ use crate::domain::{
     slo::{Indicator, Slo},
 };
 
-/// Of fewer expected ends nothing is concluded.
+/// With fewer expected ends, nothing is concluded.
 const LEAST_EXPECTED: f64 = 50.0;
-/// Standard deviations by which ends must lack: chance alone does so once in three million windows.
+/// The shortfall in standard deviations: chance alone exceeds it once in three million windows.
 const DEVIATIONS: f64 = 5.0;
 
-/// Ends that are held against expectation, as none of them can be missed by itself.
+/// The expected number of ends, for an SLO where a single missing end proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExpectedEnds {
-    /// That a sampler keeps the end of a workflow.
+    /// The probability that a sampler keeps the end of a workflow.
     chance: f64,
-    /// How long before its deadline a workflow may end.
+    /// The maximum time before its deadline at which a workflow may end.
     within: Duration,
 }
 
-/// Fewer ends in a window than chance explains.
+/// A number of ends in a window that is too low to be chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct EndShortfall {
-    /// Workflows of which it is known whether they ended.
+    /// Workflows whose end arrived.
     pub arrived: i64,
-    /// How many of them there should be.
+    /// The expected number of them.
     pub expected: i64,
 }
 
 impl ExpectedEnds {
-    /// `None` where the absence of an end says something by itself.
+    /// Returns `None` if a single missing end is proof by itself.
     pub fn of(slo: &Slo, learned: EndSampling) -> Option<Self> {
         let Indicator::Workflow(workflow) = &slo.indicator else {
             return None;
@@ -55,18 +55,20 @@ impl ExpectedEnds {
         })
     }
 
-    /// How long before its deadline a workflow may end.
+    /// Returns the maximum time before its deadline at which a workflow may end.
     pub const fn within(&self) -> Duration {
         self.within
     }
 
-    /// Where the ends are of workflows with a deadline in this range. Others may be among them, which
-    /// hides a shortfall rather than making one up where traffic falls.
+    /// Returns the range of the ends of workflows with a deadline in `deadlines`. It may contain
+    /// ends of other workflows; these can hide a shortfall, but do not cause one when traffic
+    /// falls.
     pub fn range_of_ends(&self, deadlines: TimeRange) -> TimeRange {
         TimeRange::new(deadlines.from - self.within, deadlines.to)
     }
 
-    /// What lacks among the workflows that were `due`, by what `ended` in [`Self::range_of_ends`].
+    /// Returns the shortfall among the workflows that were `due`, by those that `ended` in
+    /// [`Self::range_of_ends`].
     pub fn shortfall(&self, due: EventCounts, ended: EventCounts) -> Option<EndShortfall> {
         let arrived = ended.total() + ended.cancelled + ended.unusable();
         let expected = count(arrived + due.unobservable) * self.chance;
@@ -77,8 +79,9 @@ impl ExpectedEnds {
         })
     }
 
-    /// The timeouts that a shortfall stands for: for each end that lacks as many workflows as it takes
-    /// for one end to be kept. They weigh what the `usual` events weigh, but for the draw of the end.
+    /// Returns the timeouts that a shortfall represents: for each missing end, as many workflows as
+    /// are needed for one kept end. They have the weight of the `usual` events without the sampling
+    /// of the end.
     pub fn timeouts(&self, shortfall: EndShortfall, usual: EventCounts) -> EventCounts {
         let timeouts = EventCounts {
             timeout: whole(count(shortfall.missing()) / self.chance),
@@ -108,7 +111,7 @@ impl EndShortfall {
         self.expected - self.arrived
     }
 
-    /// `ends missing: 3 of 150 expected have come`.
+    /// Formats `ends missing: 3 of 150 expected have come`.
     pub fn text(&self) -> String {
         format!(
             "ends missing: {} of {} expected have come",
@@ -129,7 +132,8 @@ mod tests {
 
     use super::*;
 
-    /// Of 1,500 starts of which a tenth of the ends is kept, so many ends.
+    /// Returns the shortfall of 1,500 starts, of whose ends a tenth is kept and `arrived` have
+    /// arrived.
     fn shortfall(arrived: i64) -> Option<EndShortfall> {
         let due = EventCounts {
             good: arrived,
@@ -184,7 +188,7 @@ mod tests {
             arrived: 3,
             expected: 150,
         };
-        // Starts are all kept, so each end that is stands for ten workflows.
+        // All starts are kept, so each kept end represents ten workflows.
         let usual = EventCounts {
             good: 100,
             sampled: 100,
@@ -205,7 +209,7 @@ mod tests {
     }
 
     proptest! {
-        /// A workflow more without an end never hides what lacks.
+        /// An additional workflow without an end never hides a shortfall.
         #[test]
         fn s37_starts_that_do_not_end_only_add_to_a_shortfall(
             arrived in 0_i64..10_000,

@@ -1,4 +1,4 @@
-//! From counts to burn rates, rules, alerts, silences and incidents.
+//! Alerting: burn rates, rules, alerts, silences and incidents.
 
 pub mod alert;
 pub mod burn_rate;

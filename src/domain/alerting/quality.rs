@@ -33,10 +33,11 @@ pub fn is_quality_rule(rule: &Name) -> bool {
     matches!(rule.as_str(), NEVER_ENDED | DATA_QUALITY | UNCORRELATED)
 }
 
-/// Targets of an alert that fires by `rule`.
+/// Returns the targets of an alert that fires by `rule`.
 ///
-/// A ticket on data quality must reach somebody also where nobody gets tickets, since it may be all that
-/// tells of an outage: then those who are paged get it, as a ticket, and who runs the service.
+/// A ticket on data quality must reach someone even if the SLO has no ticket targets, since it may
+/// be the only sign of an outage: then the targets of its pages get it, as a ticket, and the
+/// platform target.
 pub fn recipients(
     notify: &Notify,
     severity: Severity,
@@ -108,8 +109,8 @@ pub(super) fn unusable(
     status(DATA_QUALITY, limit, share, standing, window)
 }
 
-/// The share of start spans that do not name their workflow, in the last hour; `None` where all do. They
-/// are in no count, so no other rule sees them.
+/// Returns the rule on the share of start spans that do not name their workflow, in the last hour;
+/// `None` if all do. They are in no count, so no other rule covers them.
 pub(super) fn uncorrelated(
     starts: StartSpans,
     lacking: String,
@@ -135,7 +136,7 @@ pub(super) fn uncorrelated(
     })
 }
 
-/// The share of all events that cannot be used; `None` without events.
+/// Returns the share of all events that cannot be used; `None` without events.
 pub fn unusable_share(counts: EventCounts) -> Option<f64> {
     let all = counts.total() + counts.unusable();
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]

@@ -67,7 +67,8 @@ pub struct WindowStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_until: Option<Timestamp>,
     pub counts: EventCounts,
-    /// Where ends are held against expectation, and lack; those that do are among the timeouts.
+    /// Set if ends are missing from a window with expected ends; the missing ones are counted among
+    /// the timeouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_missing: Option<EndShortfall>,
     /// `None` without events.
@@ -106,7 +107,7 @@ impl WindowStatus {
         Duration::from_secs(self.secs)
     }
 
-    /// The burn rate as it is compared; `None` without events.
+    /// Returns the burn rate for comparisons; `None` without events.
     pub(super) fn rate(&self) -> Option<BurnRate> {
         BurnRate::of_value(self.burn_rate?)
     }
@@ -170,13 +171,13 @@ impl RuleStatus {
         self
     }
 
-    /// `27× over 1 h and 24× over 5 min, limit 14.4×`.
+    /// Formats `27× over 1 h and 24× over 5 min, limit 14.4×`.
     pub fn sentence(&self) -> String {
         burn_sentence(&self.long, &self.short, self.factor)
     }
 }
 
-/// Both windows of a rule, and the factor that they are compared with.
+/// Formats both windows of a rule, and the factor that they are compared with.
 pub fn burn_sentence(long: &WindowStatus, short: &WindowStatus, factor: f64) -> String {
     let one = |window: &WindowStatus| {
         let length = window.text();
@@ -189,7 +190,7 @@ pub fn burn_sentence(long: &WindowStatus, short: &WindowStatus, factor: f64) -> 
     format!("{} and {}, limit {factor}", one(long), one(short))
 }
 
-/// What one rule says of its two windows.
+/// The result of one rule's two windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BurnCondition {

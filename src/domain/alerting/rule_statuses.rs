@@ -23,7 +23,7 @@ pub struct RuleStatuses {
 pub struct RuleWindowsStatus<'a> {
     pub long: &'a WindowStatus,
     pub short: &'a WindowStatus,
-    /// `None` of a rule on burn rates.
+    /// `None` for a rule on burn rates.
     pub limit: Option<&'a Limit>,
 }
 
@@ -63,7 +63,7 @@ impl RuleStatuses {
         windows_of(&self.rules, [&self.limits, &self.quality], name)
     }
 
-    /// Every window that a rule looks at.
+    /// Returns every window that a rule uses.
     pub(super) fn windows_mut(&mut self) -> impl Iterator<Item = &mut WindowStatus> {
         let burn = self.rules.iter_mut();
         let limits = self.limits.iter_mut().chain(&mut self.quality);
@@ -71,7 +71,7 @@ impl RuleStatuses {
             .chain(limits.map(|limit| &mut limit.window))
     }
 
-    /// The seconds that the budget lasts by the rule of this name, if it is one on exactly that.
+    /// Returns the seconds that the budget lasts by the rule of this name, if it is a rule on that.
     pub fn exhaustion(&self, name: &Name) -> Option<f64> {
         let limit = self.limits.iter().find(|limit| limit.name == *name)?;
         matches!(limit.limit, Limit::Exhaustion { .. })
@@ -79,7 +79,7 @@ impl RuleStatuses {
             .flatten()
     }
 
-    /// Whether a rule that pages burns only if what cannot be used is bad.
+    /// Returns whether a rule that pages burns only with unusable events counted as bad.
     pub fn is_page_in_doubt(&self) -> bool {
         let rules = self.rules.iter().map(|rule| {
             let is_in_doubt = rule.condition == BurnCondition::InDoubt;

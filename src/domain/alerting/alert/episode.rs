@@ -1,4 +1,4 @@
-//! One episode of an alert from beginning to end, and the updates to notify meanwhile.
+//! One episode of an alert from beginning to end, and the updates to notify between them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::domain::{
     model::{ids::Name, time::Timestamp},
 };
 
-/// As long as collectors retry by default: until then data may only be late.
+/// The time for which collectors retry by default: until then data may only be late.
 const STALE_AFTER: Duration = Duration::from_mins(5);
 /// The minimum time between two updates: numbers grow anyway while people read the first.
 const SPACING: Duration = Duration::from_mins(30);

@@ -16,7 +16,7 @@ use crate::domain::{
 pub struct AlertStatus {
     pub severity: Severity,
     pub state: AlertState,
-    /// When it began to fire, or to be what it is.
+    /// When it began to fire, or when its present state began.
     #[serde(rename = "changed_at")]
     pub since: Timestamp,
     /// The time at which the problem behind a firing alert began, which people understand by
@@ -46,12 +46,12 @@ pub struct AlertProgress {
     /// The reason for suppression, if a notification has been suppressed.
     #[serde(rename = "suppression")]
     pub muted: Option<Suppression>,
-    /// While no rule burns any more.
+    /// Set while no rule burns any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
 }
 
-/// How an alert ends for which no rule burns any more, if that stays so.
+/// The end of an alert for which no rule burns any more, if that stays so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Recovery {
     pub since: Timestamp,
@@ -59,7 +59,7 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// `None` unless `alert`, after it has `seen` this, recovers.
+    /// Returns `None` unless `alert` recovers after `seen`.
     pub fn of(alert: &Alert, seen: &Observation, resolve_after: Duration) -> Option<Self> {
         let AlertPhase::Recovering { clear, .. } = &alert.phase else {
             return None;

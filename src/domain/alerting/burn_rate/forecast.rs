@@ -1,5 +1,5 @@
-//! How an error budget goes on if its pace does. It is computed once: charts, pages and messages name the
-//! same moment.
+//! The forecast of an error budget at its present burn rate. It is computed once, so charts, pages
+//! and messages name the same time.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::domain::{
     },
 };
 
-/// Steps over an SLO's window, some more or less.
+/// The approximate number of steps over an SLO's window.
 const STEPS: u64 = 224;
-/// A forecast reaches so many steps ahead, a quarter of a rolling window: what is further away depends
-/// more on what will be than on what is.
+/// The number of steps of a forecast, a quarter of a rolling window: what is further away depends
+/// more on the future than on the present.
 const STEPS_AHEAD: u32 = 56;
 
-/// The buckets and the steps of whole buckets by which the budget of a window of this length is drawn
-/// and forecast.
+/// Returns the buckets and the step, in whole buckets, in which the budget of a window of this
+/// length is drawn and forecast.
 pub fn steps(window: Duration) -> (Resolution, Duration) {
     let resolution = if window < Duration::from_hours(96) {
         Resolution::Minute
@@ -31,7 +31,7 @@ pub fn steps(window: Duration) -> (Resolution, Duration) {
     (resolution, Duration::from_secs(step))
 }
 
-/// What ages out of a rolling window next, by [`steps`], the oldest first.
+/// The events that leave a rolling window next, in [`steps`], oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ageing {
     step: Duration,
@@ -39,14 +39,14 @@ pub struct Ageing {
 }
 
 impl Ageing {
-    /// The stretch at the far end of the window that ages out while a forecast lasts.
+    /// Returns the oldest part of the window, whose events leave it during the forecast.
     pub fn range(window: Duration, now: Timestamp) -> TimeRange {
         let (_, step) = steps(window);
         let from = (now - window).floor_to(step);
         TimeRange::new(from, from + step * STEPS_AHEAD)
     }
 
-    /// `oldest` are the counts of [`Ageing::range`].
+    /// Makes it from the counts of [`Ageing::range`].
     pub fn new(oldest: &Series) -> Self {
         Self {
             step: oldest.step(),
@@ -57,10 +57,10 @@ impl Ageing {
     }
 }
 
-/// A moment of a forecast, in events.
+/// One point of a forecast, in events.
 struct Outlook {
     ahead: Duration,
-    /// Bad events that the whole budget allows then.
+    /// Bad events that the whole budget allows at that time.
     budget: f64,
     spent: f64,
 }
@@ -72,8 +72,9 @@ impl Outlook {
 }
 
 impl BurnContext {
-    /// What is left of the budget ahead of now, as shares of it: the usual traffic goes on, with bad
-    /// events at this pace, while the past ages out. Nothing does in a period of the calendar.
+    /// Returns the future shares of the budget left, by time from now: traffic continues as usual,
+    /// with bad events at this rate, while old events leave the window. No events leave a calendar
+    /// period.
     pub fn forecast(&self, pace: BurnRate, ageing: &Ageing) -> Vec<(Duration, f64)> {
         let points = self.outlook(pace, ageing).into_iter();
         let share =
@@ -81,10 +82,10 @@ impl BurnContext {
         points.filter_map(share).collect()
     }
 
-    /// How long the budget lasts by that forecast.
+    /// Returns how long the budget lasts by that forecast.
     ///
-    /// `None` if it is gone already, outlasts the forecast, or if the pace is below 1, at which no more is
-    /// spent than ages out.
+    /// `None` if it is exhausted already, outlasts the forecast, or if the rate is below 1, at
+    /// which no more is spent than leaves the window.
     pub fn time_to_exhaustion(&self, pace: BurnRate, ageing: &Ageing) -> Option<Duration> {
         if self.period.is_none() && !pace.reaches(1.0) {
             return None;
@@ -98,7 +99,7 @@ impl BurnContext {
         positive(before.left())?;
         for point in self.outlook(pace, ageing) {
             if point.left() <= 0.0 {
-                // Within a step both grow evenly, so this is exact.
+                // Within a step both change linearly, so this is exact.
                 let share = before.left() / (before.left() - point.left());
                 return Some(
                     before.ahead + point.ahead.saturating_sub(before.ahead).mul_f64(share),
@@ -158,7 +159,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_hours(24);
 
-    /// 28 days with an event a second at 99 %, so with a budget of 24,192.
+    /// Makes 28 days with an event per second at 99 %, and so a budget of 24,192 events.
     fn slo(bad: i64) -> BurnContext {
         BurnContext {
             objective: Objective::from_ratio(0.99).unwrap(),
@@ -170,7 +171,7 @@ mod tests {
         }
     }
 
-    /// Seven days by three hours, with this many bad events in each.
+    /// Makes seven days in steps of three hours, with this many bad events in each.
     fn ageing(bad: impl Fn(usize) -> i64) -> Ageing {
         Ageing {
             step: Duration::from_hours(3),
@@ -196,7 +197,8 @@ mod tests {
 
     #[test]
     fn what_ages_out_gives_back_what_the_pace_takes() {
-        // Half of the budget went in the first day of the window, and leaves with it.
+        // Half of the budget was spent on the first day of the window, and is restored when that
+        // day leaves it.
         let bad_day = ageing(|step| if step < 8 { 1_512 } else { 0 });
         assert_lasts(&slo(22_982), 1.5, &bad_day, None);
         let lasts = DAY.mul_f64(1_210.0 / (17_280.0 - 12_096.0));

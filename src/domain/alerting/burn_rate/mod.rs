@@ -26,10 +26,10 @@ use crate::domain::{
 pub struct BurnRate(f64);
 
 impl BurnRate {
-    /// Nothing bad happens.
+    /// The burn rate without bad events.
     pub const NONE: Self = Self(0.0);
 
-    /// The plain ratio: bad share over error budget. `None` without events.
+    /// Computes the plain ratio: bad share over error budget. `None` without events.
     pub fn of_ratio(counts: EventCounts, objective: Objective) -> Option<Self> {
         let bad_ratio = counts.bad_ratio()?;
         Some(Self(bad_ratio / objective.budget_ratio()))
@@ -41,7 +41,7 @@ impl BurnRate {
         Self(self.0 * coefficient)
     }
 
-    /// One that was computed before; `None` if it is no number.
+    /// Restores a rate that was computed before; `None` if it is not a number.
     pub fn of_value(value: f64) -> Option<Self> {
         (value.is_finite() && value >= 0.0).then_some(Self(value))
     }
@@ -206,7 +206,7 @@ impl BurnContext {
         (budget - whole(self.budgeted().weighted_bad())).max(0)
     }
 
-    /// How many events an SLO's window has once it is full, at the traffic observed so far.
+    /// Returns how many events an SLO's window has once it is full, at the traffic observed so far.
     ///
     /// The traffic of the first minutes counts as that of an hour: an extrapolation from one event
     /// would otherwise give thousands.

@@ -10,7 +10,7 @@ use super::{tests::counts, *};
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// A month of 31 days at 99 %, a thousand events an hour: a budget of 7,440 when it is over.
+/// Makes a month of 31 days at 99 %, with a thousand events an hour: a budget of 7,440 at its end.
 fn month(passed: Duration, bad: i64) -> BurnContext {
     let hours = i64::try_from(passed.as_secs() / 3_600).unwrap();
     BurnContext {

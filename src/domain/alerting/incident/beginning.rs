@@ -25,7 +25,7 @@ pub struct RuleWindows {
     pub short: Duration,
 }
 
-/// Ends that are compared with expectation, and the counts that tell what an event weighs.
+/// The expected ends, and the counts from which the weight of an event is derived.
 #[derive(Clone, Copy, Debug)]
 pub struct MissingEnds {
     pub expected: ExpectedEnds,
@@ -46,7 +46,7 @@ impl MissingEnds {
         MINUTE.saturating_mul(u32::try_from(minutes).unwrap_or(u32::MAX))
     }
 
-    /// Returns the timeouts that missing ends stand for, in the window before the end of the first
+    /// Returns the timeouts that missing ends represent, in the window before the end of the first
     /// `end` minutes.
     fn timeouts(self, minutes: &Series, end: usize, length: Duration) -> EventCounts {
         let due = minutes.trailing(end, length);
@@ -193,7 +193,8 @@ mod tests {
         assert_eq!(minutes_before(&bad, None), 30);
     }
 
-    /// Of 100 workflows a minute whose ends are kept by a tenth, 10 ends arrive, until none does.
+    /// Of 100 workflows a minute a tenth of the ends is kept: 10 ends arrive a minute, and later
+    /// none.
     #[test]
     fn s46_an_incident_of_missing_ends_begins_where_they_began_to_be_missing() {
         let missing = MissingEnds {
@@ -218,7 +219,7 @@ mod tests {
             let began = beginning(&minutes, WINDOWS, &burn(), missing, None);
             fired_at().saturating_since(began).as_secs() / 60
         };
-        // The short window needs a few minutes of the stall until what is missing is no chance.
+        // The short window needs a few minutes of the stall until the shortfall exceeds chance.
         let found = began(Some(missing));
         assert!((20..=25).contains(&found), "{found}");
         // Without expectation nothing was bad.

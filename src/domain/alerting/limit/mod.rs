@@ -65,11 +65,11 @@ pub struct LimitStatus {
     pub value_is_upper_bound: bool,
     #[serde(rename = "condition")]
     pub standing: LimitState,
-    /// What is missing on spans that do not name their workflow (`span.order.id`), or what is nearest
-    /// to a selector that no span has matched.
+    /// The missing attribute on spans that do not name their workflow (`span.order.id`), or the
+    /// nearest match to a selector that no span has matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacking: Option<String>,
-    /// The same if what cannot be used is good; only where the rule is in doubt.
+    /// The same with unusable events counted as good; only if the rule is in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_good: Option<LimitState>,
     /// The look-back of the number; for a spent budget, which is that of the SLO's window, the last
@@ -105,7 +105,7 @@ pub struct Numbers<'a> {
     pub freshness: Freshness,
 }
 
-/// Returns the lengths that `limit` needs counts of, besides that of the SLO's window.
+/// Returns the lengths for which `limit` needs counts, in addition to that of the SLO's window.
 pub fn look_backs(limit: Limit) -> Vec<Duration> {
     match limit {
         Limit::BudgetSpent { .. }
@@ -151,7 +151,7 @@ pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
             let (value, standing) = numbers.at_risk(used, workflows);
             (value, standing, HOUR)
         }
-        // Data quality is judged by what the other rules say: see [`super::quality`].
+        // Rules on data quality use the results of other rules: see [`super::quality`].
         Limit::NeverEnded | Limit::Unusable { .. } | Limit::Uncorrelated { .. } => {
             (None, LimitState::Unknown, HOUR)
         }
@@ -299,8 +299,8 @@ impl Numbers<'_> {
         (Some(hurt), against(hurt, affected))
     }
 
-    /// Returns the number of workflows in flight that have used a share of their promise. If ingest
-    /// may have missed their ends, it shows nothing.
+    /// Returns the number of workflows in flight that have used a share of their time limit. `None`
+    /// if ingest may have missed their ends.
     fn at_risk(&self, used: f64, workflows: u32) -> (Option<f64>, LimitState) {
         if self.freshness != Freshness::Fresh {
             return (None, LimitState::Unknown);
@@ -337,7 +337,7 @@ impl Numbers<'_> {
     }
 }
 
-/// Compares a number of customers or workflows with how many are too many.
+/// Compares a number of customers or workflows with its limit.
 fn against(number: f64, too_many: u32) -> LimitState {
     let most = f64::from(too_many);
     if number >= most {

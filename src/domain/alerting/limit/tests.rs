@@ -242,7 +242,8 @@ fn ten_customers_are_over_a_limit_of_ten_however_few_events_they_had() {
     assert_eq!(customers(0, EventCounts::ZERO), LimitState::Unknown);
 }
 
-/// For a rule of 15 minutes: events in those, in the last week, and in the hour before that.
+/// Makes inputs for a rule of 15 minutes: its events, those of the last week, and those of the hour
+/// before that.
 fn absence(now: i64, week: i64, hour_before: i64, freshness: Freshness) -> LimitState {
     let length = Duration::from_mins(15);
     let burn = burn(0.99, DAY * 28, counts(week + hour_before, 0));
@@ -294,7 +295,7 @@ fn loudness(standing: LimitState) -> u8 {
 }
 
 proptest! {
-    /// One more of the same events is bad, in the look-back and so in the window around it.
+    /// One more of the same events is bad, in the look-back and in the window around it.
     #[test]
     fn one_more_bad_event_never_calms_a_rule(
         total in 1_i64..500, older in 0_i64..5_000, bad in 0_i64..500, older_bad in 0_i64..50,
@@ -347,8 +348,8 @@ fn s43_a_budget_is_not_judged_by_its_first_few_events() {
     }
 }
 
-/// Of 60 in flight, by the share of the promise used: 40 from 75 %, 11 from 80 %, 7 from 95 %, and two
-/// that broke it.
+/// Evaluates 60 workflows in flight, by the share of the time limit used: 40 from 75 %, 11 from 80
+/// %, 7 from 95 %, and two past their deadline.
 fn at_risk(used: f64, workflows: u32) -> LimitStatus {
     let burn = burn(0.99, DAY * 28, counts(1_000, 0));
     status(Limit::AtRisk { used, workflows }, &burn, &[])

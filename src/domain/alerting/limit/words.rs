@@ -6,7 +6,7 @@ use super::{LimitStatus, usual_length};
 use crate::domain::{counting::customers::up_to, model::format, slo::Limit};
 
 impl Limit {
-    /// What has a limit: `budget spent`.
+    /// Returns the name of the number: `budget spent`.
     pub const fn title(&self) -> &'static str {
         match *self {
             Limit::BudgetSpent { .. } => "budget spent",
@@ -42,7 +42,7 @@ impl Limit {
 }
 
 impl LimitStatus {
-    /// Where the number is: `92 %`, `in 3 h 20 min`, `12`, `0 events`.
+    /// Formats the number: `92 %`, `in 3 h 20 min`, `12`, `0 events`.
     pub fn reading(&self) -> String {
         match (self.limit, self.value) {
             (Limit::Absence { .. }, _) => format::counted(self.window.counts.total(), "event"),
@@ -182,7 +182,7 @@ impl LimitStatus {
         )
     }
 
-    /// `95 % of start spans in 1 h bear no span.order.id: nobody watches what they start`.
+    /// Formats `95 % of start spans in 1 h bear no span.order.id: nobody watches what they start`.
     fn uncorrelated(&self) -> String {
         let share = self.value.map_or(format::NONE.to_owned(), format::percent);
         let lacking = self.lacking.as_deref().unwrap_or("id");

@@ -111,7 +111,7 @@ impl SilenceTerms {
         self.matchers.iter().all(|matcher| matcher.matches(labels))
     }
 
-    /// Whether it could match an alert of `slo`, of whatever severity and group.
+    /// Returns whether it could match an alert of `slo`, of any severity and group.
     pub fn may_match(&self, slo: &Slo) -> bool {
         let labels = AlertLabels::of_slo(slo, None, Severity::Page);
         let attributes = slo.group_by.iter().flat_map(|group| &group.attributes);
@@ -125,7 +125,7 @@ impl SilenceTerms {
         matchers.all(|matcher| differs(matcher.name()) || matcher.matches(&labels))
     }
 
-    /// The values of its matchers by name, by which Alertmanager finds silences.
+    /// Returns the values of its matchers by name, by which Alertmanager's API filters silences.
     pub fn values(&self) -> AlertLabels {
         let matchers = self.matchers.iter();
         matchers
@@ -146,12 +146,12 @@ impl SilenceTerms {
             .map_or(Timestamp::UNIX_EPOCH, |last| last.to)
     }
 
-    /// How long it mutes in all, however often it comes again.
+    /// Returns the total time that it is active, over all its ranges.
     pub fn muted_time(&self) -> Duration {
         self.ranges.iter().map(TimeRange::length).sum()
     }
 
-    /// It mutes so long that it may be forgotten.
+    /// Returns whether it is active so long that it may be forgotten.
     pub fn is_long(&self) -> bool {
         self.muted_time() > LONG
     }

@@ -75,14 +75,14 @@ pub enum DraftError {
     EndsBeforeStart,
     #[error("the silence would be over already")]
     Over,
-    /// In all, however often it comes again.
+    /// The total over all repetitions.
     #[error("the silence mutes for {} in all, more than {}", format::lasting(*.0), format::lasting(*.1))]
     TooLong(Duration, Duration),
     #[error(transparent)]
     Recurrence(#[from] RecurrenceError),
     #[error("the rule repeats before the previous time is over")]
     Overlaps,
-    /// Of a silence that another one was to replace by an interface that knows no repetition.
+    /// A silence to be replaced through an interface that does not support repetitions.
     #[error("the silence repeats, which cannot be changed here")]
     Repeats,
 }

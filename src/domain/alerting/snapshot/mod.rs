@@ -115,7 +115,7 @@ pub struct AlertSnapshot {
     /// The acknowledgement, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
-    /// Since when `finish` is what it was then, where no workflow had finished under it.
+    /// Set if no workflow has finished since `finish` was changed: the time of that change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_unmatched_since: Option<Timestamp>,
     /// At most three, worst first.

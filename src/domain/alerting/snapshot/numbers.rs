@@ -1,4 +1,4 @@
-//! The numbers of a snapshot: all of one measurement, so that no two of them are of different moments.
+//! The numbers of a snapshot, all from one measurement, so that they are of the same time.
 
 use super::{AlertSnapshot, Context};
 use crate::domain::{
@@ -14,8 +14,8 @@ use crate::domain::{
 };
 
 impl AlertSnapshot {
-    /// The facts of `transition` as they were measured, with nothing around the numbers yet. `None` if no
-    /// rule of the severity is left.
+    /// Returns the snapshot of `transition` as measured, without its context. `None` if no rule of
+    /// the severity is left.
     pub fn measured(
         slo: &Slo,
         measured: &Measured,
@@ -70,7 +70,7 @@ impl AlertSnapshot {
     }
 }
 
-/// What facts tell of a rule. One on a limit has one window, and 1 is the burn rate that matters there.
+/// The numbers of a rule in a snapshot. A rule on a limit has one window, and its factor is 1.
 struct Reacting {
     name: Name,
     factor: f64,
@@ -80,7 +80,7 @@ struct Reacting {
 }
 
 impl Reacting {
-    /// The rule that made it fire; where an edit has removed it, another of its severity.
+    /// Finds the rule that fired; if it was removed by an edit, another of its severity.
     fn find(of: &RuleStatuses, severity: Severity, fired: &Name) -> Option<Self> {
         let burn = of.rules.iter().filter(|rule| rule.severity == severity);
         let limits = of.quality.iter().chain(&of.limits);
@@ -111,7 +111,7 @@ impl Reacting {
     }
 }
 
-/// Whether messages may tell how many customers are affected.
+/// Returns whether messages may contain the number of affected customers.
 fn is_told_of(slo: &Slo) -> bool {
     slo.customer.is_some() && slo.customer_details != CustomerDetails::None
 }

@@ -1,4 +1,4 @@
-//! The counts of one SLO at one moment, and what its rules say of them.
+//! The counts of one SLO at one moment, from which its rules are evaluated.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,27 +35,28 @@ pub struct Measured {
     pub first_event_at: Option<Timestamp>,
     /// True if an end was ever joined with a start, under any definition of the SLO.
     pub has_ended: bool,
-    /// What is nearest to a `finish` that no span of the last hour matched.
+    /// The nearest match to a `finish` that no span of the last hour matched.
     pub nearest_finish: Option<String>,
-    /// Since when `finish` is what it is now, where workflows have finished before and none since.
+    /// Set if workflows finished before the last change of `finish` and none since: the time of
+    /// that change.
     pub finish_unmatched_since: Option<Timestamp>,
-    /// By [`look_backs`]. Of what [`Self::ends_missing`] the timeouts it stands for are among them.
+    /// By [`look_backs`]. Includes the timeouts that [`Self::ends_missing`] represents.
     pub counts: CountsByLength,
-    /// Look-backs in which ends lack that are held against expectation.
+    /// Look-backs in which fewer ends arrived than expected.
     pub ends_missing: BTreeMap<Duration, EndShortfall>,
-    /// How ends are held against expectation, where they are.
+    /// The expectation of ends, for an SLO that needs one.
     pub expected_ends: Option<ExpectedEnds>,
-    /// Of windows that end where all timeouts are counted; `None` if nothing lately was bad.
+    /// The windows that end where all timeouts are counted; `None` if nothing was bad lately.
     pub settled: Option<SettledCounts>,
-    /// In the period of the calendar, where the window is one.
+    /// Set for a calendar window: the events of its current period.
     pub in_period: EventCounts,
-    /// Of the last hour; of a group none.
+    /// In the last hour; none for a group.
     pub starts: StartSpans,
-    /// Since the incident began that goes on.
+    /// Since the active incident began.
     pub in_incident: Option<EventCounts>,
-    /// Of a rolling window; empty where nothing burns.
+    /// For a rolling window; empty if nothing burns.
     pub ageing: Ageing,
-    /// Of workflows that have started and are not judged.
+    /// Workflows that have started and are not judged.
     pub promise_use: PromiseUse,
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour.
@@ -111,7 +112,7 @@ impl Measured {
         self.burn_bounds(slo).as_good
     }
 
-    /// Whether the budget falls in any look-back, so that it is of interest until when it lasts.
+    /// Returns whether the budget falls in any look-back, so that a forecast is needed.
     pub fn burns(&self, slo: &Slo) -> bool {
         let burn = self.burn_context(slo);
         let falls = |(length, counts): (&Duration, &EventCounts)| {
@@ -124,8 +125,8 @@ impl Measured {
         self.counts.iter().chain(settled).any(falls)
     }
 
-    /// How long the budget lasts at the rate of the long window of the rule that fired, or of the last
-    /// hour where none did. A rule on that very number tells it itself.
+    /// Returns how long the budget lasts at the rate of the long window of the rule that fired, or
+    /// of the last hour if none did. A rule on exhaustion has its own value.
     pub fn budget_lasts(
         &self,
         slo: &Slo,

@@ -40,8 +40,9 @@ pub struct SloStatus {
     /// The same with unusable events counted as bad; `None` if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_remaining_at_worst: Option<f64>,
-    /// Seconds until the budget is gone at the rate of the long window of the rule that fired, or of the
-    /// last hour where none did. `None` if it is gone already, or if no forecast ends it.
+    /// Seconds until the budget is exhausted at the rate of the long window of the rule that fired,
+    /// or of the last hour if none did. `None` if it is exhausted already, or outlasts the
+    /// forecast.
     pub budget_empty_in_secs: Option<u64>,
     /// Events of the last hour.
     pub last_hour: EventCounts,
@@ -56,10 +57,10 @@ pub struct SloStatus {
     #[serde(default)]
     pub quality: Vec<LimitStatus>,
     pub alerts: Vec<AlertStatus>,
-    /// Events since the incident began that goes on.
+    /// Events since the active incident began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_incident: Option<EventCounts>,
-    /// Started and not judged, by how much of the promise they have used.
+    /// Workflows that have started and are not judged, by the used share of their time limit.
     #[serde(default, rename = "in_flight_by_time_used")]
     pub promise_use: PromiseUse,
     /// In flight past the deadline, still within the grace.
@@ -181,8 +182,8 @@ impl SloStatus {
         }
     }
 
-    /// How fast the budget burns, and by which events: in the long window of the rule that fired, as messages
-    /// have it, or in the last hour where none did.
+    /// Returns the burn rate and its events: over the long window of the rule that fired, as in
+    /// messages, or over the last hour if none did.
     pub fn pace(&self) -> WindowStatus {
         let fired = alert::firing(&self.alerts).and_then(|alert| alert.rule.as_ref());
         let of_fired =
@@ -193,7 +194,8 @@ impl SloStatus {
         )
     }
 
-    /// What goes on by now: the short window of the rule on burn rates that fired, or of the first one.
+    /// Returns the most recent rate: over the short window of the burn-rate rule that fired, or of
+    /// the first rule.
     pub fn lately(&self) -> WindowStatus {
         let fired = alert::firing(&self.alerts).and_then(|alert| alert.rule.as_ref());
         let of_fired = self.rules.iter().find(|rule| Some(&rule.name) == fired);
@@ -203,12 +205,13 @@ impl SloStatus {
         )
     }
 
-    /// Returns what is in flight by tenth of the promise used; the eleventh is of broken promises.
+    /// Returns the workflows in flight by used tenth of their time limit; the eleventh is past the
+    /// deadline.
     pub fn tenths_used(&self) -> Vec<i64> {
         self.promise_use.tenths()
     }
 
-    /// The same, evaluated in this rhythm.
+    /// Returns the same status with this tick history.
     #[must_use]
     pub const fn in_rhythm(mut self, rhythm: TickHistory) -> Self {
         self.steady_ticks = rhythm.steady_ticks;
@@ -216,7 +219,8 @@ impl SloStatus {
     }
 }
 
-/// A status without the field was written by a version that evaluated without gaps.
+/// Returns the default for a status without the field, which was written by a version that
+/// evaluated without gaps.
 const fn settled() -> u8 {
     TickHistory::first(Timestamp::UNIX_EPOCH).steady_ticks
 }

@@ -52,7 +52,7 @@ fn counts(total: i64, bad: i64) -> EventCounts {
     }
 }
 
-/// A thousand good events an hour.
+/// Makes a thousand good events an hour.
 fn calm(at: Timestamp) -> Ageing {
     let (_, step) = steps(DAY * 28);
     let range = Ageing::range(DAY * 28, at);
@@ -181,7 +181,8 @@ fn slo_by(correlate: Vec<Correlator>) -> Slo {
     }
 }
 
-/// A stall of the last minutes, with a grace of three of them: by now two of five minutes are known.
+/// Evaluates a stall of the last minutes with a grace of three minutes: two of the last five
+/// minutes are known.
 fn looked_at_twice(now: EventCounts, settled: EventCounts) -> RuleStatus {
     let counts_of = |minutes| BTreeMap::from([(LAST_HOUR, counts(1_000, 30)), (FIVE, minutes)]);
     let at = Timestamp::from_secs(1_790_000_000);
@@ -220,7 +221,7 @@ fn a_rule_is_clear_only_if_it_is_clear_where_all_timeouts_are_counted() {
     assert_eq!(condition(clear), BurnCondition::Recovering);
     assert_eq!(condition((clear.0, bad)), BurnCondition::Burning);
     assert_eq!(condition((bad, clear.1)), BurnCondition::Burning);
-    // Where there is no event, nothing is known: the other look decides.
+    // A window without events shows nothing: the other one decides.
     let none = EventCounts::ZERO;
     assert_eq!(looked_at_twice(none, counts(80, 0)).short.burn_rate, None);
     assert_eq!(
