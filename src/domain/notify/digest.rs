@@ -1,4 +1,4 @@
-//! More than people can read as it scrolls by, told in one message.
+//! Digests: one message for more notifications than people can read in a chat.
 
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// One notification of what several deliveries were to tell `target`, in their order.
+/// Makes one notification of the contents of several deliveries to `target`, in their order.
 pub fn digest(target: &Name, contents: &[&Notification], now: Timestamp) -> PlatformNotification {
     let of_kind = |wanted: TransitionKind| {
         let matching = contents.iter().filter(|content| content.kind() == wanted);

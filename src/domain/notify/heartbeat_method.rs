@@ -1,4 +1,4 @@
-//! How a webhook gets the heartbeat.
+//! The HTTP method of a heartbeat to a webhook.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use std::str::FromStr;
 pub enum HeartbeatMethod {
     #[default]
     Post,
-    /// Without a body, for monitors that only count requests.
+    /// No body, for monitors that only count requests.
     Get,
 }
 

@@ -3,10 +3,10 @@
 //!
 //! Every channel and every page takes its numbers from one
 //! [`AlertSnapshot`](crate::domain::alerting::snapshot::AlertSnapshot) and its sentences from
-//! [`wording`], so a message and a page cannot disagree. [`RenderContext`] is known only when a message
-//! is sent. `message` has what people read, in the same order for every channel; each file in
-//! [`channels`] gives that the form of one kind of target, and knows its rate limit and its errors.
-//! [`delivery::plan`] decides when what is sent.
+//! [`wording`], so a message and a page cannot disagree. [`RenderContext`] is known only when a
+//! message is sent. `message` has the contents for people, in the same order for every channel;
+//! each file in [`channels`] formats them for one kind of target, and knows its rate limit and its
+//! errors. [`delivery::plan`] decides what is sent when.
 //!
 //! To add another kind of target: a variant of `TargetKind`, a file in [`channels`], and an arm in
 //! [`preview`], in `deliver/sender.rs` and in `deliver/response_class.rs`.
@@ -38,8 +38,8 @@ pub use render_context::{Actions, DeliveryContext, MessageNote, RenderContext};
 pub use digest::digest;
 pub use wording::detection;
 
-/// An alert that fires again so soon after it was over is told as the same trouble again, where its last
-/// episode was told.
+/// An alert that fires again within this time after its end is notified as a continuation of the
+/// same problem, if its last episode was notified.
 pub const SOON: Duration = Duration::from_mins(30);
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub enum Notification {
 }
 
 impl Notification {
-    /// What orders it, and what PagerDuty knows it by.
+    /// Returns the ordering key, which is also PagerDuty's dedup key.
     pub fn key(&self) -> String {
         match self {
             Self::Alert(facts) => alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
@@ -22,7 +22,7 @@ impl Notification {
         }
     }
 
-    /// What later notifications of the same alert refer to.
+    /// Returns the id that later notifications of the same alert refer to.
     pub fn episode(&self) -> Uuid {
         match self {
             Self::Alert(facts) => facts.episode,
@@ -30,7 +30,7 @@ impl Notification {
         }
     }
 
-    /// Whether somebody tries the target, and nothing has happened.
+    /// Returns whether it is a test, and nothing has happened.
     pub const fn is_test(&self) -> bool {
         match self {
             Self::Alert(facts) => facts.is_test,
@@ -38,7 +38,7 @@ impl Notification {
         }
     }
 
-    /// Whether it is worth nothing any more after a minute.
+    /// Returns whether it is useless after a minute.
     pub fn is_brief(&self) -> bool {
         match self {
             Self::Alert(facts) => facts.is_test,
@@ -58,7 +58,7 @@ impl Notification {
         }
     }
 
-    /// One line that can be read aloud.
+    /// Returns one line that can be read aloud.
     pub fn headline(&self) -> String {
         match self {
             Self::Alert(facts) => wording::headline(facts),

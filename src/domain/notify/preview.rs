@@ -1,4 +1,4 @@
-//! The body that a target would be sent, with its secret masked, for whoever wants to see it.
+//! The body that a target would receive, with its secret masked.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ pub struct Addressee<'a> {
     pub kind: &'a TargetKind,
 }
 
-/// Made by the renderers that deliveries are made by.
+/// Makes the body with the renderers of deliveries.
 pub fn body(
     to: Addressee<'_>,
     notification: &Notification,

@@ -1,10 +1,10 @@
-//! What must be known later on of how a target was told of an episode first.
+//! References to the first message about an episode, for later messages to the same target.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::slo::SecretRef;
 
-/// Kept per target and episode, as JSON; never with anything secret in it.
+/// Stored per target and episode, as JSON; never contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reference {
@@ -12,18 +12,18 @@ pub enum Reference {
     RoutingKey(PinnedKey),
 }
 
-/// Where a message of Slack stands: what follows is told in its thread.
+/// The position of a Slack message; later messages go to its thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlackMessage {
-    /// The channel's id, which stays when it is renamed.
+    /// The channel's id, which does not change when it is renamed.
     pub channel: String,
     pub ts: String,
 }
 
-/// Which routing key PagerDuty knows an alert under.
+/// The routing key under which PagerDuty knows an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinnedKey {
     pub secret: SecretRef,
-    /// Tells whether what is kept there is still the same, and nothing else about it.
+    /// Shows whether the stored secret is still the same, and nothing else about it.
     pub fingerprint: String,
 }

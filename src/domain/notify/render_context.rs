@@ -1,4 +1,4 @@
-//! What is known only when a message is sent, and so is not frozen with the facts.
+//! The context that is known only when a message is sent, and so is not in the snapshot.
 
 use std::time::Duration;
 
@@ -10,48 +10,48 @@ use crate::domain::{
     notify::delivery::{LATE, Redelivery},
 };
 
-/// What differs between attempts and targets. What stays the same belongs into [`AlertSnapshot`] instead.
+/// The data that differs between attempts and targets. Anything else belongs in [`AlertSnapshot`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenderContext {
     pub repeat: Redelivery,
-    /// In the words of [`wording::note`](super::wording::note).
+    /// Formatted by [`wording::note`](super::wording::note).
     pub notes: Vec<MessageNote>,
     pub actions: Actions,
-    /// Where a picture of it can be fetched for a while.
+    /// The URL of its chart, valid for a limited time.
     pub chart: Option<String>,
 }
 
-/// What a reader must know of the way that a message took.
+/// A remark on how a message was delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum MessageNote {
-    /// Somebody tries whether the target is reached.
+    /// A person tests the target.
     Test,
-    /// It could not be told when it happened; `meanwhile` was told in its stead.
+    /// It was delivered late; `meanwhile` is the target that received it in time.
     Delayed {
         #[serde(rename = "by_seconds")]
         by_secs: u64,
         #[serde(rename = "fallback")]
         meanwhile: Option<Name>,
     },
-    /// The message was meant for another target, which it has not reached.
+    /// The message was meant for another target, which did not receive it.
     SentAsFallback { target: Name },
     /// The alert fired before the target was one of its recipients; the numbers are of this time.
     Added { at: Timestamp },
-    /// The alert fired and was over before the target could be reached, so both are told at once.
+    /// The alert fired and resolved before the target was reached; both are in one message.
     Missed { from: Timestamp, to: Timestamp },
 }
 
-/// Addresses at which a reader can act. They are signed and expire, so each message has its own.
+/// URLs for actions of the reader. They are signed and expire, so each message has its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actions {
     pub acknowledge: Option<String>,
-    /// For an hour.
+    /// Silences for an hour.
     pub silence: Option<String>,
 }
 
 impl Actions {
-    /// What a button or link says, and where it leads.
+    /// Returns the text and URL of each button or link.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("Acknowledge", &self.acknowledge),
@@ -71,20 +71,20 @@ impl MessageNote {
     }
 }
 
-/// How a delivery came to be sent now.
+/// The circumstances of a delivery that is sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryContext {
-    /// When somebody was to be told, whoever is told by now.
+    /// The time at which the notification was due at its first target.
     pub due_since: Timestamp,
     pub stands_in_for: Option<Name>,
-    /// Who has been told in this target's stead.
+    /// The target that received it in place of this one.
     pub meanwhile: Option<Name>,
-    /// Nothing of the episode has reached the target before.
+    /// True if the target has received nothing of the episode before.
     pub is_unheard: bool,
 }
 
 impl DeliveryContext {
-    /// What of it a reader must know.
+    /// Returns the remarks for the reader.
     pub fn notes(&self, facts: &AlertSnapshot, now: Timestamp) -> Vec<MessageNote> {
         let mut notes = Vec::new();
         if let Some(target) = &self.stands_in_for {

@@ -1,4 +1,4 @@
-//! Facts for tests: one that reads well, and any that there can be.
+//! Snapshots for tests: a realistic one, and arbitrary ones.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -157,10 +157,10 @@ fn lost_order() -> WorstWorkflow {
     }
 }
 
-/// Everything that may be known besides the facts when a message is sent, as long as it can be.
+/// Makes a context with every field at its maximum length.
 pub(super) fn every_note() -> RenderContext {
     let at = Timestamp::from_secs(1_795_328_700);
-    // 63 characters, as many as a name may have.
+    // 63 characters, the maximum of a name.
     let longest: Name = "on-call-of-the-payments-and-checkout-teams-in-europe-and-africa"
         .parse()
         .unwrap();
@@ -224,7 +224,7 @@ pub(super) fn resolved() -> AlertSnapshot {
     }
 }
 
-/// What is told of an alert that goes on: one of each.
+/// Returns snapshots of a firing alert, one per kind of update.
 pub(super) fn developments() -> Vec<AlertSnapshot> {
     let at = Timestamp::from_secs(1_795_330_100);
     let stopped_at = at - Duration::from_mins(12);
@@ -279,7 +279,7 @@ fn any_numbers() -> impl Strategy<Value = (i64, i64, Option<f64>, u64, i64)> {
     )
 }
 
-/// Facts with every string and number that a careless or hostile sender could cause.
+/// Makes snapshots with any string and number that a careless or hostile sender could cause.
 pub(crate) fn arbitrary() -> impl Strategy<Value = AlertSnapshot> {
     let strings = (hostile(), hostile(), hostile(), hostile(), any_address());
     let labels = proptest::collection::btree_map(hostile(), hostile(), 0..40);
@@ -367,7 +367,7 @@ fn difference_of_no_number(attribute: &str, value: &str) -> Difference {
     }
 }
 
-/// Values are as long as classifying lets them be.
+/// Makes values up to the maximum length of evidence.
 fn any_address() -> impl Strategy<Value = String> {
     prop_oneof![hostile(), "https://[a-z0-9/?=]{1,1600}"]
 }
@@ -391,7 +391,7 @@ fn any_count() -> impl Strategy<Value = i64> {
     prop_oneof![0_i64..100, 0_i64..1_000_000_000_000_000_000]
 }
 
-/// Any text, and text that is nothing but what some format treats specially.
+/// Makes any text, and text of characters that some format interprets.
 fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),

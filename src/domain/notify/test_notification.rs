@@ -1,7 +1,7 @@
-//! What a target is told as a test: facts that never were, told as real ones are, and marked.
+//! Test notifications: invented snapshots, marked as a test, and sent as real ones.
 //!
-//! A test that took another way than alerts do would prove nothing about them, so these go through
-//! the same outbox, the same bodies and the same judgement of the answer.
+//! They go through the same outbox, the same bodies and the same classification of responses as
+//! alerts; any other way would prove nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -25,27 +25,28 @@ use crate::domain::{
     workflow::Outcome,
 };
 
-/// More than one chat message a second is a storm, and more than ten that wait are told as one.
+/// Above the rate limit of a chat, and above the number of single messages, so that a digest
+/// follows.
 const STORM: u32 = 15;
 
-/// What the test is like.
+/// The content of a test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scenario {
     /// An alert that fires.
     #[default]
     Firing,
-    /// And one that is over.
+    /// The same alert, resolved.
     Resolved,
-    /// Everything as long as it may be.
+    /// All strings at their maximum length.
     Long,
-    /// Letters of many scripts, and what would call a channel if it were not escaped.
+    /// Letters of many scripts, and text that would mention a channel if it were not escaped.
     Unicode,
-    /// As many alerts as a failing database makes.
+    /// As many alerts as a failing database causes.
     Storm,
 }
 
-/// Which test it is, and when.
+/// The scenario of a test, and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rehearsal {
     pub id: Uuid,
@@ -55,7 +56,8 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// In the order in which they are to be told. What such a target opens is closed at once.
+    /// Returns the messages in the order of sending. For a target that opens incidents, the end
+    /// follows at once.
     pub fn messages(&self, kind: &TargetKind) -> Result<Vec<AlertSnapshot>, ParseNameError> {
         let opens = match kind {
             TargetKind::PagerDuty { .. } | TargetKind::Alertmanager { .. } => true,
@@ -182,7 +184,7 @@ impl Rehearsal {
     }
 }
 
-/// What somebody else would have written.
+/// Strings that come from outside.
 struct Words {
     display_name: String,
     labels: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! What each kind of target is told, and that it stays within that target's limits.
+//! Tests that the body for each kind of target stays within that target's limits.
 
 use std::time::Duration;
 
@@ -254,7 +254,7 @@ proptest! {
     }
 }
 
-/// The limits of Block Kit, and ours for the whole.
+/// Checks the limits of Block Kit, and our own for the whole.
 fn check_slack(body: &Value) -> Result<(), TestCaseError> {
     let blocks = body["blocks"].as_array().unwrap();
     prop_assert!((1..=12).contains(&blocks.len()));
@@ -307,7 +307,7 @@ fn check_buttons(buttons: &[Value]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Whether anything but our own dates uses Slack's angle brackets.
+/// Returns whether anything but our own dates uses Slack's angle brackets.
 fn has_mention(text: &str) -> bool {
     let date = r"<!date\^-?\d+\^\{date_short_pretty\} \{time\}\|[-0-9: ]+ UTC>";
     let link = r"<https?://[!-;=?-{}~]+\|[^<>|]*>";

@@ -1,7 +1,7 @@
-//! Alerts as Prometheus and Alertmanager know them: posted to an Alertmanager (API v2), or in the
-//! form in which an Alertmanager tells its own webhooks (version 4).
+//! Alerts in the form of Prometheus and Alertmanager: posted to an Alertmanager (API v2), or as an
+//! Alertmanager sends them to webhooks (version 4).
 //!
-//! Labels are the identity of an alert there, so nothing that changes stands in them.
+//! There, an alert is identified by its labels, so no label may change while it fires.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use crate::domain::{
     },
 };
 
-/// How an end that is not known is written (Go's zero time).
+/// The form of an unknown end (Go's zero time).
 const NO_END: &str = "0001-01-01T00:00:00Z";
-/// All labels of a user's together; a webhook of version 4 has them twice and should stay below
-/// 20 kB.
+/// The size limit of all user labels together; a webhook of version 4 contains them twice and
+/// should stay below 20 kB.
 const LABELS_BYTES: usize = 4_000;
-/// Of annotations likewise.
+/// The size limit of all annotations together.
 const ANNOTATIONS_BYTES: usize = 5_000;
 const STRING_CHARS: usize = 200;
 
-/// One alert for `POST /api/v2/alerts`, as it is at `now`.
+/// Makes one alert for `POST /api/v2/alerts`, in its state at `now`.
 pub fn posted(notification: &Notification, context: &RenderContext, now: Timestamp) -> Value {
     let message = Message::new(notification, context, Detail::Full);
     let ends_at = match message.ended_at {
-        // An alert that ends before it began is refused.
+        // Alertmanager rejects an alert that ends before it begins.
         Some(ended_at) => ended_at.max(message.started_at + Duration::from_millis(1)),
         None => now + message.valid_for,
     };
@@ -45,7 +45,7 @@ pub fn posted(notification: &Notification, context: &RenderContext, now: Timesta
     alert
 }
 
-/// What an Alertmanager would tell a webhook `receiver`.
+/// Makes the body that an Alertmanager would send to the webhook `receiver`.
 pub fn webhook_v4(notification: &Notification, context: &RenderContext, receiver: &str) -> Value {
     let message = Message::new(notification, context, Detail::Full);
     let (labels, annotations) = (labels(&message), annotations(notification, context));
@@ -78,7 +78,7 @@ pub fn webhook_v4(notification: &Notification, context: &RenderContext, receiver
     })
 }
 
-/// Ours last, so that no label of a user's takes the place of one that others route by.
+/// Adds our labels last, so that a user's label cannot replace one that is used for routing.
 fn labels(message: &Message) -> Map<String, Value> {
     let mut labels = Map::new();
     let mut room = LABELS_BYTES;
@@ -88,7 +88,7 @@ fn labels(message: &Message) -> Map<String, Value> {
             break;
         };
         room = left;
-        // An empty value means no label at all.
+        // In Alertmanager, an empty value is the same as no label.
         if !value.trim().is_empty() {
             labels.entry(name).or_insert(json!(value));
         }
@@ -104,7 +104,8 @@ fn labels(message: &Message) -> Map<String, Value> {
     labels
 }
 
-/// Of what nobody is woken by `info`, as of a test; of an alert that always fires `none`.
+/// Returns the label `severity`: `info` for a notification that pages no one, such as a test;
+/// `none` for an alert that always fires.
 const fn severity(message: &Message) -> &'static str {
     match (message.is_test, message.severity, message.status) {
         (false, Some(severity), _) => severity.as_str(),
@@ -150,7 +151,7 @@ fn annotated(message: &Message) -> Value {
     Value::Object(annotations)
 }
 
-/// 16 hexadecimal digits that are the same for the same labels.
+/// Returns 16 hexadecimal digits that depend only on the labels.
 fn fingerprint(labels: &Map<String, Value>) -> String {
     let mut sorted: Vec<_> = labels.iter().collect();
     sorted.sort_by_key(|(name, _)| *name);
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
     use crate::domain::{alerting::snapshot::AlertSnapshot, notify::sample};
 
-    /// What a real Alertmanager 0.25.0 told a webhook.
+    /// Sent by a real Alertmanager 0.25.0 to a webhook.
     const CAPTURED: &str = r#"{"receiver":"r","status":"firing","alerts":[{"status":"firing",
         "labels":{"alertname":"SloBurn","slo":"checkout"},"annotations":{"summary":"x"},
         "startsAt":"2026-11-22T06:18:28Z","endsAt":"0001-01-01T00:00:00Z",

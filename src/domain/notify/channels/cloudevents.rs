@@ -1,5 +1,5 @@
-//! The body for any other receiver, as a `CloudEvent` 1.0 in structured mode: what a webhook is sent,
-//! in that envelope.
+//! The body for any other receiver, as a `CloudEvent` 1.0 in structured mode, with the body of a
+//! webhook as its data.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,8 @@ use crate::domain::notify::{Notification, RenderContext};
 
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 
-/// `id` and the source are the same over all attempts: receivers drop what they have seen by them.
+/// Makes the body. `id` and the source are the same for all attempts, so that receivers can drop
+/// duplicates.
 pub fn body(notification: &Notification, context: &RenderContext, id: &str) -> Value {
     let message = webhook::body(notification, context);
     let source = match notification {

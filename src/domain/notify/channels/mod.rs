@@ -1,5 +1,5 @@
-//! A file per kind of target: the body of a notification, within the target's limits whatever it
-//! contains; the target's rate limit; and what its own errors mean.
+//! The channels, one file per kind of target: the body of a notification within the target's
+//! limits, the target's rate limit, and the meaning of its own errors.
 
 pub mod alertmanager;
 pub mod cloudevents;
@@ -11,7 +11,7 @@ pub mod webhook;
 use super::delivery::rate_limit::RateLimit;
 use crate::domain::slo::TargetKind;
 
-/// `None` if no limit of this kind of target is known.
+/// Returns `None` if this kind of target has no known limit.
 pub const fn rate_limit(kind: &TargetKind) -> Option<RateLimit> {
     match kind {
         TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => Some(slack::RATE_LIMIT),

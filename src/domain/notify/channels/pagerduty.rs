@@ -1,7 +1,7 @@
 //! The body for PagerDuty's Events API v2.
 //!
-//! The key that PagerDuty knows the alert by stays the same over all episodes, so that a resolve that
-//! got lost heals with the next one.
+//! The dedup key stays the same over all episodes, so that after a lost resolve the next episode's
+//! resolve closes the incident.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// PagerDuty takes 120 in any 60 s: 30 at once and 90 in the 60 s after them.
+/// PagerDuty accepts 120 in any 60 s: 30 at once and 90 in the following 60 s.
 pub const RATE_LIMIT: RateLimit = RateLimit {
     every: Duration::from_micros(666_667),
     burst: 30,
@@ -30,7 +30,7 @@ pub fn body(notification: &Notification, context: &RenderContext, routing_key: &
     let message = Message::new(notification, context, Detail::Full);
     let mut body = json!({
         "routing_key": routing_key,
-        // A trigger on a key that is open becomes an entry in that incident's log.
+        // A trigger with an open key becomes an entry in that incident's log.
         "event_action": action(message.status),
         "dedup_key": message.identity.key,
         "payload": payload(&message),
@@ -39,13 +39,13 @@ pub fn body(notification: &Notification, context: &RenderContext, routing_key: &
     let Some(object) = body.as_object_mut() else {
         return body;
     };
-    // PagerDuty takes them by https only.
+    // PagerDuty accepts images by https only.
     let image = message.image.as_ref();
     if let Some(image) = image.filter(|image| image.url.starts_with("https://")) {
         let images = json!([{ "src": image.url, "alt": image.alt }]);
         object.insert("images".to_owned(), images);
     }
-    // Taken only with a trigger.
+    // Accepted only with a trigger.
     if action(message.status) == "trigger" {
         object.insert("client".to_owned(), json!("throughline"));
         if let Some(url) = message.link(LinkKind::Page) {
@@ -83,13 +83,13 @@ fn payload(message: &Message) -> Value {
     });
     if let (Some(service), Some(object)) = (&message.identity.service, payload.as_object_mut()) {
         object.insert("component".to_owned(), json!(service));
-        // Alerts of one service are one trouble to PagerDuty's grouping.
+        // PagerDuty groups the alerts of one service.
         object.insert("group".to_owned(), json!(service));
     }
     payload
 }
 
-/// What the phone shows below the summary: words, because people read it.
+/// Makes the details that are shown below the summary: words, because people read them.
 fn details(message: &Message) -> Value {
     let mut details = Map::new();
     let mut add = |name: &str, value: Value| details.insert(name.to_owned(), value);
@@ -121,7 +121,7 @@ fn links(message: &Message) -> Value {
         .collect()
 }
 
-/// `None` where the status tells what a response means.
+/// Returns `None` if the status alone shows what a response means.
 pub fn class_of(status: u16, body: &str) -> Option<AttemptClass> {
     let names_key = status == 400 && body.to_lowercase().contains("routing key");
     names_key.then_some(AttemptClass::Misconfigured)

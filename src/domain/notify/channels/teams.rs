@@ -1,6 +1,6 @@
 //! The body for a workflow of Microsoft Teams: an Adaptive Card 1.4 in a message.
 //!
-//! Teams takes about 28 kB. Its texts know a little Markdown, which no string of a user's may use.
+//! Teams accepts about 28 kB. Its texts support some Markdown, which user strings must not use.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub fn body(notification: &Notification, context: &RenderContext) -> Value {
     })
 }
 
-/// What is left where Teams refuses the card: the sentence alone.
+/// Makes the fallback if Teams rejects the card: the sentence alone.
 pub fn text_only(notification: &Notification, context: &RenderContext) -> Value {
     let message = Message::new(notification, context, Detail::Sentence);
     message_of(&[title(&message, &message.as_text())], &[])
@@ -64,7 +64,7 @@ fn card(message: &Message) -> Value {
     message_of(&body, &actions)
 }
 
-/// A message of one card.
+/// Makes a message with one card.
 fn message_of(body: &[Value], actions: &[Value]) -> Value {
     let mut card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -143,7 +143,7 @@ fn block(text: &str) -> Value {
     json!({ "type": "TextBlock", "text": text, "wrap": true })
 }
 
-/// Without Markdown, and without the angle brackets that mentions are written in.
+/// Escapes Markdown, and the angle brackets that mentions are written in.
 fn escaped(string: &str) -> String {
     let mut safe = String::with_capacity(string.len());
     for character in string.chars() {
@@ -157,7 +157,7 @@ fn escaped(string: &str) -> String {
     safe
 }
 
-/// Teams has answered 200 with the error of the service behind it in words.
+/// Classifies a body: Teams may answer 200 with the error of the service behind it as text.
 pub fn class_of(body: &str) -> Option<AttemptClass> {
     if body.contains("HTTP error 429") {
         Some(AttemptClass::RateLimited)

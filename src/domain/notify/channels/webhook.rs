@@ -1,6 +1,6 @@
 //! The body for any other receiver, in the form of Standard Webhooks 1.0.0.
 //!
-//! Receivers drop what they have seen by the header `webhook-id`, and apply a message only if its
+//! Receivers drop duplicates by the header `webhook-id`, and apply a message only if its
 //! `data.version` is above the last of the same `data.alert_key`.
 
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ use crate::domain::{
     },
 };
 
-/// The specification asks for less than 20 kB.
+/// The specification requires less than 20 kB.
 const MAX_BYTES: usize = 19_000;
 const MAX_LABELS: usize = 40;
 const LABEL_CHARS: usize = 200;
@@ -144,7 +144,7 @@ fn address(url: Option<&str>) -> Option<&str> {
     text::web_address(url?, URL_BYTES)
 }
 
-/// Its kind and numbers, and the words that people are told.
+/// Formats the kind and numbers of a note, and its text.
 fn note(note: &MessageNote) -> Value {
     let mut told = json!(note);
     if let Some(object) = told.as_object_mut() {
@@ -178,7 +178,8 @@ fn objective(facts: &AlertSnapshot) -> Value {
     })
 }
 
-/// By attribute; a value that is missing or stands for many reads as on the pages.
+/// Formats a group by attribute; a missing value, or one that represents many, reads as on the
+/// pages.
 fn group(group: &Group) -> Value {
     let pairs = group.pairs().map(|(name, value)| {
         (
@@ -189,7 +190,7 @@ fn group(group: &Group) -> Value {
     Value::Object(pairs.collect())
 }
 
-/// The kind and where its limit is, and the number that is held against it.
+/// Formats the kind, the limit, and the number that is compared with it.
 fn limit(rule: &LimitStatus) -> Value {
     json!({
         "text": rule.sentence(),

@@ -1,9 +1,9 @@
-//! Whether a target takes what it is sent, as all replicas know it: a circuit breaker for one that
-//! fails, and a mark on one that somebody must mend.
+//! The health of a target, as all replicas see it: a circuit breaker for failures, and a mark for a
+//! misconfigured target.
 //!
-//! A failing target is left alone for a while and then tried with a single delivery; what comes of
-//! that decides for the rest. A broken one is tried seldom, but without being asked. Neither is ever
-//! switched off: that its pages go nowhere would be known to nobody.
+//! A failing target gets nothing for a while, and then a single delivery as a probe, whose result
+//! decides for the others. A misconfigured target is probed rarely, but automatically. No target is
+//! ever switched off, since no one would notice that its pages are not delivered.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use serde::Serialize;
 use super::AttemptClass;
 use crate::domain::{model::time::Timestamp, slo::Severity};
 
-/// Failures in a row after which a target is left alone.
+/// The number of consecutive failures that open the breaker.
 const FAILURES_TO_OPEN: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-/// Minutes count for a page.
+/// Short, since minutes count for a page.
 const LONGEST_PAUSE_OF_PAGE: Duration = Duration::from_secs(30);
 const BROKEN_PAUSE: Duration = Duration::from_hours(1);
 const BROKEN_PAUSE_OF_PAGE: Duration = Duration::from_mins(5);
 
-/// What is known of one target.
+/// The state of one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TargetCircuit {
     pub condition: TargetCondition,
-    /// A single delivery is under way, or was when its replica died: nobody sends another until then.
+    /// A probe is in progress, or its replica crashed: no other delivery is sent until then.
     pub probing_until: Option<Timestamp>,
 }
 
@@ -33,34 +33,34 @@ pub struct TargetCircuit {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum TargetCondition {
     Closed {
-        /// In a row; fewer than open the breaker.
+        /// Consecutive failures; fewer than open the breaker.
         failures: u32,
     },
     /// The breaker is open.
     Open {
         since: Timestamp,
         failed_at: Timestamp,
-        /// How often in a row it was found failing: each doubles the pause.
+        /// The number of consecutive openings: each doubles the pause.
         openings: u32,
     },
-    /// Gone, forbidden or elsewhere: its configuration must be mended, here or there.
+    /// Gone, forbidden or moved: a person must correct the configuration, here or at the target.
     Misconfigured {
         since: Timestamp,
         failed_at: Timestamp,
     },
 }
 
-/// How many deliveries a target's health lets through.
+/// The number of deliveries that the circuit breaker allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitAllowance {
     All,
-    /// The one that shows whether it is well again.
+    /// A single probe.
     One,
     None,
 }
 
 impl TargetCircuit {
-    /// `urgency` is that of the most urgent delivery that waits.
+    /// Returns the allowance; `urgency` is that of the most urgent waiting delivery.
     pub fn admits(&self, now: Timestamp, urgency: Severity) -> CircuitAllowance {
         let Some(due) = self.next_probe(urgency) else {
             return CircuitAllowance::All;
@@ -73,7 +73,7 @@ impl TargetCircuit {
         }
     }
 
-    /// When one delivery is let through; `None` if all are.
+    /// Returns when a probe is allowed; `None` if all deliveries are.
     pub fn next_probe(&self, urgency: Severity) -> Option<Timestamp> {
         let (failed_at, pause) = match self.condition {
             TargetCondition::Closed { .. } => return None,
@@ -87,15 +87,15 @@ impl TargetCircuit {
         Some(failed_at + pause)
     }
 
-    /// When [`admits`](Self::admits) lets something through, unless a result changes that; `None` if all
-    /// are let through already.
+    /// Returns when [`admits`](Self::admits) allows a delivery, unless a result changes that;
+    /// `None` if all are allowed already.
     pub fn next_allowed(&self, urgency: Severity) -> Option<Timestamp> {
         let due = self.next_probe(urgency)?;
         Some(self.probing_until.map_or(due, |until| until.max(due)))
     }
 
-    /// A delivery of those that [`CircuitAllowance::One`] let through is under way, at the longest until
-    /// `until`.
+    /// Returns the state while a probe ([`CircuitAllowance::One`]) is in progress, until `until` at
+    /// the latest.
     #[must_use]
     pub fn probed(self, until: Timestamp) -> Self {
         match self.condition {
@@ -107,7 +107,7 @@ impl TargetCircuit {
         }
     }
 
-    /// Somebody asked for it to be tried now: the next delivery shows whether it is well again.
+    /// Returns the state after a manual retry: the next delivery is a probe.
     #[must_use]
     pub fn asked_to_probe(self) -> Self {
         let long_ago = Timestamp::from_micros(0);
@@ -131,7 +131,7 @@ impl TargetCircuit {
         }
     }
 
-    /// After a try that ended at `now`.
+    /// Returns the state after an attempt that ended at `now`.
     #[must_use]
     pub fn after(self, class: AttemptClass, now: Timestamp) -> Self {
         let condition = match Effect::of(class) {
@@ -144,7 +144,7 @@ impl TargetCircuit {
                 failed_at: now,
             },
             Effect::Fails => self.failing(now),
-            // It was not asked, so nothing is known; the next probe is due when it was.
+            // No request was made, so nothing is known; the next probe stays due at the same time.
             Effect::Unknown => self.condition,
         };
         Self {
@@ -170,7 +170,7 @@ impl TargetCircuit {
             } => TargetCondition::Open {
                 since,
                 failed_at: now,
-                // What was under way when the breaker opened says nothing new.
+                // Attempts that were in progress when the breaker opened show nothing new.
                 openings: openings.saturating_add(u32::from(self.probing_until.is_some())),
             },
             TargetCondition::Misconfigured { since, .. } => TargetCondition::Misconfigured {
@@ -197,7 +197,7 @@ impl Default for TargetCondition {
     }
 }
 
-/// What a try says of the target, and not of its message.
+/// The effect of an attempt on the state of its target.
 enum Effect {
     Answers,
     Fails,
@@ -208,7 +208,7 @@ enum Effect {
 impl Effect {
     const fn of(class: AttemptClass) -> Self {
         match class {
-            // One that refuses a message does answer.
+            // A target that rejects a message does respond.
             AttemptClass::Delivered | AttemptClass::Rejected => Self::Answers,
             AttemptClass::RateLimited
             | AttemptClass::Unavailable
@@ -226,7 +226,7 @@ impl Effect {
 }
 
 fn pause(openings: u32, urgency: Severity) -> Duration {
-    // 15 s doubled five times is above the longest.
+    // 15 s doubled five times is above the maximum.
     let doubled = FIRST_PAUSE * 2_u32.pow(openings.saturating_sub(1).min(5));
     match urgency {
         Severity::Page => doubled.min(LONGEST_PAUSE_OF_PAGE),
@@ -234,7 +234,7 @@ fn pause(openings: u32, urgency: Severity) -> Duration {
     }
 }
 
-/// How often a target is tried that must be mended by somebody: seldom, but without being asked.
+/// Returns the interval between probes of a misconfigured target.
 pub const fn broken_pause(urgency: Severity) -> Duration {
     match urgency {
         Severity::Page => BROKEN_PAUSE_OF_PAGE,
@@ -309,7 +309,7 @@ mod tests {
         }
     }
 
-    /// Seconds between one probe and the next, each of which fails.
+    /// Returns the seconds between failing probes.
     fn pauses(urgency: Severity) -> Vec<i64> {
         let mut health = opened();
         let mut failed_at = NOW;

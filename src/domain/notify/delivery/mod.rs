@@ -17,7 +17,7 @@ pub struct Delivery {
     pub target: Name,
     pub state: DeliveryState,
     pub attempts: i32,
-    /// What the target answered last, if it did.
+    /// The HTTP status of the last response, if there was one.
     pub http_status: Option<i32>,
 }
 
@@ -30,25 +30,25 @@ pub struct Attempt {
     pub duration_ms: i32,
     pub class: AttemptClass,
     pub http_status: Option<i32>,
-    /// What the target answered or what went wrong: at most 256 bytes, without secrets.
+    /// The response or the error: at most 256 bytes, without secrets.
     pub excerpt: Option<String>,
-    /// `None` if it is not tried again.
+    /// `None` if it is not attempted again.
     pub retry_at: Option<Timestamp>,
 }
 
-/// Where a delivery is in its life.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
     Pending,
-    /// Being sent by some replica.
+    /// Being sent by a replica.
     Leased,
     Delivered,
-    /// Permanently: it is not tried again.
+    /// Failed permanently: not attempted again.
     Failed,
     /// Resolved before it could be delivered: only the end was sent, or nothing.
     Collapsed,
-    /// Never attempted, and too old now to notify anybody of.
+    /// Never attempted, and too old to notify anyone of.
     Expired,
     /// Its target is not declared any more.
     Cancelled,
@@ -77,7 +77,7 @@ impl DeliveryState {
         }
     }
 
-    /// As users read it.
+    /// Returns the name for users.
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -90,7 +90,7 @@ impl DeliveryState {
         }
     }
 
-    /// Whether anything is still to come of it.
+    /// Returns whether it may still be sent.
     pub const fn is_open(self) -> bool {
         match self {
             Self::Pending | Self::Leased => true,
@@ -112,30 +112,30 @@ impl DeliveryState {
 #[serde(rename_all = "snake_case")]
 pub enum AttemptClass {
     Delivered,
-    /// The target asked to be left alone for a while.
+    /// The target asked to wait.
     RateLimited,
-    /// The target could not take it now.
+    /// The target could not accept it at this time.
     Unavailable,
-    /// No answer in time: it may have been taken.
+    /// No response in time: it may have been received.
     Timeout,
-    /// The target's name cannot be resolved: it has not been taken.
+    /// The target's name cannot be resolved: it was not received.
     Dns,
-    /// The target cannot prove who it is, or does not speak TLS: it has not been taken.
+    /// The target's certificate is invalid, or it does not speak TLS: it was not received.
     Tls,
-    /// No connection: it has not been taken.
+    /// No connection: it was not received.
     Connect,
-    /// The connection broke: it may have been taken.
+    /// The connection broke: it may have been received.
     Network,
-    /// The target understood and refuses this message: the same again would be refused again.
+    /// The target rejects this message, and would reject it again.
     Rejected,
-    /// The target is gone, forbids us or sends us elsewhere: somebody must mend its configuration.
+    /// The target is gone, forbids access or redirects: a person must correct its configuration.
     Misconfigured,
-    /// The target's address is one that the service's settings do not allow.
+    /// The service's settings do not allow the target's address.
     Forbidden,
     SecretMissing,
     /// No file declares the target any more.
     Undeclared,
-    /// Another version of the service wrote the facts.
+    /// Another version of the service wrote the content.
     Unreadable,
 }
 
@@ -187,8 +187,8 @@ impl fmt::Display for AttemptClass {
     }
 }
 
-/// Whether the target may have seen this very notification before: an earlier try ended without an
-/// answer, or the replica that made it died.
+/// Whether the target may have received this notification before: an earlier attempt ended without
+/// a response, or its replica crashed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Redelivery {
     #[default]
@@ -196,33 +196,34 @@ pub enum Redelivery {
     Possible,
 }
 
-/// What all replicas know of a target.
+/// The state of a target, shared by all replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetState {
     pub health: circuit::TargetCircuit,
-    /// Until when it asked for no requests (`Retry-After`).
+    /// The time until which it asked for no requests (`Retry-After`).
     pub not_before: Timestamp,
-    /// When a full burst of its [rate limit](rate_limit::RateLimit) is allowed again.
+    /// The time at which a full burst of its [rate limit](rate_limit::RateLimit) is allowed again.
     pub next_free_at: Timestamp,
-    /// What it was sent of late, if it is a chat.
+    /// The recent messages, if it is a chat.
     pub chat_pace: chat_pace::ChatPace,
 }
 
-/// What an attempt makes of its delivery.
+/// The state of a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
     Delivered(Timestamp),
     /// To be attempted again at this time.
     Again(Timestamp),
-    /// Permanently.
+    /// Failed permanently.
     Failed(Timestamp),
 }
 
-/// A message that takes longer is delayed: so long a page waits for its target alone.
+/// The time after which a message is late: a page waits this long for its target before the
+/// fallback gets it too.
 pub const LATE: Duration = Duration::from_mins(2);
 
-/// After so long a delivery that was never tried calls nobody: after a restore from a backup, or an
-/// outage of all replicas, it tells of another day. A ticket has the time that its tries have.
+/// Returns the age at which a delivery that was never attempted expires, as after a restored backup
+/// or an outage of all replicas. For a ticket it is as long as its retries last.
 pub const fn expires_after(severity: Severity) -> Duration {
     match severity {
         Severity::Page => Duration::from_hours(6),
@@ -230,16 +231,17 @@ pub const fn expires_after(severity: Severity) -> Duration {
     }
 }
 
-/// The id that is the same over all tries and all targets of a transition; receivers drop what they
-/// have seen by it.
+/// Returns the id that is the same for all attempts and targets of a transition; receivers drop
+/// duplicates by it.
 pub fn message_id(transition: Uuid) -> String {
     format!("msg_{}", transition.simple())
 }
 
-/// What orders deliveries: of one key and target the oldest open one goes first. PagerDuty knows the
-/// alert by it too, so that a lost resolve heals with the next episode.
+/// Returns the key that orders deliveries: for one key and target the oldest open one is sent
+/// first. It is also PagerDuty's dedup key, so after a lost resolve the next episode's resolve
+/// closes the incident.
 ///
-/// A group is in it by its digest: values are what senders write, and of any length.
+/// A group is included by its digest: its values come from senders, and may have any length.
 pub fn alert_key(slo: &Name, group: Option<&Group>, severity: Severity) -> String {
     let severity = severity.as_str();
     match group {

@@ -1,22 +1,22 @@
-//! How fast a target may be sent to, shared by all replicas: so many at once, then one at a time.
+//! The rate limit of a target, shared by all replicas: a burst, then one message at a time.
 //!
-//! All that must be known is one moment, until which what was sent is paid for (the "theoretical
-//! arrival time" of the generic cell rate algorithm): no timer and no count that could drift.
+//! Its state is one time, at which all messages sent so far are accounted for (the "theoretical
+//! arrival time" of the generic cell rate algorithm), so no timer or counter can drift.
 
 use std::time::Duration;
 
 use crate::domain::model::time::Timestamp;
 
-/// What one target takes without asking to be left alone.
+/// The rate that a target accepts without asking to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     pub every: Duration,
-    /// How many may follow each other at once after a rest.
+    /// The number of messages that may be sent at once after a pause.
     pub burst: u32,
 }
 
 impl RateLimit {
-    /// How many may be sent now, if everything sent so far is paid for at `next_free_at`.
+    /// Returns how many may be sent now.
     pub fn allows(self, next_free_at: Timestamp, now: Timestamp) -> u32 {
         let owed = next_free_at.saturating_since(now).as_micros();
         let every = self.every.as_micros().max(1);
@@ -24,12 +24,12 @@ impl RateLimit {
         self.burst.saturating_sub(used)
     }
 
-    /// From when on at least one may be sent, if everything sent so far is paid for at `next_free_at`.
+    /// Returns when at least one may be sent.
     pub fn next_slot(self, next_free_at: Timestamp) -> Timestamp {
         next_free_at - self.every * self.burst.saturating_sub(1)
     }
 
-    /// When all is paid for, once `count` more are sent now.
+    /// Returns the new state after sending `count` messages now.
     pub fn spend(self, next_free_at: Timestamp, now: Timestamp, count: u32) -> Timestamp {
         next_free_at.max(now) + self.every * count
     }
@@ -42,8 +42,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
 
-    /// When each of `count` messages goes out, in milliseconds from the first, if all wait from the
-    /// beginning and somebody looks every `tick`.
+    /// Returns when each of `count` messages is sent, in milliseconds from the first, if all wait
+    /// from the beginning and the limit is checked every `tick`.
     fn sent(limit: RateLimit, count: u32, tick: Duration) -> Vec<u128> {
         let (mut now, mut paid) = (NOW, Timestamp::from_micros(0));
         let mut sent = Vec::new();

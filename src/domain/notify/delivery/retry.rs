@@ -1,25 +1,25 @@
-//! When a delivery is tried again, and when it is given up.
+//! When a delivery is attempted again, and when it fails permanently.
 
 use std::time::Duration;
 
 use super::{AttemptClass, Settlement, circuit::broken_pause};
 use crate::domain::{model::time::Timestamp, slo::Severity};
 
-/// Delays between tries by urgency. A page is not a webhook: minutes count, so it never waits longer
-/// than five of them.
+/// The delays between attempts, by urgency. A page waits no longer than five minutes, since minutes
+/// count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Seconds before the second try, the third and so on.
+    /// Seconds before the second attempt, the third and so on.
     delays: &'static [u64],
-    /// Seconds before every later try.
+    /// Seconds before every later attempt.
     then: u64,
     give_up_after: Duration,
 }
 
-/// The tries at one delivery so far.
+/// The attempts at one delivery so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempts {
-    /// At least 1 when a retry is asked for.
+    /// At least 1 after the first attempt.
     pub made: u32,
     pub since: Timestamp,
 }
@@ -30,21 +30,21 @@ pub enum Retry {
     GiveUp,
 }
 
-/// An attempt that has ended, and what it was for.
+/// An attempt that has ended, and its delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct EndedAttempt {
     pub class: AttemptClass,
-    /// What the target asked for.
+    /// The target's `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// With this one.
+    /// Including this one.
     pub attempts: Attempts,
     pub priority: Severity,
-    /// Whether the notification is worth nothing after a minute.
+    /// True if the notification is useless after a minute.
     pub is_brief: bool,
 }
 
 impl EndedAttempt {
-    /// `jitter` is a random number in [-1, 1].
+    /// Returns the state of the delivery. `jitter` is a random number in [-1, 1].
     pub fn settlement(self, now: Timestamp, jitter: f64) -> Settlement {
         let floor = match self.class {
             AttemptClass::Delivered => return Settlement::Delivered(now),
@@ -74,13 +74,13 @@ impl EndedAttempt {
     }
 }
 
-/// The longest that a target's `Retry-After` is obeyed.
+/// The maximum `Retry-After` that is respected.
 const LONGEST_FLOOR: Duration = Duration::from_mins(15);
 
-/// Share of a delay by which jitter moves it, so that retries do not come as a wave.
+/// The share of a delay by which jitter changes it, so that retries are not simultaneous.
 const JITTER: f64 = 0.2;
 
-/// For how long a target that asked to be left alone is.
+/// Returns how long a target's `Retry-After` is respected.
 pub fn obeyed(asked: Duration) -> Duration {
     asked.min(LONGEST_FLOOR)
 }
@@ -98,8 +98,8 @@ impl RetryPolicy {
         give_up_after: Duration::from_hours(72),
     };
 
-    /// What is worth nothing after a minute: a heartbeat, since the next one follows, and a test, since
-    /// somebody waits for its outcome.
+    /// For notifications that are useless after a minute: a heartbeat, since the next one follows,
+    /// and a test, since a person waits for its result.
     pub const BRIEF: Self = Self {
         delays: &[5, 10],
         then: 15,
@@ -113,8 +113,9 @@ impl RetryPolicy {
         }
     }
 
-    /// When to try next. `floor` is what the target asked for, `jitter` a random number in [-1, 1].
-    /// The last try falls on the end of the policy's time or on the floor, whichever is later.
+    /// Returns when to retry. `floor` is the target's `Retry-After`, `jitter` a random number in
+    /// [-1, 1]. The last attempt is at the end of the policy's time or at the floor, whichever is
+    /// later.
     pub fn next(
         self,
         attempts: Attempts,
@@ -146,7 +147,7 @@ mod tests {
 
     const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 
-    /// Seconds from the first try to each of the following, without jitter.
+    /// Returns the seconds from the first attempt to each of the following, without jitter.
     fn offsets(policy: RetryPolicy, count: u32) -> Vec<i64> {
         let mut now = START;
         let mut offsets = Vec::new();

@@ -1,16 +1,16 @@
-//! How much of the facts a message tells: where the whole is too long for a target, it says less,
-//! but it is sent.
+//! The level of detail of a message: a message that is too long for its target is sent with less
+//! detail.
 
 use serde_json::Value;
 
-/// Each tells less than the one before; what everybody must know is in all of them.
+/// Each level has less detail than the one before; the essential facts are in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detail {
     Full,
     NoPicture,
     OneExample,
     NoExamples,
-    /// What happened, to whom, and which promise it breaks.
+    /// What happened, who is affected, and which objective is violated.
     Sentence,
 }
 
@@ -23,8 +23,8 @@ impl Detail {
         Self::Sentence,
     ];
 
-    /// The first rendering of the ladder that fits. The last is taken as it is: whoever renders keeps
-    /// every part of it short.
+    /// Returns the most detailed rendering that fits. The last is used without a check: each of its
+    /// parts is limited to a short length.
     pub(crate) fn richest(render: impl Fn(Self) -> Value, fits: impl Fn(&Value) -> bool) -> Value {
         let mut rendered = Value::Null;
         for detail in Self::LADDER {
@@ -36,7 +36,7 @@ impl Detail {
         rendered
     }
 
-    /// How many workflows are named.
+    /// Returns the number of named workflows.
     pub(crate) const fn examples(self) -> usize {
         match self {
             Self::Full | Self::NoPicture => 3,
@@ -45,7 +45,7 @@ impl Detail {
         }
     }
 
-    /// How many attributes are named that the bad have in common.
+    /// Returns the number of named attributes that bad events have in common.
     pub(crate) const fn differences(self) -> usize {
         match self {
             Self::Full | Self::NoPicture | Self::OneExample => 3,
@@ -54,7 +54,7 @@ impl Detail {
         }
     }
 
-    /// How many changes, and how many customers, are named.
+    /// Returns the number of named changes, and of named customers.
     pub(crate) const fn changes(self) -> usize {
         match self {
             Self::Full | Self::NoPicture | Self::OneExample => 3,
@@ -63,7 +63,8 @@ impl Detail {
         }
     }
 
-    /// Whether a chart is shown: whoever cannot fetch it misses nothing that is not said.
+    /// Returns whether a chart is shown: the text has the same information for clients that cannot
+    /// load it.
     pub(crate) const fn shows_picture(self) -> bool {
         match self {
             Self::Full => true,
@@ -71,7 +72,7 @@ impl Detail {
         }
     }
 
-    /// Of the lines of a platform notification together.
+    /// Returns the maximum number of characters of a platform notification's lines together.
     pub(crate) const fn text_chars(self) -> usize {
         match self {
             Self::Full => 3_000,
@@ -82,7 +83,7 @@ impl Detail {
         }
     }
 
-    /// Whether budget, burn, labels and links are told.
+    /// Returns whether budget, burn rates, labels and links are shown.
     pub(crate) const fn shows_numbers(self) -> bool {
         match self {
             Self::Full | Self::NoPicture | Self::OneExample | Self::NoExamples => true,

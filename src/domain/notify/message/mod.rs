@@ -1,7 +1,7 @@
-//! The message of a notification: what a person reads of it, before a channel gives it a form.
+//! The message of a notification: its contents for people, before a channel formats it.
 //!
-//! Alerts and platform notifications become the same [`Message`], so a channel renders both with one
-//! function, and every channel says the same in the same order.
+//! Alerts and platform notifications become the same [`Message`], so a channel renders both with
+//! one function, and all channels have the same contents in the same order.
 
 mod detail;
 mod of_alert;
@@ -21,10 +21,10 @@ use crate::domain::{
 
 pub(crate) use detail::Detail;
 
-/// Of a string that somebody else wrote.
+/// The maximum length of a string that comes from outside.
 const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 1_500;
-/// An Alertmanager that hears nothing takes an alert for over after this.
+/// The time after which an Alertmanager takes an alert as ended if it is not repeated.
 const FIRING_FOR: Duration = Duration::from_hours(1);
 
 /// One notification as people read it.
@@ -33,9 +33,9 @@ pub(crate) struct Message {
     /// One line that can be read aloud, at most 150 characters.
     pub(crate) headline: String,
     pub(crate) status: MessageStatus,
-    /// `None` where nobody has to act.
+    /// `None` if no one has to act.
     pub(crate) severity: Option<Severity>,
-    /// Whether somebody tries the target, and nothing has happened.
+    /// True if it is a test, and nothing has happened.
     pub(crate) is_test: bool,
     pub(crate) identity: MessageIdentity,
     /// When the alert fired.
@@ -43,52 +43,52 @@ pub(crate) struct Message {
     /// When the numbers were evaluated.
     pub(crate) at: Timestamp,
     pub(crate) ended_at: Option<Timestamp>,
-    /// After so long without a repetition it may be taken for over.
+    /// The time after which it may be taken as ended if it is not repeated.
     pub(crate) valid_for: Duration,
-    /// What is to be known of how it came, as one line.
+    /// Remarks on the delivery, as one line.
     pub(crate) notes: Option<String>,
     /// What happened, in sentences.
     pub(crate) sentences: Vec<MessageField>,
-    /// Numbers, most useful first; at most ten.
+    /// Numbers, most important first; at most ten.
     pub(crate) fields: Vec<MessageField>,
     pub(crate) paragraphs: Vec<Paragraph>,
     pub(crate) image: Option<MessageImage>,
     /// At most one page and one runbook.
     pub(crate) links: Vec<MessageLink>,
-    /// What programs read: names and values.
+    /// Names and values for programs.
     pub(crate) details: Map<String, Value>,
-    /// Names the notification to people who ask about it.
+    /// Identifies the notification for questions about it.
     pub(crate) footer: String,
 }
 
-/// What others know a message by: it does not change from firing to resolved.
+/// The identity of a message, which does not change from firing to resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct MessageIdentity {
-    /// What a repetition, an update and the end have in common.
+    /// The same for a repetition, an update and the end.
     pub(crate) key: String,
-    /// As Prometheus would name the alert.
+    /// The alert's name in Prometheus.
     pub(crate) alert_name: String,
     pub(crate) source: String,
     pub(crate) class: &'static str,
     pub(crate) service: Option<String>,
-    /// Of the SLO's own; the names are a user's.
+    /// The SLO's own labels; users choose the names.
     pub(crate) labels: Vec<(String, String)>,
-    /// Besides these; the names are ours.
+    /// Additional labels; we choose the names.
     pub(crate) own_labels: Vec<(&'static str, String)>,
 }
 
-/// How things stand.
+/// The present state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MessageStatus {
     Firing,
-    /// It fires, and cannot be judged.
+    /// Firing, but without data for a verdict.
     NoData,
     Reminder,
     Acknowledged,
     Resolved,
     /// Its SLO was removed while it fired.
     Removed,
-    /// Something is wrong with the service itself.
+    /// A problem of the service itself.
     HealthCheck,
     Digest,
     Heartbeat,
@@ -97,14 +97,14 @@ pub(crate) enum MessageStatus {
 /// A line with a name.
 #[derive(Clone, Debug)]
 pub(crate) struct MessageField {
-    /// Where fields have names.
+    /// The name of a field, for formats whose fields have names.
     pub(crate) key: &'static str,
-    /// What people read before the value.
+    /// The text before the value.
     pub(crate) title: &'static str,
     pub(crate) value: Line,
 }
 
-/// Lines under a title; without one they are what somebody else wrote, to be shown as it is.
+/// Lines under a title. Lines without a title come from outside and are shown unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct Paragraph {
     pub(crate) key: &'static str,
@@ -117,11 +117,11 @@ pub(crate) type Line = Vec<LinePart>;
 /// A part of a line.
 #[derive(Clone, Debug)]
 pub(crate) enum LinePart {
-    /// Words and numbers of ours, without anything that a channel could take for markup.
+    /// Our own words and numbers, without characters that a channel could interpret as markup.
     Ours(String),
-    /// What somebody else wrote, on one line and at most 200 characters long.
+    /// A string that comes from outside, on one line and at most 200 characters long.
     Theirs(String),
-    /// What a web address is called, and the address; neither is ours.
+    /// The text and URL of a link; both come from outside.
     Link(String, String),
     Time(Timestamp),
 }
@@ -129,22 +129,22 @@ pub(crate) enum LinePart {
 #[derive(Clone, Debug)]
 pub(crate) struct MessageImage {
     pub(crate) url: String,
-    /// The picture in words, for who cannot see it.
+    /// A description of the chart for those who cannot see it.
     pub(crate) alt: String,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct MessageLink {
     pub(crate) kind: LinkKind,
-    /// A platform notification's may be somebody else's words.
+    /// In a platform notification it may come from outside.
     pub(crate) title: String,
-    /// A web address of at most 1,500 bytes.
+    /// A URL of at most 1,500 bytes.
     pub(crate) url: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkKind {
-    /// The page of what the message is about.
+    /// The page of the message's subject.
     Page,
     Action,
     Runbook,
@@ -152,7 +152,7 @@ pub(crate) enum LinkKind {
 }
 
 impl Message {
-    /// With as much of the notification as `detail` says.
+    /// Makes the message with this level of detail.
     pub(crate) fn new(
         notification: &Notification,
         context: &RenderContext,
@@ -168,7 +168,7 @@ impl Message {
         of_alert::message(alert, context, detail)
     }
 
-    /// With as much of the notification as fits once it is rendered.
+    /// Makes the message with the most detail that fits once it is rendered.
     pub(crate) fn richest(
         notification: &Notification,
         context: &RenderContext,
@@ -181,7 +181,7 @@ impl Message {
         )
     }
 
-    /// The headline and the notes, where a target takes plain text only.
+    /// Returns the headline and the notes, for targets that accept only plain text.
     pub(crate) fn as_text(&self) -> String {
         let notes = self.notes.iter().map(String::as_str);
         let parts: Vec<&str> = std::iter::once(self.headline.as_str())
@@ -190,7 +190,7 @@ impl Message {
         parts.join(". ")
     }
 
-    /// All of it without any markup, as a person reads it.
+    /// Returns all of it as plain text.
     pub(crate) fn in_full(&self) -> String {
         let mut lines = vec![self.headline.clone()];
         lines.extend(self.notes.clone());
@@ -221,7 +221,7 @@ impl MessageField {
 }
 
 impl MessageLink {
-    /// `None` if it is no web address.
+    /// Returns `None` if `url` is not a web address.
     fn new(kind: LinkKind, title: &str, url: &str) -> Option<Self> {
         let title = text::plain(title, STRING_CHARS);
         let url = address(url)?;
@@ -230,7 +230,7 @@ impl MessageLink {
 }
 
 impl LinePart {
-    /// As plain text.
+    /// Returns it as plain text.
     pub(crate) fn plain(&self) -> String {
         match self {
             Self::Ours(text) | Self::Theirs(text) => text.clone(),
@@ -240,7 +240,7 @@ impl LinePart {
     }
 }
 
-/// A line without any markup.
+/// Returns a line without markup.
 pub(crate) fn plain_text(line: &Line) -> String {
     line.iter().map(LinePart::plain).collect()
 }

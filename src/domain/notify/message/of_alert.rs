@@ -80,7 +80,7 @@ fn identity(alert: &AlertSnapshot) -> MessageIdentity {
     own_labels.extend(service.clone().map(|service| ("service", service)));
     if let Some(group) = &alert.group {
         own_labels.push(("group", text::plain(&group.text(), LABEL_CHARS)));
-        // Of groups with long values the beginnings may be the same.
+        // Long values of groups may be truncated to the same text.
         own_labels.push(("alert_key", key.clone()));
     }
     let plain = |text: &str| text::plain(text, LABEL_CHARS);
@@ -141,7 +141,7 @@ fn sentences(alert: &AlertSnapshot, detail: Detail) -> Vec<MessageField> {
 fn fields(alert: &AlertSnapshot) -> Vec<MessageField> {
     let field = MessageField::new;
     let mut all = Vec::new();
-    // On a resolve there is no pace, and the rest stands in what it cost.
+    // After the end there is no burn rate, and the cost contains the rest.
     if alert.kind.lasts() {
         all.extend(alert.slowest_stage.as_ref().map(|slowest| MessageField {
             key: "slowest_stage",

@@ -14,12 +14,12 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// A heartbeat that does not come again is over after so long, as Prometheus has it: four of its
+/// The time after which a heartbeat that is not repeated has ended, as in Prometheus: four of its
 /// intervals.
 const HEARTBEAT_FOR: Duration = Duration::from_mins(4);
 const KEY_CHARS: usize = 200;
 const LINE_CHARS: usize = 300;
-/// How many lines are left out is the last line.
+/// The last line says how many lines are left out.
 const MAX_LINES: usize = 25;
 const MAX_LINKS: usize = 3;
 const URL_BYTES: usize = 500;
@@ -77,7 +77,7 @@ const fn severity(notification: &PlatformNotification) -> Option<Severity> {
 fn identity(notification: &PlatformNotification) -> MessageIdentity {
     let key = text::plain(&notification.key, KEY_CHARS);
     MessageIdentity {
-        // What those who know Prometheus look for: `Watchdog` is the alert that always fires.
+        // `Watchdog` is Prometheus' usual name for an alert that always fires.
         alert_name: match notification.kind {
             Kind::SelfCheckOpened | Kind::SelfCheckResolved => "ThroughlineSelfCheck",
             Kind::Digest => "ThroughlineDigest",
@@ -105,7 +105,7 @@ fn paragraphs(notification: &PlatformNotification, detail: Detail) -> Vec<Paragr
     }]
 }
 
-/// As many as fit in `max_chars`, and how many do not.
+/// Returns as many lines as fit in `max_chars`, and how many do not.
 fn lines(all: &[String], max_chars: usize) -> Vec<LinePart> {
     let lines = all.iter().filter(|line| !line.trim().is_empty());
     let mut shown = Vec::new();

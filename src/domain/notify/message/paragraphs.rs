@@ -1,4 +1,4 @@
-//! What a message lists below its numbers.
+//! The lists of a message, below its numbers.
 
 use super::{Detail, Line, Paragraph, link, ours, theirs};
 use crate::domain::{
@@ -8,7 +8,7 @@ use crate::domain::{
     notify::wording,
 };
 
-/// All that is listed, most useful first; what there is nothing of is left out.
+/// Returns all lists, most important first; empty ones are left out.
 pub(super) fn all(facts: &AlertSnapshot, detail: Detail) -> Vec<Paragraph> {
     let all = if facts.kind.lasts() {
         vec![

@@ -1,5 +1,5 @@
-//! Notifications besides those of alerts: a health check of the service, its heartbeat, or many
-//! notifications in one message.
+//! Notifications that are not about alerts: a health check of the service, its heartbeat, or a
+//! digest of many notifications.
 //!
 //! A platform notification is text: sentences, and links.
 
@@ -11,31 +11,31 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// As much as a phone shows of a push message.
+/// The length that a phone shows of a push message.
 const HEADLINE_CHARS: usize = 150;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlatformNotificationKind {
-    /// Something is wrong with the service itself.
+    /// A problem of the service itself.
     #[serde(rename = "health_check_opened")]
     SelfCheckOpened,
-    /// It is well again.
+    /// The problem is solved.
     #[serde(rename = "health_check_resolved")]
     SelfCheckResolved,
-    /// Many things in one message.
+    /// Many notifications in one message.
     Digest,
-    /// The service works: its absence is the alarm.
+    /// The service works: the absence of heartbeats is the alarm.
     Heartbeat,
 }
 
-/// Version 1; kept as JSON in `platform_notifications`.
+/// Version 1; stored as JSON in `platform_notifications`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlatformNotification {
     pub kind: PlatformNotificationKind,
-    /// What it is about: the same from opened to resolved, and over all times that it opens.
+    /// The subject: the same from opened to resolved, and each time that it opens again.
     pub key: String,
-    /// From opened to resolved; of what never ends, of this notification alone.
+    /// The same from opened to resolved; for notifications without an end, unique.
     pub episode: Uuid,
     pub severity: Severity,
     /// A sentence without a full stop.
@@ -58,7 +58,7 @@ impl PlatformNotificationKind {
         matches!(self, Self::SelfCheckResolved)
     }
 
-    /// The type of a webhook's message.
+    /// Returns the type of a webhook's message.
     pub const fn message_type(self) -> &'static str {
         match self {
             Self::SelfCheckOpened => "slo.self_check.opened",
@@ -70,7 +70,7 @@ impl PlatformNotificationKind {
 }
 
 impl PlatformNotification {
-    /// One line that can be read aloud, at most 150 characters.
+    /// Returns one line that can be read aloud, at most 150 characters.
     pub fn headline(&self) -> String {
         let lead = match self.kind {
             PlatformNotificationKind::SelfCheckOpened => "Throughline itself: ",

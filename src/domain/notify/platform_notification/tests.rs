@@ -1,5 +1,5 @@
-//! The body of a platform notification for each kind of target, and that it stays within that target's
-//! limits.
+//! Tests that the body of a platform notification for each kind of target stays within that
+//! target's limits.
 
 use proptest::prelude::*;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Where a reader of a message can act, signed when it is sent.
+//! Signed URLs in a message for actions of its reader.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::domain::{
     },
 };
 
-/// As long as somebody may come back to a message to take it on.
+/// The time within which a person may acknowledge from a message.
 const ACKNOWLEDGE_FOR: Duration = Duration::from_hours(7 * 24);
-/// An alert that fires on is told again by then.
+/// Shorter, since an alert that still fires is notified again by then.
 const SILENCE_FOR: Duration = Duration::from_hours(24);
 
-/// Who signs, and where the pages are.
+/// The signing key, and the URL of the pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionAddresses {
     base: String,
@@ -24,7 +24,7 @@ pub struct ActionAddresses {
 }
 
 impl ActionAddresses {
-    /// `public_url` is what people reach the pages at.
+    /// `public_url` is the URL of the pages for people.
     pub fn new(public_url: &str, key: SigningKey) -> Self {
         Self {
             base: public_url.trim_end_matches('/').to_owned(),
@@ -32,7 +32,7 @@ impl ActionAddresses {
         }
     }
 
-    /// What there is to be done about an alert that goes on; nothing about one that is over.
+    /// Returns the actions for an active alert; none for one that has ended.
     pub fn of(&self, facts: &AlertSnapshot, now: Timestamp) -> Actions {
         if !facts.kind.lasts() {
             return Actions::default();

@@ -1,5 +1,5 @@
-//! Addresses that go into a message and need no login: each is made when it is sent, proves that it was
-//! us who made it, and expires.
+//! Signed URLs in messages that need no login: each is made when the message is sent, is
+//! verifiable, and expires.
 
 mod action_addresses;
 pub mod signing;
@@ -15,10 +15,10 @@ use crate::domain::{
     notify::signed_links::signing::{Purpose, SigningKey, TokenError},
 };
 
-/// A chart in a message is looked at when it comes; what is forwarded later shows no data any more.
+/// A chart is viewed when the message arrives; a message that is forwarded later shows no data.
 const CHART_LIVES: Duration = Duration::from_hours(24);
 
-/// Where readers of messages find this service, and what it signs addresses with.
+/// The public URL of this service, and its signing key.
 #[derive(Clone, Debug)]
 pub struct SignedLinks {
     public_url: String,
@@ -33,7 +33,7 @@ impl SignedLinks {
         }
     }
 
-    /// Where the picture of a transition is, for a day from `now`.
+    /// Returns the URL of a transition's chart, valid for a day from `now`.
     pub fn chart(&self, transition: Uuid, now: Timestamp) -> String {
         let subject = transition.simple().to_string();
         let token = self
@@ -42,7 +42,7 @@ impl SignedLinks {
         format!("{}/charts/{subject}.png?token={token}", self.public_url)
     }
 
-    /// Whether the token of such an address is one of ours, and until when.
+    /// Verifies the token of such a URL, and returns its expiry.
     pub fn check_chart(
         key: &SigningKey,
         (transition, token): (Uuid, &str),

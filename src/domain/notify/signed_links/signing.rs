@@ -1,9 +1,9 @@
-//! Addresses that act or show something without a login: what they are for, for how long, and the proof
-//! that it was us who made them.
+//! Signatures of URLs that act or show something without a login: their purpose, their expiry and
+//! their proof of origin.
 //!
-//! The proof is an HMAC-SHA256 over purpose, subject and expiry under a key that all replicas share. It
-//! says who made the address, not who uses it: what acts by it must ask for a confirmation first, since
-//! chat programs and mail scanners open every address that they see.
+//! The proof is an HMAC-SHA256 over purpose, subject and expiry under a key that all replicas
+//! share. It proves who made the URL, not who uses it: an action must ask for a confirmation first,
+//! since chat programs and mail scanners open every URL that they see.
 
 use std::fmt;
 
@@ -13,18 +13,18 @@ use sha2::Sha256;
 
 use crate::domain::model::time::Timestamp;
 
-/// Separates our signatures from whatever else may be made with HMAC under the same key.
+/// Separates these signatures from others that are made with HMAC under the same key.
 const CONTEXT: &[u8] = b"throughline signed address 1";
 
 const PSEUDONYM_CONTEXT: &[u8] = b"throughline pseudonym 1";
 
 const LOGIN_CONTEXT: &[u8] = b"throughline login 1";
 
-/// The key of all replicas. It is shown nowhere.
+/// The key that all replicas share. It is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey([u8; Self::LENGTH]);
 
-/// What a signed address is good for; one is never taken for another.
+/// The purpose of a signed URL; a token for one is invalid for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Acknowledge,
@@ -32,7 +32,7 @@ pub enum Purpose {
     ShowChart,
 }
 
-/// Why a token is not taken.
+/// The reason why a token is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("this address is not complete, or was not made by this service")]
@@ -53,15 +53,15 @@ impl SigningKey {
         &self.0
     }
 
-    /// What goes into an address, of letters, digits, `-`, `_` and `.`: it proves that `subject` may be
-    /// acted on for this purpose until `expires`, cut to whole seconds.
+    /// Returns a token of letters, digits, `-`, `_` and `.`: it permits `purpose` for `subject`
+    /// until `expires`, truncated to whole seconds.
     pub fn token(&self, purpose: Purpose, subject: &str, expires: Timestamp) -> String {
         let expires = expires.as_secs();
         let proof = self.mac(purpose, subject, expires).finalize().into_bytes();
         format!("{expires}.{}", URL_SAFE_NO_PAD.encode(proof))
     }
 
-    /// Until when the token is valid. Comparing takes the same time wherever they differ.
+    /// Verifies a token in constant time, and returns its expiry.
     pub fn check(
         &self,
         token: &str,
@@ -84,8 +84,8 @@ impl SigningKey {
         }
     }
 
-    /// What a message calls somebody whom it must not name: the same in all messages, and nothing to
-    /// find out who it is by, also for who could guess the name.
+    /// Returns a pseudonym for a customer that messages must not name: the same in all messages.
+    /// Guessing a name does not help to verify it without the key.
     pub fn pseudonym(&self, name: &str) -> String {
         let mut mac = self.keyed(PSEUDONYM_CONTEXT);
         mac.update(name.as_bytes());
@@ -94,8 +94,8 @@ impl SigningKey {
         format!("customer-{}", digits.collect::<String>())
     }
 
-    /// A secret of one login at a provider, by its name: nobody can derive it from `login`, and every
-    /// replica derives the same.
+    /// Derives a named secret of one login at a provider: it cannot be derived from `login` without
+    /// the key, and every replica derives the same.
     pub fn login_secret(&self, name: &str, login: &str) -> [u8; 32] {
         let mut mac = self.keyed(LOGIN_CONTEXT);
         mac.update(name.as_bytes());
@@ -113,7 +113,7 @@ impl SigningKey {
     }
 
     fn keyed(&self, context: &[u8]) -> Hmac<Sha256> {
-        // A short key is filled up with zeros (RFC 2104, section 2).
+        // A short key is padded with zeros (RFC 2104, section 2).
         let block: [u8; 64] = std::array::from_fn(|at| self.0.get(at).copied().unwrap_or(0));
         let mut mac = Hmac::<Sha256>::new(&block.into());
         mac.update(context);

@@ -1,4 +1,4 @@
-//! What a message says of an alert that is still firing.
+//! Texts about an alert that is still firing.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::domain::{
 };
 
 impl AlertUpdate {
-    /// What leads a headline, before the numbers: `worse, customers affected 40 → 95 in 1 h`.
+    /// Formats the beginning of a headline, before the numbers: `worse, customers affected 40 → 95
+    /// in 1 h`.
     pub(super) fn lead(self, facts: &AlertSnapshot) -> String {
         let began = began(facts);
         match self {
@@ -36,12 +37,12 @@ impl AlertUpdate {
         }
     }
 
-    /// Whether [`lead`](Self::lead) says how many customers are affected.
+    /// Returns whether [`lead`](Self::lead) contains the number of affected customers.
     pub(super) const fn names_customers(self) -> bool {
         matches!(self, Self::MoreCustomers { .. })
     }
 
-    /// One or two sentences without any string of a user's.
+    /// Returns one or two sentences without user strings.
     pub fn text(self, facts: &AlertSnapshot) -> String {
         let (lead, began) = (urgency(facts.severity), it_began(facts));
         let now = facts.evaluated_at;
@@ -91,17 +92,17 @@ impl Missing {
     }
 }
 
-/// `, began 04:12 UTC`.
+/// Formats `, began 04:12 UTC`.
 fn began(facts: &AlertSnapshot) -> String {
     began_at(facts).map_or_else(String::new, |at| format!(", began {at}"))
 }
 
-/// The same in a sentence: `; it began at 04:12 UTC`.
+/// Formats `; it began at 04:12 UTC`, for a sentence.
 fn it_began(facts: &AlertSnapshot) -> String {
     began_at(facts).map_or_else(String::new, |at| format!("; it began at {at}"))
 }
 
-/// The moment that is called "since" everywhere.
+/// Formats the time that is called "since" everywhere.
 fn began_at(facts: &AlertSnapshot) -> Option<String> {
     let at = facts.began_at.or(facts.fired_at)?;
     Some(format!(
@@ -117,7 +118,7 @@ fn moment(at: Option<Timestamp>) -> String {
     )
 }
 
-/// ` (12 min)`.
+/// Formats ` (12 min)`.
 fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
     let minute = Duration::from_mins(1);
     match at.map(|at| now.saturating_since(at)) {

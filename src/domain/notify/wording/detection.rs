@@ -1,12 +1,12 @@
-//! How long it took from the beginning of the trouble to the alert, in words.
+//! The time from the beginning of a problem to its alert, in words.
 
 use super::noun;
 use crate::domain::{alerting::snapshot::AlertSnapshot, model::format};
 
-/// How long it took from the beginning to the alert, and why; `None` where no beginning is known.
+/// Returns the time from the beginning to the alert, and the reason for it; `None` if the beginning
+/// is unknown.
 ///
-/// `26 min after it began: at this traffic 67 bad of 1,000 in 1 h make a burn rate of
-/// 13.4×`.
+/// `26 min after it began: at this traffic 67 bad of 1,000 in 1 h make a burn rate of 13.4×`.
 pub fn detection(facts: &AlertSnapshot) -> Option<String> {
     let fired_at = facts.fired_at.unwrap_or(facts.evaluated_at);
     let began_at = facts.began_at?;
@@ -19,7 +19,8 @@ pub fn detection(facts: &AlertSnapshot) -> Option<String> {
     Some(format!("{delay} after it began: {why}"))
 }
 
-/// At the same traffic a burn rate is proportional to the bad events, whichever formula the rule has.
+/// Formats the number of bad events that is needed. At the same traffic a burn rate is proportional
+/// to it, with either formula.
 fn needed(facts: &AlertSnapshot, noun: &str) -> String {
     let counts = facts.long.counts;
     let window = facts.long.text();

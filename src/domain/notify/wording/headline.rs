@@ -9,21 +9,21 @@ use crate::domain::{
     model::{counts::EventCounts, format, text},
 };
 
-/// As much as a phone shows of a push message.
+/// The length that a phone shows of a push message.
 const HEADLINE_CHARS: usize = 150;
-/// Of the SLO's name and its group, so that the rest is seen as well.
+/// The maximum length of the SLO's name and its group, so that the rest is visible as well.
 const SUBJECT_CHARS: usize = 60;
 const STAGE_CHARS: usize = 40;
-/// Which group it is must be readable in full if so much of the name is left beside it.
+/// The name is shortened to no less than this for the group to be readable in full.
 const SHORTEST_NAME: usize = 6;
 
-/// One line that can be read aloud, at most 150 characters.
+/// Returns one line that can be read aloud, at most 150 characters.
 ///
-/// It says whose alert it is, where the time is lost, whom it affects, how bad it is and how long the
-/// budget lasts. What does not fit is left out whole, the least important first.
+/// It contains the SLO, the slow stage, the affected customers, the bad events and how long the
+/// budget lasts. Parts that do not fit are left out completely, the least important first.
 ///
-/// `PAGE Checkout speed: waiting in cards, 412 of 9,120 customers, 1,240 of 9,310 workflows bad (13.3 %)
-/// in 1 h, budget gone in 4 h 52 min`
+/// `PAGE Checkout speed: waiting in cards, 412 of 9,120 customers, 1,240 of 9,310 workflows bad
+/// (13.3 %) in 1 h, budget gone in 4 h 52 min`
 pub fn headline(facts: &AlertSnapshot) -> String {
     let test = if facts.is_test { "TEST " } else { "" };
     let subject = subject(facts, SUBJECT_CHARS);
@@ -46,13 +46,13 @@ pub fn headline(facts: &AlertSnapshot) -> String {
 
 /// A part of a headline.
 struct HeadlinePart {
-    /// The highest is left out first.
+    /// The part with the highest rank is left out first.
     rank: u8,
     text: String,
 }
 
-/// The SLO's name and, of a group, which it is, in at most `max` characters: of two groups of one SLO a
-/// name that fills the line must not hide which one it is.
+/// Returns the SLO's name and its group, if any, in at most `max` characters: a long name must not
+/// hide the group, which distinguishes two groups of one SLO.
 pub fn subject(facts: &AlertSnapshot, max: usize) -> String {
     let Some(group) = &facts.group else {
         return text::plain(&facts.display_name, max);
@@ -111,17 +111,17 @@ fn parts(facts: &AlertSnapshot) -> Vec<HeadlinePart> {
         .collect()
 }
 
-/// `3rd time today`.
+/// Formats `3rd time today`.
 fn again(facts: &AlertSnapshot) -> Option<String> {
     Some(match facts.nth_today? {
-        // The last time began yesterday.
+        // The last episode began on the day before.
         0 | 1 => "again".to_owned(),
         nth => format!("{} time today", format::ordinal(nth)),
     })
 }
 
-/// `stuck in cards` where most bad workflows never finished, else `waiting in cards` or `slow in
-/// worker`.
+/// Formats `stuck in cards` if most bad workflows never finished, otherwise `waiting in cards` or
+/// `slow in worker`.
 pub fn slow_stage(facts: &AlertSnapshot) -> Option<String> {
     let title = &facts.slowest_stage.as_ref()?.title;
     let queue = title.strip_prefix("wait in ");
@@ -139,7 +139,7 @@ fn mostly(counts: EventCounts) -> Option<&'static str> {
     Some(by_reason(counts).first()?.1)
 }
 
-/// `8 % of events could not be used`.
+/// Formats `8 % of events could not be used`.
 fn doubt(episode: &EpisodeSummary) -> Option<String> {
     let share = format::percent(episode.unusable?);
     Some(format!("not certain, {share} of events could not be used"))

@@ -1,7 +1,7 @@
 //! The numbers of an alert in words, for messages, pages and the command line.
 //!
-//! Only [`mod@headline`] and [`subject`] contain strings that a user wrote, and they are cleaned; the rest is
-//! made of numbers and may stand in any markup.
+//! Only [`mod@headline`] and [`subject`] contain user strings, which are cleaned; the rest is made
+//! of numbers and is safe in any markup.
 
 use std::time::Duration;
 
@@ -32,23 +32,23 @@ use crate::domain::{
     workflow::Outcome,
 };
 
-/// What has changed of an alert that fires on, in a sentence or two; `None` at its beginning and end.
+/// Describes an update of a firing alert in a sentence or two; `None` at its beginning and end.
 pub fn development(facts: &AlertSnapshot) -> Option<String> {
     Some(facts.development?.text(facts))
 }
 
-/// Who has acknowledged it, as the proxy or the form names them.
+/// Returns who has acknowledged it, by the name from the login, the proxy or the form.
 pub fn acknowledged_by(facts: &AlertSnapshot) -> Option<&str> {
     facts.acknowledged.as_ref()?.by.as_deref()
 }
 
-/// Why the episode ended.
+/// Returns why the episode ended.
 pub fn ended_by(facts: &AlertSnapshot) -> EpisodeEnd {
     let episode = facts.episode_summary.as_ref();
     episode.map_or(EpisodeEnd::Recovered, |episode| episode.ended_by)
 }
 
-/// What a resolve may claim: that it is over only where that was seen.
+/// Describes the end: resolved only if the recovery was observed.
 pub fn ending(facts: &AlertSnapshot) -> &'static str {
     match ended_by(facts) {
         EpisodeEnd::Undeclared => "SLO removed",
@@ -56,7 +56,7 @@ pub fn ending(facts: &AlertSnapshot) -> &'static str {
     }
 }
 
-/// [`ending`] as a sentence.
+/// Returns [`ending`] as a sentence.
 pub fn ending_sentence(facts: &AlertSnapshot) -> &'static str {
     match ended_by(facts) {
         EpisodeEnd::Undeclared => {
@@ -66,7 +66,7 @@ pub fn ending_sentence(facts: &AlertSnapshot) -> &'static str {
     }
 }
 
-/// `PAGE` or `TICKET`.
+/// Returns `PAGE` or `TICKET`.
 pub const fn urgency(severity: Severity) -> &'static str {
     match severity {
         Severity::Page => "PAGE",
@@ -74,10 +74,11 @@ pub const fn urgency(severity: Severity) -> &'static str {
     }
 }
 
-/// `1,240 of 9,310 workflows bad (13.3 %) in the last 1 h: 900 late, 300 failed, 40 never finished.`
+/// Formats `1,240 of 9,310 workflows bad (13.3 %) in the last 1 h: 900 late, 300 failed, 40 never
+/// finished.`
 ///
-/// Of a limit that is reached without bad events, how it is reached. Of an SLO that was removed the
-/// numbers are those of the beginning, and the text says so.
+/// For a limit that does not depend on bad events it describes the limit. For an SLO that was
+/// removed it has the numbers of the beginning, and says so.
 pub fn description(facts: &AlertSnapshot) -> String {
     if let Some(limit) = limit_without_bad_events(facts) {
         return format!("{}{}.", of_beginning(facts), limit.sentence());
@@ -103,7 +104,7 @@ fn limit_without_bad_events(facts: &AlertSnapshot) -> Option<&LimitStatus> {
     (facts.long.counts.bad() == 0).then_some(limit)
 }
 
-/// `When it fired: `, where the numbers that follow are of that moment.
+/// Returns `When it fired: ` if the following numbers are of that time.
 fn of_beginning(facts: &AlertSnapshot) -> &'static str {
     match ended_by(facts) {
         EpisodeEnd::Undeclared => "When it fired: ",
@@ -111,8 +112,8 @@ fn of_beginning(facts: &AlertSnapshot) -> &'static str {
     }
 }
 
-/// What the timeline of an incident says of the moment from which it is dated; nothing where that is
-/// when the alert fired.
+/// Returns the timeline's text for the beginning of an incident; `None` if that is when the alert
+/// fired.
 pub const fn beginning(facts: &AlertSnapshot) -> Option<&'static str> {
     match &facts.limit {
         Some(LimitStatus {
@@ -124,7 +125,8 @@ pub const fn beginning(facts: &AlertSnapshot) -> Option<&'static str> {
     }
 }
 
-/// `Nothing has matched the new `finish` since 14:02 UTC`: then timeouts may be due to the edit.
+/// Formats `Nothing has matched the new `finish` since 14:02 UTC`: timeouts may then be due to the
+/// edit.
 fn unmatched_finish(facts: &AlertSnapshot) -> Option<String> {
     let since = facts.finish_unmatched_since?;
     let has_timeouts = facts.kind.lasts() && facts.long.counts.timeout > 0;
@@ -136,8 +138,8 @@ fn unmatched_finish(facts: &AlertSnapshot) -> Option<String> {
     })
 }
 
-/// `412 of 9,120 customers`, in the last hour; that is named where the rest is of another window. Nothing
-/// where none is known.
+/// Formats `412 of 9,120 customers`, in the last hour, which is named if the other numbers are of
+/// another window. `None` if the number is unknown.
 pub fn people(facts: &AlertSnapshot) -> Option<String> {
     let people = CustomerTotal::people(facts.customers_affected, facts.customers_total.as_ref())?;
     Some(if facts.long.secs == LAST_HOUR.as_secs() {
@@ -147,7 +149,7 @@ pub fn people(facts: &AlertSnapshot) -> Option<String> {
     })
 }
 
-/// What an event of this SLO is called: `workflows`.
+/// Returns the name of the SLO's events: `workflows`.
 pub const fn noun(facts: &AlertSnapshot) -> &'static str {
     match facts.within_secs {
         Some(_) => "workflows",
@@ -155,7 +157,7 @@ pub const fn noun(facts: &AlertSnapshot) -> &'static str {
     }
 }
 
-/// `99 % of bad, 34 % of good`.
+/// Formats `99 % of bad, 34 % of good`.
 pub fn shares(difference: &Difference) -> String {
     format!(
         "{} of bad, {} of good",
@@ -164,7 +166,7 @@ pub fn shares(difference: &Difference) -> String {
     )
 }
 
-/// `1,240 of 9,310 workflows bad (13.3 %)`, in the long window.
+/// Formats `1,240 of 9,310 workflows bad (13.3 %)`, in the long window.
 pub fn share(facts: &AlertSnapshot) -> String {
     let counts = facts.long.counts;
     let percent = counts.bad_ratio().map_or_else(String::new, |ratio| {
@@ -178,7 +180,7 @@ pub fn share(facts: &AlertSnapshot) -> String {
     )
 }
 
-/// `900 late, 300 failed, 40 never finished`: what there is, most first.
+/// Formats `900 late, 300 failed, 40 never finished`: all that are not zero, most frequent first.
 pub fn reasons(counts: EventCounts) -> String {
     let named: Vec<String> = by_reason(counts)
         .iter()
@@ -187,7 +189,7 @@ pub fn reasons(counts: EventCounts) -> String {
     named.join(", ")
 }
 
-/// An outcome as a word in a sentence.
+/// Returns an outcome as a word in a sentence.
 pub const fn reason(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Open => "open",
@@ -216,7 +218,7 @@ fn by_reason(counts: EventCounts) -> Vec<(i64, &'static str)> {
     reasons
 }
 
-/// `budget gone in 4 h 52 min`, at the pace of the long window.
+/// Formats `budget gone in 4 h 52 min`, at the burn rate of the long window.
 pub fn pace(facts: &AlertSnapshot) -> String {
     match (facts.budget_remaining, facts.budget_empty_in_secs) {
         (Some(left), _) if left <= 0.0 => "budget spent".to_owned(),
@@ -229,7 +231,7 @@ pub fn pace(facts: &AlertSnapshot) -> String {
     }
 }
 
-/// `18 % (403 bad workflows still allowed)`.
+/// Formats `18 % (403 bad workflows still allowed)`.
 pub fn budget_left(facts: &AlertSnapshot) -> String {
     facts.budget_remaining.map_or_else(
         || "unknown".to_owned(),
@@ -245,7 +247,7 @@ pub fn budget_left(facts: &AlertSnapshot) -> String {
     )
 }
 
-/// What [`burn`] tells of: a burn rate, or whatever else the rule has a limit on.
+/// Returns the title of [`burn`]: a burn rate, or the number that the rule has a limit on.
 pub const fn burn_title(facts: &AlertSnapshot) -> &'static str {
     match facts.limit {
         Some(_) => "Limit",
@@ -253,7 +255,7 @@ pub const fn burn_title(facts: &AlertSnapshot) -> &'static str {
     }
 }
 
-/// The field of a message that has [`burn`].
+/// Returns the key of [`burn`] in a message.
 pub const fn burn_key(facts: &AlertSnapshot) -> &'static str {
     match facts.limit {
         Some(_) => "threshold_rule",
@@ -261,7 +263,7 @@ pub const fn burn_key(facts: &AlertSnapshot) -> &'static str {
     }
 }
 
-/// `27× over 1 h and 24× over 5 min, limit 14.4×`.
+/// Formats `27× over 1 h and 24× over 5 min, limit 14.4×`.
 pub fn burn(facts: &AlertSnapshot) -> String {
     if let Some(limit) = &facts.limit {
         return limit.sentence();
@@ -269,7 +271,7 @@ pub fn burn(facts: &AlertSnapshot) -> String {
     burn_sentence(&facts.long, &facts.short, facts.factor)
 }
 
-/// `97 % of the extra time: 6 min 41 s instead of 6.2 s`, without the name of the stage.
+/// Formats `97 % of the extra time: 6 min 41 s instead of 6.2 s`, without the name of the stage.
 pub fn extra_time(slowest: &SlowestStage) -> String {
     format!(
         "{} of the extra time: {} instead of {}",
@@ -279,7 +281,7 @@ pub fn extra_time(slowest: &SlowestStage) -> String {
     )
 }
 
-/// `noticed 6 min 31 s later`: how long people were hurt before anybody was told.
+/// Formats `noticed 6 min 31 s later`: the time from the beginning to the first notification.
 pub fn noticed(facts: &AlertSnapshot) -> Option<String> {
     let fired = facts.fired_at.unwrap_or(facts.evaluated_at);
     let began = facts.began_at.filter(|began| *began < fired)?;
@@ -287,7 +289,7 @@ pub fn noticed(facts: &AlertSnapshot) -> Option<String> {
     Some(format!("noticed {delay} later"))
 }
 
-/// `2026-11-22 06:18 UTC, noticed 6 min 31 s later`.
+/// Formats `2026-11-22 06:18 UTC, noticed 6 min 31 s later`.
 pub fn since(facts: &AlertSnapshot) -> Option<String> {
     let began = format::date_time(facts.began_at?);
     Some(match noticed(facts) {
@@ -296,7 +298,7 @@ pub fn since(facts: &AlertSnapshot) -> Option<String> {
     })
 }
 
-/// `9,310 workflows in 1 h, the newest less than a minute old`.
+/// Formats `9,310 workflows in 1 h, the newest less than a minute old`.
 pub fn data(facts: &AlertSnapshot) -> Option<String> {
     let age = facts
         .evaluated_at
@@ -313,7 +315,7 @@ pub fn data(facts: &AlertSnapshot) -> Option<String> {
     ))
 }
 
-/// `▁▁▁▁▃▆███ bad in the last 6 h, at most 13 %`.
+/// Formats `▁▁▁▁▃▆███ bad in the last 6 h, at most 13 %`.
 pub fn trend(facts: &AlertSnapshot) -> Option<String> {
     let trend = facts.context.trend.as_ref()?;
     Some(format!(
@@ -324,7 +326,7 @@ pub fn trend(facts: &AlertSnapshot) -> Option<String> {
     ))
 }
 
-/// The picture in words, for who cannot see it.
+/// Describes the chart for those who cannot see it.
 pub fn chart(facts: &AlertSnapshot) -> String {
     let seen = facts
         .context
@@ -344,7 +346,7 @@ pub fn chart(facts: &AlertSnapshot) -> String {
     )
 }
 
-/// `13.3 % bad when it fired, 0.2 % in the last 5 min`.
+/// Formats `13.3 % bad when it fired, 0.2 % in the last 5 min`.
 pub fn recovered(facts: &AlertSnapshot, before: &Before) -> Option<String> {
     let now = facts.short.counts.bad_ratio()?;
     Some(format!(
@@ -355,7 +357,7 @@ pub fn recovered(facts: &AlertSnapshot, before: &Before) -> Option<String> {
     ))
 }
 
-/// `99.5 % within 4 s over 30 d`.
+/// Formats `99.5 % within 4 s over 30 d`.
 pub fn promise(facts: &AlertSnapshot) -> String {
     let within = facts.within_secs.map_or_else(
         || " good".to_owned(),
@@ -368,7 +370,7 @@ pub fn promise(facts: &AlertSnapshot) -> String {
     )
 }
 
-/// `30 d`, `a calendar month`.
+/// Formats `30 d`, `a calendar month`.
 fn window(facts: &AlertSnapshot) -> String {
     facts.calendar.map_or_else(
         || format::window(facts.window_secs),
@@ -376,13 +378,13 @@ fn window(facts: &AlertSnapshot) -> String {
     )
 }
 
-/// What is to be known of how a message came, in one line; nothing where that is as it should be.
+/// Formats remarks on the delivery in one line; `None` if there are none.
 pub fn notes(context: &RenderContext) -> Option<String> {
     let notes: Vec<String> = context.notes.iter().map(note).collect();
     (!notes.is_empty()).then(|| notes.join(". "))
 }
 
-/// `Delayed 14 min, was sent to on-call meanwhile`.
+/// Formats `Delayed 14 min, was sent to on-call meanwhile`.
 pub fn note(note: &MessageNote) -> String {
     match note {
         MessageNote::Delayed { by_secs, meanwhile } => {
@@ -408,7 +410,7 @@ pub fn note(note: &MessageNote) -> String {
     }
 }
 
-/// How long it lasted, from its beginning to its end: `38 min`.
+/// Formats how long it lasted, from its beginning to its end: `38 min`.
 pub fn lasted(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
     let from = facts
         .began_at
@@ -416,7 +418,8 @@ pub fn lasted(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
     format::lasting(episode.resolved_at.saturating_since(from))
 }
 
-/// `38 min (06:09 to 06:47 UTC), 655 customers, 2,010 workflows bad, 21 % of the budget spent`.
+/// Formats `38 min (06:09 to 06:47 UTC), 655 customers, 2,010 workflows bad, 21 % of the budget
+/// spent`.
 pub fn cost(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
     let mut parts = vec![lasted(facts, episode)];
     let people = CustomerTotal::people(episode.customers_affected, None);

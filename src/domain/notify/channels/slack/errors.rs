@@ -19,7 +19,8 @@ const REJECTED: [&str; 13] = [
     "markdown_text_conflict",
 ];
 
-/// Errors of Slack that concern the webhook, the bot or the channel: somebody must correct it.
+/// Errors of Slack that concern the webhook, the bot or the channel: a person must correct the
+/// configuration.
 const MISCONFIGURED: [&str; 30] = [
     "action_prohibited",
     "posting_to_general_channel_denied",
@@ -53,7 +54,7 @@ const MISCONFIGURED: [&str; 30] = [
     "method_deprecated",
 ];
 
-/// Errors of Slack that concern the moment.
+/// Temporary errors of Slack.
 const UNAVAILABLE: [&str; 6] = [
     "rollup_error",
     "internal_error",
@@ -63,7 +64,7 @@ const UNAVAILABLE: [&str; 6] = [
     "team_added_to_org",
 ];
 
-/// `None` for an error that is not known.
+/// Returns `None` for an unknown error.
 pub fn class_of(error: &str) -> Option<AttemptClass> {
     match error {
         "rate_limited" | "ratelimited" => Some(AttemptClass::RateLimited),

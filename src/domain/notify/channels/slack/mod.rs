@@ -1,8 +1,9 @@
 //! A message for Slack: Block Kit.
 //!
-//! Slack refuses a message of some 13,000 characters of blocks though every block is within its own
-//! limit (slackapi/bolt-js#2509), so ours has at most 5,500, and 12 blocks. Every string that a user
-//! wrote has a limit of its own *after* escaping; what is too long as a whole says less.
+//! Slack rejects a message of about 13,000 characters of blocks even if every block is within its
+//! own limit (slackapi/bolt-js#2509), so ours has at most 5,500, and 12 blocks. Every user string
+//! has a limit of its own *after* escaping; a message that is too long is rendered with less
+//! detail.
 
 pub mod errors;
 
@@ -24,20 +25,20 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// "1 per second, short bursts allowed", of a webhook as of a bot's channel; a sender that goes on after
-/// a response that asks to wait may be switched off.
+/// "1 per second, short bursts allowed", for a webhook and for a bot's channel; a sender that
+/// ignores a response that asks to wait may be disabled.
 pub const RATE_LIMIT: RateLimit = RateLimit {
     every: Duration::from_secs(1),
     burst: 3,
 };
-/// Slack's own limit.
+/// Slack's limit.
 const HEADER_CHARS: usize = 150;
-/// Slack's own limit of a section.
+/// Slack's limit for a section.
 const TEXT_CHARS: usize = 3_000;
 const STRING_CHARS: usize = 200;
 const LINE_STRING_CHARS: usize = 60;
 const LINK_NAME_CHARS: usize = 40;
-/// Slack's own limit.
+/// Slack's limit.
 const BUTTON_CHARS: usize = 75;
 const FOOTER_CHARS: usize = 400;
 const MAX_BLOCKS: usize = 12;
@@ -49,7 +50,7 @@ pub fn body(notification: &Notification, context: &RenderContext) -> Value {
     json!({ "text": push_text(notification), "blocks": blocks })
 }
 
-/// What follows the first message, in its thread: there it is known what it is about.
+/// Makes a later message for the thread of the first, which already names the alert.
 pub fn reply(notification: &Notification, context: &RenderContext) -> Value {
     let message = Message::new(notification, context, Detail::Sentence);
     let text = push_text(notification);
@@ -57,7 +58,7 @@ pub fn reply(notification: &Notification, context: &RenderContext) -> Value {
     json!({ "text": text, "blocks": blocks(title, &message) })
 }
 
-/// What is left where Slack refuses the blocks: the sentence alone.
+/// Makes the fallback if Slack rejects the blocks: the sentence alone.
 pub fn text_only(notification: &Notification, context: &RenderContext) -> Value {
     let message = Message::new(notification, context, Detail::Sentence);
     json!({ "text": escaped(&message.as_text(), usize::MAX) })
@@ -137,7 +138,7 @@ fn field(field: &MessageField) -> Value {
 fn paragraph(paragraph: &Paragraph) -> Value {
     let lines = paragraph.lines.iter();
     if paragraph.title.is_empty() {
-        // Not as mrkdwn: it knows no escape for what makes text bold.
+        // Not as mrkdwn, which has no escape for bold text.
         let lines: Vec<String> = lines.map(plain_text).collect();
         let text = escaped(&lines.join("\n"), usize::MAX);
         return json!({ "type": "section", "text": plain(&text) });
@@ -175,7 +176,7 @@ fn plain(text: &str) -> Value {
     json!({ "type": "plain_text", "text": text, "emoji": true })
 }
 
-/// Slack shows it in the reader's own time zone.
+/// Formats a date, which Slack shows in the reader's time zone.
 fn date(at: Timestamp) -> String {
     format!(
         "<!date^{}^{{date_short_pretty}} {{time}}|{}>",
@@ -184,7 +185,7 @@ fn date(at: Timestamp) -> String {
     )
 }
 
-/// A user's string as code: mrkdwn knows no escape for `*`, `_`, `~` and the backtick.
+/// Formats a user's string as code, since mrkdwn has no escape for `*`, `_`, `~` and the backtick.
 fn code(string: &str, max: usize) -> String {
     let inner = escaped(&text::plain(string, max), max);
     if inner.trim().is_empty() {
@@ -194,8 +195,8 @@ fn code(string: &str, max: usize) -> String {
     }
 }
 
-/// Without any markup of Slack's, so that no attribute of a span can call a whole channel. At most
-/// `max` characters long, and neither an entity nor what reads as one character is cut in two.
+/// Escapes a string, so that no attribute of a span can mention a whole channel. The result has at
+/// most `max` characters, and neither an entity nor a grapheme is cut in two.
 fn escaped(string: &str, max: usize) -> String {
     let mut safe = String::with_capacity(string.len());
     let mut length = 0;

@@ -1,4 +1,4 @@
-//! What holds of every plan, whatever the queue and the target.
+//! Laws that every plan satisfies, for any queue and target.
 
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 
@@ -15,7 +15,7 @@ fn after(secs: u64) -> Timestamp {
     NOW + Duration::from_secs(secs)
 }
 
-/// A time of the last days or of the next hour, often on an edge.
+/// Makes a time of the last days or the next hour, often at a limit.
 fn time() -> impl Strategy<Value = Timestamp> {
     prop_oneof![
         2 => Just(NOW),
@@ -34,7 +34,7 @@ fn state() -> impl Strategy<Value = DeliveryState> {
     ]
 }
 
-/// What happens next to an alert, or instead of it.
+/// The next event of an alert, or one in its place.
 #[derive(Clone, Copy, Debug)]
 enum News {
     Begins,
@@ -89,7 +89,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// Ids in the order of the list; episodes follow each other within a key.
+    /// Makes a queue. Ids follow its order; episodes of one key follow each other.
     fn queue()(
         news in vec(delivery(), 0..40),
         urgency_of_others in prop_oneof![
@@ -186,7 +186,7 @@ fn policy() -> impl Strategy<Value = DeliveryPolicy> {
         )
 }
 
-/// What a plan does with every delivery that it names, digests taken apart.
+/// Returns the actions of each delivery; a digest counts for each of its deliveries.
 fn each(actions: &[DeliveryAction]) -> BTreeMap<i64, Vec<&DeliveryAction>> {
     let mut by_id: BTreeMap<i64, Vec<&DeliveryAction>> = BTreeMap::new();
     for action in actions {
@@ -220,14 +220,14 @@ fn messages(actions: &[DeliveryAction]) -> usize {
     actions.iter().filter(|action| is_sent(action)).count()
 }
 
-/// How many messages are sent singly, and whether a digest is.
+/// Returns the number of single messages, and whether there is a digest.
 fn singles(actions: &[DeliveryAction]) -> (usize, bool) {
     let is_digest = |action: &&DeliveryAction| matches!(action, DeliveryAction::Digest(_));
     let digests = actions.iter().filter(is_digest).count();
     (messages(actions) - digests, digests > 0)
 }
 
-/// The queue and the target once the plan is carried out; what is sent has `state` then.
+/// Applies a plan to the queue and the target; what is sent then has `state`.
 fn apply(
     queue: &mut DeliveryQueue,
     target: &mut TargetState,
@@ -284,7 +284,7 @@ proptest! {
         prop_assert!(each.keys().all(|id| queue.get(*id).is_some()));
     }
 
-    /// And so no end overtakes its beginning.
+    /// So no end is delivered before its beginning.
     #[test]
     fn what_is_sent_is_the_oldest_of_its_alert_that_is_still_to_come(
         queue in queue(), target in target(), policy in policy(),
@@ -368,7 +368,7 @@ proptest! {
         }
     }
 
-    /// Turn after turn, at a target that takes everything.
+    /// Applies plans repeatedly, at a target that accepts everything.
     #[test]
     fn nothing_due_is_forgotten(queue in queue(), policy in policy()) {
         let mut queue = queue;

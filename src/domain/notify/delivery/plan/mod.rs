@@ -55,33 +55,34 @@ use crate::domain::{
     slo::{LatePolicy, Severity},
 };
 
-/// More wait for the next digest: each is settled by itself, and a message names only some.
+/// The maximum number of deliveries in a digest; the rest waits for the next one. Each is settled
+/// individually, and a message names only some.
 const MOST_IN_DIGEST: usize = 200;
-/// A permanent failure is escalated within this time; somebody has noticed an older one.
+/// The time within which a permanent failure is escalated; older ones have been noticed.
 pub const ESCALATES_WITHIN: Duration = Duration::from_mins(10);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryAction {
-    /// By itself, now.
+    /// Send it in a message of its own, now.
     Send(i64),
-    /// All in one message, now. At least two.
+    /// Send all in one message, now. At least two.
     Digest(Vec<i64>),
-    /// Never: it is too old to notify anybody of.
+    /// Never send it: it is too old to notify anyone of.
     Expire(i64),
-    /// Never: its alert has resolved.
+    /// Never send it: its alert has resolved.
     Collapse(i64),
-    /// To the fallback as well: all deliveries of the episode from this one on.
+    /// Send it to the fallback as well, with all later deliveries of the episode.
     Fallback { episode: Uuid, from: i64 },
-    /// Not now.
+    /// Do not send it now.
     Wait {
         delivery: i64,
-        /// Not in the past; it is looked at again then. `now` means: in the next turn.
+        /// The time of the next decision, not in the past. `now` means the next turn.
         until: Timestamp,
         reason: WaitReason,
     },
 }
 
-/// Why a delivery waits.
+/// The reason why a delivery waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WaitReason {
     /// An older notification of the same alert is delivered first.
@@ -93,9 +94,9 @@ pub enum WaitReason {
     RetryAfter,
     CircuitOpen,
     RateLimit,
-    /// People are sent as many messages as they read.
+    /// The chat has received as many messages as people can read.
     ChatPace,
-    /// As many as allowed are sent in this turn.
+    /// The maximum for this turn is reached.
     Concurrency,
 }
 
@@ -134,7 +135,8 @@ pub fn plan(
     actions
 }
 
-/// By id. An end is never too old where its beginning was sent: nobody is left with an open page.
+/// Returns the ids of expired deliveries. An end whose beginning was sent never expires, so that no
+/// one is left with an open page.
 fn expired(all: &[&QueuedDelivery], now: Timestamp) -> BTreeSet<i64> {
     let mut first_attempted: BTreeMap<Uuid, i64> = BTreeMap::new();
     for delivery in all {
@@ -160,7 +162,7 @@ fn expired(all: &[&QueuedDelivery], now: Timestamp) -> BTreeSet<i64> {
     expired.map(|delivery| delivery.id).collect()
 }
 
-/// By id: what the end of an alert has overtaken.
+/// Returns the ids of deliveries that are obsolete since the alert has ended.
 fn collapsed(
     all: &[&QueuedDelivery],
     expired: &BTreeSet<i64>,
@@ -209,8 +211,9 @@ fn collapsed(
     collapsed
 }
 
-/// One hop: an episode that is here as another target's fallback goes no further. An end alone is no
-/// reason: a target that never received the beginning need not know that it is over.
+/// Returns the episodes to escalate. A fallback does not pass an episode on to its own fallback,
+/// and an end alone is not escalated: a target that never received the beginning need not receive
+/// the end.
 fn fallbacks(
     all: &[&QueuedDelivery],
     ended: &BTreeSet<i64>,
@@ -254,20 +257,20 @@ fn fallbacks(
         .collect()
 }
 
-/// How many messages the target takes now, and until when and why no more.
+/// The number of messages that the target accepts now, and until when and why no more.
 struct SendWindow {
     limit: usize,
     circuit_closed: bool,
-    /// If it takes none.
+    /// Set if it accepts none.
     closed_until: Option<(Timestamp, WaitReason)>,
-    /// With the time from which a full burst is allowed.
+    /// The rate limit, and the time at which a full burst is allowed again.
     rate_limit: Option<(RateLimit, Timestamp)>,
-    /// Of a chat.
+    /// Set for a chat.
     chat_pace: Option<ChatPace>,
 }
 
 impl SendWindow {
-    /// `urgency` is the severity of the most urgent open delivery.
+    /// Makes the window. `urgency` is the severity of the most urgent open delivery.
     fn new(
         target: &TargetState,
         policy: &DeliveryPolicy,
@@ -304,7 +307,7 @@ impl SendWindow {
         }
     }
 
-    /// Divides what is due, the most urgent first.
+    /// Selects from the due deliveries, most urgent first.
     fn select<'q>(&self, due: &[&'q QueuedDelivery], now: Timestamp) -> Selection<'q> {
         let singles = self.chat_pace.map_or(due.len(), |pace| pace.singles(now));
         let beyond = due.get(singles..).unwrap_or_default();
@@ -323,7 +326,7 @@ impl SendWindow {
         }
     }
 
-    /// Until when something waits that is due and not selected.
+    /// Returns until when, and why, a due delivery waits that was not selected.
     fn wait(&self, selection: &Selection<'_>, now: Timestamp) -> (Timestamp, WaitReason) {
         let sent = selection.messages();
         let slot = self
@@ -352,11 +355,11 @@ impl SendWindow {
     }
 }
 
-/// What is sent in this turn.
+/// The deliveries to send in this turn.
 struct Selection<'q> {
     singly: Vec<&'q QueuedDelivery>,
     digest: Vec<&'q QueuedDelivery>,
-    /// Whether there is more than people read one by one.
+    /// True if there are more than people can read one by one.
     gathers: bool,
 }
 
@@ -370,7 +373,7 @@ impl Selection<'_> {
     }
 }
 
-/// What is sent in this turn, and until when the rest waits.
+/// Returns the actions for what is sent in this turn and for what waits.
 fn turn(open: &[&QueuedDelivery], window: &SendWindow, now: Timestamp) -> Vec<DeliveryAction> {
     let mut heads: BTreeMap<&str, &QueuedDelivery> = BTreeMap::new();
     for delivery in open {
@@ -395,7 +398,7 @@ fn turn(open: &[&QueuedDelivery], window: &SendWindow, now: Timestamp) -> Vec<De
             .unwrap_or(delivery);
         let (until, reason) = match head.busy_until(now) {
             Some(busy) => busy.max(window.closed_until.unwrap_or(busy)),
-            // The next turn, since nobody knows how long sending takes.
+            // The next turn, since the duration of sending is unknown.
             None if sent.contains(&head.id) => (now, WaitReason::Order),
             None => window.wait(&selection, now),
         };

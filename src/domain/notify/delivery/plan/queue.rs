@@ -1,4 +1,4 @@
-//! What the plan knows of the deliveries of one target, and of the target's declaration.
+//! The inputs of a plan: the deliveries of one target, and the target's declaration.
 
 use uuid::Uuid;
 
@@ -14,8 +14,8 @@ use crate::domain::{
 /// The deliveries of one target that are considered together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryQueue {
-    /// In any order. Of every ordering key either nothing or all that is open, and of every episode of
-    /// those also what is settled.
+    /// In any order. For each ordering key either none or all open ones, and for the episodes of
+    /// those also the settled ones.
     pub deliveries: Vec<QueuedDelivery>,
     /// The severity of the most urgent open delivery that is not among these.
     pub urgency_of_others: Option<Severity>,
@@ -24,26 +24,26 @@ pub struct DeliveryQueue {
 /// A delivery as the plan sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuedDelivery {
-    /// Also the order within its ordering key.
+    /// Also defines the order within its ordering key.
     pub id: i64,
     pub ordering_key: String,
     pub subject: DeliverySubject,
     pub priority: Severity,
     pub state: DeliveryState,
     pub attempts: i32,
-    /// How many attempts have a recorded result; the replica that made another has died, or it is
-    /// under way.
+    /// The number of attempts with a recorded result; another attempt is in progress, or its
+    /// replica crashed.
     pub recorded_attempts: i32,
-    /// The results, each once.
+    /// The distinct results.
     pub results: Vec<AttemptClass>,
     pub due_since: Timestamp,
     pub retries_since: Timestamp,
     pub next_attempt_at: Timestamp,
     pub lease_until: Option<Timestamp>,
     pub settled_at: Option<Timestamp>,
-    /// Whether the notification was meant for another target.
+    /// True if the notification was meant for another target.
     pub is_fallback: bool,
-    /// Whether the fallback has it already.
+    /// True if it was sent to the fallback as well.
     pub is_escalated: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct QueuedDelivery {
 pub enum DeliverySubject {
     Alert {
         episode: Uuid,
-        /// Whether it is the last of its episode.
+        /// True if it is the last of its episode.
         is_end: bool,
     },
     HealthCheck,
@@ -59,14 +59,14 @@ pub enum DeliverySubject {
     Other,
 }
 
-/// What a target's declaration and the settings say about its deliveries.
+/// The settings of a target for its deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryPolicy {
     pub late: LatePolicy,
     pub rate_limit: Option<RateLimit>,
-    /// Whether people read it as it scrolls by.
+    /// True if it is a chat, where messages scroll by.
     pub is_chat: bool,
-    /// Messages per turn.
+    /// The maximum number of messages per turn.
     pub at_once: u32,
     pub has_fallback: bool,
 }
@@ -76,13 +76,13 @@ impl DeliveryQueue {
         self.deliveries.iter().find(|delivery| delivery.id == id)
     }
 
-    /// [`QueuedDelivery::redelivery`] of one of these.
+    /// Returns [`QueuedDelivery::redelivery`] of the delivery with this id.
     pub fn redelivery(&self, id: i64) -> Redelivery {
         let queued = self.get(id);
         queued.map_or(Redelivery::No, QueuedDelivery::redelivery)
     }
 
-    /// Whether the target has received another notification of the same episode.
+    /// Returns whether the target has received another notification of the same episode.
     pub fn has_delivered_other(&self, id: i64) -> bool {
         let episode = self.get(id).and_then(QueuedDelivery::episode);
         self.deliveries.iter().any(|other| {
@@ -95,8 +95,8 @@ impl DeliveryQueue {
 }
 
 impl QueuedDelivery {
-    /// Whether the target may have received it: an earlier attempt ended without a response, or the
-    /// replica that made it died.
+    /// Returns whether the target may have received it: an earlier attempt ended without a
+    /// response, or its replica crashed.
     pub fn redelivery(&self) -> Redelivery {
         let is_unknown =
             |class: &AttemptClass| matches!(class, AttemptClass::Timeout | AttemptClass::Network);
@@ -128,7 +128,7 @@ impl QueuedDelivery {
         }
     }
 
-    /// Whether it has waited for so long that it notifies nobody, unless it was attempted.
+    /// Returns whether it is older than its maximum age; then it expires, unless it was attempted.
     pub(super) fn is_old(&self, now: Timestamp) -> bool {
         self.retries_since + expires_after(self.priority) <= now
     }
@@ -137,7 +137,7 @@ impl QueuedDelivery {
         self.priority == Severity::Page && self.due_since + LATE <= now
     }
 
-    /// Until when it cannot be sent whatever its target takes; `None` if it is due.
+    /// Returns until when it cannot be sent for reasons of its own; `None` if it is due.
     pub(super) fn busy_until(&self, now: Timestamp) -> Option<(Timestamp, WaitReason)> {
         let lease = self
             .lease_until

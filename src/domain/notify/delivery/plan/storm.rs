@@ -1,4 +1,4 @@
-//! Many alerts within a minute.
+//! Tests of many alerts within a minute.
 
 use super::*;
 use crate::domain::notify::delivery::circuit::TargetCircuit;
@@ -9,7 +9,7 @@ fn after(secs: u64) -> Timestamp {
     NOW + Duration::from_secs(secs)
 }
 
-/// Pages of as many alerts, each due at its time.
+/// Makes one page per alert, each due at its time.
 fn storm(due: impl IntoIterator<Item = Timestamp>) -> DeliveryQueue {
     let due = due.into_iter().zip(1_i64..);
     let deliveries = due.map(|(at, id)| QueuedDelivery {
@@ -38,7 +38,7 @@ fn storm(due: impl IntoIterator<Item = Timestamp>) -> DeliveryQueue {
     }
 }
 
-/// The ids of what is sent one by one, and in a digest.
+/// Returns the ids that are sent singly, and those in a digest.
 fn sent(actions: &[DeliveryAction]) -> (Vec<i64>, Vec<i64>) {
     let (mut singles, mut digest) = (Vec::new(), Vec::new());
     for action in actions {
