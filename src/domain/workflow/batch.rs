@@ -1,8 +1,8 @@
 //! Messages that were published together and share one context: only their consumers distinguish
 //! them.
 //!
-//! The publication starts as many workflows as it has messages, and names none of them. They are
-//! numbered; a message takes the next number when its first evidence arrives. As all of them start
+//! The publication starts as many workflows as it has messages, without naming them. They are
+//! numbered; a message gets the next number when its first evidence arrives. As all of them start
 //! alike, it does not matter which message has which number, and those without further evidence
 //! time out.
 

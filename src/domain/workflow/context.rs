@@ -1,5 +1,5 @@
-//! The inputs of verdicts besides evidence and definition: the state of ingest, and what the ends
-//! received for an SLO show about their senders.
+//! The inputs of verdicts other than evidence and definition: the state of ingest, and what the
+//! received ends of an SLO show about their senders.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! From evidence to a verdict.
+//! Workflows: turns evidence into a verdict.
 //!
 //! Evidence of a workflow arrives span by span, in any order, more than once and through any
 //! replica. [`Evidence`] is that of one span, [`Workflow`] is all of it (a join, so order and

@@ -31,8 +31,8 @@ pub enum WorkflowNote {
     /// Its start published several messages, and nothing distinguishes them; or it is a request
     /// whose ends arrived by several messages.
     ManyMessages,
-    /// It went through a batch and was judged by count: the end that it was assigned may be
-    /// another's.
+    /// It went through a batch and was judged by count: its assigned end may belong to another
+    /// workflow.
     OneOfABatch,
     /// Ambiguous: more ends came out of a batch than workflows went in.
     MoreEndsThanWorkflows,

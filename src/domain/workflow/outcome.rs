@@ -31,8 +31,8 @@ pub enum Outcome {
     /// Not an event: the deadline passed, but spans that end it are sampled, and its end would have
     /// been dropped.
     Unobservable,
-    /// Not an event: the deadline passed, but evidence was lost meanwhile that may have included
-    /// its end. Provisional, like a timeout.
+    /// Not an event: the deadline passed, but evidence was lost that may have included its end.
+    /// Provisional, like a timeout.
     EvidenceLost,
     /// Not an event: its SLO was removed before it ended.
     Unwatched,

@@ -1,4 +1,4 @@
-//! The search for workflows: what somebody typed, and what it may be.
+//! The search for workflows: the entered text, and its possible meanings.
 
 use sha2::{Digest as _, Sha256};
 
@@ -11,18 +11,19 @@ use crate::domain::model::{
     time::{TimeRange, Timestamp},
 };
 
-/// Fewer digits could begin any trace id, and are more likely to be a number of the sender.
+/// The minimum number of digits; fewer could begin any trace id, and are more likely a number of
+/// the sender.
 const LEAST_DIGITS: usize = 8;
 
-/// What somebody typed: a name or its beginning, a trace id or its beginning, or a customer.
+/// The entered text: a name or its beginning, a trace id or its beginning, or a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchText(String);
 
 impl SearchText {
-    /// `None` if there is nothing to search for.
+    /// Returns `None` if there is nothing to search for.
     pub fn new(typed: &str) -> Option<Self> {
         let text = typed.trim();
-        // As names are stored.
+        // Replaced as in stored names.
         (!text.is_empty()).then(|| Self(cut(text.replace('\0', "\u{fffd}"))))
     }
 
@@ -30,7 +31,7 @@ impl SearchText {
         &self.0
     }
 
-    /// Returns what the labels begin with that are meant: those of long ids are cut.
+    /// Returns the prefix of the matching labels: those of long ids are truncated.
     pub fn prefix(&self) -> &str {
         beginning_of_label(&self.0)
     }
@@ -51,12 +52,12 @@ impl SearchText {
         u32::from_str_radix(first, 16).ok().map(u32::cast_signed)
     }
 
-    /// Returns whether a workflow with this name is meant; spaces before it do not matter.
+    /// Returns whether a workflow with this name matches; leading spaces do not matter.
     pub fn is_beginning_of(&self, label: &str) -> bool {
         label.trim_start().starts_with(self.prefix())
     }
 
-    /// Returns whether a workflow in this trace is meant.
+    /// Returns whether a workflow in this trace matches.
     pub fn is_beginning_of_trace(&self, trace_id: TraceId) -> bool {
         trace_id
             .to_string()
@@ -71,20 +72,20 @@ pub fn customer_hash(customer: &str) -> i32 {
     i32::from_be_bytes(first)
 }
 
-/// Conditions that workflows must meet, whatever they are found by. Those that are empty or `None`
-/// hold for every workflow.
+/// Conditions that workflows must meet in addition to the search. Empty ones and `None` match every
+/// workflow.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkflowFilter {
     pub slos: Vec<SloId>,
     pub outcomes: Vec<Outcome>,
     /// When it started.
     pub started: Option<TimeRange>,
-    /// From start to end, or to now.
+    /// The duration from start to end, or to now.
     pub least_seconds: Option<f64>,
     pub most_seconds: Option<f64>,
 }
 
-/// What a filter looks at.
+/// The properties that a filter examines.
 #[derive(Clone, Copy, Debug)]
 pub struct FilteredWorkflow {
     pub slo: SloId,

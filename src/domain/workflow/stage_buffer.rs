@@ -1,4 +1,4 @@
-//! Which stage evidence is worth storing: that of workflows that are known. The rest waits in memory
+//! Decides which stage evidence to store: that of known workflows. Other evidence waits in memory
 //! for a while, since the first span of a workflow may arrive after others.
 
 use std::collections::{HashMap, VecDeque};
@@ -13,8 +13,8 @@ type HandleSet = std::collections::HashSet<u64, FixedState>;
 /// first, always all that waits for one workflow.
 #[derive(Debug)]
 pub struct StageBuffer {
-    /// Those that were loaded, those that became known while they were, and newer ones. `None` until
-    /// they are loaded for the first time.
+    /// The workflows that were loaded, those that became known during the loading, and newer ones.
+    /// `None` until the first loading.
     loaded: Option<HandleSet>,
     earlier: HandleSet,
     newer: HandleSet,
@@ -33,7 +33,7 @@ struct WaitingEvidence {
 }
 
 impl StageBuffer {
-    /// Makes an empty buffer for at most `most` fragments that wait.
+    /// Makes an empty buffer for at most `most` waiting fragments.
     pub fn new(most: usize) -> Self {
         Self {
             loaded: None,
@@ -48,7 +48,7 @@ impl StageBuffer {
         }
     }
 
-    /// Notes workflows, and returns the evidence that waited for them.
+    /// Adds workflows, and returns the evidence that waited for them.
     pub fn note(&mut self, keys: impl IntoIterator<Item = StageKey>) -> Vec<FoundStageEvidence> {
         let mut found = Vec::new();
         for key in keys {
@@ -61,7 +61,7 @@ impl StageBuffer {
         found
     }
 
-    /// Notes workflows that another replica has heard of, by their handles.
+    /// Adds workflows that another replica has received, by their handles.
     pub fn note_handles(&mut self, handles: &[u64]) -> Vec<FoundStageEvidence> {
         let handles: HandleSet = handles.iter().copied().collect();
         let waiting = self.waiting.keys().copied();
@@ -72,8 +72,8 @@ impl StageBuffer {
         self.note(keys)
     }
 
-    /// Returns what of `found` is to be stored, and keeps the rest. Everything is to be stored while
-    /// it is not known which workflows there are.
+    /// Returns the part of `found` to store, and keeps the rest. Everything is stored until the
+    /// workflows are loaded.
     pub fn sort(&mut self, found: Vec<FoundStageEvidence>) -> Vec<FoundStageEvidence> {
         if self.loaded.is_none() {
             return found;
@@ -90,7 +90,7 @@ impl StageBuffer {
         known
     }
 
-    /// Keeps evidence until its workflow is noted.
+    /// Keeps evidence until its workflow is added.
     pub fn keep(&mut self, found: Vec<FoundStageEvidence>) {
         for one in found {
             self.keep_one(one);
@@ -98,17 +98,17 @@ impl StageBuffer {
         self.drop_oldest();
     }
 
-    /// Begins to load the known workflows. Those that are noted from now on stay.
+    /// Begins to load the known workflows. Those that are added from now on stay.
     pub fn begin_loading(&mut self) {
         self.earlier = std::mem::take(&mut self.newer);
     }
 
-    /// Takes the workflows that were loaded since [`begin_loading`](Self::begin_loading).
+    /// Sets the workflows that were loaded since [`begin_loading`](Self::begin_loading).
     pub fn finish_loading(&mut self, handles: impl IntoIterator<Item = u64>) {
         self.loaded = Some(handles.into_iter().collect());
     }
 
-    /// Forgets which workflows there are, until they are loaded again.
+    /// Removes all known workflows, until they are loaded again.
     pub fn forget_known(&mut self) {
         self.loaded = None;
     }
@@ -117,8 +117,8 @@ impl StageBuffer {
         self.loaded.is_some()
     }
 
-    /// Returns whether many have become known since they were loaded: loading them again leaves out
-    /// those that have ended.
+    /// Returns whether many were added since the loading: loading again leaves out those that have
+    /// ended.
     pub fn has_grown(&self) -> bool {
         const AT_LEAST: usize = 262_144;
         let loaded = self.loaded.as_ref().map_or(0, HandleSet::len);
@@ -130,7 +130,7 @@ impl StageBuffer {
         self.count
     }
 
-    /// Returns how many fragments were dropped, because too many waited.
+    /// Returns how many fragments were dropped because too many waited.
     pub const fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -159,7 +159,7 @@ impl StageBuffer {
     }
 
     fn drop_oldest(&mut self) {
-        // Entries of evidence that was taken stay in the order, so both are bounded.
+        // The order still contains evidence that was taken, so both are bounded.
         while self.count > self.most || self.order.len() > self.most {
             let Some((key, number)) = self.order.pop_front() else {
                 return;
@@ -263,8 +263,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes first, the evidence of workflows that become known is stored once, if not
-        /// too much waits.
+        /// In any order, the evidence of workflows that become known is stored once, unless too
+        /// much waits.
         #[test]
         fn no_evidence_of_a_known_workflow_stays(
             steps in prop::collection::vec((0_u8..4, prop::option::of(0_u8..8)), 0..64),

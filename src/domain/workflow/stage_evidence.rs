@@ -33,8 +33,8 @@ pub struct StageEvidence {
 }
 
 impl StageEvidence {
-    /// Whether this and `other` may be of the same queue: a span that does not name its queue may be
-    /// of any.
+    /// Returns whether this and `other` may be of the same queue: a span without a queue name may
+    /// be of any.
     pub fn may_share_queue(&self, other: &Self) -> bool {
         self.name == other.name || self.name.is_empty() || other.name.is_empty()
     }
@@ -98,7 +98,7 @@ impl StageKey {
         }
     }
 
-    /// Returns a number that hardly any other key has: half of the key or of the trace id, both of
+    /// Returns a number that is practically unique: half of the key or of the trace id, both of
     /// which are random.
     pub fn handle(self) -> u64 {
         let bytes = match self {
@@ -118,7 +118,7 @@ pub struct FoundStageEvidence {
     pub key: StageKey,
     /// The SLO that declares the stage; `None` for a message, which serves all SLOs.
     pub slo: Option<SloId>,
-    /// True if only links tell which workflow it belongs to: then that is not known by its key.
+    /// True if the workflow is found only by links, so that its key is unknown.
     pub is_always_kept: bool,
     /// The SLOs that lack it if it exceeds the quota.
     pub wanted_by: std::sync::Arc<[SloId]>,
@@ -220,7 +220,7 @@ fn text(span: &dyn SpanView, scope: AttributeScope, key: &str) -> Option<String>
     (!text.is_empty()).then(|| cut(&text))
 }
 
-/// Postgres stores no NUL in text.
+/// Truncates a text, without NUL, which Postgres does not store.
 fn cut(text: &str) -> String {
     let end = text.floor_char_boundary(MAX_NAME);
     text.get(..end)

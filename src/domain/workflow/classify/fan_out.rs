@@ -1,4 +1,4 @@
-//! Facts about the legs of a workflow, and about the terms that it is judged by.
+//! Facts about the legs of a workflow, and about the terms of its verdict.
 
 use sha2::{Digest as _, Sha256};
 
@@ -70,7 +70,7 @@ pub(super) const fn spared_a_timeout(fact: &Fact) -> Option<Timestamp> {
     }
 }
 
-/// Returns the further facts of a span besides `fact`.
+/// Returns the other facts of a span, in addition to `fact`.
 pub(super) fn besides(
     workflow: &WorkflowIndicator,
     fact: &Fact,

@@ -37,19 +37,19 @@ pub struct ClassifiedBatch {
     pub unusable: BTreeMap<(SloId, DiscardReason), i64>,
     /// Numbers of spans that belong to a workflow, without those that [`DiscardReason`] counts.
     pub correlated: BTreeMap<SloId, i64>,
-    /// Those of all these that start workflows, and those that cannot.
+    /// Spans that start workflows, with and without a correlation.
     pub starts: BTreeMap<SloId, StartSpans>,
-    /// Of workflows that only links can tell.
+    /// Evidence whose workflow is found only by links.
     pub linked: Vec<Linked>,
     /// Evidence about messages that share a context.
     pub batches: Vec<BatchEvidence>,
     /// Attributes of those events that may belong to the sample.
     pub sampling: SampledAttributes,
-    /// Evidence of stages, which changes no verdict.
+    /// Evidence of stages, which does not affect verdicts.
     pub pieces: Vec<FoundStageEvidence>,
     /// The edges from each span back towards its origin, if any SLO follows links.
     pub edges: Vec<Edges>,
-    /// Minutes in which links were lost of spans that end work of the SLO.
+    /// Minutes in which links of spans that end work of the SLO were lost.
     pub losses: BTreeSet<(SloId, Timestamp)>,
 }
 
@@ -131,7 +131,7 @@ impl ClassifiedBatch {
         self.losses.extend(older.losses);
     }
 
-    /// Notes why a span says nothing in this role.
+    /// Records why a span is not used in this role.
     pub(super) fn discard(&mut self, slo: SloId, role: Role, why: DiscardReason) {
         if role == Role::Start && why == DiscardReason::Uncorrelated {
             self.starts.entry(slo).or_default().uncorrelated += 1;
@@ -315,7 +315,8 @@ impl ClassifiedBatch {
         }
     }
 
-    /// How likely the span of the fact was kept, if that is known; `None` if it is no evidence without.
+    /// Returns the sampling of the fact's span, if known; `None` if the span is rejected without
+    /// it.
     #[expect(
         clippy::option_option,
         reason = "what counts itself and what does not count are different, and neither has a sample"

@@ -33,7 +33,7 @@ pub struct Linked {
 }
 
 impl Linked {
-    /// Returns the same evidence, first heard of at `now`.
+    /// Returns the same evidence, first received at `now`.
     #[must_use]
     pub fn first_heard_at(&self, now: Timestamp) -> Self {
         let mut heard = self.clone();

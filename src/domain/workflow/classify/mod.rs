@@ -1,4 +1,5 @@
-//! From a span to evidence: the SLOs that select it, its role, and its workflow.
+//! Classification: turns a span into evidence, by the SLOs that select it, its role, and its
+//! workflow.
 
 mod correlate;
 mod fan_out;

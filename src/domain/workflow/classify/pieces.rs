@@ -1,4 +1,4 @@
-//! From spans to stage evidence: only messages and declared stages, and only for SLOs with stages.
+//! Makes stage evidence of spans: only messages and declared stages, and only for SLOs with stages.
 
 use std::sync::Arc;
 
@@ -152,7 +152,7 @@ impl StageEvidenceFinder {
             let keys = keys_of(correlators, span).into_iter();
             keys.map(move |key| (key, is_always_kept, wanted_by))
         });
-        // Made once there is a workflow that it may belong to.
+        // Made once a workflow is found that it may belong to.
         let mut piece = None;
         for (key, is_always_kept, wanted_by) in wanted {
             let mut own = found.iter_mut().skip(begin);
@@ -205,8 +205,8 @@ fn stage_keys(correlators: &[Correlator], key: EventKey, trace_id: TraceId) -> V
     as_stage_keys(correlators, keys, trace_id).collect()
 }
 
-/// Names the workflow that is the trace, or began in it, by the id of the trace. Only correlators by
-/// trace have such keys, so the hash is not made for others.
+/// Returns the keys of the workflow that is the trace, or began in it. Only correlators by trace
+/// have such keys, so the hash is not computed for others.
 fn as_stage_keys(
     correlators: &[Correlator],
     keys: impl Iterator<Item = EventKey>,

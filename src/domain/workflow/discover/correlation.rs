@@ -1,4 +1,4 @@
-//! What identifies the runs of a flow: the choice of `correlate`, and of `customer`.
+//! The correlation of a flow's runs: the choice of `correlate`, and of `customer`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,13 +14,13 @@ use crate::domain::{
     workflow::shapes::{StoredSpan, last_word},
 };
 
-/// The share of runs in which an id has to be the same at both ends, or both ends in one trace.
+/// The share of runs that must have the same id at both ends, or both ends in one trace.
 const NEARLY_ALL: f64 = 0.95;
-/// The share of runs that have to have an id or a trace of their own.
+/// The share of runs that must have an id or a trace of their own.
 const MOSTLY_UNIQUE: f64 = 0.9;
-/// The share of spans that have to name the customer.
+/// The share of spans that must name the customer.
 const MOST: f64 = 0.8;
-/// Words for customers, those first that say most.
+/// Words for customers, most specific first.
 const CUSTOMER_WORDS: [&str; 12] = [
     "customer",
     "tenant",
@@ -36,17 +36,17 @@ const CUSTOMER_WORDS: [&str; 12] = [
     "enduser",
 ];
 
-/// How the runs of a flow are told apart.
+/// The correlation of a flow's runs.
 #[derive(Debug)]
 pub(super) struct FlowCorrelation {
-    /// As `correlate` has it.
+    /// The entry of `correlate`.
     pub(super) entry: String,
     /// The attribute, if it is one.
     pub(super) key: Option<String>,
     pub(super) reason: String,
 }
 
-/// Returns the most trustworthy one; `None` if nothing identifies the runs from end to end.
+/// Returns the most reliable correlation; `None` if none identifies the runs from end to end.
 pub(super) fn correlation(graph: &SpanGraph<'_>, flow: &FoundFlow) -> Option<FlowCorrelation> {
     let keys = shared_ids(graph, flow);
     let is_of_message = |key: &&SharedId| key.key.starts_with("messaging.");
@@ -83,7 +83,7 @@ impl SharedId {
     }
 }
 
-/// Returns the ids that both ends have, those first that most steps know.
+/// Returns the ids that both ends have, those first that most steps have.
 fn shared_ids(graph: &SpanGraph<'_>, flow: &FoundFlow) -> Vec<SharedId> {
     let mut found: BTreeMap<String, (u32, BTreeSet<String>)> = BTreeMap::new();
     let mut pairs = 0_u32;
@@ -144,7 +144,7 @@ fn one_trace(graph: &SpanGraph<'_>, flow: &FoundFlow) -> Option<String> {
     })
 }
 
-/// Returns why links and parents lead from the finish to the start.
+/// Returns the reason, if links and parents lead from the finish to the start.
 fn linked(graph: &SpanGraph<'_>, flow: &FoundFlow) -> Option<String> {
     let (mut all, mut linked) = (0_u32, 0_u32);
     let finished = flow.runs.iter().filter(|run| run.finish.is_some());
@@ -169,7 +169,7 @@ fn linked(graph: &SpanGraph<'_>, flow: &FoundFlow) -> Option<String> {
     })
 }
 
-/// Returns the attributes that may name the customer, those first that say most.
+/// Returns the attributes that may name the customer, most specific first.
 pub(super) fn customers<'s>(spans: impl Iterator<Item = &'s StoredSpan>) -> Vec<String> {
     let mut keys: BTreeMap<(usize, &str), u32> = BTreeMap::new();
     let mut all = 0_u32;

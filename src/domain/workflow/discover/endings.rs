@@ -1,4 +1,4 @@
-//! How runs of a flow end that do not finish: attributes that tell a state.
+//! The unsuccessful ends of a flow's runs, found by attributes that hold a state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ const FAILED: [&str; 8] = [
     "timed_out",
     "expired",
 ];
-/// The words that are selected where cancellations are seen, but no failure yet.
+/// The failure states to select if only cancellations were observed.
 const USUAL_FAILURES: &str = "failed|failure|rejected|error";
 
 /// A selector and why it was chosen.
@@ -47,7 +47,7 @@ struct StateRuns {
     unfinished: u32,
 }
 
-/// Returns the states with which runs ended without finishing, of spans that have `id`.
+/// Returns the states in which runs ended without finishing, of spans that have `id`.
 pub(super) fn endings(graph: &SpanGraph<'_>, flow: &FoundFlow, id: Option<&str>) -> FlowEndings {
     let states = states(graph, flow, id);
     let mut keys: BTreeMap<&str, u32> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Flows: what begins with a message, or with a request, and ends in another span.
+//! Flows: from a message or a request to another span.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,13 +18,14 @@ use crate::domain::model::{
     time::Timestamp,
 };
 
-/// Fewer than so many that finished are no pattern.
+/// The minimum number of finished runs.
 const LEAST_RUNS: usize = 3;
-/// If so many of the runs reach a step, it is an end of the flow; several may be, as after a fan-out.
+/// The share of runs that must reach a step for it to end the flow; after a fan-out several steps
+/// may.
 const MOST_REACH: f64 = 0.5;
-/// If none does, the one that is reached most often is the end, if so many reach it.
+/// If no step has that share, the most frequently reached one is the end, with at least this share.
 const SOME_REACH: f64 = 0.1;
-/// Runs with one id are more complete than others if they reach so many times as many consumers.
+/// Runs with one id are more complete than others if they reach this many times as many consumers.
 const CLEARLY_MORE: f64 = 1.02;
 
 /// Spans of one kind that led to spans of another.
@@ -32,30 +33,30 @@ const CLEARLY_MORE: f64 = 1.02;
 pub(super) struct FoundFlow {
     pub(super) start: StepKey,
     pub(super) finish: StepKey,
-    /// What the spans that end it say if they succeeded.
+    /// The state of successful spans at the end.
     pub(super) success: Option<SuccessStates>,
-    /// The runs that were seen to begin.
+    /// The observed starts.
     pub(super) started: usize,
-    /// Those of them that the sample has as a whole.
+    /// The runs that the sample contains completely.
     pub(super) runs: Vec<FlowRun>,
     /// The id that joins the spans, if nothing else does.
     pub(super) joined_by: Option<String>,
-    /// The share of runs that finished, of those that had as much time as the slowest that did.
+    /// The share of finished runs, among those that had as much time as the slowest finished one.
     pub(super) finished_ratio: f64,
 }
 
-/// One time that a flow was run through.
+/// One run of a flow.
 #[derive(Clone, Debug)]
 pub(super) struct FlowRun {
     pub(super) start: usize,
-    /// The first span without error that ends it; `None` if there was none so far.
+    /// The first span without error that ends it; `None` if there is none yet.
     pub(super) finish: Option<usize>,
     /// The spans that followed from the start.
     pub(super) reached: Arc<BTreeSet<usize>>,
 }
 
 impl FoundFlow {
-    /// Returns how long each run took that finished, shortest first.
+    /// Returns the durations of finished runs, shortest first.
     pub(super) fn durations(&self, graph: &SpanGraph<'_>) -> Vec<Duration> {
         let finished = self.runs.iter().filter_map(|run| duration(graph, run));
         let mut durations: Vec<Duration> = finished.collect();
@@ -98,7 +99,7 @@ impl FlowEnd {
     }
 }
 
-/// A span that begins a run, and what followed from it.
+/// A span that begins a run, and the spans that followed.
 #[derive(Clone, Debug)]
 struct StartedRun {
     start: usize,
@@ -106,7 +107,7 @@ struct StartedRun {
 }
 
 impl StartedRun {
-    /// Returns the run of the flow to `end`, which one of the spans in `ended` may be.
+    /// Returns the run of the flow to `end`, which may be any of the spans in `ended`.
     fn to(
         &self,
         graph: &SpanGraph<'_>,
@@ -158,9 +159,9 @@ pub(super) fn through_queues(graph: &SpanGraph<'_>, now: Timestamp) -> Vec<Found
     flows
 }
 
-/// Returns the runs by which the flow is judged. Where only an id joins traces, the sample has the
-/// later spans of a run only if the hash of that id is in it: then those runs count that have such
-/// an id, and go furthest.
+/// Returns the runs by which the flow is judged. If only an id joins traces, the sample has the
+/// later spans of a run only if the hash of that id is in it: then only the runs with such an id,
+/// and of these the longest, are used.
 fn most_complete(graph: &SpanGraph<'_>, starts: Vec<StartedRun>) -> Vec<StartedRun> {
     let mut by_key: BTreeMap<Option<String>, Vec<StartedRun>> = BTreeMap::new();
     for run in starts {
@@ -194,7 +195,7 @@ fn ends<'c>(graph: &SpanGraph<'_>, last: impl Iterator<Item = &'c usize>) -> BTr
         let mut processed = keys.filter(|key| key.role == Some(MessageRole::Process));
         processed.any(|key| key.queue() == queue)
     };
-    // Where each message is processed, its receipt is not the end.
+    // If each message is processed by another span, its receipt is not the end.
     let is_end = |step: &usize| {
         key(*step)
             .is_some_and(|key| key.role == Some(MessageRole::Process) || !is_processed(key.queue()))
@@ -247,8 +248,7 @@ fn chosen(mut flows: Vec<FoundFlow>) -> Vec<FoundFlow> {
     flows
 }
 
-/// Returns the flows whose spans have nothing in common but an id: each begins a trace without any
-/// message.
+/// Returns the flows whose spans share only an id: each begins a trace without any message.
 pub(super) fn by_id(graph: &SpanGraph<'_>, now: Timestamp) -> Vec<FoundFlow> {
     let mut by_value: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for at in roots(graph) {
@@ -276,7 +276,7 @@ pub(super) fn by_id(graph: &SpanGraph<'_>, now: Timestamp) -> Vec<FoundFlow> {
                 ..flow
             };
             let ends = (flow.start.clone(), flow.finish.clone());
-            // Ids that fewer other spans have say more.
+            // Ids that fewer other spans have are more specific.
             let is_better = flows.get(&ends).is_none_or(|known| {
                 let known = known.joined_by.as_deref().unwrap_or_default();
                 steps_with(graph, &key) < steps_with(graph, known)
@@ -289,7 +289,7 @@ pub(super) fn by_id(graph: &SpanGraph<'_>, now: Timestamp) -> Vec<FoundFlow> {
     flows.into_values().collect()
 }
 
-/// Returns spans that begin a trace in which there is no message, and that change something.
+/// Returns the spans that begin a trace without messages, and that are not only reads.
 fn roots(graph: &SpanGraph<'_>) -> impl Iterator<Item = usize> {
     let messages = graph.with_role(|role| role.is_some());
     let traces: BTreeSet<TraceId> = messages
@@ -303,7 +303,7 @@ fn roots(graph: &SpanGraph<'_>) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Whoever asks how work stands does not end it.
+/// Returns whether a span only reads, such as a status request, which does not end work.
 fn is_read(span: &Span) -> bool {
     let methods = ["http.request.method", "http.method"];
     let mut methods = methods
@@ -319,7 +319,7 @@ fn steps_with(graph: &SpanGraph<'_>, key: &str) -> usize {
     steps.len()
 }
 
-/// Returns the flow from the first step to the one that most threads end with.
+/// Returns the flow from the first step to the most frequent last one.
 fn of_threads(
     graph: &SpanGraph<'_>,
     step: usize,

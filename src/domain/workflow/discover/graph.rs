@@ -1,4 +1,4 @@
-//! What followed what: the spans of a sample of traces, connected from cause to effect.
+//! The spans of a sample of traces, connected from cause to effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use crate::domain::{
     workflow::shapes::{StoredSpan, TraceSample, is_id_key},
 };
 
-/// The limit of spans with one id that are taken for the senders of a message. An id that more have
+/// The limit of spans with one id that count as senders of a message. An id that more spans have
 /// names something else.
 const MAX_SENDERS: usize = 4;
-/// The limit of spans that one run of a flow is followed through.
+/// The limit of spans that are followed in one run of a flow.
 const MAX_REACHED: usize = 500;
 const MESSAGE_IDS: [&str; 2] = ["messaging.message.id", "messaging.message_id"];
 
@@ -20,14 +20,14 @@ const MESSAGE_IDS: [&str; 2] = ["messaging.message.id", "messaging.message_id"];
 pub(super) struct SpanNode<'s> {
     pub(super) stored: &'s StoredSpan,
     pub(super) is_whole: bool,
-    /// The place of its step among [`SpanGraph::steps`].
+    /// The index of its step in [`SpanGraph::steps`].
     pub(super) step: usize,
     pub(super) role: Option<MessageRole>,
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
 }
 
-/// How a consumer's span shows which message it is about.
+/// How a consumer's span identifies its message.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MessageConnection {
     /// It is a child of the sender's span, or in the same trace.
@@ -55,7 +55,7 @@ pub(super) struct Passing {
     pub(super) how: BTreeSet<MessageConnection>,
 }
 
-/// What a sender and a consumer of the same message have in common without any context.
+/// A value that a sender and a consumer of the same message share without any context.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct MessageKey {
     queue: String,
@@ -110,7 +110,7 @@ impl<'s> SpanGraph<'s> {
         self.nodes.get(at)
     }
 
-    /// Returns the ids of a span that other traces were searched for, with their values.
+    /// Returns the ids of a span by which other traces may be found, with their values.
     pub(super) fn joining_ids(&self, at: usize) -> impl Iterator<Item = (String, String)> {
         let ids = self.node(at).map(|node| ids(node.stored));
         let is_kept = |(key, value): &(String, String)| {
@@ -124,7 +124,7 @@ impl<'s> SpanGraph<'s> {
         self.passings.get(&consumer).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the spans that followed from this one, without itself.
+    /// Returns the spans that followed from this one, excluding itself.
     pub(super) fn reached_from(&self, at: usize) -> BTreeSet<usize> {
         let mut reached = BTreeSet::new();
         let mut open: Vec<usize> = self.after(at).collect();
@@ -136,7 +136,7 @@ impl<'s> SpanGraph<'s> {
         reached
     }
 
-    /// Returns the consumers' spans behind which no other consumer follows.
+    /// Returns the consumers' spans that no other consumer follows.
     pub(super) fn last_consumers(&self) -> BTreeSet<usize> {
         let mut before: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (at, next) in self.next.iter().enumerate() {
@@ -159,7 +159,7 @@ impl<'s> SpanGraph<'s> {
         consumers().filter(|at| !followed.contains(at)).collect()
     }
 
-    /// Returns spans that send a message without having followed from another message.
+    /// Returns the spans that send a message and did not follow from another message.
     pub(super) fn sources(&self) -> Vec<usize> {
         let messages = self.with_role(|role| role.is_some());
         let mut followed = BTreeSet::new();
@@ -243,7 +243,8 @@ impl<'s> SpanGraph<'s> {
         }
     }
 
-    /// Some libraries pass on the context of the span around the one that sends.
+    /// Connects messages within traces. Some libraries propagate the context of the span around the
+    /// one that sends.
     fn connect_within_traces(&mut self) {
         let mut senders: BTreeMap<(TraceId, String), Vec<usize>> = BTreeMap::new();
         for at in self.with_role(|role| role == Some(MessageRole::Send)) {
@@ -268,8 +269,8 @@ impl<'s> SpanGraph<'s> {
         }
     }
 
-    /// Of traces that are not kept as a whole only the spans of messages are known. What was sent
-    /// there is connected to the consumer before it, if the span between them is missing.
+    /// Connects incomplete traces, of which only the spans of messages are known: a message that
+    /// was sent there is connected to the consumer before it, if the span between them is missing.
     fn connect_across_gaps(&mut self) {
         let known: BTreeSet<SpanRef> = self.nodes.iter().map(|node| node.stored.id()).collect();
         let mut consumers: BTreeMap<TraceId, Vec<usize>> = BTreeMap::new();
@@ -303,7 +304,7 @@ impl<'s> SpanGraph<'s> {
         Some((span.trace_id, destination_of(span)?))
     }
 
-    /// Without context a message is known by an id that both of its ends have.
+    /// Connects messages without context by an id that both of their ends have.
     fn connect_by_ids(&mut self) {
         let mut senders: BTreeMap<MessageKey, Vec<usize>> = BTreeMap::new();
         for at in self.with_role(|role| role == Some(MessageRole::Send)) {

@@ -1,4 +1,4 @@
-//! What a span does with a message, and which kind of step it is.
+//! The role of a span for a message, and the kind of its step.
 
 use crate::domain::{
     model::span::{AttributeName, AttributeScope, SpanKind, SpanView, Value},
@@ -6,26 +6,26 @@ use crate::domain::{
     workflow::shapes::StoredSpan,
 };
 
-/// What a span does with a message.
+/// The role of a span for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum MessageRole {
     Send,
-    /// Takes messages from the broker; another span may process each.
+    /// Receives messages from the broker; another span may process each.
     Receive,
     Process,
 }
 
-/// What alike spans have in common, by which a selector finds them.
+/// The common properties of similar spans, by which a selector finds them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StepKey {
     pub(super) service: String,
     pub(super) role: Option<MessageRole>,
     kind: &'static str,
-    /// Empty where the destination says enough.
+    /// Empty if the destination is sufficient.
     name: String,
     /// The attribute that names the queue, and its value.
     destination: Option<(&'static str, String)>,
-    /// The attribute that tells processing from receiving, and its value.
+    /// The attribute that distinguishes processing from receiving, and its value.
     operation: Option<(&'static str, String)>,
 }
 
@@ -41,7 +41,7 @@ const OPERATIONS: [&str; 3] = [
 ];
 
 impl MessageRole {
-    /// Returns the role of a span; `None` if it is about no message, or only settles one.
+    /// Returns the role of a span; `None` if it concerns no message, or only settles one.
     pub(super) fn of(span: &dyn SpanView) -> Option<Self> {
         let operation = text_of_any(span, &OPERATIONS);
         let operation = operation.as_ref().map(|(_, word)| word.as_str());
@@ -64,7 +64,7 @@ impl MessageRole {
     }
 }
 
-/// Returns the first of these attributes that names something.
+/// Returns the first of these attributes that is not empty.
 fn text_of_any<'k>(span: &dyn SpanView, keys: &[&'k str]) -> Option<(&'k str, String)> {
     keys.iter().find_map(|key| {
         let Value::String(text) = span.attribute(AttributeScope::Span, key)? else {
@@ -94,7 +94,7 @@ impl StepKey {
                 None => span.name().to_owned(),
             },
             destination,
-            // What sends is told from the rest by its kind.
+            // Senders are distinguished by their span kind.
             operation: operation.filter(|_| role != Some(MessageRole::Send)),
         }
     }

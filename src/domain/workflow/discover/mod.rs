@@ -1,13 +1,14 @@
-//! Flows that pass through queues, found in a sample of traces, and a definition for each.
+//! Discovery of flows that pass through queues in a sample of traces, with a draft definition for
+//! each.
 //!
-//! Spans are connected from cause to effect: parents, span links, and ids that a sender and a consumer
-//! of the same queue have in common ([`graph`]). A flow begins with a span that sends a message
-//! without having followed from another one, and ends with the consumers behind which no other
-//! follows ([`flow`]). Traces that only an id joins are a flow too. Of a queue whose messages say when
-//! their work began a single span is enough.
+//! Spans are connected from cause to effect: parents, span links, and ids that a sender and a
+//! consumer of the same queue have in common ([`graph`]). A flow begins with a span that sends a
+//! message without having followed from another one, and ends with the consumers that no other
+//! follows ([`flow`]). Traces that only an id joins are also a flow. For a queue whose messages
+//! contain the start time of their work, a single span is sufficient.
 //!
-//! A proposal is the text of a definition that loads as it is. Each choice stands behind a comment
-//! with its reason, since a person is to check it.
+//! A proposal is the text of a valid definition. Each choice has a comment with its reason, since a
+//! person should check it.
 
 mod correlation;
 mod endings;
@@ -34,7 +35,7 @@ use crate::domain::{
     traceql::{Selector, SelectorContext},
 };
 
-/// The limit of flows that are proposed, so that a page can be read.
+/// The limit of proposed flows, so that a page stays readable.
 const MAX_PROPOSED: usize = 20;
 
 /// What was found in the spans of the last hour.
@@ -42,7 +43,7 @@ const MAX_PROPOSED: usize = 20;
 pub struct Discovery {
     pub traces: usize,
     pub spans: usize,
-    /// One in so many traces is in the sample.
+    /// One in this many traces is in the sample.
     pub one_in: u64,
     /// The time that the sample covers.
     pub covered: Duration,
@@ -57,14 +58,14 @@ pub struct ProposedFlow {
     pub title: String,
     /// The queues that it passes through, in their order.
     pub hops: Vec<QueueHop>,
-    /// How often it was seen to begin.
+    /// The number of observed starts.
     pub started: usize,
-    /// How often it begins in an hour, as far as the sample shows.
+    /// The estimated number of starts in an hour.
     pub per_hour: f64,
-    /// The share of runs that finished, of those that had the time for it.
+    /// The share of finished runs, among those that had enough time.
     pub finished_ratio: f64,
     pub durations: FlowDurations,
-    /// The time limit that is proposed.
+    /// The proposed time limit.
     pub within: Duration,
     /// The definition.
     pub yaml: String,
@@ -72,7 +73,7 @@ pub struct ProposedFlow {
     pub counted_by: Option<Name>,
 }
 
-/// Proposes a definition for each flow of the sample. `catalog` is what is in force.
+/// Proposes a definition for each flow of the sample. `catalog` contains the active definitions.
 pub fn discover(sample: &TraceSample, catalog: &Catalog, now: Timestamp) -> Discovery {
     let graph = SpanGraph::new(sample);
     let covered = sample
@@ -113,8 +114,8 @@ fn share(part: usize, all: u32) -> f64 {
     f64::from(part) / f64::from(all.max(1))
 }
 
-/// Returns the SLO in force that counts what starts and ends with these spans; without a start, that
-/// takes one of the spans for an event.
+/// Returns the active SLO that counts workflows with these start and end spans or, without a start,
+/// that counts one of the spans as an event.
 fn counted_by(catalog: &Catalog, start: Option<&StoredSpan>, ends: &[&StoredSpan]) -> Option<Name> {
     let matches = |selector: &Selector, stored: &StoredSpan| {
         selector.matches(stored.span(), SelectorContext::default())
@@ -131,7 +132,7 @@ fn counted_by(catalog: &Catalog, start: Option<&StoredSpan>, ends: &[&StoredSpan
     found.map(|slo| slo.name.clone())
 }
 
-/// Returns a name like `orders-to-notifications` that is not taken.
+/// Returns an unused name such as `orders-to-notifications`.
 fn free_name(words: &[&str], taken: &mut BTreeSet<Name>) -> Option<Name> {
     let slug = slug(&words.join(" "));
     let numbered = (1..=taken.len() + 1).map(|number| match number {
@@ -144,7 +145,8 @@ fn free_name(words: &[&str], taken: &mut BTreeSet<Name>) -> Option<Name> {
     Some(name)
 }
 
-/// Returns lower-case letters and digits with single hyphens between, with room for a number.
+/// Returns lower-case letters and digits with single hyphens between, short enough to append a
+/// number.
 fn slug(text: &str) -> String {
     const MAX: usize = 56;
     let mut slug = String::new();
@@ -162,7 +164,7 @@ fn slug(text: &str) -> String {
     }
 }
 
-/// Returns what a person calls a step: its queue or the name of its spans, and its service.
+/// Returns a name of a step for people: its queue or the name of its spans, and its service.
 fn step_text(step: &StepKey) -> String {
     match step.service.as_str() {
         "" => format!("`{}`", step.label()),

@@ -1,4 +1,4 @@
-//! From a flow to the definition of an SLO.
+//! Writes the definition of an SLO for a flow.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -23,15 +23,15 @@ use crate::domain::{
     workflow::shapes::StoredSpan,
 };
 
-/// The number of runs by which it is seen whether an SLO counts a flow already.
+/// The number of runs that are tested to find an SLO that counts a flow already.
 const RUNS_TO_COMPARE: usize = 20;
 
-/// What all proposals of one sample have in common.
+/// The data that all proposals of one sample share.
 #[derive(Debug)]
 pub(super) struct Proposer<'g> {
     pub(super) graph: &'g SpanGraph<'g>,
     pub(super) catalog: &'g Catalog,
-    /// Names that are taken.
+    /// Names in use.
     pub(super) names: BTreeSet<Name>,
     pub(super) one_in: u64,
     pub(super) covered: Duration,
@@ -84,14 +84,14 @@ impl Proposer<'_> {
         })
     }
 
-    /// Returns the SLO in force that counts this flow, by some of its runs.
+    /// Returns the active SLO that counts this flow, by some of its runs.
     fn counted_by(&self, flow: &FoundFlow) -> Option<Name> {
         let finished = flow.runs.iter().filter_map(|run| Some((run, run.finish?)));
         let mut some = finished.take(RUNS_TO_COMPARE);
         some.find_map(|(run, finish)| {
             let last = self.graph.node(finish)?;
             let reached = run.reached.iter().filter_map(|at| self.graph.node(*at));
-            // Another span at the end will do as well as the one that is proposed.
+            // An SLO with another span at the end counts the flow too.
             let ends = reached.filter(|node| node.to >= last.from);
             let ends: Vec<&StoredSpan> = ends.map(|node| node.stored).collect();
             let start = self.graph.node(run.start)?.stored;
@@ -99,7 +99,7 @@ impl Proposer<'_> {
         })
     }
 
-    /// Proposes one span as an event, which says itself when its work began.
+    /// Proposes a single span as an event that contains the start time of its work.
     pub(super) fn one_span(&mut self, queue: &TimedQueue<'_>) -> Option<ProposedFlow> {
         let step = &queue.step;
         let spans = queue.spans.iter();
@@ -141,7 +141,7 @@ impl Proposer<'_> {
         })
     }
 
-    /// Names whom to notify, if there is no choice.
+    /// Writes the targets to notify, if there is only one choice.
     fn write_targets(&self, yaml: &mut YamlText) {
         let targets: Vec<&str> = self.catalog.targets.keys().map(Name::as_str).collect();
         match targets.as_slice() {
@@ -178,7 +178,7 @@ impl Proposer<'_> {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     fn per_hour(&self, runs: usize) -> f64 {
         let hours = self.covered.as_secs_f64() / 3_600.0;
-        // A sample of seconds says nothing of an hour.
+        // A sample of seconds does not allow an estimate for an hour.
         runs as f64 * self.one_in as f64 / hours.max(1.0 / 60.0)
     }
 }

@@ -1,4 +1,4 @@
-//! The queues of a flow, and queues whose messages say when their work began.
+//! The queues of a flow, and queues whose messages contain the start time of their work.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::workflow::shapes::StoredSpan;
 
-/// Fewer spans are no pattern.
+/// The minimum number of spans.
 const LEAST_SPANS: usize = 3;
 
 /// Messages from one service to another.
@@ -24,18 +24,18 @@ pub struct QueueHop {
     /// Empty if the service has no name.
     pub from: String,
     pub to: String,
-    /// Messages that were seen at both ends.
+    /// Messages observed at both ends.
     pub messages: usize,
-    /// How the ends are connected, with the number of messages for which that is so.
+    /// The ways in which the ends are connected, with the number of messages for each.
     pub connected: Vec<(MessageConnection, usize)>,
 }
 
-/// Spans that process the messages of one queue and say when the work began.
+/// Spans that process the messages of one queue and contain the start time of the work.
 #[derive(Debug)]
 pub(super) struct TimedQueue<'s> {
     pub(super) step: StepKey,
     pub(super) spans: Vec<&'s StoredSpan>,
-    /// Those of traces that are kept as a whole.
+    /// The spans of complete traces.
     pub(super) whole: usize,
     pub(super) started_at: StartAttribute,
 }
@@ -48,7 +48,7 @@ struct HopCount {
     after: Duration,
 }
 
-/// Returns the queues that finished runs pass through, in their order.
+/// Returns the queues of finished runs, in their order.
 pub(super) fn hops(graph: &SpanGraph<'_>, flow: &FoundFlow) -> Vec<QueueHop> {
     let mut counts: BTreeMap<(usize, usize), HopCount> = BTreeMap::new();
     for run in flow.runs.iter().filter(|run| run.finish.is_some()) {
@@ -99,7 +99,7 @@ fn count_hops(
     }
 }
 
-/// Returns the queues whose messages say when their work began, the most frequent first.
+/// Returns the queues whose messages contain the start time of their work, the most frequent first.
 pub(super) fn with_start_time<'s>(graph: &SpanGraph<'s>) -> Vec<TimedQueue<'s>> {
     let mut by_step: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for at in graph.with_role(|role| role == Some(MessageRole::Process)) {

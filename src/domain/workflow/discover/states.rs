@@ -1,4 +1,4 @@
-//! Attributes that tell a state, and which of their values mean success.
+//! Attributes that hold a state, and which of their values mean success.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::domain::{
     workflow::shapes::{StoredSpan, last_word},
 };
 
-/// Words by which the names of attributes with a state end.
+/// The last words of the names of attributes with a state.
 const STATE_WORDS: [&str; 5] = ["state", "status", "outcome", "result", "disposition"];
 const SUCCEEDED: [&str; 8] = [
     "success",
@@ -23,11 +23,11 @@ const SUCCEEDED: [&str; 8] = [
     "done",
     "ok",
 ];
-/// Fewer spans that succeeded are no pattern.
+/// The minimum number of successful spans.
 const LEAST_SPANS: usize = 3;
 
-/// What spans of a step say if they succeeded. Some libraries do not mark attempts that fail or are
-/// tried again as errors, and only say it so.
+/// The state of a step's successful spans. Some libraries do not mark failed or retried attempts as
+/// errors, and report them only by a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SuccessStates {
     pub(super) key: String,
@@ -35,7 +35,7 @@ pub(super) struct SuccessStates {
 }
 
 impl SuccessStates {
-    /// Returns the state that every span of the step has that is no error; `None` if there is none,
+    /// Returns the state that every span of the step without an error has; `None` if there is none,
     /// or no value of it means success.
     pub(super) fn of_step(graph: &SpanGraph<'_>, step: usize) -> Option<Self> {
         let nodes = graph.nodes.iter().filter(|node| node.step == step);

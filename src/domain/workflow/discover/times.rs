@@ -1,4 +1,4 @@
-//! How long a flow takes, and the time limit that follows from that.
+//! The durations of a flow, and the resulting time limit.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::domain::{
 
 /// The longest time before a span at which its work plausibly began.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
-/// The share of spans that have to have a plausible time, in percent.
+/// The share of spans that must have a plausible time, in percent.
 const NEARLY_ALL: usize = 95;
-/// The 95th percentile of fewer is the longest of them.
+/// The minimum number of runs for a 95th percentile; below it the longest is used.
 const ENOUGH_FOR_P95: usize = 20;
-/// Fewer have no 99th percentile.
+/// The minimum number of runs for a 99th percentile.
 const ENOUGH_FOR_P99: usize = 200;
 
-/// Time limits that people would write, in milliseconds.
+/// Usual time limits, in milliseconds.
 const LIMITS: [u64; 30] = [
     50,
     100,
@@ -55,7 +55,7 @@ const LIMITS: [u64; 30] = [
     172_800_000,
 ];
 
-/// How long the runs took that finished.
+/// The durations of finished runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowDurations {
     pub median: Duration,
@@ -65,7 +65,7 @@ pub struct FlowDurations {
 }
 
 impl FlowDurations {
-    /// `None` if there are none. `sorted` has the shortest first.
+    /// Returns `None` if there are none. `sorted` has the shortest first.
     pub(super) fn of(sorted: &[Duration]) -> Option<Self> {
         Some(Self {
             median: percentile(sorted, 50)?,
@@ -75,7 +75,7 @@ impl FlowDurations {
         })
     }
 
-    /// Returns the percentile from which the time limit follows, and its length: of few runs it is
+    /// Returns the percentile that determines the time limit, and its duration: with few runs it is
     /// the longest.
     pub(super) fn decisive(&self) -> (u32, Duration) {
         if self.runs < ENOUGH_FOR_P95 {
@@ -87,8 +87,8 @@ impl FlowDurations {
         }
     }
 
-    /// Returns the time limit: half as long again as most took, so that usual traffic does not
-    /// spend the budget, rounded up to what people would write.
+    /// Returns the time limit: one and a half times that percentile, so that usual traffic does not
+    /// spend the budget, rounded up to a usual value.
     pub(super) fn limit(&self) -> Duration {
         let (_, most) = self.decisive();
         let least = (most + most / 2).as_millis();
@@ -106,7 +106,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     sorted.get(place.saturating_sub(1)).copied()
 }
 
-/// The attribute that says when the work of a span began.
+/// The attribute with the start time of a span's work.
 #[derive(Clone, Debug)]
 pub(super) struct StartAttribute {
     pub(super) key: String,
@@ -115,7 +115,7 @@ pub(super) struct StartAttribute {
 }
 
 impl StartAttribute {
-    /// Returns the one with the earliest times that nearly all spans have.
+    /// Returns the attribute with the earliest times that nearly all spans have.
     pub(super) fn of(spans: &[&StoredSpan]) -> Option<Self> {
         let mut found: BTreeMap<(&str, usize), (usize, i128)> = BTreeMap::new();
         for stored in spans {
@@ -144,8 +144,8 @@ impl StartAttribute {
     }
 }
 
-/// Returns the attributes of a span that may be such a time, each with the place of its unit, and by
-/// how many microseconds it is before the end of the span.
+/// Returns the attributes of a span that may be such a time, each with the index of its unit, and
+/// the microseconds from that time to the end of the span.
 fn plausible_times(stored: &StoredSpan) -> impl Iterator<Item = ((&str, usize), i64)> {
     stored.keys().flat_map(move |key| {
         let units = TIME_UNITS.iter().enumerate();
@@ -162,15 +162,15 @@ fn source(key: &str, unit: TimeUnit) -> StartedAt {
     }
 }
 
-/// Returns by how many microseconds a time is before the end of its span; `None` if it is no time
-/// at which the work plausibly began.
+/// Returns the microseconds from a time to the end of its span; `None` if the work cannot plausibly
+/// have begun at that time.
 fn plausible(stored: &StoredSpan, source: &StartedAt) -> Option<i64> {
     let span = stored.span();
     let nanos = started_at::read(source, span)?;
     let started = Timestamp::from_micros(i64::try_from(nanos / 1_000).ok()?);
     let begin = Timestamp::from_unix_nanos(span.start_unix_nano);
     let end = Timestamp::from_unix_nanos(span.end_unix_nano);
-    // The instant of the span itself says nothing new.
+    // The start or end of the span itself adds nothing.
     (started < begin && started >= end - LONGEST).then(|| end.micros_since(started))
 }
 

@@ -16,7 +16,7 @@ const WIDTH: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct YamlText(String);
 
-/// What every proposal says before its indicator.
+/// The head of every proposal, before its indicator.
 #[derive(Debug)]
 pub(super) struct ProposalHead<'a> {
     pub(super) name: &'a Name,
@@ -75,7 +75,7 @@ impl YamlText {
         self.line(6, &format!("{field}: {value}"));
     }
 
-    /// Adds who the customer is, by the attributes that may name them, the best first.
+    /// Adds the customer, by the attributes that may name it, the best first.
     pub(super) fn customer(&mut self, candidates: &[String]) {
         let Some((first, others)) = candidates.split_first() else {
             self.comment(
@@ -105,8 +105,8 @@ pub(super) fn duration(length: Duration) -> String {
     format_duration(length)
 }
 
-/// Returns a text as a scalar: as it is where it can be nothing else, in single quotes where that
-/// can be read, otherwise as JSON, which escapes what cannot be seen.
+/// Returns a text as a scalar: plain if it is unambiguous, in single quotes if possible, otherwise
+/// as JSON, which escapes invisible characters.
 pub(super) fn scalar(text: &str) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
     let begins_with_letter = text.starts_with(|c: char| c.is_ascii_alphabetic());

@@ -24,7 +24,7 @@ pub struct Correction {
     pub reason: CorrectionReason,
 }
 
-/// What made a verdict change.
+/// The reason why a verdict changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CorrectionReason {
@@ -34,12 +34,12 @@ pub enum CorrectionReason {
     Cancellation,
     Pause,
     Leg,
-    /// Links moved evidence to or from it, or what is known of lost or sampled spans changed.
+    /// Links moved evidence to or from it, or the knowledge of lost or sampled spans changed.
     Other,
 }
 
 impl Corrections {
-    /// A workflow that is corrected more often is one whose key is used for everything.
+    /// The maximum; a workflow with more corrections probably has a key that unrelated work shares.
     pub const MOST: usize = 16;
 
     pub fn is_empty(&self) -> bool {
@@ -76,7 +76,7 @@ impl CorrectionReason {
         Self::Other,
     ];
 
-    /// Returns which evidence of `new` was not in `old`; the kind that decides most comes first.
+    /// Returns which evidence of `new` was not in `old`; the most decisive kind comes first.
     pub fn of(old: &Workflow, new: &Workflow) -> Self {
         if old.start != new.start {
             Self::Start
@@ -141,7 +141,7 @@ impl TryFrom<StoredCorrection> for Correction {
             at: Timestamp::from_micros(micros),
             from: outcome(from)?,
             to: outcome(to)?,
-            // One that a later version has added.
+            // A reason that a later version has added.
             reason: reasons
                 .find(|known| known.as_code() == reason)
                 .unwrap_or(CorrectionReason::Other),

@@ -126,7 +126,8 @@ impl Fact {
         }
     }
 
-    /// What its span is to the workflow; `None` for one that an event does not need.
+    /// Returns the role of its span in the workflow; `None` for a span that the event does not
+    /// need.
     pub(super) const fn span_role(&self) -> Option<SpanRole> {
         match self {
             Self::Started { .. } | Self::Opened { .. } => Some(SpanRole::Start),
@@ -272,14 +273,14 @@ impl Workflow {
         self.start.is_some_and(is_workflow) && ends.into_iter().any(|end| end.is_some())
     }
 
-    /// When a workflow started that has finished or has ended legs; `None` of any other.
+    /// Returns the start of a workflow that has finished or has ended legs; `None` of any other.
     pub fn start_of_finished(&self) -> Option<Timestamp> {
         let ends = [self.success, self.details.legs.first_end()];
         let start = self.start.filter(|_| self.has_start_and_end())?;
         ends.iter().any(Option::is_some).then_some(start.at)
     }
 
-    /// One of which nothing is known but a trace to look at.
+    /// Makes a workflow without evidence, in this trace.
     pub fn without_evidence(trace_id: TraceId) -> Self {
         Self {
             revision: Revision::default(),

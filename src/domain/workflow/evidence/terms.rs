@@ -1,4 +1,4 @@
-//! The terms that a workflow is judged by, besides its time limit.
+//! The terms of a workflow's verdict other than its time limit.
 
 use serde::{Deserialize, Serialize};
 

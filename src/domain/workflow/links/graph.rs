@@ -14,7 +14,7 @@ use crate::domain::{
 /// The limit of links that are followed one after the other.
 pub const MAX_HOPS: usize = 32;
 
-/// Starts of one trace whose origins are compared, where a chain ends in it.
+/// The limit of starts in one trace whose origins are compared, if a chain ends in it.
 pub const MAX_STARTS: usize = 16;
 
 /// Edges of many spans, and which of the spans start workflows.
@@ -61,7 +61,7 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Whether both began at the same starts.
+    /// Returns whether both began at the same starts.
     fn begin_as(&self, other: &Self) -> bool {
         self.found == other.found && self.branches == other.branches
     }
@@ -202,7 +202,7 @@ impl Graph {
             .collect();
         let of_trace = match each.as_slice() {
             [] => BTreeSet::from([ChainOrigin::Trace(trace_id)]),
-            // One span inside another may tell of the same message.
+            // Nested spans may be about the same message.
             [first, others @ ..] if others.iter().all(|other| other.begin_as(first)) => {
                 origins.branches.extend(&first.branches);
                 first.found.clone()

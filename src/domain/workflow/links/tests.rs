@@ -86,7 +86,7 @@ fn a_span_of_which_nothing_is_known_begins_in_its_own_trace_and_is_missing() {
     assert_eq!(found.waits_for, BTreeSet::from(awaited));
 }
 
-/// A request publishes twice; the first message is passed on by another publish.
+/// Makes a request that publishes twice; another publish passes the first message on.
 fn relay() -> [Edges; 4] {
     [
         edges_of(span(b'a', 2), Some(span(b'a', 1)), &[]),
@@ -153,7 +153,7 @@ fn s34_starts_of_one_message_inside_each_other_are_one_origin() {
         found(&two, span(b'b', 1)),
         [ChainOrigin::SeveralStarts(trace(b'a'))]
     );
-    // Until the publish is known, nobody can tell that the two are one.
+    // Until the publish is known, the two cannot be recognised as one.
     let apart = with_starts(&spans[2..], &[publish, send]);
     let origins = apart.origins(as_seen(span(b'b', 1)));
     assert!(origins.waits_for.contains(&Awaited::Span(send)));

@@ -1,4 +1,4 @@
-//! Mistakes of a definition that its selectors alone do not show, each with its correction.
+//! Mistakes of a definition that its selectors alone do not reveal, each with its correction.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::domain::{
 
 /// The longest time before a span at which its work may plausibly have begun.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
-/// The most by which clocks of two hosts plausibly differ.
+/// The largest plausible difference between the clocks of two hosts.
 const SKEW: Duration = Duration::from_mins(5);
 
 /// The units of times with the words of a definition.
@@ -27,7 +27,7 @@ pub const TIME_UNITS: [(TimeUnit, &str); 5] = [
     (TimeUnit::Rfc3339, "rfc3339"),
 ];
 
-/// Returns what is probably wrong with a definition, by spans that its selectors match.
+/// Returns likely mistakes of a definition, by the spans that its selectors match.
 pub(super) fn advice(slo: &Slo, sample: &SampledSpans) -> Vec<String> {
     let mut advice = Vec::new();
     if let Indicator::Workflow(workflow) = &slo.indicator {
@@ -46,7 +46,8 @@ fn spans<'s>(
     sample.matching(selector).map(|found| found.span)
 }
 
-/// A span is exported when it ends, so work that never ends is never heard of.
+/// Detects a workflow with one span for start and end: it is exported when it ends, so work that
+/// never ends is never noticed.
 fn one_span(workflow: &WorkflowIndicator, sample: &SampledSpans) -> Option<String> {
     if workflow.opens.is_some() {
         return None;
@@ -62,7 +63,8 @@ fn one_span(workflow: &WorkflowIndicator, sample: &SampledSpans) -> Option<Strin
     })
 }
 
-/// A start and its end are joined only if the same correlator applies to both.
+/// Detects different ids at both ends: a start and its end are joined only if the same correlator
+/// applies to both.
 fn ids_that_differ(workflow: &WorkflowIndicator, sample: &SampledSpans) -> Option<String> {
     let by = |role, selector| -> BTreeSet<Option<String>> {
         let spans = spans(sample, selector);
@@ -131,7 +133,7 @@ fn is_absent(span: &StoredSpan, attribute: &AttributeName) -> bool {
     value.is_none()
 }
 
-/// Any span of the work may name the customer.
+/// Detects a missing customer. Any span of the work may name it.
 fn missing_customer(slo: &Slo, sample: &SampledSpans) -> Option<String> {
     let customer = slo.customer.as_ref()?;
     let matched = selectors(&slo.indicator).flat_map(|(_, selector)| spans(sample, selector));
@@ -152,7 +154,7 @@ fn missing_customer(slo: &Slo, sample: &SampledSpans) -> Option<String> {
     ))
 }
 
-/// A time in another unit is centuries away.
+/// Detects a wrong unit: a time in another unit is centuries away.
 fn wrong_unit(indicator: &Indicator, sample: &SampledSpans) -> Option<String> {
     let (source, selector) = match indicator {
         Indicator::Workflow(workflow) => (workflow.started_at.as_ref()?, &workflow.start),

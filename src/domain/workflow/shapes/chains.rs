@@ -1,6 +1,7 @@
-//! Chains of traces: each links to the one before it, and all belong to the sample if the first does.
+//! Chains of traces: each links to the one before it, and all belong to the sample if the first
+//! does.
 //!
-//! Only the spans of messages are known of the later traces. A span may arrive before the one that
+//! For the later traces only the spans of messages are known. A span may arrive before the one that
 //! joins its trace to the chain, so such spans wait for a while.
 
 use std::{
@@ -11,14 +12,14 @@ use std::{
 use super::{StoredSpan, traces::SampleAdmission};
 use crate::domain::model::ids::TraceId;
 
-/// The limit of links in a chain. A loop may link each round to the one before for ever.
+/// The limit of links in a chain. In a loop each round may link to the one before.
 const MAX_LENGTH: u8 = 16;
 /// The limit of traces that are known to belong to a chain.
 const MAX_TRACES: usize = 10_000;
 /// The limit of memory for spans that wait.
 const MAX_WAITING_BYTES: usize = 1 << 20;
 
-/// The place of a trace in a chain.
+/// The position of a trace in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChainPlace {
     /// The rank of the first trace.
@@ -28,8 +29,8 @@ pub(super) struct ChainPlace {
 }
 
 impl ChainPlace {
-    /// Returns the place of a trace that links to one with this place; `None` if the chain is too
-    /// long.
+    /// Returns the position of a trace that links to one with this position; `None` if the chain is
+    /// too long.
     pub(super) fn next(self) -> Option<Self> {
         let length = self.length + 1;
         (length <= MAX_LENGTH).then_some(Self { length, ..self })
@@ -43,7 +44,7 @@ pub(super) struct TraceChains {
     waiting: WaitingSpans,
 }
 
-/// Spans whose traces belong to no chain so far, by their number.
+/// Spans whose traces belong to no chain yet, by their number.
 #[derive(Debug, Default)]
 struct WaitingSpans {
     spans: BTreeMap<u64, (Arc<StoredSpan>, SampleAdmission)>,
@@ -54,7 +55,7 @@ struct WaitingSpans {
 }
 
 impl TraceChains {
-    /// Returns the place of the span's trace that its links give it, or earlier spans gave it.
+    /// Returns the position of the span's trace, from its links or from earlier spans.
     pub(super) fn place(
         &self,
         span: &StoredSpan,
@@ -73,8 +74,8 @@ impl TraceChains {
         linked.chain(known).max_by_key(|place| place.rank)
     }
 
-    /// Records the place of a trace, and returns the spans that waited for it; `None` if it had one
-    /// that is as good.
+    /// Records the position of a trace, and returns the spans that waited for it; `None` if it had
+    /// an equal or better one.
     pub(super) fn join(
         &mut self,
         trace: TraceId,

@@ -1,4 +1,4 @@
-//! How the selectors of a definition fare against a sample of spans.
+//! Explains how the selectors of a definition match a sample of spans.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -16,10 +16,10 @@ use crate::domain::{
     workflow::classify::{Role, correlator_of, selectors},
 };
 
-/// The limit of near misses that are listed, and of spans to look at.
+/// The limit of listed near misses and examples.
 const LISTED: usize = 3;
 
-/// The limit of kinds of spans that are named where nothing is near.
+/// The limit of named kinds of spans if none is a near match.
 const MOST_NAMED: usize = 5;
 
 /// A definition, explained by the spans of the last hour.
@@ -27,34 +27,34 @@ const MOST_NAMED: usize = 5;
 pub struct Explanation {
     /// Spans that were received in the last hour.
     pub spans_received: i64,
-    /// Those of them of which only the number is known, as there are too many kinds.
+    /// The spans beyond the limit of kinds, of which only the number is known.
     pub spans_beyond_limit: i64,
     pub selectors: Vec<SelectorExplanation>,
-    /// What probably is wrong, and how to correct it; each a sentence.
+    /// Likely mistakes and how to correct them; each a sentence.
     pub advice: Vec<String>,
 }
 
-/// One selector and the spans of the last hour.
+/// One selector, and how it matches the spans of the last hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectorExplanation {
     /// The field of the definition.
     pub field: &'static str,
     pub selector: String,
     pub matched: i64,
-    /// True if not all spans were looked at, or not all values are stored, so that others than those
-    /// may match.
+    /// True if not all spans were examined, or not all values are stored, so that other spans may
+    /// match.
     pub matched_is_estimate: bool,
-    /// True if spans match as far as is known: values of attributes that it reads are not stored.
+    /// True if it reads attributes whose values are not stored; they count as matching.
     pub reads_hidden_values: bool,
     /// Spans that match.
     pub examples: Vec<SpanExample>,
-    /// Spans that match but for one comparison; none while any span matches.
+    /// Spans for which only one comparison fails; empty if any span matches.
     pub nearest: Vec<NearestSpans>,
-    /// Which correlator applies to the spans that match; empty for one-span indicators.
+    /// The correlators of the matching spans; empty for one-span indicators.
     pub correlated: Vec<CorrelatedSpans>,
 }
 
-/// Spans that fail the same comparison with the same value.
+/// Spans for which the same comparison fails with the same value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NearestSpans {
     pub spans: i64,
@@ -64,7 +64,7 @@ pub struct NearestSpans {
     likeness: u8,
 }
 
-/// Spans by what identifies their workflow.
+/// Spans by the correlator that identifies their workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorrelatedSpans {
     /// `None` if none of the correlators is present.
@@ -72,26 +72,26 @@ pub struct CorrelatedSpans {
     pub spans: i64,
 }
 
-/// A stored span that a selector matches, as far as is known.
+/// A stored span that a selector matches, as far as known.
 pub(super) struct MatchingSpan<'s> {
     pub(super) span: &'s StoredSpan,
-    /// How many spans it stands for.
+    /// The number of spans that it represents.
     stands_for: f64,
-    /// True if it is certain that they match as well.
+    /// True if it is certain that these match as well.
     is_exact: bool,
     reads_hidden_values: bool,
 }
 
-/// A span to look at.
+/// An example of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanExample {
     pub trace_id: TraceId,
     pub span_id: SpanId,
-    /// When it was sent, by its own clock.
+    /// The end of the span, by the sender's clock.
     pub ended_at: Timestamp,
 }
 
-/// Explains a definition, in force or not.
+/// Explains a definition, active or not.
 pub fn explain(slo: &Slo, sample: &SampledSpans) -> Explanation {
     let selectors: Vec<SelectorExplanation> = selectors(&slo.indicator)
         .map(|(role, selector)| sample.explain(slo, role, selector))
@@ -152,8 +152,7 @@ impl SampledSpans {
         }
     }
 
-    /// Names the most frequent spans that nothing selects, if none is near to a selector that must
-    /// match.
+    /// Names the most frequent unselected spans, if there is no near match to a required selector.
     fn what_there_is(&self, slo: &Slo, explained: &[SelectorExplanation]) -> Option<String> {
         let is_lost = |(role, selector): &(Role, &Selector)| {
             let is_needed = matches!(role, Role::Start | Role::Finish | Role::Event);
@@ -194,7 +193,7 @@ impl SampledSpans {
         ))
     }
 
-    /// Returns the stored spans that match, as far as is known.
+    /// Returns the stored spans that match, as far as known.
     pub(super) fn matching(&self, selector: &Selector) -> impl Iterator<Item = MatchingSpan<'_>> {
         let comparisons = Comparisons::of(selector);
         let reads_values = comparisons.reads_values();
@@ -233,8 +232,8 @@ impl SampledSpans {
         })
     }
 
-    /// Returns the spans that match but for one comparison: first those whose value is most like the
-    /// one that is demanded, then the most frequent ones.
+    /// Returns the spans for which only one comparison fails: first those whose value is most
+    /// similar to the required one, then the most frequent ones.
     fn nearest(&self, selector: &Selector) -> Vec<NearestSpans> {
         let comparisons = Comparisons::of(selector);
         let mut misses: BTreeMap<NearMiss, (f64, SpanExample)> = BTreeMap::new();
@@ -299,8 +298,8 @@ impl NearestSpans {
 }
 
 impl SelectorExplanation {
-    /// Formats how many spans match: `412 spans of the last hour match`, `about 412 …` if others were
-    /// not looked at.
+    /// Formats the number of matching spans: `412 spans of the last hour match`, `about 412 …` if
+    /// not all were examined.
     pub fn matched_sentence(&self) -> String {
         let about = if self.matched_is_estimate {
             "about "
@@ -325,8 +324,8 @@ impl SelectorExplanation {
         }
     }
 
-    /// Formats what is nearest to a selector that no span matches; `None` if any does, or nothing is
-    /// near.
+    /// Formats the nearest match to a selector that no span matches; `None` if any does, or there
+    /// is no near match.
     pub fn nearest_sentence(&self) -> Option<String> {
         self.nearest.first().map(NearestSpans::sentence)
     }

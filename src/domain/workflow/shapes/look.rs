@@ -1,15 +1,15 @@
-//! The limits of spans that are looked at for the samples, so that a flood of spans costs little.
+//! The limits of spans that are examined for the samples, so that a flood of spans costs little.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::domain::model::{ids::SpanId, time::Timestamp};
 
-/// The number of spans in a second that are all looked at. A copy takes some ten microseconds.
+/// The number of spans in a second that are all examined. A copy takes about ten microseconds.
 const ALL_OF: i64 = 100;
-/// Of further ones, up to so many, one in [`SOME`].
+/// Above that and up to this number, one in [`SOME`] is examined.
 const SOME_OF: i64 = 10_000;
 const SOME: i64 = 100;
-/// Of all others, one in so many: at half a million spans a second that is less than a hundredth of
+/// Above that, one in this many: at half a million spans a second that is less than a hundredth of
 /// one core.
 const FEW: i64 = 1_000;
 /// The number of spans in a second whose ids are read, which takes about a microsecond each: a
@@ -28,11 +28,12 @@ pub(super) struct SecondCounter {
 }
 
 impl SecondCounter {
-    /// Returns how many spans the next one stands for; `None` if it is not looked at.
+    /// Returns how many spans the next one represents; `None` if it is not examined.
     pub(super) fn weight_of_next(&self, span: SpanId, now: Timestamp) -> Option<i64> {
         match self.count(now) {
             ..ALL_OF => Some(1),
-            // By its id: every hundredth would always be of the same kind where kinds take turns.
+            // Drawn by its id: if kinds alternate, every hundredth span would always be of the same
+            // kind.
             ALL_OF..SOME_OF => is_drawn(span, SOME).then_some(SOME),
             _ => is_drawn(span, FEW).then_some(FEW),
         }
@@ -48,7 +49,7 @@ impl SecondCounter {
         self.count(now) < WAITING_OF
     }
 
-    /// Counts one more and returns how many came before it in this second.
+    /// Counts one span and returns how many came before it in this second.
     fn count(&self, now: Timestamp) -> i64 {
         let second = now.as_secs();
         if self.second.load(Ordering::Relaxed) != second {
@@ -59,7 +60,7 @@ impl SecondCounter {
     }
 }
 
-/// One in `every`. Ids may be in sequence, so their bits are mixed (Fibonacci hashing).
+/// Draws one in `every`. Ids may be in sequence, so their bits are mixed (Fibonacci hashing).
 fn is_drawn(span: SpanId, every: i64) -> bool {
     let mixed = u64::from_be_bytes(*span.as_bytes()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 32).is_multiple_of(every.unsigned_abs())
@@ -86,7 +87,7 @@ mod tests {
             of_kind.map(|(_, weight)| weight).sum::<i64>()
         };
         assert!(weights.len() < 400, "{}", weights.len());
-        // Two kinds that take turns are both represented.
+        // Two kinds that alternate are both represented.
         assert!((40_000..60_000).contains(&sum(0)), "{}", sum(0));
         assert!((40_000..60_000).contains(&sum(1)), "{}", sum(1));
         let later = Timestamp::from_secs(1_795_328_281);

@@ -1,11 +1,11 @@
 //! Bounded samples of the spans of the last hour.
 //!
-//! By spans of all shapes a definition is explained: which spans its selectors match, and which
-//! comparison keeps others from matching. By whole traces flows are discovered.
+//! The sample by shape is used to explain definitions: which spans the selectors match, and which
+//! comparisons fail for others. The sample of whole traces is used to discover flows.
 //!
 //! Spans of one shape have the same service, name, kind, status and attributes. Every shape is
-//! counted and a few of its spans are stored, so values of other spans are unknown: counts of what
-//! depends on values are estimates.
+//! counted and a few of its spans are stored, so values of other spans are unknown: counts that
+//! depend on values are estimates.
 
 mod advice;
 mod chains;
@@ -63,9 +63,9 @@ struct SpanSamples {
 #[derive(Clone, Debug)]
 pub struct SampleCandidate {
     pub span: Arc<StoredSpan>,
-    /// How many spans it stands for among the shapes; `None` if it is not counted there.
+    /// The number of spans that it represents among the shapes; `None` if it is not counted there.
     pub stands_for: Option<i64>,
-    /// Why it belongs to the sample of traces, or may yet; `None` if it does not.
+    /// The reason why it belongs to the sample of traces, or may later; `None` if it does not.
     pub admission: Option<SampleAdmission>,
 }
 
@@ -97,12 +97,12 @@ struct SpanShape {
 #[derive(Debug, Default)]
 struct SlotCounts(VecDeque<(Timestamp, i64)>);
 
-/// The sample at one moment.
+/// The sample at one time.
 #[derive(Clone, Debug, Default)]
 pub struct SampledSpans {
     /// Spans received in the last hour.
     pub received: i64,
-    /// Those of them whose shapes are beyond the limit, so that nothing else is known of them.
+    /// The spans whose shapes are beyond the limit, so that nothing else is known about them.
     pub beyond: i64,
     shapes: Vec<SampledShape>,
 }
@@ -111,7 +111,7 @@ pub struct SampledSpans {
 #[derive(Clone, Debug)]
 struct SampledShape {
     spans: i64,
-    /// Those that were looked at; any others are extrapolated.
+    /// The number of examined spans; the others are extrapolated.
     looked_at: i64,
     examples: Vec<Arc<StoredSpan>>,
 }

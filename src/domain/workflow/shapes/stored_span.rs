@@ -1,4 +1,4 @@
-//! One span of the sample: a copy without what must not be stored.
+//! One span of the sample: a copy without values that must not be stored.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +28,7 @@ const MESSAGE_ID: &str = "messaging.message.id";
 /// The value of an attribute whose values are never stored.
 const HIDDEN: &str = "(hidden)";
 
-/// What an attribute, a link or an event takes beside its text.
+/// The size of an attribute, a link or an event in addition to its text.
 const ENTRY: usize = 64;
 
 /// A copy of a span, bounded in size.
@@ -91,7 +91,7 @@ impl StoredSpan {
         format!("`{name}` of {service} ({})", kind_word(self.0.kind))
     }
 
-    /// Returns about how much memory the copy takes.
+    /// Returns the approximate memory size of the copy.
     pub(super) fn bytes(&self) -> usize {
         let own = [&self.0.attributes, &*self.0.resource];
         let attributes = own.into_iter().flatten();
@@ -105,8 +105,8 @@ impl StoredSpan {
         size_of::<Span>() + self.0.name.len() + attributes.chain(links).chain(events).sum::<usize>()
     }
 
-    /// Returns the value of an attribute of the span itself as text, if it is a string or a number
-    /// that is stored.
+    /// Returns the value of an attribute of the span itself as text, if it is a stored string or
+    /// number.
     pub fn text_of(&self, key: &str) -> Option<String> {
         match self.0.attribute(AttributeScope::Span, key)? {
             Value::String(text) if text != HIDDEN => Some(text.into_owned()),

@@ -1,11 +1,11 @@
-//! A bounded sample of whole traces of the last hour, by which flows are discovered.
+//! A bounded sample of whole traces of the last hour, in which flows are discovered.
 //!
 //! Whether a span is kept depends on a hash of its trace id, so that all spans of a trace are kept,
-//! whenever and in whichever request they arrive. A flow may go through several traces: of spans
-//! that begin a trace, send a message or receive one, the hashes of the traces that they link to
-//! and of the ids that they carry count as well, so that both ends of a flow are kept together, and
-//! so do those of all traces before them in a chain of links ([`super::chains`]). Whenever the memory
-//! is full, or too many spans are copied in a second, the share of hashes that are kept is halved.
+//! even if they arrive in different requests. A flow may go through several traces. For spans that
+//! begin a trace, send a message or receive one, the hashes of the traces that they link to and of
+//! their ids count as well, so that both ends of a flow are kept together, and so do those of all
+//! traces before them in a chain of links ([`super::chains`]). Whenever the memory is full, or too
+//! many spans are copied in a second, the share of hashes that are kept is halved.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,35 +31,35 @@ use crate::domain::{
     slo::HiddenAttributes,
 };
 
-/// The limit of memory: some thousand spans, of which some hundred workflows consist. More of them
-/// would hardly change what is proposed.
+/// The limit of memory: some thousand spans, or some hundred workflows. More would hardly change
+/// the proposals.
 const MAX_BYTES: usize = 8 << 20;
-/// The limit of spans that are copied in a second. Memory alone does not limit them: copies of spans
-/// that are sent again, and of traces that are full, take none.
+/// The limit of copied spans in a second. The limit of memory does not suffice: duplicates, and
+/// spans of traces that are full, are copied without being kept.
 const MAX_COPIES_A_SECOND: usize = 1_000;
-/// The limit of spans of one trace, so that one that never ends does not push out the others.
+/// The limit of spans of one trace, so that an endless one does not displace the others.
 const MAX_OF_TRACE: usize = 64;
 /// The same for spans of messages: a trace with many other spans shows its queues nevertheless.
 const MAX_MESSAGES_OF_TRACE: usize = 128;
-/// The limit of spans that are kept for the same value of an id: a value that so many have names a
-/// customer or a region, not a workflow.
+/// The limit of spans with the same value of an id: a more frequent value names a customer or a
+/// region, not a workflow.
 const MAX_OF_VALUE: u32 = 32;
 /// The time after which the share of traces may grow again.
 const EASE_AFTER: Duration = Duration::from_mins(10);
-/// Words by which the names of attributes with ids end.
+/// The last words of the names of attributes with ids.
 const ID_WORDS: [&str; 8] = ["id", "uuid", "guid", "jid", "key", "number", "no", "ref"];
 
 /// The sample of one replica.
 #[derive(Debug, Default)]
 pub(super) struct SharedTraces {
-    /// Hashes with at least so many trailing zeros are kept: one in 2 to the power of it.
+    /// The minimum number of trailing zeros of a kept hash: one in two to the power of it is kept.
     level: AtomicU32,
     ids_read: SecondCounter,
     waiting: SecondCounter,
     kept: Mutex<KeptTraces>,
 }
 
-/// Why a span belongs to the sample, if the ranks are high enough.
+/// The reason why a span belongs to the sample, if the ranks are high enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampleAdmission {
     /// The rank of its trace, or of one that it followed from by links.
@@ -78,23 +78,23 @@ struct IdRank {
 #[derive(Clone, Debug)]
 pub struct TracedSpan {
     pub span: Arc<StoredSpan>,
-    /// Whether all spans of its trace that were received are kept, up to the limit of a trace.
+    /// True if all received spans of its trace are kept, up to the limit of a trace.
     pub is_whole: bool,
 }
 
-/// The sample at one moment.
+/// The sample at one time.
 #[derive(Clone, Debug, Default)]
 pub struct TraceSample {
     /// In the order of traces, then of arrival.
     pub spans: Vec<TracedSpan>,
     pub traces: usize,
     level: u32,
-    /// Since when that many are kept; `None` if nothing was received.
+    /// The time since when this share is kept; `None` if nothing was received.
     pub since: Option<Timestamp>,
 }
 
 impl TraceSample {
-    /// One in so many traces is kept.
+    /// Returns the number of traces of which one is kept.
     pub fn one_in(&self) -> u64 {
         1_u64.checked_shl(self.level).unwrap_or(u64::MAX)
     }
@@ -109,10 +109,10 @@ impl TraceSample {
 #[derive(Debug, Default)]
 struct KeptTraces {
     traces: BTreeMap<TraceId, KeptTrace>,
-    /// Spans by the value that alone admitted them.
+    /// The number of spans by the value that alone admitted them.
     of_value: BTreeMap<u64, u32>,
     chains: TraceChains,
-    /// The traces of which spans are kept that link to a trace.
+    /// The kept traces that link to a trace.
     linking: BTreeMap<TraceId, BTreeSet<TraceId>>,
     bytes: usize,
     /// The second of the last copies, and their number.
@@ -136,8 +136,8 @@ struct KeptSpan {
 }
 
 impl SharedTraces {
-    /// Returns why the span belongs to the sample, or may belong to it once it is known which trace
-    /// it followed from; `None` if it does not.
+    /// Returns the reason why the span belongs to the sample, or may belong to it once the trace
+    /// before it is known; `None` if it does not.
     pub(super) fn admit(
         &self,
         span: &dyn SpanView,
@@ -277,7 +277,7 @@ impl KeptTraces {
             if let Some(place) = raised {
                 open.extend(self.join(trace, place));
             }
-            // Another request may have halved the share meanwhile.
+            // Another request may have halved the share since.
             if admission.passes(self.level) {
                 self.keep(now, span, admission);
             } else if joins_traces(span.span()) {
@@ -287,8 +287,8 @@ impl KeptTraces {
         self.fit(now);
     }
 
-    /// Gives a trace and those that followed from it their places in a chain, and returns the spans
-    /// that waited for it.
+    /// Sets the positions of a trace and its successors in a chain, and returns the spans that
+    /// waited for it.
     fn join(
         &mut self,
         trace: TraceId,
@@ -429,7 +429,7 @@ fn note_links(linking: &mut BTreeMap<TraceId, BTreeSet<TraceId>>, span: &StoredS
 }
 
 impl KeptTrace {
-    /// Returns whether the span may be kept: a span that is sent again is kept once.
+    /// Returns whether the span may be kept: a duplicate is not kept again.
     fn has_room_for(&self, span: &StoredSpan) -> bool {
         let limit = if joins_traces(span.span()) {
             MAX_MESSAGES_OF_TRACE

@@ -1,4 +1,4 @@
-//! Ten typical mistakes of a definition, each explained with the mend.
+//! Ten typical mistakes of a definition, each explained with its correction.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ fn explained(slo: &Slo, spans: &[Span]) -> Explanation {
     explain(slo, &sample(slo, spans))
 }
 
-/// Returns what is nearest to a selector that nothing matches.
+/// Returns the near misses of a selector that nothing matches.
 fn nearest(explanation: &Explanation, field: &str) -> Vec<String> {
     let mut selectors = explanation.selectors.iter();
     let selector = selectors.find(|one| one.field == field).unwrap();
@@ -314,7 +314,7 @@ fn values_that_are_secret_or_name_customers_are_not_stored() {
     let sample = sample(&slo, &spans);
     let told = format!("{sample:?}");
     assert!(!told.contains("acme") && !told.contains("xyz"), "{told}");
-    // Whether their values match is unknown, so they are no near misses.
+    // Whether their values match is unknown, so they are not near misses.
     let by_value = self::slo(
         r#"{ name = "orders publish" && span.tenant = "other" && kind = producer }"#,
         "{ false }",
@@ -342,7 +342,7 @@ fn of_spans_with_random_names_and_attributes_a_bounded_number_is_stored() {
     let explanation = explain(&slo, &shapes.at(at(1.0)));
     assert_eq!(explanation.spans_received, 10_000);
     assert!(explanation.spans_beyond_limit > 8_900, "{explanation:?}");
-    // After an hour there is room again.
+    // After an hour there is space again.
     let later = at(4_000.0);
     shapes.add(
         later,
@@ -397,7 +397,7 @@ fn a_value_that_is_not_stored_keeps_no_span_from_matching() {
     );
 }
 
-/// Of spans of one shape the newest three are stored.
+/// The newest three spans of one shape are stored.
 #[test]
 fn a_number_that_is_extrapolated_is_said_to_be_one() {
     let selects = r#"{ name = "orders publish" && span.order.state = "new" }"#;

@@ -1,4 +1,4 @@
-//! Inputs of the same kinds as the cases S31 to S42, but none of them.
+//! Inputs similar to the cases S31 to S42, but different from each.
 
 use super::*;
 
@@ -159,7 +159,7 @@ fn s41_an_end_of_several_orders_ends_those_that_began_and_starts_none() {
     assert_eq!(verdicts, expected);
 }
 
-/// Two ids in another encoding than UTF-8 may be repaired to one text.
+/// Two ids that are not UTF-8 may be repaired to the same text.
 #[test]
 fn s42_an_id_that_had_to_be_repaired_joins_nothing() {
     let world = by_order()

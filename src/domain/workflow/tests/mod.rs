@@ -258,7 +258,7 @@ impl SloUnderTest {
         self.doubt_timeouts()
     }
 
-    /// Judges timeouts anew that were judged before a loss was known.
+    /// Judges timeouts again that were judged before a loss was known.
     fn doubt_timeouts(mut self) -> Self {
         let timeouts = self.known.iter().filter_map(|(id, judged)| {
             let is_timeout = judged.verdict.outcome == Outcome::Timeout;

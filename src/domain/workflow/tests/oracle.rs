@@ -1,5 +1,6 @@
-//! The verdict by the text of the contract, from the whole set of spans at once. Slow and obvious;
-//! it shares no code with what it checks. All evidence has arrived and every deadline has passed.
+//! Computes the verdict directly from the specification and the whole set of spans. Slow and
+//! obvious; it shares no code with the tested functions. All evidence has arrived and every
+//! deadline has passed.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -64,7 +65,7 @@ enum ExpectedFate {
     Completed(u32),
     Failed(u32),
     Silent,
-    /// Legs have succeeded, out of an unknown number.
+    /// Legs have succeeded, but the total number is unknown.
     Untold,
 }
 

@@ -1,18 +1,19 @@
-//! How far a partition of a log such as Kafka's is read, and up to which time that is known to be
-//! everything.
+//! The progress of reading a partition of a log such as Kafka's: the time up to which all its
+//! messages are committed.
 //!
-//! Two things tell the time up to which all that was appended has been committed. The service asks for
-//! the end of the log every second: once everything before that end is committed, all that had been
-//! appended when it asked is. And a broker that writes the time of appending itself orders messages by it.
-//! Times of producers tell nothing, nor do those of a broker whose clock is ahead.
+//! There are two sources of that time. The service asks for the end of the log every second: once
+//! everything before that end is committed, all that had been appended at that time is. And a
+//! broker that sets the append time itself orders messages by it. Times set by producers cannot be
+//! used, nor those of a broker whose clock is ahead.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::domain::model::time::Timestamp;
 
-/// A broker's clock may be ahead by so much.
+/// The tolerance for a broker's clock that is ahead.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
-/// More ends are not remembered: every second is forgotten, and further ones are remembered half as often.
+/// The limit of stored ends: above it every second one is dropped, and new ones are stored half as
+/// often.
 const MOST_ENDS: usize = 1_024;
 const LEAST_APART: Duration = Duration::from_secs(1);
 
@@ -22,7 +23,7 @@ pub struct ReadRange {
     pub first: i64,
     /// The offset after the last one.
     pub next: i64,
-    /// When the last one was appended, if the broker's clock says so.
+    /// The append time of the last one, if the broker sets it.
     pub appended_at: Option<Timestamp>,
 }
 
@@ -37,9 +38,9 @@ pub struct LogBounds {
 /// Messages that were removed from the log before they were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLoss {
-    /// `None` if another topic has taken the place of the one that was read.
+    /// `None` if another topic has replaced the one that was read.
     pub messages: Option<i64>,
-    /// Everything up to here was read; `None` if nothing is known.
+    /// The time up to which everything was read; `None` if unknown.
     pub from: Option<Timestamp>,
     pub until: Timestamp,
 }
@@ -50,32 +51,32 @@ struct LogEnd {
     offset: i64,
 }
 
-/// Offsets that were skipped. Until it is known why, nothing after them counts.
+/// Skipped offsets. Until the reason is known, nothing after them counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LogGap {
     from: i64,
-    /// The first offset after it, and when that was appended.
+    /// The first offset after the gap, and its append time.
     to: i64,
     resumed_at: Option<Timestamp>,
 }
 
-/// How far one partition is read.
+/// The progress of reading one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionProgress {
-    /// Everything before this offset is committed; `None` before it is known where reading begins.
+    /// Everything before this offset is committed; `None` before the beginning of reading is known.
     next: Option<i64>,
     up_to: Option<Timestamp>,
     ends: VecDeque<LogEnd>,
-    /// How far the remembered ends are apart at least; the last one is always the newest.
+    /// The minimum distance between stored ends; the last one is always the newest.
     apart: Duration,
     gap: Option<LogGap>,
-    /// When the last message was appended.
+    /// The append time of the last message.
     appended_at: Option<Timestamp>,
     is_clock_ahead: bool,
 }
 
 impl PartitionProgress {
-    /// Goes on where another replica, or an earlier process, had come.
+    /// Continues from the position of another replica, or of an earlier process.
     pub fn resumed(next: i64, up_to: Timestamp) -> Self {
         Self {
             next: Some(next),
@@ -84,7 +85,7 @@ impl PartitionProgress {
         }
     }
 
-    /// Sets where reading begins, unless it is known.
+    /// Sets the beginning of reading, unless it is known.
     pub const fn begins_at(&mut self, offset: i64) {
         if self.next.is_none() {
             self.next = Some(offset);
@@ -95,12 +96,12 @@ impl PartitionProgress {
         self.next
     }
 
-    /// Returns the time up to which all that was appended is committed.
+    /// Returns the time up to which all appended messages are committed.
     pub const fn up_to(&self) -> Option<Timestamp> {
         self.up_to
     }
 
-    /// Returns the number of messages that are not committed, as far as it is known.
+    /// Returns the known number of messages that are not committed.
     pub fn lag(&self) -> i64 {
         let end = self.ends.back().map_or(0, |end| end.offset);
         self.next.map_or(0, |next| (end - next).max(0))
@@ -111,7 +112,7 @@ impl PartitionProgress {
         self.ends.back().map(|end| end.offset)
     }
 
-    /// Returns whether a broker has written times that had not come yet.
+    /// Returns whether a broker has written times in the future.
     pub const fn is_clock_ahead(&self) -> bool {
         self.is_clock_ahead
     }
@@ -132,7 +133,7 @@ impl PartitionProgress {
         self.follow();
     }
 
-    /// Whether this broker's time of appending had not come yet when the message was there.
+    /// Returns whether this broker's append time was in the future when the message was read.
     fn is_ahead(&self, range: ReadRange, now: Timestamp) -> bool {
         let seen = self.ends.iter().find(|end| end.offset >= range.next);
         let seen_at = seen.map_or(now, |end| end.at);
@@ -141,9 +142,9 @@ impl PartitionProgress {
             .is_some_and(|at| at > seen_at + CLOCK_TOLERANCE)
     }
 
-    /// Records what the log held at `at`, when reading had come to `asked_at` and no message of it was
-    /// being committed if `is_idle`. Returns what turns out to be lost; it must be recorded before
-    /// [`go_on`](Self::go_on), and until then nothing after it counts.
+    /// Records the bounds of the log at `at`; `asked_at` was the position of reading, and with
+    /// `is_idle` no message was being committed. Returns a detected loss. It must be recorded
+    /// before [`go_on`](Self::go_on); until then nothing after it counts.
     pub fn look(
         &mut self,
         (at, bounds): (Timestamp, LogBounds),
@@ -167,7 +168,7 @@ impl PartitionProgress {
             self.follow();
             return None;
         }
-        // The first message that is left says best until when they are lost.
+        // The first remaining message shows best until when they are lost.
         let is_over = self.gap.is_some() || is_empty;
         is_over.then(|| LogLoss {
             messages: (!is_another).then_some(bounds.start - gap.from),
@@ -176,7 +177,7 @@ impl PartitionProgress {
         })
     }
 
-    /// Goes on after a loss that is recorded.
+    /// Continues after a loss was recorded.
     pub fn go_on(&mut self, bounds: LogBounds) {
         if self.gap.take().is_none() {
             self.next = Some(bounds.end);
@@ -184,7 +185,7 @@ impl PartitionProgress {
         self.follow();
     }
 
-    /// Moves the time as far as offsets allow.
+    /// Advances the time as far as offsets allow.
     fn follow(&mut self) {
         let Some(next) = self.next.filter(|_| self.gap.is_none()) else {
             return;
@@ -196,7 +197,7 @@ impl PartitionProgress {
         self.ends.drain(..covered.saturating_sub(1));
         let by_append = self.appended_at.filter(|_| !self.is_clock_ahead);
         let newest = self.ends.back().map(|end| end.at);
-        // Never ahead of the last look: what a clock says beyond it is not known to be true.
+        // Never ahead of the last check: later times of a clock are not known to be true.
         let by_append = by_append.map(|at| newest.map_or(at, |newest| at.min(newest)));
         self.up_to = self.up_to.max(by_end).max(by_append);
         if self.ends.len() < 2 {
@@ -287,7 +288,7 @@ mod tests {
         for ahead in [60, 3_600] {
             let mut progress = PartitionProgress::resumed(0, at(0));
             look(&mut progress, 7_200, [0, 7_200]);
-            // Appended just before it was looked, as all that was there.
+            // Appended just before the check, as the only message.
             progress.commit(read(0, 7_199, Some(7_199 + ahead)), at(9_999));
             assert!(progress.is_clock_ahead(), "{ahead}");
             assert_eq!(progress.up_to(), Some(at(0)), "{ahead}");
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn what_was_removed_before_it_was_read_is_lost_up_to_the_first_message_that_is_left() {
         let mut progress = PartitionProgress::resumed(100, at(1_000));
-        // It is not known yet until when.
+        // The end of the loss is not known yet.
         assert_eq!(look(&mut progress, 9_000, [300, 400]), None);
         progress.commit(read(300, 310, Some(5_000)), at(9_001));
         assert_eq!(progress.up_to(), Some(at(1_000)));

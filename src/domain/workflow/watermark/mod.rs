@@ -2,16 +2,16 @@
 //! compared with.
 //!
 //! An outage of the service itself must not cause alerts. While nothing could be received, and then
-//! while senders deliver what they buffered, the watermark stands still, and so does every
-//! deadline.
+//! while senders deliver what they buffered, the watermark does not advance, and neither does any
+//! deadline pass.
 //!
 //! Every replica has a watermark of its own, by its own clock, and the combined one is their
 //! minimum. A replica without heartbeats may have left its senders with spans that they now try to
 //! deliver elsewhere, so its watermark counts until they have had time for that; then it is
 //! ignored.
 //!
-//! What waits in a log such as Kafka's has no sender that gives up: it is waited for however long it
-//! takes, so the combined watermark is never later than what is read of each partition.
+//! Messages in a log such as Kafka's stay there until they are read, so the combined watermark is
+//! never later than the progress of each partition.
 
 #[cfg(test)]
 mod laws;
@@ -21,8 +21,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::domain::model::time::Timestamp;
 
-/// The time for which a replica without heartbeats is still known: should it come back, its senders
-/// come back too.
+/// The time for which a replica without heartbeats is still known: its senders may return to it.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
 /// A process that receives, from its start to its end.

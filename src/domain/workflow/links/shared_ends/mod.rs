@@ -1,9 +1,9 @@
 //! Workflows that went through one batch, judged by count.
 //!
-//! A span that receives ten messages publishes its results as its children, so every end behind it
-//! leads to all ten workflows and belongs to one of them. Which one is unknown; how many ended in
-//! time can be counted. Each workflow is assigned an end, so that as many as possible are good and
-//! the counts are right, and it is noted that the end may be another's.
+//! A span that receives ten messages publishes its results as its children, so every end after it
+//! leads to all ten workflows and belongs to one of them. Which one is unknown, but how many ended
+//! in time can be counted. Each workflow is assigned an end, so that as many as possible are good
+//! and the counts are right, and a note says that the end may belong to another one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -236,7 +236,7 @@ pub fn note_several_groups(shares: &mut BTreeMap<EventKey, SharedEnd>) {
     }
 }
 
-/// The ends of each batch, by the delivery of it with most of them in time.
+/// Returns the ends of each batch, by the delivery of it with most of them in time.
 fn ends_that_count(
     members: &BTreeMap<EventKey, GroupMember>,
     deliveries: &[BatchDelivery],
@@ -266,7 +266,7 @@ fn ends_that_count(
     let ends = chosen.into_iter().flat_map(|(keys, (_, delivery))| {
         let mut ends: Vec<BranchEnd> = delivery.branches.values().copied().collect();
         if keys.len() == 1 {
-            // Every end behind it ended this one workflow.
+            // Every end after it ended this one workflow.
             ends.sort();
             ends.truncate(1);
         }

@@ -66,7 +66,7 @@ fn requests(spans: &[SpanBuilder], rng: &mut StdRng) -> Vec<Vec<Span>> {
 }
 
 impl SloUnderTest {
-    /// Returns an outcome that must never be counted so often.
+    /// Returns an outcome that occurs in the case although it must not.
     fn reached<'c>(&self, case: &'c Case) -> Option<&'c String> {
         let now = self.outcomes();
         let mut never = case.never.iter();
@@ -74,7 +74,7 @@ impl SloUnderTest {
         reached.map(|(outcome, _)| outcome)
     }
 
-    /// Returns how many workflows have which outcome, without open ones.
+    /// Returns the number of workflows by outcome, without open ones.
     fn outcomes(&self) -> BTreeMap<String, i64> {
         let mut outcomes = BTreeMap::new();
         for judged in self.known.values() {

@@ -63,7 +63,7 @@ struct Ledger {
     known: BTreeMap<EventKey, (JudgedWorkflow, Option<SloId>)>,
     groups: BTreeMap<Group, SloId>,
     buckets: BTreeMap<(SloId, Timestamp), EventCounts>,
-    /// What was ever counted, with what corrections took out again.
+    /// All counts ever, plus those that corrections subtracted.
     totals: BTreeMap<SloId, EventCounts>,
 }
 

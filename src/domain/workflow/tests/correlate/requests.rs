@@ -8,7 +8,7 @@ fn done(id: &str, secs: f64) -> Span {
     span(id, "finish", [secs - 1.0, secs])
 }
 
-/// A request that is selected itself publishes messages, each by a span of its own.
+/// Makes a selected request that publishes messages, each by a span of its own.
 fn request(messages: &[u8]) -> Vec<Span> {
     let publish = |number: &u8| {
         let id = format!("a:{number}");
@@ -49,7 +49,7 @@ fn s34_a_message_that_is_delivered_twice_is_one_message() {
     spans.push(done("c:1", 30.0).linked("a:2"));
     let world = SloUnderTest::by_links().receive(&spans).adds_up();
     assert_eq!(world.noted(WorkflowNote::ManyMessages), 0);
-    // Where starts publish, they are what tells workflows apart.
+    // If publishing spans are starts, they distinguish workflows.
     let world = SloUnderTest::by_links()
         .receive(&[
             span("a:1", "enqueue", [0.0, 0.1]),

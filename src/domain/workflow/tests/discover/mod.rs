@@ -1,4 +1,4 @@
-//! Flows that are found in a sample of traces, by how their messages are connected.
+//! Tests of flows that are found in a sample of traces, by the connections of their messages.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ fn workflow(flow: &ProposedFlow) -> WorkflowIndicator {
     }
 }
 
-/// Makes span `number` of a trace that no other call names.
+/// Makes span `number` of a trace with an unused id.
 fn message(trace: u8, number: u8, kind: SpanKind, queue: &str) -> Span {
     let start = f64::from(trace) + f64::from(number);
     let mut span = span("a:1", "message", [start, start + 0.5]).of_kind(kind);
@@ -80,7 +80,7 @@ fn linked_to(mut span: Span, trace: u8, number: u8) -> Span {
     span
 }
 
-/// Three messages from one service to another, connected as `consumer` makes them.
+/// Makes three messages from one service to another, connected as `consumer` makes them.
 fn three(consumer: impl Fn(u8) -> Span) -> Vec<Span> {
     let sent = |trace| message(trace, 1, SpanKind::Producer, "jobs");
     let pairs = (1..=3).flat_map(|run| [sent(2 * run), consumer(2 * run)]);
@@ -228,7 +228,7 @@ fn an_error_is_no_finish_and_one_run_is_no_pattern() {
     assert!(discovered(&[]).flows.is_empty());
 }
 
-/// Celery's shape: an attempt that is tried again is no error, and neither is one that was cancelled.
+/// Celery's shape: an attempt that is retried is not an error, and neither is a cancelled one.
 #[test]
 fn an_attempt_that_says_it_did_not_succeed_is_no_finish() {
     let attempt = |trace: u8, number: u8, state: &str| {
@@ -263,7 +263,7 @@ fn an_attempt_that_says_it_did_not_succeed_is_no_finish() {
     assert!((flow.finished_ratio - 0.6).abs() < 1e-9, "{flow:#?}");
     // From the start to the second attempt, and not to the first.
     assert_eq!(flow.durations.median, Duration::from_secs_f64(2.5));
-    // Where nothing succeeds, the state says nothing of success.
+    // If nothing succeeds, the state does not indicate success.
     assert!(
         only(&retries)
             .yaml
@@ -313,11 +313,12 @@ fn a_sample_of_many_random_traces_is_bounded_and_keeps_whole_ones() {
     );
     assert_eq!(sample.spans.len(), sample.traces * 2);
     assert!(sample.one_in() > 1);
-    // What is older than an hour is forgotten.
+    // Spans older than an hour are removed.
     assert_eq!(shapes.traces_at(at(4_000.0)).spans.len(), 0);
 }
 
-/// Run `nth` of a chain of three traces, each of which links to the one before it; as its spans end.
+/// Makes run `nth` of a chain of three traces, each of which links to the one before it; in the
+/// order of ends.
 fn chain(nth: u128) -> [Span; 5] {
     let id = |hop: u128| TraceId::from_slice(&(3 * nth + hop + 1).to_be_bytes()).unwrap();
     let of = |span: Span, hop: u128| Span {
@@ -347,7 +348,7 @@ fn chain(nth: u128) -> [Span; 5] {
 fn discovered_in_thinned(spans: impl Iterator<Item = Span>) -> (TraceSample, Discovery) {
     let (shapes, hidden) = (SharedShapes::new(), HiddenAttributes::default());
     for (nth, span) in spans.enumerate() {
-        // So slowly that all of them may wait.
+        // Slow enough that all of them may wait.
         let now = at(f64::from(u32::try_from(nth / 200).unwrap()));
         let candidate = shapes.look(&span, &hidden, now);
         shapes.add(now, candidate.into_iter().collect());
@@ -377,7 +378,8 @@ fn of_a_chain_of_links_all_traces_are_kept_or_none() {
     }
 }
 
-/// A loop that links each round to the one before is one chain, which would push out all others.
+/// A loop in which each round links to the one before is one chain, which would displace all
+/// others.
 #[test]
 fn an_endless_chain_of_links_leaves_room_for_others() {
     let id = |nth: u128| TraceId::from_slice(&(nth + 1).to_be_bytes()).unwrap();
@@ -424,7 +426,7 @@ fn of_a_flood_of_known_spans_few_are_copied() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whatever senders write, a proposal is a definition without problems that selects their spans.
+    /// With any input, a proposal is a valid definition that selects the spans it was made from.
     #[test]
     fn every_proposal_loads_and_selects_what_it_was_made_from(
         queue in ".{1,30}", service in ".{0,20}", key in ".{1,20}", word in ".{1,20}",

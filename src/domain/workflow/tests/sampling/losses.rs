@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use crate::domain::workflow::tests::*;
 
-/// Returns an SLO whose workflows `enqueue` at `a:n` name themselves; one `finish` links to those
-/// that it ends.
+/// Returns an SLO whose workflows `enqueue` at `a:n` identify themselves; one `finish` links to
+/// those that it ends.
 fn by_order() -> SloUnderTest {
     SloUnderTest::workflow(WorkflowIndicator {
         correlate: by_attribute("order.id"),

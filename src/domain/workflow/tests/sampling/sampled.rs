@@ -222,7 +222,8 @@ fn s37_ends_that_do_not_say_it_weigh_what_the_definition_says_of_them_as_timeout
     };
     let slo = || SloUnderTest::weighing(&declared, Indicator::Workflow(workflow_slo()));
     let end = |share, number: u8| drawn(share, number, "finish", [50.0, 51.0]);
-    // Kept of a thousand starts: the hundred ends of the last tenth, but for one that never came.
+    // The kept part of a thousand starts: the hundred ends of the last tenth, except one that never
+    // came.
     let mut world = slo();
     for nth in 0..1_000_u16 {
         let share = (f64::from(nth) + 0.5) / 1_000.0;
@@ -237,7 +238,7 @@ fn s37_ends_that_do_not_say_it_weigh_what_the_definition_says_of_them_as_timeout
         (99, 1, 900)
     );
     assert!((counts.bad_ratio().unwrap() - 0.01).abs() < 1e-9);
-    // One that says how likely it was kept, and one that this sampler cannot have kept.
+    // A span with a sampling probability, and one that this sampler would not have kept.
     let said = slo().receive(&[drawn(0.95, 1, "enqueue", [0.0, 0.1]), end(0.95, 2).th("8")]);
     assert_eq!(said.stands_for().0, 2_000_000);
     let other = slo().receive(&[drawn(0.5, 1, "enqueue", [0.0, 0.1]), end(0.5, 2)]);

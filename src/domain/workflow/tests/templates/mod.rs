@@ -1,5 +1,5 @@
-//! Templates judge what the libraries' documentation says they send. Those of libraries that run
-//! here are also held against real workers, in `tests/integration/instrumented`.
+//! Tests that templates judge spans as the libraries' documentation describes them. Templates of
+//! libraries that run here are also tested with real workers, in `tests/integration/instrumented`.
 
 use super::*;
 use crate::domain::{
@@ -17,7 +17,7 @@ fn loaded(template: DefinitionTemplate) -> Slo {
     };
     let (catalog, warnings) =
         load(&[file]).unwrap_or_else(|problems| panic!("{}: {problems:#?}", template.name));
-    // Whom to notify is for the reader to say.
+    // The reader must add the target to notify.
     let [warning] = warnings.as_slice() else {
         panic!("{}: {warnings:#?}", template.name);
     };
@@ -28,7 +28,7 @@ fn loaded(template: DefinitionTemplate) -> Slo {
     (**catalog.slos.values().next().unwrap()).clone()
 }
 
-/// The template with its placeholders, under test.
+/// Returns the template with its placeholders, under test.
 fn template(name: &str) -> SloUnderTest {
     SloUnderTest::new(loaded(DefinitionTemplate::named(name).unwrap()).indicator)
 }
@@ -96,7 +96,7 @@ fn temporal_says_only_by_an_event_that_a_workflow_failed() {
         let id = [("temporalWorkflowID", "w1")];
         let started = span("a:1", "StartWorkflow:WORKFLOW", [0.0, 0.1]).of_kind(SpanKind::Client);
         let run = span("a:2", "RunWorkflow:WORKFLOW", [0.2, 0.2]).of_kind(SpanKind::Server);
-        // An activity that failed and is tried again.
+        // An activity that failed and is retried.
         let attempt = span("a:3", "RunActivity:Charge", [0.3, 0.4]).failed();
         [started, run, with_exception(attempt)].map(|span| of(span, &id))
     };
