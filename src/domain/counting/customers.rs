@@ -151,14 +151,14 @@ impl CustomerTotal {
         }
     }
 
-    /// `391 customers`.
+    /// Formats `391 customers`.
     pub fn counted(&self) -> String {
         let plural = if self.customers == 1 { "" } else { "s" };
         format!("{} customer{plural}", self.text())
     }
 
-    /// `29 of 391 customers`, or `29 customers` where nobody knows of how many; `up to 29` where it is
-    /// unknown whose events were bad. Nothing if nobody is affected.
+    /// Formats `29 of 391 customers`; `29 customers` if the total is unknown; `up to 29` if it is
+    /// unknown whose events were bad. `None` if no one is affected.
     pub fn people(affected: Option<i64>, total: Option<&Self>) -> Option<String> {
         let affected = affected.filter(|affected| *affected > 0)?;
         Some(match total {
@@ -167,7 +167,7 @@ impl CustomerTotal {
         })
     }
 
-    /// `29`, or `up to 29`.
+    /// Formats `29`, or `up to 29`.
     pub fn affected(&self, customers: i64) -> String {
         let count = format::count(customers);
         if self.affected_is_upper_bound {

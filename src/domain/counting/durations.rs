@@ -1,7 +1,7 @@
 //! Durations of events in exponential buckets.
 //!
-//! Histograms of any time add up to that of all of it, and an event whose verdict is corrected is
-//! taken away from where it was. So quantiles are of all events and not of a sample.
+//! Histograms can be added, and an event whose verdict is corrected is subtracted from its old
+//! bucket. So quantiles are those of all events, not of a sample.
 
 use std::{
     collections::BTreeMap,
@@ -13,22 +13,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{ids::Name, sampling::Weight};
 
-/// Buckets for each doubling of the duration, as scale 2 of exponential histograms in OpenTelemetry
-/// and schema 2 of native histograms in Prometheus: the limits of a bucket are 19 % apart, so a
+/// Buckets per doubling of the duration, as scale 2 of exponential histograms in OpenTelemetry and
+/// schema 2 of native histograms in Prometheus: the limits of a bucket are 19 % apart, so a
 /// quantile is off by at most 10 %.
 const PER_DOUBLING: i16 = 4;
-/// `2^(k/4)` for k = 0 to 3, in units of `2^-62`. Integers, so that every machine finds the same bucket
-/// and what is taken away is what was added.
+/// `2^(k/4)` for k = 0 to 3, in units of `2^-62`. Integers, so that every machine finds the same
+/// bucket and exactly what was added is subtracted.
 const ROOTS: [u128; 4] = [
     4_611_686_018_427_387_904,
     5_484_249_825_272_419_511,
     6_521_908_912_666_391_106,
     7_755_900_482_342_532_474,
 ];
-/// The bucket of what takes no time: its upper limit is `2^-20` seconds, less than a microsecond.
+/// The bucket of the shortest durations: its upper limit is `2^-20` seconds, less than a
+/// microsecond.
 const SHORTEST: i16 = -80;
 
-/// Events by duration, as often as each counts, in millionths of an event.
+/// Events by duration, weighted, in millionths of an event.
 ///
 /// As JSON it is a map from the number of a bucket to the events in it. Bucket `n` has durations of
 /// more than `2^((n-1)/4)` seconds and at most `2^(n/4)`, as in OpenTelemetry and Prometheus.
@@ -41,7 +42,7 @@ pub struct DurationHistogram(BTreeMap<i16, i64>);
 pub struct DurationBucket {
     #[serde(skip)]
     pub number: i16,
-    /// Excluded, but for the bucket that begins at 0.
+    /// Exclusive, except for the bucket that begins at 0.
     pub from_seconds: f64,
     pub to_seconds: f64,
     /// An estimate if spans are sampled.
@@ -52,14 +53,14 @@ pub struct DurationBucket {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DurationTotals {
     pub histogram: DurationHistogram,
-    /// Each duration as often as it counts.
+    /// The weighted sum of the durations.
     pub micros: i64,
 }
 
 /// Durations by SLO and whether the verdict is bad.
 pub type JudgedDurations = BTreeMap<(Name, bool), DurationTotals>;
 
-/// Durations of workflows that this process saw judged since it started. Clones share them.
+/// Durations of workflows that this process has judged since its start. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct SharedDurations(Arc<Mutex<JudgedDurations>>);
 
@@ -99,10 +100,10 @@ impl DurationTotals {
 }
 
 impl DurationHistogram {
-    /// What takes as long at most takes no time: less than a microsecond.
+    /// The upper limit of the shortest durations: less than a microsecond.
     pub const ZERO_UP_TO_SECONDS: f64 = 1.0 / 1_048_576.0;
 
-    /// Adds an event, or with a `sign` of −1 takes it away.
+    /// Adds an event, or with a `sign` of −1 subtracts it.
     pub fn add(&mut self, micros: i64, weight: Weight, sign: i64) {
         self.add_to(bucket_of(micros), sign.saturating_mul(weight.millionths()));
     }
@@ -150,7 +151,7 @@ impl DurationHistogram {
         whole(up_to.map(|(_, events)| events).sum())
     }
 
-    /// Returns the number of events that took no time.
+    /// Returns the number of events with the shortest durations.
     pub fn events_without_time(&self) -> f64 {
         self.events_in(SHORTEST)
     }
@@ -161,8 +162,8 @@ impl DurationHistogram {
     }
 
     /// Returns the duration in seconds that the share `q` of the events does not exceed; `None`
-    /// without events. Within a bucket the events are taken to be spread evenly over the logarithm of
-    /// the duration, as Prometheus does for native histograms.
+    /// without events. Within a bucket the events are assumed to be spread evenly over the
+    /// logarithm of the duration, as Prometheus does for native histograms.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let rank = q * self.events();
         let mut below = 0.0;

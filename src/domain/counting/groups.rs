@@ -33,8 +33,9 @@ pub fn regroup(
     }
 }
 
-/// The group of the values that are known of an event. One that has no end, since a batch has fewer ends
-/// than workflows, may be any of these workflows: where they are of several groups its own is unknown.
+/// Returns the group of the known values of an event. An ambiguous event, since a batch has fewer
+/// ends than workflows, may belong to any of these workflows: if they are in several groups, its
+/// own is unknown.
 fn group(by: &[String], judged: &JudgedWorkflow) -> Group {
     let is_unknown = judged.workflow.details.shared == Some(SharedEnd::NoneOfSeveralGroups);
     if is_unknown && judged.verdict.at.is_some() {

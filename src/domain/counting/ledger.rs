@@ -22,8 +22,7 @@ use crate::domain::{
     },
 };
 
-/// Timeouts are looked for every second, so those of a service that keeps up are counted within this
-/// time.
+/// Timeouts are judged every second, so a service without a backlog counts them within this time.
 const COUNTED_IN_TIME: Duration = Duration::from_secs(5);
 
 /// Changes of the counts. They are differences, so that a correction subtracts an event from its
@@ -33,15 +32,16 @@ pub struct CountDelta {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
     /// Open workflows, by SLO and group.
     open: BTreeMap<(SloId, OpenBucket), i64>,
-    /// What corrections have taken out, by SLO and group. Sums of the counts plus these never fall.
+    /// The counts that corrections have subtracted, by SLO and group. The counts plus these never
+    /// fall.
     pub corrected: BTreeMap<SloId, EventCounts>,
     /// The earliest good or bad event, by SLO and group.
     pub first_events: BTreeMap<SloId, Timestamp>,
     /// SLOs with an end that was joined with a start.
     pub ended: BTreeSet<SloId>,
-    /// When the newest workflow started that has finished, by SLO.
+    /// The start of the newest workflow that has finished, by SLO.
     pub finished: BTreeMap<SloId, Timestamp>,
-    /// What people should know of the evidence, each counted when it is noticed first.
+    /// Remarks on the evidence for users, each counted when it is first noticed.
     pub noted: BTreeMap<(SloId, WorkflowNote), i64>,
     /// The observed sampling of spans that end workflows.
     pub ends: BTreeMap<SloId, EndSampling>,
@@ -307,7 +307,7 @@ pub struct AwaitedEnd {
 }
 
 /// Returns the wait for the end, if the verdict is a timeout: the caller must then find out whether
-/// evidence was lost meanwhile.
+/// evidence was lost during that wait.
 ///
 /// Judges `known` joined with `new`, as [`apply`] does.
 pub fn silence(

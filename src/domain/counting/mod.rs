@@ -1,4 +1,4 @@
-//! From verdicts to differences of counts, and evaluations of the sums.
+//! Counting: differences of counts that follow from verdicts, and evaluations of the sums.
 
 pub mod customers;
 pub mod differences;

@@ -1,4 +1,4 @@
-//! How much of the promise the workflows in flight have used.
+//! The share of their time limit that the workflows in flight have used.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::domain::{
     workflow::{Deadline, Outcome},
 };
 
-/// What open workflows are counted by: a short range of starts, and the time they have. Fine enough
-/// that what follows from it is wrong by less than a sixtieth of that time.
+/// The bucket of open workflows: a short range of starts, and the time limit. It is fine enough
+/// that results are off by less than a sixtieth of that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpenBucket {
     /// Start of the range, a multiple of its length.
@@ -40,7 +40,7 @@ impl OpenBucket {
         })
     }
 
-    /// Returns the step of the promise that its workflows have reached at `now`.
+    /// Returns the step of the time limit that its workflows have reached at `now`.
     pub fn step(&self, now: Timestamp) -> u8 {
         let passed = now.saturating_since(self.started_from).as_micros();
         let steps = passed * u128::from(PROMISE_STEPS) / self.within.as_micros().max(1);
@@ -66,15 +66,15 @@ fn round_up(time: Duration, step: Duration) -> Duration {
     step.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
 }
 
-/// Workflows in flight by the share of the promised time that has passed since they started. A pause
-/// counts as used until it is over, since it is known only then.
+/// Workflows in flight by the used share of their time limit. A pause counts as used until it is
+/// over, since it is known only then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PromiseUse(Vec<i64>);
 
 impl PromiseUse {
-    /// Makes it from the number of workflows by step of the promise; after the last of
-    /// [`PROMISE_STEPS`] the promise is broken.
+    /// Makes it from the number of workflows by step of the time limit; after the last of
+    /// [`PROMISE_STEPS`] the deadline has passed.
     pub fn new(by_step: impl IntoIterator<Item = (u8, i64)>) -> Self {
         let mut workflows = vec![0; usize::from(PROMISE_STEPS) + 1];
         for (step, count) in by_step {
@@ -95,7 +95,7 @@ impl PromiseUse {
         self.0.iter().skip(usize::from(step)).sum()
     }
 
-    /// Returns the numbers by tenth of the promise; the eleventh is of broken promises.
+    /// Returns the numbers by tenth of the time limit; the eleventh is past the deadline.
     pub fn tenths(&self) -> Vec<i64> {
         self.0.chunks(2).map(|steps| steps.iter().sum()).collect()
     }

@@ -1,4 +1,4 @@
-//! Counts over time: sums of any stretch.
+//! Counts over time, with fast sums of any range.
 
 use std::time::Duration;
 

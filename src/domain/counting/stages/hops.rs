@@ -1,14 +1,14 @@
-//! How soon messages are taken between two services: what is taken before it was sent shows that their
-//! clocks differ, and by how much at least.
+//! The time from sending to receiving a message between two services: a message that is received
+//! before it was sent shows that clocks differ, and the minimum difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{StageEvidence, StageEvidenceKind};
 
-/// Pairs of services of one SLO and hour; what comes after them is not looked at.
+/// The maximum of service pairs per SLO and hour; further ones are ignored.
 pub const MAX_SERVICE_PAIRS: usize = 16;
 
-/// Between which services a message goes.
+/// The sender and the receiver of messages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServicePair {
     pub sender: String,
@@ -18,22 +18,22 @@ pub struct ServicePair {
 /// The waits of messages of one pair of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HopWait {
-    /// Messages of workflows that were looked at for the first time.
+    /// Messages of workflows that are aggregated for the first time.
     pub hops: i64,
-    /// The smallest; below 0 where a message was taken before it was sent.
+    /// The minimum; negative if a message was received before it was sent.
     pub least_micros: i64,
 }
 
-/// By pair of services.
+/// Waits by pair of services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HopWaits(pub BTreeMap<ServicePair, HopWait>);
 
 impl HopWaits {
-    /// Adds what the messages of one workflow show. Each counts as so many `hops`: 0 if the workflow was
-    /// looked at before.
+    /// Adds the messages of one workflow. Each counts as `hops`: 0 if the workflow was aggregated
+    /// before.
     ///
-    /// Only a queue that the workflow has sent one message to tells whose wait it is, and only one
-    /// without an intended delay: the first who takes the message has waited for it.
+    /// A wait is used only if the workflow has sent exactly one message to the queue, without an
+    /// intended delay: the first receiver's wait is then that of this message.
     pub fn add(&mut self, pieces: &[StageEvidence], hops: i64) {
         let pieces: BTreeSet<&StageEvidence> = pieces.iter().collect();
         let of = |kind| pieces.iter().filter(move |piece| piece.kind == kind);
@@ -69,7 +69,7 @@ impl HopWaits {
         of_pair.least_micros = of_pair.least_micros.min(wait);
     }
 
-    /// Leaves out pairs that there is no room for beside those that are `known`.
+    /// Removes pairs beyond the limit, in addition to those that are `known`.
     pub fn limit(&mut self, known: &BTreeSet<ServicePair>) {
         let mut room = MAX_SERVICE_PAIRS.saturating_sub(known.len());
         self.0.retain(|pair, _| {
@@ -113,7 +113,7 @@ mod tests {
         message(StageEvidenceKind::Consumer, "mailer", secs)
     }
 
-    /// Hops and the smallest wait, in milliseconds.
+    /// Returns the number of messages and the smallest wait, in milliseconds.
     fn waits(workflows: &[&[StageEvidence]]) -> Option<(i64, i64)> {
         let mut waits = HopWaits::default();
         for pieces in workflows {
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn s31_of_several_messages_in_one_queue_nobody_knows_which_was_taken() {
         assert_eq!(waits(&[&[sent(0.0), sent(5.0), taken(4.0)]]), None);
-        // A copy is no second message.
+        // A duplicate is not a second message.
         assert_eq!(
             waits(&[&[sent(5.0), sent(5.0), taken(4.0)]]),
             Some((1, -1_000))

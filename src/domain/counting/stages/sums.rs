@@ -26,7 +26,7 @@ pub struct Folded {
 }
 
 impl Folded {
-    /// Whether it counts as a good or a bad event; otherwise it takes no time.
+    /// Returns whether it counts as a good or a bad event; otherwise it has no duration.
     pub fn is_event(&self) -> bool {
         self.outcome.counts().total() != 0
     }
@@ -129,7 +129,7 @@ impl StageSums {
 pub struct StageMoves(BTreeMap<(Timestamp, bool), StageSums>);
 
 impl StageMoves {
-    /// Adds a workflow, or with a `sign` of −1 takes it away.
+    /// Adds a workflow, or with a `sign` of −1 subtracts it.
     pub fn add(&mut self, folded: &Folded, sign: i64) {
         if !folded.is_event() {
             return;

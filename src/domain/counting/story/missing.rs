@@ -1,4 +1,4 @@
-//! What did not happen, as far as that is known.
+//! The expected steps of a workflow that did not happen, as far as known.
 
 use std::collections::BTreeSet;
 

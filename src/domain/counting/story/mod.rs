@@ -1,4 +1,4 @@
-//! The story of one workflow: what happened when, from everything that is kept of it.
+//! The story of one workflow: its steps in the order of time, from all stored evidence.
 
 mod messages;
 mod missing;
@@ -21,7 +21,7 @@ use crate::domain::{
     },
 };
 
-/// Everything that is kept of one workflow.
+/// All stored evidence of one workflow.
 #[derive(Clone, Copy, Debug)]
 pub struct StoryEvidence<'a> {
     pub workflow: &'a Workflow,
@@ -33,7 +33,7 @@ pub struct StoryEvidence<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedEvidence {
     pub trace_id: TraceId,
-    /// The evidence, as a workflow of which nothing else is known.
+    /// The evidence, as a workflow without any other evidence.
     pub evidence: Workflow,
 }
 
@@ -45,7 +45,7 @@ pub struct StoryEvent {
     pub ended_at: Option<Timestamp>,
     #[serde(flatten)]
     pub step: StoryStep,
-    /// The trace of the span that shows it, if that is kept.
+    /// The trace of the span, if it is stored.
     pub trace_id: Option<TraceId>,
     /// True if the status of its span is an error.
     pub is_error: bool,
@@ -60,7 +60,7 @@ pub enum StoryStep {
     Sent {
         queue: String,
         service: String,
-        /// When the sender wanted it delivered, if not at once.
+        /// The requested delivery time, if not at once.
         deliver_at: Option<Timestamp>,
     },
     /// A message was received and processed.
@@ -69,13 +69,13 @@ pub enum StoryStep {
         service: String,
         /// The number of the delivery; above 1 for a message that was delivered again.
         delivery: u32,
-        /// Since it was sent, or since the delivery before. Negative if the clocks differ; `None`
-        /// if nothing tells when it was sent.
+        /// The time since it was sent, or since the delivery before. Negative if the clocks differ;
+        /// `None` if the time of sending is unknown.
         #[serde(rename = "wait_seconds", serialize_with = "as_seconds")]
         #[schemars(with = "Option<f64>")]
         wait_us: Option<i64>,
     },
-    /// A stage of the definition, by the span that it lasts as long as.
+    /// A stage of the definition, by the span that defines it.
     Stage {
         stage: String,
     },
@@ -112,7 +112,7 @@ impl StoryStep {
     }
 }
 
-/// What happened, in the order of time, and what did not.
+/// The steps in the order of time, and the missing ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkflowStory {
     pub events: Vec<StoryEvent>,
@@ -120,7 +120,7 @@ pub struct WorkflowStory {
 }
 
 impl WorkflowStory {
-    /// Neither the order of the pieces nor duplicates of them matter.
+    /// Makes the story. Neither the order of the pieces nor duplicates of them matter.
     pub fn new(known: StoryEvidence<'_>) -> Self {
         let mut events = of_workflow(&known);
         events.extend(messages::sent_and_received(known.pieces));
@@ -133,8 +133,8 @@ impl WorkflowStory {
         }
     }
 
-    /// Returns how far clocks certainly differ: the largest time by which a message was received
-    /// before it was sent.
+    /// Returns the minimum difference between clocks: the largest time by which a message was
+    /// received before it was sent.
     pub fn clock_skew_us(&self) -> Option<i64> {
         let waits = self.events.iter().filter_map(|event| event.step.wait_us());
         waits.min().filter(|wait| *wait < 0).map(|wait| -wait)
@@ -165,7 +165,7 @@ fn as_seconds<S: Serializer>(micros: &Option<i64>, serializer: S) -> Result<S::O
         .serialize(serializer)
 }
 
-/// Returns what the row of the workflow tells.
+/// Returns the steps from the row of the workflow.
 fn of_workflow(known: &StoryEvidence<'_>) -> Vec<StoryEvent> {
     let workflow = known.workflow;
     let start = workflow.start.map(|start| start.at);

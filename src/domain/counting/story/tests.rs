@@ -20,7 +20,7 @@ fn trace(n: u8) -> TraceId {
     TraceId::from_slice(&[n; 16]).unwrap()
 }
 
-/// Starts at noon and has a minute.
+/// Makes a workflow that starts at noon and has a minute.
 fn started() -> Workflow {
     Workflow {
         label: "4711".to_owned(),
@@ -62,7 +62,7 @@ fn story(workflow: &Workflow, pieces: &[StageEvidence]) -> WorkflowStory {
     })
 }
 
-/// Each event as `second step`.
+/// Formats each event as `second step`.
 fn read(story: &WorkflowStory) -> Vec<String> {
     let each = story.events.iter().map(|event| {
         #[expect(clippy::cast_precision_loss, reason = "seconds of a test")]
@@ -153,7 +153,7 @@ fn a_span_that_does_not_name_its_queue_may_be_of_any() {
         );
         assert_eq!(story.missing, [MissingStep::End], "{sender}, {receiver}");
     }
-    // A message that names the queue is meant before one that does not.
+    // A message that names the queue takes precedence over one that does not.
     let pieces = [
         sent("cards", 0.5),
         sent("", 1.0),
