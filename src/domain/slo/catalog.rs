@@ -1,4 +1,4 @@
-//! All declarations, as one value.
+//! All declarations of a set of definitions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,12 +11,13 @@ pub struct Catalog {
     /// By name.
     pub slos: BTreeMap<Name, Arc<Slo>>,
     pub targets: BTreeMap<Name, Arc<Target>>,
-    /// Present name of each target by the names that it had in earlier definitions.
+    /// The present name of each target, by its names in earlier definitions.
     pub former_targets: BTreeMap<Name, Name>,
 }
 
 impl Catalog {
-    /// This catalog, which replaces `before`: it knows the former names of its targets.
+    /// Returns this catalog as the successor of `before`: it includes the former names of its
+    /// targets.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
         let renamed = renamed_targets(&before.targets, &self.targets);
@@ -32,22 +33,22 @@ impl Catalog {
         self
     }
 
-    /// The targets of `before` that are gone, under whatever name. Alerts that fire there are never
-    /// resolved there.
+    /// Returns the targets of `before` that no longer exist under any name. Alerts that fire there
+    /// are never resolved there.
     pub fn lost_targets<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a Name> {
         let names = before.targets.keys();
         let renamed = renamed_targets(&before.targets, &self.targets);
         names.filter(move |name| !self.targets.contains_key(*name) && !renamed.contains_key(*name))
     }
 
-    /// How the SLOs group their events, of those that do and have an id.
+    /// Returns the groupings of the SLOs that have one, and an id.
     pub fn groupings(&self, ids: &BTreeMap<Name, SloId>) -> BTreeMap<SloId, &GroupBy> {
         self.slos
             .iter()
             .filter_map(|(name, slo)| Some((*ids.get(name)?, slo.group_by.as_ref()?)))
             .collect()
     }
-    /// What finishes the workflows of SLOs of workflows that have an id.
+    /// Returns the `finish` selectors of the workflow SLOs that have an id.
     pub fn finishes(&self, ids: &BTreeMap<Name, SloId>) -> BTreeMap<SloId, String> {
         let finish = |(name, slo): (&Name, &Arc<Slo>)| match &slo.indicator {
             Indicator::Workflow(workflow) => {

@@ -41,7 +41,7 @@ pub struct LimitRule {
     pub pending_for: Duration,
 }
 
-/// The steps of a promise that a rule on workflows at risk may name, each of 5 %.
+/// The steps of the time limit that a rule on workflows at risk may name, each of 5 %.
 pub const PROMISE_STEPS: u8 = 20;
 
 /// A quantity and its limit.
@@ -71,7 +71,8 @@ pub enum Limit {
         #[schemars(with = "u64")]
         length: Duration,
     },
-    /// At least this many workflows in flight have used this share of their promise, in steps of 5 %.
+    /// At least this many workflows in flight have used this share of their time limit, in steps of
+    /// 5 %.
     AtRisk { used: f64, workflows: u32 },
     /// No end was ever joined with a start, so every timeout may be due to a wrong selector or id.
     /// Every SLO has this rule; no file declares it.
@@ -79,13 +80,14 @@ pub enum Limit {
     /// More than this share of the events of the last hour cannot be used, or a page is in doubt
     /// because of them. Every SLO has this rule; no file declares it.
     Unusable { over: f64, page_in_doubt: bool },
-    /// More than this share of the start spans of the last hour do not name their workflow. Of every
-    /// SLO; no file declares it.
+    /// More than this share of the start spans of the last hour do not name their workflow. Every
+    /// SLO has this rule; no file declares it.
     Uncorrelated { over: f64 },
 }
 
 impl Limit {
-    /// Whether its alert begins where the budget begins to fall, as it goes by bad events.
+    /// Returns whether its alert begins when the budget begins to fall, since it depends on bad
+    /// events.
     pub const fn is_on_budget(&self) -> bool {
         match self {
             Self::BudgetSpent { .. }

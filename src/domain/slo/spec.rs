@@ -211,8 +211,8 @@ impl WorkflowIndicator {
         }
     }
 
-    /// What a span must bear, one of these, to say which workflow it is of: `span.order.id or wf`. Empty
-    /// where its trace or its links always say it.
+    /// Returns the attributes of which a span must have one to name its workflow: `span.order.id or
+    /// wf`. Empty if its trace or its links always identify it.
     pub fn identified_by(&self) -> String {
         let names: Vec<String> = self
             .correlate

@@ -16,7 +16,7 @@ pub struct Target {
     pub kind: TargetKind,
     /// The target to notify instead while this one cannot be reached.
     pub fallback: Option<Name>,
-    /// What it was called in earlier definitions.
+    /// Its name in earlier definitions.
     pub previous_name: Option<Name>,
     pub late: LatePolicy,
 }
@@ -74,10 +74,11 @@ pub enum TargetKind {
     Alertmanager { urls: Vec<SecretOrPlain> },
 }
 
-/// The former name of each target of `now` that was called otherwise in `before`, with its present name.
+/// Returns the former and the present name of each target of `now` that had another name in
+/// `before`.
 ///
-/// A target is the same as before if it says so by `previousName`, or sends where one that is gone has sent.
-/// If several do, none of them is taken for it.
+/// A target is the same as before if its `previousName` says so, or if it sends to the same address
+/// as a removed one. If several do, none of them is regarded as the same.
 pub(super) fn renamed_targets(before: &Targets, now: &Targets) -> BTreeMap<Name, Name> {
     let is_new = |target: &&Arc<Target>| !before.contains_key(&target.name);
     let declared = now.values().filter_map(|target| {
@@ -121,7 +122,8 @@ impl TargetKind {
         }
     }
 
-    /// Whether it sends where `before` sent, as far as the definitions tell: values of secrets are not known.
+    /// Returns whether it sends to the same address as `before`, as far as the definitions show:
+    /// values of secrets are not known.
     fn sends_where(&self, before: &Self) -> bool {
         match (self, before) {
             (Self::Webhook { url, .. }, Self::Webhook { url: old, .. }) => url == old,
@@ -156,7 +158,7 @@ impl TargetKind {
         }
     }
 
-    /// As users write it.
+    /// Returns the name of the kind as users write it.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Webhook { .. } => "webhook",

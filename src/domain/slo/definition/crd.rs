@@ -1,14 +1,14 @@
-//! The `CustomResourceDefinition` of `kind: SLO`, made from what the functions that read definitions
-//! accept.
+//! The `CustomResourceDefinition` of `kind: SLO`, made from what the functions that read
+//! definitions accept.
 //!
-//! Kubernetes takes only structural schemas: each value has one type, and no schema refers to another.
-//! So groups are written in place, and a value that may be text or a group is not described.
+//! Kubernetes accepts only structural schemas: each value has one type, and no schema refers to
+//! another. So groups are inlined, and a value that may be text or a group is not described.
 
 use serde_json::{Map, Value, json};
 
 use super::shape::{FieldShape, GroupShape, Presence, Shape};
 
-/// The group of the API. Kubernetes requires a name with a dot, so it is not that of definition files.
+/// The group of the API. Kubernetes requires a name with a dot, unlike definition files.
 const GROUP: &str = "throughline.dev";
 const KIND: &str = "SLO";
 
@@ -62,14 +62,14 @@ fn column(name: &str, kind: &str, path: &str) -> Value {
 
 type StructuralSchema = Map<String, Value>;
 
-/// Schemas with every group in place of its name.
+/// Schemas with every group inlined in place of its name.
 struct Inlined<'a> {
     groups: &'a [GroupShape],
 }
 
 impl Inlined<'_> {
-    /// Defaults are only described: an object keeps what was written, and a later version of the service
-    /// may have other defaults.
+    /// Describes a field. Defaults are only in the description: an object keeps what was written,
+    /// and a later version of the service may have other defaults.
     fn field(&self, field: &FieldShape) -> Value {
         let mut schema = self.shape(&field.shape);
         let about = match field.presence {
@@ -105,7 +105,8 @@ impl Inlined<'_> {
         }
     }
 
-    /// Keys are not forbidden here: `kubectl` reports those that the schema does not have.
+    /// Describes a group. Additional keys are not forbidden here: `kubectl` reports keys that the
+    /// schema does not have.
     fn group(&self, name: &str) -> StructuralSchema {
         let Some(group) = self.groups.iter().find(|group| group.name == name) else {
             return any_value();
@@ -133,7 +134,8 @@ impl Inlined<'_> {
         schema
     }
 
-    /// Texts of several forms are text; anything else has no type in common.
+    /// Describes one of several shapes. Texts of several forms are text; other combinations have no
+    /// common type.
     fn any_of(&self, shapes: &[Shape]) -> StructuralSchema {
         let is_text = |shape: &Shape| self.shape(shape).get("type") == Some(&json!("string"));
         if shapes.iter().all(is_text) {
@@ -144,7 +146,8 @@ impl Inlined<'_> {
     }
 }
 
-/// A whole number or text. Kubernetes has no type for text or any number, so `0.995` is written in quotes.
+/// Describes a whole number or text. Kubernetes has no type for text or any number, so `0.995` is
+/// written in quotes.
 fn int_or_string() -> StructuralSchema {
     object(json!({ "x-kubernetes-int-or-string": true }))
 }

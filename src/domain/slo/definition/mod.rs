@@ -1,11 +1,11 @@
-//! Definitions that a user declared: SLOs, alert policies and notification targets, checked and
-//! compiled.
+//! Definitions of a user: SLOs, alert policies and notification targets, checked and compiled.
 //!
-//! A [`Catalog`](crate::domain::slo::Catalog) is made from all files at once and is valid as a whole;
-//! everything behind it may rely on that. A text becomes a tree of nodes with their places ([`yaml`]),
-//! which the functions of [`check`] read. Each function of a [`value::YamlValue`] is three things at
-//! once: it reads and checks, it yields the JSON Schema ([`schema`]) and the schema of Kubernetes ([`crd`]),
-//! and it yields the reference of all fields ([`mod@reference`]).
+//! A [`Catalog`](crate::domain::slo::Catalog) is made from all files at once and is valid as a
+//! whole; all code that uses it may rely on that. A text becomes a tree of nodes with their
+//! positions ([`yaml`]), which the functions of [`check`] read. Each function of a
+//! [`value::YamlValue`] does three things at once: it reads and checks, it describes the JSON
+//! Schema ([`schema`]) and the schema of Kubernetes ([`crd`]), and it describes the reference of
+//! all fields ([`mod@reference`]).
 //!
 //! To add a field: read it in the function of its group in `check/`, with a sentence for the
 //! reference, and put a file with each possible mistake into `tests/fixtures/definitions/bad/`.

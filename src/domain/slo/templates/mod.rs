@@ -1,9 +1,9 @@
-//! Definitions for systems that many people run, to be edited and saved.
+//! Definitions for common systems, to be edited and saved.
 //!
-//! Each is a file of this folder. Its first comment is what the lists show; lines that have to be
-//! edited end in `# EDIT`.
+//! Each is a file of this folder. Its first comment is shown in lists; lines that must be edited
+//! end in `# EDIT`.
 
-/// A definition that lacks only the names of its user.
+/// A definition in which only the user's names are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DefinitionTemplate {
     pub name: &'static str,
@@ -40,7 +40,7 @@ impl DefinitionTemplate {
         TEMPLATES.into_iter().find(|template| template.name == name)
     }
 
-    /// Returns what the template is for, as one line.
+    /// Returns the purpose of the template, as one line.
     pub fn about(&self) -> &'static str {
         let first = self.text.lines().next().unwrap_or_default();
         first.trim_start_matches("# ")

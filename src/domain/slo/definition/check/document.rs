@@ -1,4 +1,4 @@
-//! Files as documents, and the envelope around each.
+//! Splits files into documents, and reads the envelope around each.
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
@@ -54,27 +54,27 @@ impl DocumentKind {
     }
 }
 
-/// A name, and where it is written.
+/// A name with its position.
 pub(crate) type NamePlace = (Name, SourceSpan);
 
-/// Reads the `spec` of a document; the name is `None` if it is wrong.
+/// A function that reads the `spec` of a document; the name is `None` if it is invalid.
 pub(crate) type ReadSpec<'r, S> =
     &'r dyn for<'v> Fn(YamlValue<'v>, Option<&NamePlace>) -> Checked<S>;
 
-/// One file: its documents that could be parsed, and what is found wrong.
+/// One file: its documents that could be parsed, and its problems.
 #[derive(Debug)]
 pub(crate) struct Sheet<'a> {
     pub(crate) findings: Diagnostics<'a>,
     documents: Vec<(DocumentKind, Range<usize>, YamlNode)>,
 }
 
-/// What a document is about, besides its `spec`.
+/// The parts of a document other than its `spec`.
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata {
-    /// `Err` if it is wrong, which is then among the findings.
+    /// `Err` if it is invalid, which is then reported.
     pub(crate) name: Checked<NamePlace>,
     pub(crate) display_name: Checked<Option<String>>,
-    /// With the namespace, as the label that Prometheus has.
+    /// Including the namespace, as the label that Prometheus has.
     pub(crate) labels: Checked<BTreeMap<String, String>>,
     pub(crate) annotations: Checked<BTreeMap<String, String>>,
 }
@@ -143,7 +143,8 @@ impl<'a> Sheet<'a> {
             })
     }
 
-    /// Kind, name and line of each document, valid or not; the name is `None` if it is no text.
+    /// Returns kind, name and line of each document, valid or not; the name is `None` if it is not
+    /// a text.
     pub(crate) fn documents(&self) -> impl Iterator<Item = (DocumentKind, Option<&str>, usize)> {
         self.documents.iter().map(|(kind, range, node)| {
             let metadata = node.entry("metadata");
@@ -157,7 +158,7 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// The envelope around every definition, and what is in it.
+/// Reads the envelope around every definition, and its contents.
 pub(crate) fn read<S>(
     document: YamlValue<'_>,
     kind: DocumentKind,
@@ -208,7 +209,7 @@ pub(crate) fn metadata(fields: &Fields<'_>) -> Checked<Metadata> {
     })
 }
 
-/// The labels and, under the name that Prometheus has for it, the namespace.
+/// Returns the labels and, under the name that Prometheus has for it, the namespace.
 fn labels(fields: &Fields<'_>) -> Checked<BTreeMap<String, String>> {
     let about = "Key-value pairs. Silences can match them.";
     let labels = text_by_key(fields, "labels", about);
@@ -240,7 +241,7 @@ fn text_by_key(
     pairs.map(Option::unwrap_or_default)
 }
 
-/// What a document is; if nothing we know, that is noted.
+/// Returns the kind of a document; an unknown one is reported.
 fn kind(node: &YamlNode, findings: &Diagnostics<'_>) -> Option<DocumentKind> {
     if !matches!(node.value, NodeValue::Mapping(_)) {
         let message = format!("a definition is a group of fields, this is {}", node.noun());
@@ -303,8 +304,8 @@ fn envelope_text<'a>(
     Some((text?, entry.value.place))
 }
 
-/// Whatever stands where a secret belongs is not shown, unless it is a reference. In a target that is
-/// everywhere but in addresses of kinds whose address is no secret.
+/// Masks the values of fields for secrets in excerpts, unless they are references. In a target
+/// these are all fields, except the URLs of kinds whose URL is not secret.
 fn mask_secrets(document: &YamlNode, findings: &mut Diagnostics<'_>) {
     let kind = document.entry("kind").and_then(|entry| entry.value.text());
     let is_target = kind.is_some_and(|kind| kind.to_lowercase().contains("target"));
@@ -334,7 +335,7 @@ fn mask_below_keys(node: &YamlNode, findings: &mut Diagnostics<'_>) {
     }
 }
 
-/// `group` is the key whose value `node` is.
+/// Masks literal values. `group` is the key whose value `node` is.
 fn mask_literals(node: &YamlNode, group: &str, findings: &mut Diagnostics<'_>) {
     match &node.value {
         NodeValue::Mapping(entries) => {
@@ -342,7 +343,7 @@ fn mask_literals(node: &YamlNode, group: &str, findings: &mut Diagnostics<'_>) {
                 let text = entry.value.text();
                 let is_shown = match entry.key.as_str() {
                     "env" => text.is_some_and(values::is_env_name),
-                    // A webhook of Slack or Teams is a secret as a whole.
+                    // The URL of a webhook of Slack or Teams is secret as a whole.
                     "url" => text.is_some() && !matches!(group, "slack" | "teams"),
                     "file" | "channel" | "fallback" | "previousName" | "latePolicy" => {
                         text.is_some()

@@ -1,12 +1,12 @@
-//! Definitions of other systems: which one it is, and how each of its fields is written here. One problem
-//! instead of one for each field.
+//! Recognises definitions of other systems, and describes how their fields are written here: one
+//! problem instead of one for each field.
 
 use crate::domain::slo::definition::{diagnostics::SourceSpan, yaml::YamlNode};
 
-/// Where a definition comes from.
+/// The format of another system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ForeignFormat {
-    /// What `apiVersion` begins with; for some of Sloth's files `version`.
+    /// The beginning of `apiVersion`; for some of Sloth's files of `version`.
     prefix: &'static str,
     pub(crate) name: &'static str,
     /// How its fields are written here.
@@ -63,7 +63,7 @@ const SLOTH: &str = "each entry of `slos` is a document of its own with `kind: S
                      `sli.raw` become `indicator.workflow` or `indicator.span`, which select spans; `alerting` is \
                      left out: `page_alert` and `ticket_alert` are `notify: { page: [...], ticket: [...] }`";
 
-/// The system that a document is of, if it is one of these, and where the document says so.
+/// Returns the format of a document of another system, and the position that shows it.
 pub(crate) fn origin(document: &YamlNode) -> Option<(SourceSpan, ForeignFormat)> {
     ["apiVersion", "version"].into_iter().find_map(|key| {
         let value = &document.entry(key)?.value;

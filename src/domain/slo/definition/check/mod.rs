@@ -1,4 +1,5 @@
-//! From files to a catalog: every problem of every file, or a set that is valid as a whole.
+//! Makes a catalog from files: either the set is valid as a whole, or all problems of all files are
+//! returned.
 
 mod alerting;
 pub(super) mod document;
@@ -39,8 +40,8 @@ use crate::domain::{
     slo::{Catalog, Slo, Target, exclusion::Exclusion},
 };
 
-/// Everything that `files` declare, with what is doubtful about it; or all that is wrong with them.
-/// What the API wrote counts unless a file declares the same.
+/// Returns everything that `files` declare, with warnings; or all errors. What the API wrote counts
+/// unless a file declares the same.
 pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
     let sheets: Vec<Sheet<'_>> = effective(files).map(Sheet::open).collect();
     let catalog = catalog(&sheets);
@@ -52,8 +53,8 @@ pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Pro
     }
 }
 
-/// Returns the SLOs that `file` declares, which may refer to what `others` declare and replace SLOs of
-/// theirs; or all that is wrong with it.
+/// Returns the SLOs that `file` declares, which may refer to declarations of `others` and replace
+/// their SLOs; or all errors in it.
 pub fn load_beside(
     file: &DefinitionFile,
     others: &[DefinitionFile],
@@ -71,7 +72,7 @@ pub fn load_beside(
     Ok(slos.filter(|slo| slo.source.file == file.path).collect())
 }
 
-/// Without what the API wrote and a file overrides.
+/// Leaves out what the API wrote and a file overrides.
 fn effective(files: &[DefinitionFile]) -> impl Iterator<Item = &DefinitionFile> {
     let overridden = written(files).into_iter();
     let overridden = overridden.filter(|one| one.overridden_by.is_some());
@@ -82,17 +83,18 @@ fn effective(files: &[DefinitionFile]) -> impl Iterator<Item = &DefinitionFile> 
     })
 }
 
-/// What an SLO may refer to. Names of definitions that are wrong themselves are known too, so that
+/// The definitions that an SLO may refer to. Names of invalid definitions are known too, so that
 /// one mistake is reported once.
 #[derive(Debug, Default)]
 struct References {
     policies: BTreeMap<Name, Option<Policy>>,
     targets: BTreeSet<Name>,
-    /// Policies that do not fit windows of these lengths, for which somebody was warned already.
+    /// Policies that do not fit windows of these lengths, and for which a warning was already
+    /// given.
     misfits: RefCell<BTreeSet<(Name, Duration)>>,
 }
 
-/// All groups of fields that are read, those of the four kinds among them by the name of the kind.
+/// Returns all groups of fields that are read; those of the four kinds are named after the kind.
 pub(super) fn shapes() -> Vec<GroupShape> {
     let nothing = DefinitionFile {
         path: String::new(),
@@ -104,7 +106,7 @@ pub(super) fn shapes() -> Vec<GroupShape> {
     let value = YamlValue::outline(&findings, &outline);
     let (known, slos) = (References::default(), BTreeSet::new());
     for kind in DocumentKind::ALL {
-        // Nothing is read: what counts is noted in `groups`.
+        // The result does not matter, only what is recorded in `groups`.
         let _reported = match kind {
             DocumentKind::Slo => {
                 document::read(value, kind, &|value, name| slo::read(value, name, &known)).is_ok()
@@ -122,12 +124,12 @@ pub(super) fn shapes() -> Vec<GroupShape> {
     groups.into_inner()
 }
 
-/// The names of all kinds, in the order of the reference.
+/// Returns the names of all kinds, in the order of the reference.
 pub(super) fn kinds() -> [&'static str; 4] {
     DocumentKind::ALL.map(DocumentKind::as_str)
 }
 
-/// Of what is valid; where something is not, that is among the findings.
+/// Makes a catalog of the valid parts; errors in the others are reported.
 fn catalog<'a>(sheets: &'a [Sheet<'a>]) -> Catalog {
     let targets = fallback::link(unique(
         sheets,
@@ -184,8 +186,8 @@ fn valid<T>(all: BTreeMap<Name, Option<T>>) -> BTreeMap<Name, Arc<T>> {
         .collect()
 }
 
-/// All documents of a kind by name, `None` for those that are wrong. A name that is taken already is
-/// a problem of the later document.
+/// Returns all documents of a kind by name, `None` for invalid ones. A duplicate name is a problem
+/// of the later document.
 fn unique<'a, S, T>(
     sheets: &'a [Sheet<'a>],
     kind: DocumentKind,

@@ -1,5 +1,5 @@
-//! Selectors and attributes within a document: what is wrong in them is pointed at within the text
-//! that they are written in.
+//! Reads selectors and attributes within a document: errors are reported at their position in the
+//! text.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::domain::{
     traceql::{Selector, SelectorError, parse_attribute},
 };
 
-/// Where the start of a workflow is not known.
+/// Reads a selector where the start of a workflow is not known.
 pub(crate) fn selector(value: YamlValue<'_>) -> Checked<Selector> {
     let selector = selector_with_duration(value)?;
     if !selector.uses_workflow_duration() {
@@ -35,7 +35,8 @@ pub(crate) fn selector(value: YamlValue<'_>) -> Checked<Selector> {
     ))
 }
 
-/// Where the start of a workflow is known, so that `workflow:duration` has a value.
+/// Reads a selector where the start of a workflow is known, so that `workflow:duration` has a
+/// value.
 pub(crate) fn selector_with_duration(value: YamlValue<'_>) -> Checked<Selector> {
     let node = value.accept(Shape::Selector)?;
     if let Some(quoted) = quoted(value, node) {
@@ -46,8 +47,8 @@ pub(crate) fn selector_with_duration(value: YamlValue<'_>) -> Checked<Selector> 
     Selector::parse(text).map_err(|error| report(value, text, error))
 }
 
-/// An unquoted selector of the file, with quotes. To YAML its braces are those of a
-/// group, and all between two commas is a key without a value.
+/// Returns an unquoted selector of the file, with quotes. In YAML its braces are those of a group,
+/// and the parts between commas are keys without values.
 fn quoted(value: YamlValue<'_>, node: &YamlNode) -> Option<String> {
     let entries = node.entries()?;
     let is_null = |entry: &Entry| matches!(entry.value.value, NodeValue::Null);
@@ -71,16 +72,16 @@ fn report(value: YamlValue<'_>, text: &str, error: SelectorError) -> Reported {
         .error_with_help(place, error.message, error.help)
 }
 
-/// Where `workflow:duration` stands in a selector that has it. One in a string before it is taken for
-/// it, which is near enough to be found.
+/// Returns the position of `workflow:duration` in a selector. An earlier occurrence in a string is
+/// returned instead, which is near enough.
 fn workflow_duration_in(text: &str) -> Range<usize> {
     const INTRINSIC: &str = "workflow:duration";
     text.find(INTRINSIC)
         .map_or(0..text.len(), |at| at..at + INTRINSIC.len())
 }
 
-/// The place in the file of a stretch of a scalar's value. Where a scalar spans lines or is an alias,
-/// its beginning has to do.
+/// Returns the position in the file of a part of a scalar's value. For a scalar of several lines or
+/// an alias, this is its beginning.
 fn within(file: &str, scalar: SourceSpan, value: &str, span: Range<usize>) -> SourceSpan {
     let source = file.get(scalar.range()).unwrap_or_default();
     let start_of_scalar = || {
@@ -104,8 +105,8 @@ fn within(file: &str, scalar: SourceSpan, value: &str, span: Range<usize>) -> So
     SourceSpan(scalar.0 + start, scalar.0 + end.max(start + 1))
 }
 
-/// For every character of the value, and its end: the offset in the value and that in the source.
-/// `None` if the source does not read as the value.
+/// Returns, for every character of the value and for its end, the offset in the value and in the
+/// source. `None` if the source does not read as the value.
 fn offsets_in_source(source: &str, value: &str) -> Option<Vec<(usize, usize)>> {
     let quote = source.chars().next().filter(|c| matches!(c, '"' | '\''));
     let mut at = usize::from(quote.is_some());
@@ -123,7 +124,7 @@ fn offsets_in_source(source: &str, value: &str) -> Option<Vec<(usize, usize)>> {
     Some(offsets)
 }
 
-/// The length of the YAML escape that `source` begins with.
+/// Returns the length of the YAML escape at the beginning of `source`.
 fn escape_length(source: &str) -> Option<usize> {
     let letter = source.chars().nth(1)?;
     Some(match letter {

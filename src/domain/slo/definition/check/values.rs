@@ -1,4 +1,4 @@
-//! Values that many fields have.
+//! Reads values that many fields have.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::domain::{
     slo::duration::{format_duration, parse_duration},
 };
 
-/// Text as it is written.
+/// Reads text as it is written.
 pub(crate) fn text(value: YamlValue<'_>) -> Checked<String> {
     value.text().map(ToOwned::to_owned)
 }
@@ -27,7 +27,7 @@ pub(crate) fn name(value: YamlValue<'_>) -> Checked<Name> {
     })
 }
 
-/// Returns the name that is most like `text`.
+/// Returns the most similar valid name.
 pub(in crate::domain::slo::definition) fn suggested_name(text: &str) -> Option<String> {
     let mut name = String::new();
     for c in text.chars() {
@@ -41,7 +41,7 @@ pub(in crate::domain::slo::definition) fn suggested_name(text: &str) -> Option<S
     name.parse::<Name>().is_ok().then(|| name.to_owned())
 }
 
-/// The name of something that is declared: one of `known`. `kind` is what to declare if there is none.
+/// Reads a reference to a declaration, one of `known`. `kind` is what to declare if there is none.
 pub(crate) fn reference<'n>(
     value: YamlValue<'_>,
     thing: &str,
@@ -61,7 +61,7 @@ pub(crate) fn duration(value: YamlValue<'_>) -> Checked<Duration> {
     parse_duration(value.scalar(Shape::Duration)?).map_err(|error| value.error(error.to_string()))
 }
 
-/// A stretch of time that counts are summed over.
+/// Reads a length of whole minutes, over which counts are summed.
 pub(crate) fn whole_minutes(value: YamlValue<'_>) -> Checked<Duration> {
     let text = value.scalar(Shape::Duration)?;
     let duration = duration(value)?;
@@ -75,7 +75,7 @@ pub(crate) fn whole_minutes(value: YamlValue<'_>) -> Checked<Duration> {
     ))
 }
 
-/// A share above 0 and at most 1, written `2%` or `0.02`.
+/// Reads a share above 0 and at most 1, written `2%` or `0.02`.
 pub(crate) fn share(value: YamlValue<'_>) -> Checked<f64> {
     let text = value.scalar(Shape::Scalar)?.trim();
     let (number, whole) = match text.strip_suffix('%') {
@@ -96,8 +96,8 @@ pub(crate) fn share(value: YamlValue<'_>) -> Checked<f64> {
     Err(value.error_with_help(message, help))
 }
 
-/// An address that may be called or linked to: nothing but `http` and `https`, with a host. What stands
-/// in no address is percent-encoded, as browsers do, so that no receiver of messages drops it.
+/// Reads a URL that is called or linked to: only `http` and `https`, with a host. Characters that
+/// URLs do not allow are percent-encoded, as browsers do, so that receivers of messages accept it.
 pub(crate) fn web_address(value: YamlValue<'_>) -> Checked<String> {
     let text = value.text()?;
     let rest = ["https://", "http://"]
@@ -120,7 +120,7 @@ pub(crate) fn web_address(value: YamlValue<'_>) -> Checked<String> {
     Ok(percent_encoded(text))
 }
 
-/// Whether RFC 3986 has no place for a character.
+/// Returns whether RFC 3986 does not allow a character.
 const fn needs_encoding(c: char) -> bool {
     !c.is_ascii() || matches!(c, '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`')
 }
@@ -140,11 +140,11 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// By its name in the tz database.
+/// Reads a time zone by its name in the tz database.
 pub(crate) fn time_zone(value: YamlValue<'_>) -> Checked<Tz> {
     let text = value.text()?;
     text.parse().map_err(|_| {
-        // There are hundreds: none but the nearest helps.
+        // There are hundreds: only the nearest one helps.
         let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
         let help = suggest::nearest(text, known).map_or_else(
             || "write a name of the tz database: `Europe/London`".to_owned(),

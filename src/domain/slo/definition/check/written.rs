@@ -1,6 +1,6 @@
-//! Definitions that were written by the API. They are in the set in force beside the files, one in each
-//! text, under a path that no file has. A definition in a file takes precedence over one of the same
-//! kind and name.
+//! Definitions that were written by the API. They are part of the active set like files, one per
+//! text, under a path that no file has. A definition in a file takes precedence over one of the
+//! same kind and name.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl DefinitionFile {
     }
 }
 
-/// Returns `files` together with what `in_force` has of the API.
+/// Returns `files` together with what the API wrote in `in_force`.
 pub fn with_written(files: &[DefinitionFile], in_force: &[DefinitionFile]) -> Vec<DefinitionFile> {
     let written = in_force.iter().filter(|file| file.written_name().is_some());
     files.iter().chain(written).cloned().collect()
@@ -60,7 +60,7 @@ pub fn has_files(one: &[DefinitionFile], other: &[DefinitionFile]) -> bool {
         .eq(other.iter().filter(of_folder))
 }
 
-/// All definitions of `files` that the API wrote, by name.
+/// Returns all definitions of `files` that the API wrote, by name.
 pub fn written(files: &[DefinitionFile]) -> Vec<WrittenDefinition> {
     let own = files
         .iter()
@@ -83,7 +83,7 @@ pub fn written(files: &[DefinitionFile]) -> Vec<WrittenDefinition> {
     own.into_iter().filter_map(definition).collect()
 }
 
-/// Where the files, without what the API wrote, declare what.
+/// Returns the positions of all declarations in files, without what the API wrote.
 fn declared(files: &[DefinitionFile]) -> BTreeMap<(&'static str, String), String> {
     let mut all = BTreeMap::new();
     for file in files.iter().filter(|file| file.written_name().is_none()) {
@@ -97,8 +97,8 @@ fn declared(files: &[DefinitionFile]) -> BTreeMap<(&'static str, String), String
     all
 }
 
-/// Returns why `file` is not one definition of this name that the API may write, besides what is wrong
-/// with the definition itself.
+/// Returns why `file` is not a definition of this name that the API may write. Errors in the
+/// definition itself are not included.
 pub fn check_written(file: &DefinitionFile, name: &Name) -> Vec<Problem> {
     let sheet = Sheet::open(file);
     let documents: Vec<_> = sheet.documents().collect();
@@ -117,7 +117,7 @@ pub fn check_written(file: &DefinitionFile, name: &Name) -> Vec<Problem> {
             format!("the definition is named `{written}`, and the address `{name}`"),
             "write the same name in both",
         ),
-        // What else is wrong is found by reading it.
+        // Other errors are found when it is read.
         [] | [_] => Vec::new(),
         _ => problem(format!("there are {} definitions", documents.len()), ONE),
     }

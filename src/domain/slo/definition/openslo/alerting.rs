@@ -1,4 +1,4 @@
-//! Policies, conditions and targets of OpenSLO v1.
+//! Converts policies, conditions and targets of OpenSLO v1.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use crate::domain::slo::{
 #[derive(Debug)]
 pub(super) struct Policies(BTreeMap<String, ConvertedPolicy>);
 
-/// A policy as it is written here.
+/// A converted policy.
 #[derive(Clone, Debug)]
 pub(super) struct ConvertedPolicy {
     pub(super) name: String,
-    /// Targets that are notified, by our names.
+    /// The targets to notify, by our names.
     pub(super) targets: Vec<String>,
     pub(super) severities: Vec<&'static str>,
-    /// The policy with the targets that stand in it; empty where it is only referred to.
+    /// The policy with the targets that are inline; empty if it is only referred to.
     pub(super) in_place: Vec<Value>,
 }
 
@@ -36,13 +36,13 @@ impl Policies {
         Self(converted.collect())
     }
 
-    /// Returns what the policy of this name is written as.
+    /// Returns the policies that this name is converted to.
     pub(super) fn written_by(&self, name: &str) -> Vec<Value> {
         let policy = self.0.get(name);
         policy.map_or_else(Vec::new, |policy| policy.in_place.clone())
     }
 
-    /// Returns the policies that an SLO refers to, or that stand in it.
+    /// Returns the policies that an SLO refers to, or that are inline.
     pub(super) fn used_by<'a>(
         &self,
         document: &SourceDocument<'a>,
@@ -151,7 +151,7 @@ fn report_settings(document: &SourceDocument<'_>) {
     }
 }
 
-/// Returns the names of the targets, and those that stand in the policy.
+/// Returns the names of the targets, and the inline targets of the policy.
 fn targets(document: &SourceDocument<'_>) -> (Vec<String>, Vec<Value>) {
     let (mut names, mut in_place) = (Vec::new(), Vec::new());
     let entry = document.spec("notificationTargets");
@@ -166,7 +166,7 @@ fn targets(document: &SourceDocument<'_>) -> (Vec<String>, Vec<Value>) {
     (names, in_place)
 }
 
-/// Finds the condition that a policy refers to, or that stands in it.
+/// Finds the condition that a policy refers to, or that is inline.
 fn condition<'a>(
     policy: &SourceDocument<'a>,
     library: &Library<'a>,
@@ -187,7 +187,8 @@ fn condition<'a>(
     found
 }
 
-/// A condition of OpenSLO has one window; ours have a short one too, so that they resolve soon.
+/// Converts a condition. OpenSLO has one window; ours have a short one too, so that they resolve
+/// soon.
 fn rule(condition: &SourceDocument<'_>) -> Option<Value> {
     let node = &condition.spec("condition")?.value;
     report_condition(condition, node);
@@ -247,7 +248,7 @@ fn report_condition(condition: &SourceDocument<'_>, node: &YamlNode) {
     }
 }
 
-/// Severities of OpenSLO are free texts.
+/// Converts a severity, which is free text in OpenSLO.
 fn severity(condition: &SourceDocument<'_>) -> &'static str {
     let Some(entry) = condition.spec("severity") else {
         return "ticket";
@@ -271,7 +272,7 @@ fn severity(condition: &SourceDocument<'_>) -> &'static str {
     }
 }
 
-/// Returns `None` if there is no such kind of target here.
+/// Converts a target. `None` if there is no such kind of target here.
 pub(super) fn target(document: &SourceDocument<'_>) -> Option<Value> {
     let (metadata, own) = document.metadata();
     if let Some(spec) = own.get("spec") {

@@ -1,4 +1,4 @@
-//! Documents of either format as trees, and what is reported about them.
+//! Documents of either format as trees, and the reported problems.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -26,7 +26,7 @@ pub(super) struct SourceSheet<'a> {
     nodes: Vec<YamlNode>,
 }
 
-/// A document, or an object that stands in another one.
+/// A document, or an inline object of another one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SourceDocument<'a> {
     pub(super) findings: &'a Diagnostics<'a>,
@@ -35,7 +35,7 @@ pub(super) struct SourceDocument<'a> {
     pub(super) name: &'a str,
 }
 
-/// All documents, by which references are found.
+/// All documents, to find references.
 #[derive(Debug)]
 pub(super) struct Library<'a> {
     documents: Vec<SourceDocument<'a>>,
@@ -126,7 +126,7 @@ pub(super) fn items(node: &YamlNode) -> &[YamlNode] {
 }
 
 impl<'a> SourceDocument<'a> {
-    /// An object of `kind` that stands in this one, or `None` if it has no name.
+    /// Returns an inline object of `kind`, or `None` if it has no name.
     pub(super) fn inside(&self, node: &'a YamlNode, kind: &'a str) -> Option<Self> {
         let name = at(node, &["metadata", "name"])?.value.text()?;
         Some(Self {
@@ -159,20 +159,20 @@ impl<'a> SourceDocument<'a> {
         self.findings.warn(entry.key_place, message, why.to_owned());
     }
 
-    /// Reports what is carried over with another meaning, or not at all.
+    /// Reports what is converted with another meaning, or not at all.
     pub(super) fn warn(&self, place: SourceSpan, what: &str, why: &str) {
         let message = format!("{} `{}`: {what}", self.kind, self.name);
         self.findings.warn(place, message, why.to_owned());
     }
 
-    /// Reports what keeps the result from being complete.
+    /// Reports a problem that makes the result incomplete.
     pub(super) fn error(&self, place: SourceSpan, what: &str, help: &str) {
         let message = format!("{} `{}`: {what}", self.kind, self.name);
         self.findings
             .error_with_help(place, message, help.to_owned());
     }
 
-    /// A scalar as it is written, without quotes.
+    /// Returns a scalar as it is written, without quotes.
     pub(super) fn scalar(&self, node: &YamlNode) -> String {
         match &node.value {
             NodeValue::Text(text) | NodeValue::Number(text) => text.clone(),
@@ -204,7 +204,7 @@ impl<'a> SourceDocument<'a> {
         }
     }
 
-    /// Returns the name as it may be here; another one is reported.
+    /// Returns the name, changed and reported if it is not valid here.
     pub(super) fn our_name(&self) -> String {
         let name = renamed(self.name);
         if name != self.name {
@@ -272,7 +272,7 @@ impl<'a> SourceDocument<'a> {
     }
 }
 
-/// Returns a name that may stand here.
+/// Returns a valid name.
 pub(super) fn renamed(name: &str) -> String {
     if name.parse::<Name>().is_ok() {
         return name.to_owned();
@@ -280,7 +280,7 @@ pub(super) fn renamed(name: &str) -> String {
     suggested_name(name).unwrap_or_else(|| name.to_owned())
 }
 
-/// Texts are written as they are, everything else as JSON.
+/// Formats texts as they are, and everything else as JSON.
 pub(super) fn to_annotation(value: &Value) -> String {
     value
         .as_str()
@@ -306,7 +306,7 @@ impl<'a> Library<'a> {
         &self.documents
     }
 
-    /// Finds what a reference names.
+    /// Finds the object of a reference.
     pub(super) fn find(&self, kind: &str, name: &str) -> Option<SourceDocument<'a>> {
         let mut all = self.documents.iter();
         let found = all.find(|document| document.kind == kind && document.name == name)?;
@@ -314,7 +314,7 @@ impl<'a> Library<'a> {
         Some(*found)
     }
 
-    /// Reports documents that have no counterpart here, and that none refers to.
+    /// Reports documents that have no counterpart here, and that nothing refers to.
     pub(super) fn report_unused(&self) {
         let used = self.used.borrow();
         for document in &self.documents {
@@ -334,7 +334,7 @@ impl<'a> Library<'a> {
     }
 }
 
-/// Its name is in the SLOs that are of it.
+/// Reports a service: its name is in the SLOs that belong to it.
 fn report_service(service: &SourceDocument<'_>) {
     let why = "a service is a name in SLOs here";
     let metadata = service.node.entry("metadata").map(|entry| &entry.value);

@@ -1,8 +1,8 @@
-//! Definitions of OpenSLO v1: read as ours, and ours written as theirs. What the other side has no place
-//! for is a problem with its name and its line.
+//! Converts definitions from and to OpenSLO v1. Anything without a counterpart is a problem with
+//! its name and its line.
 //!
-//! What only ours have goes into annotations with a prefix of our own, so that definitions that are
-//! written and read again are the same.
+//! Fields that only our format has go into annotations with a prefix of our own, so that converting
+//! back gives the same definitions.
 
 mod alerting;
 mod document;
@@ -30,14 +30,14 @@ const KINDS: [&str; 7] = [
     "AlertNotificationTarget",
 ];
 
-/// Definitions in another format, and what is not carried over.
+/// Converted definitions, and what was not converted.
 #[derive(Clone, Debug)]
 pub struct Conversion {
     pub documents: Vec<Value>,
     pub problems: Vec<Problem>,
 }
 
-/// Adds documents that are not there yet: several may write the same policy or service.
+/// Adds documents that are not there yet: several may need the same policy or service.
 fn add(documents: &mut Vec<Value>, more: Vec<Value>) {
     for document in more {
         if !documents.contains(&document) {

@@ -1,4 +1,4 @@
-//! An SLO of OpenSLO v1, with its indicator, window and objective.
+//! Converts an SLO of OpenSLO v1, with its indicator, window and objective.
 
 use serde_json::{Map, Value, json};
 
@@ -21,7 +21,7 @@ const FIELDS: [&str; 8] = [
 /// `metricSource.type` of our own indicators.
 pub(super) const SOURCE_TYPE: &str = "throughline";
 
-/// Returns the SLO, and the policies and targets that stand in it.
+/// Returns the SLO, and its inline policies and targets.
 pub(super) fn read<'a>(
     document: &SourceDocument<'a>,
     library: &Library<'a>,
@@ -240,7 +240,8 @@ fn indicator<'a>(document: &SourceDocument<'a>, library: &Library<'a>) -> Option
     spec.map(|spec| sli.json(spec))
 }
 
-/// Targets of a policy are those of the SLO here, by the severity of its rules.
+/// Adds alerting. In OpenSLO targets belong to a policy; here they belong to the SLO, by the
+/// severity of the rules.
 fn add_alerting(spec: &mut Map<String, Value>, used: &[ConvertedPolicy]) {
     if used.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! Files of OpenSLO in, definitions out, and back.
+//! Tests with OpenSLO files as input, definitions as output, and back.
 
 use std::{fs, path::PathBuf};
 
@@ -19,7 +19,7 @@ fn text(documents: &[Value]) -> String {
     documents.unwrap().join("---\n")
 }
 
-/// Each problem with its place and its advice.
+/// Formats each problem with its position and its help.
 fn listed(problems: &[Problem]) -> String {
     let problems = problems.iter().map(|problem| {
         let help = problem.help.as_deref().unwrap_or_default();
@@ -64,7 +64,7 @@ fn what_cannot_be_carried_over_is_listed_with_its_name_and_line() {
     insta::assert_snapshot!("query_problems", listed(&conversion.problems));
 }
 
-/// All that an SLO says, without the place where it is written.
+/// Describes all of an SLO, except its position in the file.
 fn meaning(slo: &Slo) -> String {
     let slo = Slo {
         source: Source::default(),

@@ -1,4 +1,4 @@
-//! Our definitions as documents of OpenSLO v1.
+//! Converts our definitions to documents of OpenSLO v1.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ use crate::domain::{
     },
 };
 
-/// The window that shares of a budget are converted to burn rates by.
+/// The window by which shares of a budget are converted to burn rates.
 const BUDGET_WINDOW: Duration = Duration::from_hours(30 * 24);
 const MOST_NAME: usize = 63;
 
@@ -163,7 +163,7 @@ fn window(window: &Value) -> Value {
     json!({ "duration": duration, "isRolling": false, "calendar": calendar })
 }
 
-/// Durations of OpenSLO have one unit, and none below a minute.
+/// Formats a rolling window. Durations of OpenSLO have one unit, and none below a minute.
 fn rolling(window: &Value) -> String {
     let text = window.as_str().unwrap_or_default();
     let Ok(length) = parse_duration(text) else {
@@ -192,7 +192,7 @@ fn ratio(text: &str) -> Value {
     ratio.map_or(Value::Null, |ratio| json!((ratio * 1e12).round() / 1e12))
 }
 
-/// Writes references to the policies that the files declare. Others are kept for us alone.
+/// Makes references to the policies that the files declare. Others are kept in annotations.
 fn policies(
     document: &SourceDocument<'_>,
     library: &Library<'_>,
@@ -227,7 +227,8 @@ fn rules<'a>(policy: &SourceDocument<'a>) -> &'a [YamlNode] {
     rules.map_or(&[], |entry| items(&entry.value))
 }
 
-/// A policy of OpenSLO has one condition, so each rule becomes a policy.
+/// Returns the name for a rule. A policy of OpenSLO has one condition, so each rule becomes a
+/// policy.
 fn rule_name(policy: &SourceDocument<'_>, rule: &YamlNode) -> Option<String> {
     rule.entry("burnRate")?;
     let name = rule.entry("name")?.value.text()?;
@@ -340,7 +341,7 @@ fn condition(name: &str, severity: &str, rule: &Value) -> Value {
 fn target(document: &SourceDocument<'_>) -> Value {
     let spec = document.node.entry("spec").map(|entry| &entry.value);
     let mut keys = spec.and_then(YamlNode::entries).unwrap_or_default().iter();
-    // The kind of a target is the field that holds a group.
+    // The kind of a target is the key of its group.
     let kind = keys.find(|entry| matches!(entry.value.value, NodeValue::Mapping(_)));
     let kind = kind.map_or("webhook", |entry| entry.key.as_str());
     let spec = spec.map(|spec| document.json(spec));

@@ -1,4 +1,5 @@
-//! Policies applied to one objective: factors from shares of the budget, and rules that cannot work.
+//! Applies policies to one objective: computes factors from shares of the budget, and rejects rules
+//! that cannot work.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,7 +28,7 @@ use crate::domain::{
 
 const STANDARD: &str = "standard";
 
-/// What rules must be able to serve, and where it is written.
+/// The objective and window that rules apply to, and their position in the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BudgetTerms {
     objective: Objective,
@@ -56,7 +57,7 @@ impl BudgetTerms {
     }
 }
 
-/// A policy, and where the SLO asks for it.
+/// A policy, and the position at which the SLO refers to it.
 struct Use {
     policy: Policy,
     place: SourceSpan,
@@ -119,7 +120,7 @@ fn one(value: YamlValue<'_>, known: &References) -> Checked<Policy> {
         |value| {
             let about = "A policy of one SLO.";
             value.group("PolicyInPlace", about, |fields| {
-                // What is wrong with these is noted, and hides nothing else.
+                // Errors in these are reported, and the others are still found.
                 let _version =
                     fields.optional("apiVersion", "", |value| value.constant(API_VERSION));
                 let _kind = fields.optional("kind", "", |value| value.constant("AlertPolicy"));
@@ -131,7 +132,7 @@ fn one(value: YamlValue<'_>, known: &References) -> Checked<Policy> {
     )
 }
 
-/// The inner `None` is a policy that is wrong itself.
+/// Finds a policy. The inner `None` is a policy with errors of its own.
 fn by_name<'k>(name: &str, known: &'k References) -> Option<&'k Option<Policy>> {
     let mut policies = known.policies.iter();
     policies
@@ -139,7 +140,7 @@ fn by_name<'k>(name: &str, known: &'k References) -> Option<&'k Option<Policy>> 
         .map(|(_, policy)| policy)
 }
 
-/// What all rules of an SLO share. Several policies must agree on it.
+/// Returns the settings that all rules of an SLO share. Several policies must agree on them.
 fn settings(findings: &Diagnostics<'_>, uses: &[Use]) -> Checked<Alerting> {
     let Some((first, others)) = uses.split_first() else {
         return Ok(Alerting::default());
@@ -250,7 +251,7 @@ fn fit_burn(
     })
 }
 
-/// The burn rate that a rule asks for under `promise`, which may be below 1.
+/// Returns the burn rate that a rule requests under `promise`, which may be below 1.
 fn wanted(burn: BurnTrigger, promise: BudgetTerms) -> f64 {
     match burn.threshold {
         BurnThreshold::Factor(factor) => factor,
@@ -260,13 +261,13 @@ fn wanted(burn: BurnTrigger, promise: BudgetTerms) -> f64 {
     }
 }
 
-/// The factor of a rule that is built in; `None` if the window is too short for it.
+/// Returns the factor of a built-in rule; `None` if the window is too short for it.
 ///
-/// At a window of 30 days and objectives of 97 % or more it is that of the SRE workbook. In shorter
-/// windows the same spend would be slower than the budget itself is, in longer ones or at lower
-/// objectives so fast that nothing reaches it; there the spend is whatever keeps the factor between 1
-/// and 20, and at most 0.8 of what nothing but bad events burn at. A page asks for at least 2: at 1
-/// the budget lasts until the end of its window, which is nothing to wake anybody for.
+/// For a window of 30 days and objectives of 97 % or more it is that of the SRE workbook. In
+/// shorter windows the same spend would be a burn rate below 1; in longer ones or at lower
+/// objectives it would be a rate that cannot be reached. There the spend is adjusted so that the
+/// factor stays between 1 and 20, and at most 0.8 of the maximum burn rate. A page requires at
+/// least 2: at 1 the budget lasts until the end of its window, which does not justify a page.
 fn fit_built_in(severity: Severity, burn: BurnTrigger, promise: BudgetTerms) -> Option<f64> {
     if burn.long > promise.window {
         return None;
@@ -279,7 +280,7 @@ fn fit_built_in(severity: Severity, burn: BurnTrigger, promise: BudgetTerms) -> 
     Some(wanted(burn, promise).max(least).min(most))
 }
 
-/// The factor of a rule that a user wrote, or why it cannot work and what to write instead.
+/// Returns the factor of a user's rule, or why it cannot work and what to write instead.
 fn fit_written(burn: BurnTrigger, promise: BudgetTerms) -> Result<f64, (String, &'static str)> {
     if burn.long > promise.window {
         let (long, window) = (format_duration(burn.long), format_duration(promise.window));
@@ -288,11 +289,11 @@ fn fit_written(burn: BurnTrigger, promise: BudgetTerms) -> Result<f64, (String, 
             "write a policy with shorter windows",
         ));
     }
-    // In a short SLO window `spend` of a share of the budget may come out slower than spending it just
-    // in time, and so as a rate that no promise is broken by.
+    // In a short SLO window, `spend` may amount to a burn rate below 1, at which the objective is
+    // not violated.
     let factor = wanted(burn, promise).max(1.0);
     let most = promise.objective.max_burn_rate();
-    // A hair above the highest is an artefact of division.
+    // A difference this small is a rounding error.
     if factor > most * (1.0 + 1e-9) {
         return Err((
             format!(
@@ -308,8 +309,7 @@ fn fit_written(burn: BurnTrigger, promise: BudgetTerms) -> Result<f64, (String, 
     Ok(factor)
 }
 
-/// Warns once for a policy and a window, however many SLOs have both: it is the policy that does not
-/// fit.
+/// Warns once per policy and window, even if many SLOs have both, since the policy does not fit.
 fn warn_of_misfit(
     findings: &Diagnostics<'_>,
     policy: &Policy,
@@ -345,12 +345,12 @@ fn warn_of_misfit(
     }
 }
 
-/// A rule that cannot work is an error.
+/// Reports a rule that cannot work as an error.
 fn refuse(findings: &Diagnostics<'_>, used: &Use, message: &str, help: &str) -> Fit {
     Fit::Refused(findings.error_with_help(used.place, message, help.to_owned()))
 }
 
-/// As many digits as help.
+/// Formats a number with a sensible number of digits.
 fn short(number: f64) -> String {
     let text = format!("{number:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -1,4 +1,5 @@
-//! The targets that a target refers to: a fallback exists and is never its own, a former name is free.
+//! Checks the references of targets: a fallback exists and does not lead back, and a former name is
+//! unused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,14 +23,15 @@ pub(crate) struct Unlinked<'a> {
     pub(crate) draft: TargetDraft,
 }
 
-/// What the files say of fallbacks.
+/// The declared fallbacks.
 struct Fallbacks {
     names: BTreeSet<Name>,
-    /// By the name of the target, right or wrong.
+    /// By the name of the target, valid or not.
     written: BTreeMap<Name, String>,
 }
 
-/// The targets with what they refer to; `None` where that is wrong, which is then among the findings.
+/// Returns the targets with their references; `None` where a reference is invalid, which is then
+/// reported.
 pub(crate) fn link(
     unlinked: BTreeMap<Name, Option<Unlinked<'_>>>,
 ) -> BTreeMap<Name, Option<Target>> {
@@ -96,11 +98,11 @@ impl Fallbacks {
     }
 }
 
-/// `a falls back to b, b falls back to a`, if that is where it leads.
+/// Formats `a falls back to b, b falls back to a`, if the fallbacks form a cycle.
 fn way_back(start: &Name, first: &Name, written: &BTreeMap<Name, String>) -> Option<String> {
     let mut steps = vec![format!("`{start}` falls back to `{first}`")];
     let mut at = first.as_str();
-    // A circle that does not lead through the start is reported at its own members.
+    // A cycle that does not contain the start is reported at its own members.
     for _ in 0..=written.len() {
         if at == start.as_str() {
             return Some(steps.join(", "));

@@ -1,4 +1,4 @@
-//! Rules on anything but burn rates, and limits that nothing can reach.
+//! Reads threshold rules, and rejects limits that cannot be reached.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::domain::slo::{
     duration::format_duration,
 };
 
-/// Customers of a longer stretch are only known by whole days.
+/// Customers of longer ranges are only known by whole days.
 const MOST_OF_CUSTOMERS: Duration = Duration::from_hours(24);
-/// What is usual is known from a week ago.
+/// The usual traffic is that of a week ago.
 const MOST_OF_ABSENCE: Duration = Duration::from_hours(7 * 24);
-/// Its quarter is the least that events are counted in.
+/// A quarter of it is the smallest unit of counts, a minute.
 const LEAST_OF_EXHAUSTION: Duration = Duration::from_mins(4);
 
 pub(crate) fn budget_spent(value: YamlValue<'_>) -> Checked<Limit> {
@@ -61,7 +61,7 @@ pub(crate) fn customers(value: YamlValue<'_>) -> Checked<Limit> {
     })
 }
 
-/// How many customers or workflows are too many.
+/// Reads the maximum number of customers or workflows.
 fn too_many(value: YamlValue<'_>) -> Checked<u32> {
     let written = value.whole()?;
     let some = u32::try_from(written).ok().filter(|most| *most > 0);
@@ -123,7 +123,7 @@ fn at_most(value: YamlValue<'_>, most: Duration) -> Checked<Duration> {
     ))
 }
 
-/// Why `limit` can never be reached under `promise`, and what to write instead.
+/// Returns why `limit` can never be reached under `promise`, and what to write instead.
 pub(crate) fn never_reached(limit: Limit, promise: BudgetTerms) -> Option<(String, &'static str)> {
     match limit {
         Limit::Exhaustion { within } if within >= promise.window => Some((

@@ -1,4 +1,4 @@
-//! Alert policies, before it is known which objective they serve.
+//! Alert policies, before they are applied to an objective.
 
 use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::domain::{
     },
 };
 
-/// A policy that serves any objective: factors may still depend on one.
+/// A policy for any objective: factors may still depend on one.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     pub(crate) name: Name,
@@ -31,7 +31,7 @@ pub(crate) struct Policy {
     pub(crate) resolve_after: Duration,
 }
 
-/// What a user wrote is kept to the letter or refused; what is built in gives way.
+/// The origin of a policy. A user's is applied exactly or rejected; the built-in one is adjusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     BuiltIn,
@@ -46,7 +46,7 @@ pub(crate) struct Rule {
     pub(crate) asked: RuleTrigger,
 }
 
-/// What a rule reacts at.
+/// The condition of a rule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RuleTrigger {
     Burn(BurnTrigger),
@@ -69,7 +69,7 @@ pub(crate) enum BurnThreshold {
     Factor(f64),
 }
 
-/// The built-in policy. A test proves that it is there.
+/// Returns the built-in policy. A test proves that it is valid.
 pub(crate) fn standard() -> Option<Policy> {
     let file = DefinitionFile {
         path: "standard.yaml".to_owned(),

@@ -1,4 +1,4 @@
-//! Notification targets, and that no secret is written into a file.
+//! Reads notification targets, and rejects secrets that are written in a file.
 
 use crate::domain::{
     model::ids::Name,
@@ -240,7 +240,7 @@ fn address(value: YamlValue<'_>) -> Checked<String> {
     Ok(address)
 }
 
-/// Where the secret of `key` is kept. Text is not described as accepted: it is refused.
+/// Reads a reference to a secret. A literal secret is rejected.
 fn secret(value: YamlValue<'_>, key: &str) -> Checked<SecretRef> {
     if value.is_text() {
         return Err(literal_secret(value.findings, value.place(), key));

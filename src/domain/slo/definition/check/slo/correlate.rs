@@ -1,4 +1,4 @@
-//! What makes spans belong to the same workflow.
+//! Reads the rules by which spans belong to the same workflow.
 
 use crate::domain::{
     model::span::{AttributeName, AttributeScope},
@@ -31,8 +31,8 @@ pub(crate) fn read(fields: &Fields<'_>) -> Checked<Vec<Correlator>> {
     })
 }
 
-/// Every span has a trace, so what follows it in order of trust is never asked; `links` beside it
-/// only tells which trace is meant.
+/// Warns of correlators that are never used: every span has a trace, so those after `trace` are not
+/// reached, and `links` with it only selects the trace.
 fn each_can_decide(value: YamlValue<'_>, correlators: &[(Correlator, SourceSpan)]) -> Checked<()> {
     let (mut links, mut traces) = (0, 0);
     for (one, place) in correlators {

@@ -1,4 +1,4 @@
-//! Planned work that spends no budget.
+//! Reads exclusions: planned work that does not spend budget.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -21,9 +21,9 @@ use crate::domain::{
     },
 };
 
-/// How far ahead a rule without an end is followed.
+/// The time for which a rule without an end is expanded.
 const AHEAD: Duration = Duration::from_hours(20 * 365 * 24);
-/// Occurrences of one exclusion: every day for 27 years.
+/// The limit of occurrences of one exclusion: daily for 27 years.
 const MOST: u16 = 10_000;
 
 pub(crate) fn read(

@@ -1,4 +1,4 @@
-//! What a workflow is judged by besides its promise: its legs, and what cancelling it means.
+//! Reads the legs of a workflow, and the outcome of a cancellation.
 
 use crate::domain::slo::{
     CancelPolicy, Completion, FanOut, MAX_LEGS,
@@ -38,7 +38,7 @@ fn legs(fields: &Fields<'_>) -> Checked<FanOut> {
     })
 }
 
-/// What a workflow is that was cancelled in time.
+/// Reads the outcome of a workflow that was cancelled in time.
 pub(crate) fn cancelled(fields: &Fields<'_>) -> Checked<CancelPolicy> {
     let about =
         "What a workflow is that is cancelled in time: `exclude` (no event), `good` or `bad`.";

@@ -1,4 +1,4 @@
-//! What an SLO's events are grouped by.
+//! Reads the attributes by which an SLO's events are grouped.
 
 use std::{cell::RefCell, collections::BTreeSet};
 

@@ -1,4 +1,4 @@
-//! How goodness is measured.
+//! Reads the indicator of an SLO.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::domain::{
     traceql::Selector,
 };
 
-/// What is measured, and how its spans are weighed.
+/// The indicator, and the weighting of its spans.
 type Measured = (Indicator, Weighing);
 
 pub(crate) fn read(value: YamlValue<'_>, window: Option<Duration>) -> Checked<Measured> {
@@ -103,7 +103,8 @@ fn workflow_fields(fields: &Fields<'_>, window: Option<Duration>) -> Checked<Mea
     Ok((Indicator::Workflow(workflow), weighing?))
 }
 
-/// Such a span is exported when it ends, so that work which hangs sends nothing at all.
+/// Warns of a span that is start and end at once: it is exported when it ends, so work that hangs
+/// sends nothing.
 fn warn_of_one_span(fields: &Fields<'_>, start: &Checked<Selector>, finish: &Checked<Selector>) {
     let (Ok(start), Ok(finish), false) = (start, finish, fields.has("opens")) else {
         return;

@@ -1,4 +1,4 @@
-//! One SLO, and the exclusions beside it.
+//! Reads one SLO, and exclusions.
 
 mod correlate;
 pub(super) mod exclusion;
@@ -31,7 +31,7 @@ use crate::domain::{
     slo::{Alerting, CustomerDetails, Indicator, Notify, Slo, Source, duration::format_duration},
 };
 
-/// The `spec` of an SLO; the other keys are left for [`complete`].
+/// Reads the `spec` of an SLO; the other keys are read by [`complete`].
 pub(crate) fn read(
     value: YamlValue<'_>,
     name: Option<&NamePlace>,
@@ -93,7 +93,8 @@ fn spec(fields: &Fields<'_>, name: Option<&NamePlace>, known: &References) -> Ch
     })
 }
 
-/// A timeout is counted only after `grace`, when a short window has passed for the most part.
+/// Warns of a long grace: a timeout is counted only after `grace`, when most of a short window has
+/// passed.
 fn warn_of_long_grace(fields: &Fields<'_>, grace: Duration, alerting: &Alerting) {
     let shortest = alerting.rules.iter().map(|rule| rule.short).min();
     let Some(shortest) = shortest.filter(|short| grace * 2 > *short) else {
@@ -116,7 +117,7 @@ fn warn_of_long_grace(fields: &Fields<'_>, grace: Duration, alerting: &Alerting)
     );
 }
 
-/// An SLO with the keys beside its `spec`.
+/// Adds the keys outside of its `spec` to an SLO.
 pub(crate) fn complete(named: Named<'_, Slo>) -> Option<Slo> {
     let source = source(&named);
     let slo = named.spec.ok()?;
@@ -133,7 +134,7 @@ pub(crate) fn complete(named: Named<'_, Slo>) -> Option<Slo> {
 fn source<S>(named: &Named<'_, S>) -> Source {
     let document = named.findings.text().get(named.range.clone());
     let document = document.unwrap_or_default();
-    // Comments and blank lines above belong to the document; the marker does not.
+    // Comments and blank lines at the beginning belong to the document; the marker does not.
     let body = document.strip_prefix("---").unwrap_or(document);
     let body = body.trim_start_matches(['\r', '\n']);
     let start = named.range.end - body.len();

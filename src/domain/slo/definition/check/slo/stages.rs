@@ -1,4 +1,4 @@
-//! Which parts a workflow's time is divided into.
+//! Reads the stages into which a workflow's time is divided.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::domain::slo::{
     },
 };
 
-/// A page shows no more, and every stage costs rows.
+/// The limit of stages: a page shows no more, and every stage takes rows.
 const MOST: usize = 20;
 const LONGEST_NAME: usize = 60;
 
@@ -108,7 +108,7 @@ fn extent(fields: &Fields<'_>) -> Checked<Extent> {
     }
 }
 
-/// `word` means the workflow's own start or end.
+/// Reads the edge of a stage. `word` means the workflow's own start or end.
 fn edge(value: YamlValue<'_>, word: &'static str) -> Checked<Edge> {
     let text = value.text_as(Shape::AnyOf(vec![Shape::Constant(word), Shape::Selector]))?;
     if text == word {

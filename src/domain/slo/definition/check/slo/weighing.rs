@@ -1,4 +1,4 @@
-//! How spans are weighed that stand for others.
+//! Reads how sampled spans are weighted.
 
 use crate::domain::{
     model::sampling::{Meaning, SamplingEncoding, Threshold, TraceIds, Weighing},
@@ -18,7 +18,7 @@ const NAMES: [(&str, SamplingEncoding); 4] = [
     ("attributes", SamplingEncoding::Attributes),
 ];
 
-/// All but what a span weighs that says nothing.
+/// Reads everything but the weight of spans without a sampling probability.
 pub(crate) fn of_workflow(fields: &Fields<'_>) -> Checked<Weighing> {
     let encoding = encoding(fields);
     let end_threshold = fields.optional(
@@ -48,7 +48,7 @@ pub(crate) fn of_workflow(fields: &Fields<'_>) -> Checked<Weighing> {
     })
 }
 
-/// The same for one-span indicators.
+/// Does the same for one-span indicators.
 pub(crate) fn of_span(fields: &Fields<'_>) -> Checked<Weighing> {
     Ok(Weighing {
         encoding: encoding(fields)?,
@@ -96,7 +96,7 @@ fn named(value: YamlValue<'_>) -> Checked<SamplingEncoding> {
 
 fn threshold(value: YamlValue<'_>) -> Checked<Threshold> {
     let text = value.scalar(Shape::Scalar)?;
-    // YAML reads `0x12` as 18, which are digits as well.
+    // YAML reads `0x12` as the number 18, whose digits are valid as well.
     let written = value.findings.text().get(value.place().range());
     let is_number_of_yaml = written.is_some_and(|written| written.starts_with("0x"));
     let threshold = Threshold::from_hex(text).filter(|_| !is_number_of_yaml);
