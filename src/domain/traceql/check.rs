@@ -1,5 +1,5 @@
-//! Type errors that the text itself shows. What an attribute holds is not known before a span comes,
-//! so it passes wherever some value of it would.
+//! Finds type errors in the text of a selector. The type of an attribute is not known before a span
+//! arrives, so an attribute is accepted wherever some value of it would be valid.
 
 use std::ops::Range;
 
@@ -8,10 +8,10 @@ use super::{
     tree::{Comparison, Expr, Expression, Intrinsic, Literal, SelectorField},
 };
 
-/// What an expression is known to be.
+/// The known type of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {
-    /// An attribute: known when a span is there.
+    /// An attribute, whose type depends on the span.
     Attribute,
     Number,
     Duration,
@@ -187,7 +187,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// How to write one of the two so that it has the type of the other.
+    /// Suggests how to write one side so that it has the type of the other.
     fn other_spelling(
         &self,
         left: (&Expression, Type),
@@ -235,7 +235,7 @@ impl<'a> Check<'a> {
         };
         let reason = match &other.expr {
             Expr::Field(field) if field.may_be_missing() => return Ok(()),
-            // True of every span; Grafana writes such conditions, so they can be pasted.
+            // True for every span; Grafana writes such conditions, so they can be pasted.
             Expr::Field(_) if comparison == Comparison::NotEqual => return Ok(()),
             Expr::Field(_) => "never missing, so this holds for no span",
             Expr::Literal(_)

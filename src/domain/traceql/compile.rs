@@ -1,4 +1,5 @@
-//! Tree to condition: patterns compiled, bare flags spelled out, double negations removed.
+//! Compiles a tree to a condition: compiles patterns, expands bare flags, and removes double
+//! negations.
 
 use std::ops::Range;
 
@@ -11,8 +12,8 @@ use super::{
     tree::{Comparison, Expr, Expression, FieldSource, Literal, SelectorField},
 };
 
-/// Bytes that one compiled regular expression may take: `[\w.-]{1,63}` fits, nested repetitions that
-/// would eat the memory of thousands of selectors do not.
+/// The memory limit of a compiled regular expression in bytes: `[\w.-]{1,63}` fits, nested
+/// repetitions that would use the memory of thousands of selectors do not.
 const MAX_REGEX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Compiles a tree that has been checked.
@@ -40,7 +41,8 @@ impl EventBinding {
     }
 }
 
-/// `condition`, which holds if it holds with any one event and any one link that it asks for.
+/// Returns a condition that holds if `condition` holds with any one event and any one link that it
+/// uses.
 fn bound(condition: Predicate) -> Predicate {
     let reach = condition.reach();
     if reach.is_empty() {
@@ -50,7 +52,7 @@ fn bound(condition: Predicate) -> Predicate {
 }
 
 impl Predicate {
-    /// What it asks to be there. What it excludes may be of any event or link.
+    /// Returns whether it requires an event or a link. Exclusions may concern any event or link.
     fn reach(&self) -> EventBinding {
         match self {
             Self::Constant(_) | Self::Not(_) | Self::Missing(_) | Self::Bound(..) => {
@@ -68,7 +70,7 @@ impl Predicate {
 }
 
 impl Operand {
-    /// A condition inside looks for its own events and links.
+    /// Returns an empty binding: an inner condition selects its own events and links.
     fn reach(&self) -> EventBinding {
         match self {
             Self::Literal(_) | Self::Condition(_) => EventBinding::default(),
@@ -114,7 +116,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// A value in the place of a condition.
+    /// Compiles a value that is used as a condition.
     fn flag(&self, node: &Expression, wanted: Literal) -> Result<Predicate, SelectorError> {
         let right = Operand::Literal(wanted);
         Ok(tested(self.operand(node)?, Comparison::Equal, right))
@@ -167,14 +169,15 @@ impl Compiler<'_> {
         })
     }
 
-    /// The whole string must match and a dot matches line breaks too, as in Prometheus and Tempo.
+    /// Compiles a pattern. The whole string must match and a dot matches line breaks too, as in
+    /// Prometheus and Tempo.
     fn regex(&self, pattern: &str, span: &Range<usize>) -> Result<Regex, SelectorError> {
         let written = self.text.get(span.clone()).unwrap_or_default();
         let pattern = re2::translate(pattern).map_err(|untranslatable| {
             let message = format!("{written}: {}", untranslatable.reason);
             SelectorError::new(span.clone(), message).with_help(untranslatable.help)
         })?;
-        // By itself first: `a)|(b` would become valid inside our parentheses.
+        // Compiled on its own first: `a)|(b` would become valid inside our parentheses.
         build(&pattern)
             .and_then(|_| build(&format!(r"\A(?s:{pattern})\z")))
             .map_err(|error| {
@@ -200,12 +203,13 @@ fn build(pattern: &str) -> Result<Regex, regex::Error> {
         .build()
 }
 
-/// A regular expression that a part of the string may match; `None` if it is not valid.
+/// Compiles a regular expression that a part of the string may match; `None` if it is invalid.
 pub(super) fn partial(pattern: &str) -> Option<Regex> {
     build(&format!("(?s:{})", re2::translate(pattern).ok()?)).ok()
 }
 
-/// The last line of the message: those before it draw the pattern, which the error points at anyway.
+/// Returns the last line of the message: those before it show the pattern, which the error points
+/// at anyway.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A compiled selector, and how a span is tested with it.
+//! A compiled selector, and its test of a span.
 
 use regex::Regex;
 
@@ -16,23 +16,24 @@ pub(super) enum Predicate {
     All(Vec<Predicate>),
     Any(Vec<Predicate>),
     Not(Box<Predicate>),
-    /// Holds if it holds with any one event and any one link, as far as it asks for them. What is
-    /// already at hand stays.
+    /// Holds if it holds with any one event and any one link, as far as it uses them. Events and
+    /// links that are already bound stay.
     Bound(EventBinding, Box<Predicate>),
-    /// No value: for a field of events or links that none is at hand of, none of them has one.
+    /// A test for nil: for a field of events or links without a bound one, none of them has a
+    /// value.
     Missing(SelectorField),
     Present(SelectorField),
     Test(ValueTest),
 }
 
-/// A comparison of values that are at hand.
+/// A comparison of known values.
 #[derive(Clone, Debug)]
 pub(super) enum ValueTest {
     Compare(Operand, Comparison, Operand),
     Pattern {
         operand: Operand,
         regex: Regex,
-        /// What the test wants to hear from the regular expression.
+        /// The required result of the regular expression.
         wanted: bool,
     },
 }
@@ -93,7 +94,7 @@ impl ValueTest {
             } => {
                 let value = operand.value(scene);
                 let texts = value.elements().iter().filter_map(Datum::as_text);
-                // Of an array any text must match, or none.
+                // For an array, any text must match, or none.
                 let matched = texts.map(|text| regex.is_match(text));
                 matched.reduce(|any, matched| any || matched) == Some(*wanted)
             }
@@ -116,7 +117,7 @@ impl Operand {
     }
 }
 
-/// Returns what a span says of one field; nothing of a field of events or links.
+/// Returns the value of a field of a span; nil for a field of events or links.
 pub(super) fn read<'a>(span: &'a dyn SpanView, field: &SelectorField) -> Datum<'a> {
     let scene = Scene {
         span,
@@ -128,20 +129,20 @@ pub(super) fn read<'a>(span: &'a dyn SpanView, field: &SelectorField) -> Datum<'
     scene.read(field)
 }
 
-/// What a test may look at: the span, and the event and the link whose turn it is.
+/// The inputs of a test: the span, and the bound event and link.
 #[derive(Clone, Copy)]
 struct Scene<'a> {
     span: &'a dyn SpanView,
     context: SelectorContext,
     event: Option<&'a dyn EventView>,
     link: Option<&'a dyn LinkView>,
-    /// Of what one was chosen, even if there is none to choose.
+    /// Whether an event and a link are bound, even if the span has none.
     at_hand: EventBinding,
 }
 
 impl<'a> Scene<'a> {
-    /// Whether `test` holds with any event and any link, as far as `reach` asks for them. It is tried
-    /// without one where the span has none.
+    /// Returns whether `test` holds with any event and any link, as far as `reach` uses them. If
+    /// the span has none, it is tested without one.
     fn any(&self, reach: EventBinding, test: &dyn Fn(&Scene<'_>) -> bool) -> bool {
         if !reach.events || self.at_hand.events {
             return self.any_link(reach, test);
@@ -232,7 +233,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// A scope that was not named has no name, and no version.
+/// Returns nil for an empty text: a scope without a name has no name and no version.
 fn text_or_nil(text: &str) -> Datum<'_> {
     if text.is_empty() {
         return Datum::Nil;
@@ -240,7 +241,7 @@ fn text_or_nil(text: &str) -> Datum<'_> {
     Datum::Text(text.into())
 }
 
-/// Negative if `to` is the earlier one.
+/// Returns the difference; negative if `to` is the earlier one.
 fn nanos_between(from: u64, to: u64) -> i64 {
     let nanos = i128::from(to) - i128::from(from);
     i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })

@@ -1,4 +1,4 @@
-//! A value while a span is tested: what a field says, what a literal means, what arithmetic yields.
+//! The values in the test of a span: of fields, literals and arithmetic.
 
 use std::{borrow::Cow, cmp::Ordering};
 
@@ -10,7 +10,7 @@ use crate::domain::model::{
 
 #[derive(Clone, Debug)]
 pub(super) enum Datum<'a> {
-    /// Missing, or what arithmetic makes of what it cannot reckon with.
+    /// Missing, or the result of arithmetic with unsuitable values.
     Nil,
     Text(Cow<'a, str>),
     Id(Hex),
@@ -69,7 +69,7 @@ impl Datum<'_> {
         matches!(self, Self::Nil)
     }
 
-    /// The elements of an array, or the one value.
+    /// Returns the elements of an array, or the single value.
     pub(super) fn elements(&self) -> &[Self] {
         if let Self::Array(elements) = self {
             return elements;
@@ -107,9 +107,9 @@ impl Datum<'_> {
         }
     }
 
-    /// Whether `self comparison other` holds; never for different types or a missing side. An array
-    /// compares as any of its elements does, and is unequal to what none of them equals. Two arrays
-    /// do not compare.
+    /// Returns whether `self comparison other` holds; never for different types or if a side is
+    /// missing. An array compares as any of its elements does, and is unequal to a value that none
+    /// of them equals. Two arrays do not compare.
     pub(super) fn compares(&self, comparison: Comparison, other: &Self) -> bool {
         if let (Self::Array(_), Self::Array(_)) = (self, other) {
             return false;
@@ -126,7 +126,7 @@ impl Datum<'_> {
         }
     }
 
-    /// `None` if nothing of the one can be compared with anything of the other.
+    /// Returns `None` if no values of both sides can be compared.
     fn equals_any(&self, other: &Self) -> Option<bool> {
         self.pairs(other)
             .filter_map(|(left, right)| left.equals(right))
@@ -176,8 +176,8 @@ impl Datum<'_> {
         zero.reckon(Arithmetic::Subtract, &self)
     }
 
-    /// Integers stay integers as long as they fit; so do sums of durations. Everything else is a
-    /// float, and what is no number, or divides an integer by zero, is nil.
+    /// Computes a result. Integers stay integers as long as they fit; so do sums of durations.
+    /// Everything else is a float; NaN and integer divisions by zero are nil.
     pub(super) fn reckon(&self, arithmetic: Arithmetic, other: &Self) -> Self {
         self.reckon_exactly(arithmetic, other)
             .or_else(|| self.reckon_floats(arithmetic, other))

@@ -1,5 +1,5 @@
-//! Text to tokens, as Tempo's lexer cuts it: attribute names run on until a blank, a bracket or a
-//! comparison, so `span.a-b` is one name and a subtraction needs blanks around its sign.
+//! Splits text into tokens, as Tempo's lexer does: attribute names extend to a blank, a bracket or
+//! a comparison, so `span.a-b` is one name and a subtraction needs blanks around its sign.
 
 use std::ops::Range;
 
@@ -19,15 +19,15 @@ pub(super) enum Token {
     Pipe,
     Not,
     Operator(OperatorToken),
-    /// Relates two spansets: `>>`, `~` and their kin.
+    /// Relates two spansets: `>>`, `~` and similar.
     Structural,
-    /// A bare word or a scoped intrinsic such as `span:name`; the text tells which.
+    /// A bare word or a scoped intrinsic such as `span:name`; the text shows which.
     Word,
     Attribute(ScopeToken, String),
     Literal(Literal),
 }
 
-/// What stands between two expressions.
+/// An operator between two expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OperatorToken {
     And,
@@ -53,7 +53,7 @@ pub(super) struct Lexeme {
     pub span: Range<usize>,
 }
 
-/// Longest first: the first that fits is taken.
+/// Longest first: the first that matches is used.
 const SIGNS: [(&str, Token); 35] = [
     ("!>>", Token::Structural),
     ("!<<", Token::Structural),
@@ -137,7 +137,7 @@ impl<'a> Lexer<'a> {
         self.rest().chars().next()
     }
 
-    /// Takes characters as long as `wanted` holds.
+    /// Consumes characters as long as `wanted` holds.
     fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let length = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
@@ -145,7 +145,7 @@ impl<'a> Lexer<'a> {
         rest.get(..length).unwrap_or_default()
     }
 
-    /// Skips blanks and comments; the first character of what follows.
+    /// Skips blanks and comments; returns the first character after them.
     fn skip_blanks(&mut self) -> Result<Option<char>, SelectorError> {
         loop {
             self.take_while(char::is_whitespace);
@@ -203,7 +203,7 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    /// A word, a scoped intrinsic `scope:word` or a scoped attribute `scope.name`.
+    /// Reads a word, a scoped intrinsic `scope:word` or a scoped attribute `scope.name`.
     fn word(&mut self) -> Result<Token, SelectorError> {
         let start = self.at;
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -244,7 +244,7 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    /// The rest of an attribute, from its dot on; `start` is where its scope begins.
+    /// Reads the rest of an attribute, from its dot on; `start` is where its scope begins.
     fn attribute(&mut self, scope: ScopeToken, start: usize) -> Result<Token, SelectorError> {
         self.at += 1;
         let mut key = String::new();
@@ -265,7 +265,7 @@ impl<'a> Lexer<'a> {
         Ok(Token::Attribute(scope, key))
     }
 
-    /// The quoted part of an attribute's name, where only `\"` and `\\` are escapes.
+    /// Reads the quoted part of an attribute's name, where only `\"` and `\\` are escapes.
     fn quoted_part(&mut self, key: &mut String) -> Result<(), SelectorError> {
         let start = self.at;
         let mut chars = self.rest().char_indices().skip(1);
@@ -298,7 +298,7 @@ impl<'a> Lexer<'a> {
         Ok(text)
     }
 
-    /// A number or a duration: everything up to the first character that neither could have.
+    /// Reads a number or a duration: everything up to the first character that neither could have.
     fn number(&mut self) -> Result<Token, SelectorError> {
         let start = self.at;
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_');

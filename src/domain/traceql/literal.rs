@@ -1,4 +1,4 @@
-//! Strings, numbers and durations as TraceQL writes them.
+//! Strings, numbers and durations in TraceQL's syntax.
 
 use super::{SelectorError, tree::Literal};
 
@@ -17,7 +17,7 @@ const UNITS: [(&str, u64); 11] = [
     ("y", 31_536_000_000_000_000),
 ];
 
-/// The string that `text` begins with, and how many bytes it takes with its quotes.
+/// Returns the string at the beginning of `text`, and its length in bytes including its quotes.
 pub(super) fn string(text: &str) -> Result<(String, usize), SelectorError> {
     let open = |length| SelectorError::new(0..length, "this string is never closed");
     if let Some(raw) = text.strip_prefix('`') {
@@ -44,7 +44,7 @@ pub(super) fn string(text: &str) -> Result<(String, usize), SelectorError> {
     Err(open(text.len()))
 }
 
-/// Decodes the escape whose backslash is at `at`; how many bytes it takes.
+/// Decodes the escape whose backslash is at `at`; returns its length in bytes.
 fn escape(text: &str, at: usize, bytes: &mut Vec<u8>) -> Result<usize, SelectorError> {
     let kind = text.get(at + 1..).and_then(|rest| rest.chars().next());
     let plain = match kind {
@@ -78,7 +78,7 @@ fn unknown_escape(at: usize, kind: Option<char>) -> SelectorError {
     ))
 }
 
-/// `\xHH` is a byte, `\uHHHH` and `\UHHHHHHHH` are characters.
+/// Decodes `\xHH`, a byte, or `\uHHHH` and `\UHHHHHHHH`, characters.
 fn coded(text: &str, at: usize, digits: usize, out: &mut Vec<u8>) -> Result<usize, SelectorError> {
     let code = text
         .get(at + 2..at + 2 + digits)
@@ -110,7 +110,7 @@ fn octal(text: &str, at: usize, out: &mut Vec<u8>) -> Result<usize, SelectorErro
     Ok(4)
 }
 
-/// An integer, a float or a duration: all of `text`.
+/// Parses all of `text` as an integer, a float or a duration.
 pub(super) fn number(text: &str) -> Result<Literal, SelectorError> {
     if text.bytes().all(|digit| digit.is_ascii_digit()) {
         return text.parse().map(Literal::Int).map_err(|_| {
@@ -133,7 +133,7 @@ pub(super) fn number(text: &str) -> Result<Literal, SelectorError> {
     }
 }
 
-/// One or more numbers with units, as `1h30m` or `1.5s`, in nanoseconds.
+/// Parses one or more numbers with units, as `1h30m` or `1.5s`, to nanoseconds.
 fn duration(text: &str) -> Result<i64, SelectorError> {
     let mut rest = text;
     let mut total: u128 = 0;
@@ -161,7 +161,7 @@ fn cut(text: &str, wanted: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !wanted(c)).unwrap_or(text.len()))
 }
 
-/// `amount` times `nanos`, exact to the nanosecond.
+/// Returns `amount` times `nanos`, exact to the nanosecond.
 fn multiple(amount: &str, nanos: u64) -> Option<u128> {
     let (whole, fraction) = amount.split_once('.').unwrap_or((amount, "0"));
     if whole.is_empty() && fraction.is_empty() {
@@ -169,7 +169,7 @@ fn multiple(amount: &str, nanos: u64) -> Option<u128> {
     }
     let digits = |text: &str| match text {
         "" => Some(0),
-        // More digits than this are beyond any duration on the left and below a nanosecond on the right.
+        // More digits exceed any duration on the left and are below a nanosecond on the right.
         _ => text.get(..text.len().min(18))?.parse::<u128>().ok(),
     };
     let scale = 10_u128.pow(u32::try_from(fraction.len().min(18)).ok()?);

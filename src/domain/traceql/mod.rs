@@ -63,7 +63,7 @@ pub struct Selector {
     uses_workflow_duration: bool,
 }
 
-/// Selectors that read alike are alike.
+/// Selectors with the same text are equal.
 impl PartialEq for Selector {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -81,22 +81,22 @@ impl fmt::Debug for Selector {
     }
 }
 
-/// What is wrong with a selector's text, and where.
+/// The error in a selector's text, and its position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SelectorError {
-    /// The bytes of the text at fault.
+    /// The bytes of the text with the error.
     pub span: Range<usize>,
     pub message: String,
-    /// What to write instead, if it can be told.
+    /// What to write instead, if known.
     pub help: Option<String>,
 }
 
-/// What one span cannot know about itself.
+/// Data that a span does not contain itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SelectorContext {
-    /// The span's end less the start of its workflow, in nanoseconds; without it `workflow:duration`
-    /// is the span's own duration.
+    /// The span's end minus the start of its workflow, in nanoseconds; without it
+    /// `workflow:duration` is the span's own duration.
     pub workflow_duration_ns: Option<i64>,
 }
 
@@ -113,7 +113,7 @@ impl Selector {
         })
     }
 
-    /// The text it was compiled from.
+    /// Returns the text it was compiled from.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -122,12 +122,12 @@ impl Selector {
         self.condition.holds(span, context)
     }
 
-    /// Whether it compares the span's own duration.
+    /// Returns whether it uses the span's own duration.
     pub fn uses_duration(&self) -> bool {
         self.uses_duration
     }
 
-    /// Whether it asks how long the workflow took, so that someone must look for the start.
+    /// Returns whether it uses the workflow's duration, so that the start must be known.
     pub fn uses_workflow_duration(&self) -> bool {
         self.uses_workflow_duration
     }
@@ -147,7 +147,7 @@ impl SelectorError {
         self
     }
 
-    /// The same error in a text that has `offset` more bytes before it.
+    /// Returns the same error in a text that has `offset` more bytes before it.
     fn shifted(mut self, offset: usize) -> Self {
         self.span = self.span.start + offset..self.span.end + offset;
         self

@@ -1,4 +1,4 @@
-//! Finds what keeps a span from matching a selector: the comparison that fails, with real values.
+//! Finds the comparison that keeps a span from matching a selector, with the actual values.
 
 use regex::Regex;
 
@@ -16,7 +16,7 @@ use crate::domain::model::{
 
 /// The limit of characters of a value that is shown.
 const VALUE_CHARS: usize = 60;
-/// Two texts that are at least so alike, in percent, may be meant to be one.
+/// Two texts with at least this similarity, in percent, may be meant to be the same.
 const ALIKE: u8 = 85;
 const SURELY_ALIKE: u8 = 100;
 const SERVICE_NAME: &str = "service.name";
@@ -27,28 +27,28 @@ pub struct Comparisons(Vec<SingleComparison>);
 
 #[derive(Debug)]
 struct SingleComparison {
-    /// As the selector has it.
+    /// As written in the selector.
     text: String,
     condition: Predicate,
     /// The fields that it reads, with their text.
     fields: Vec<(String, SelectorField)>,
-    /// The value that it compares a field with.
+    /// The value that a field is compared with.
     literal: Option<Literal>,
-    /// The regular expression that it demands, for a part of the value.
+    /// The required regular expression, for a part of the value.
     partial: Option<Regex>,
-    /// True if it demands a value, false if it excludes one.
+    /// True if it requires a value, false if it excludes one.
     demands: bool,
 }
 
 /// The comparison that keeps a span from matching, if all others hold.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NearMiss {
-    /// As the selector has it: `kind = producer`.
+    /// As written in the selector: `kind = producer`.
     pub comparison: String,
-    /// The real value: `` `kind` is `client` ``.
+    /// The actual value: `` `kind` is `client` ``.
     pub found: String,
-    /// How like the value is to the one that is demanded, in percent, as after a slip or a change of
-    /// name; 0 if it is not.
+    /// The similarity of the value to the required one, in percent, as after a typo or a change of
+    /// name; 0 if it is not similar.
     pub likeness: u8,
 }
 
@@ -82,7 +82,7 @@ impl Comparisons {
     }
 
     /// Returns the only comparison that fails for a span; `None` if the span matches, if several
-    /// fail, or if nothing but an exclusion holds.
+    /// fail, or if only exclusions hold.
     ///
     /// A comparison with a value that `is_unknown` counts as holding.
     pub fn near_miss(
@@ -97,7 +97,7 @@ impl Comparisons {
         let mut others = self.0.iter().filter(|one| !std::ptr::eq(*one, first));
         let has_named_it = others.any(|one| one.demands && one.tells_spans_apart());
         let found = first.found(span);
-        // A span that is named, but of another kind, is nearer than any with another name.
+        // A span with the required name but another kind is nearer than any with another name.
         let likeness = if has_named_it && !first.tells_spans_apart() {
             SURELY_ALIKE
         } else {
@@ -110,8 +110,8 @@ impl Comparisons {
         })
     }
 
-    /// Returns whether the span may match although the selector does not hold for what is known of
-    /// it: nothing fails but comparisons with values that `is_unknown` names.
+    /// Returns whether the span may match although the selector does not hold for its known values:
+    /// only comparisons with values that `is_unknown` names fail.
     pub fn may_match(
         &self,
         span: &dyn SpanView,
@@ -122,13 +122,13 @@ impl Comparisons {
             && !all.any(|one| one.fails(span, is_unknown))
     }
 
-    /// Returns whether no span can change what it says.
+    /// Returns whether its result is the same for every span.
     pub fn is_constant(&self) -> bool {
         self.0.iter().all(|one| one.fields.is_empty())
     }
 
-    /// Returns whether spans with the same service, name, kind and status may differ in whether they
-    /// match.
+    /// Returns whether spans with the same service, name, kind and status may give different
+    /// results.
     pub fn reads_values(&self) -> bool {
         let mut fields = self.0.iter().flat_map(|one| &one.fields);
         fields.any(|(_, field)| match field {
@@ -157,7 +157,7 @@ impl SingleComparison {
         })
     }
 
-    /// Returns whether it reads a value that the span has and that is not known.
+    /// Returns whether it reads a value that the span has but that is not known.
     fn has_unknown(
         &self,
         span: &dyn SpanView,
@@ -197,7 +197,7 @@ impl SingleComparison {
 }
 
 impl SingleComparison {
-    /// Returns the value if a part of it matches the regular expression, which must match all of it.
+    /// Returns the value if only a part of it matches the regular expression.
     fn found_in_part(
         &self,
         text: &str,
@@ -233,8 +233,8 @@ impl FoundValue {
     }
 }
 
-/// Returns the attribute of the span that is probably meant by a name that it does not have: the
-/// same key in another scope, or one that is written almost alike.
+/// Returns the attribute of the span that a missing name probably means: the same key in another
+/// scope, or one with a similar spelling.
 pub fn similar_attribute(span: &dyn SpanView, name: &AttributeName) -> Option<AttributeName> {
     let mut best: Option<(usize, AttributeName)> = None;
     let wanted = folded(&name.key);
@@ -295,7 +295,7 @@ fn found_value(
     }
 }
 
-/// Returns how alike two texts are, in percent; 0 below [`ALIKE`].
+/// Returns the similarity of two texts, in percent; 0 below [`ALIKE`].
 fn likeness(left: &str, right: &str) -> u8 {
     let share = strsim::jaro_winkler(&left.to_lowercase(), &right.to_lowercase());
     #[expect(
@@ -307,7 +307,7 @@ fn likeness(left: &str, right: &str) -> u8 {
     if percent >= ALIKE { percent } else { 0 }
 }
 
-/// Formats a value as a selector writes it.
+/// Formats a value in a selector's syntax.
 fn shown(value: &Datum<'_>) -> String {
     match value {
         Datum::Nil => "nil".to_owned(),
@@ -325,7 +325,7 @@ fn shown(value: &Datum<'_>) -> String {
     }
 }
 
-/// Backticks delimit what is shown as code.
+/// Puts text in backticks, which mark code.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", plain(text, VALUE_CHARS).replace('`', "'"))
 }
@@ -346,8 +346,7 @@ const fn status_word(status: SpanStatus) -> &'static str {
     }
 }
 
-/// Returns the word for a kind of spans in selectors.
-/// Returns the word of a selector for a kind.
+/// Returns the word for a span kind in selectors.
 pub const fn kind_word(kind: SpanKind) -> &'static str {
     match kind {
         SpanKind::Unspecified => "unspecified",
@@ -359,7 +358,7 @@ pub const fn kind_word(kind: SpanKind) -> &'static str {
     }
 }
 
-/// Letters and digits only, since `_`, `.` and case are what keys differ in most.
+/// Returns letters and digits only, since keys differ most in `_`, `.` and case.
 fn folded(key: &str) -> String {
     key.chars()
         .filter(|letter| letter.is_alphanumeric())
@@ -370,7 +369,7 @@ fn folded(key: &str) -> String {
 fn split<'e>(node: &'e Expression, parts: &mut Vec<&'e Expression>) {
     match &node.expr {
         Expr::All(inner) => inner.iter().for_each(|part| split(part, parts)),
-        // True of every span.
+        // True for every span.
         Expr::Literal(Literal::Bool(true)) => {}
         Expr::Literal(_)
         | Expr::Field(_)

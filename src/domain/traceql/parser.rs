@@ -1,5 +1,6 @@
-//! Tokens to tree, with Tempo's precedence: `&&` and `||` bind equally and weakest, then comparisons,
-//! `+ -` with the negative sign, `!`, `* / %`, and `^`, which alone groups from the right.
+//! Parses tokens to a tree, with Tempo's precedence: `&&` and `||` bind equally and weakest, then
+//! comparisons, `+ -` with the negative sign, `!`, `* / %`, and `^`, which alone groups from the
+//! right.
 
 use std::ops::Range;
 
@@ -11,10 +12,10 @@ use super::{
 };
 use crate::domain::model::span::{AttributeName, AttributeScope};
 
-/// Far beyond what a person writes; keeps what a hostile file can cost small.
+/// Far more than a person writes; bounds the cost of a hostile file.
 const MAX_BYTES: usize = 32 * 1024;
 
-/// How deep parentheses, signs and operators may nest: everything that walks a tree recurses.
+/// The limit of nested parentheses, signs and operators, since all functions on a tree recurse.
 pub(super) const MAX_HEIGHT: usize = 64;
 
 const LOGIC: u8 = 1;
@@ -24,7 +25,7 @@ const NOT: u8 = 4;
 const PRODUCT: u8 = 5;
 const POWER: u8 = 6;
 
-/// Reads `{ condition }`.
+/// Parses `{ condition }`.
 pub(super) fn parse(text: &str) -> Result<Expression, SelectorError> {
     if text.len() > MAX_BYTES {
         return Err(SelectorError::new(
@@ -47,7 +48,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, SelectorError> {
     Ok(node)
 }
 
-/// The field that a scoped attribute names.
+/// Returns the field that a scoped attribute names.
 pub(super) fn attribute(
     scope: ScopeToken,
     key: &str,
@@ -79,7 +80,7 @@ impl OperatorToken {
         }
     }
 
-    /// The weakest operator that its right side may contain without parentheses.
+    /// Returns the weakest operator that its right side may contain without parentheses.
     fn right_minimum(self) -> u8 {
         if self == Self::Arithmetic(Arithmetic::Power) {
             POWER
@@ -131,7 +132,7 @@ impl<'a> Parser<'a> {
         Ok(node)
     }
 
-    /// Takes the `closing` one of what `open` opened.
+    /// Consumes the `closing` token for the one that `open` opened.
     fn expect(
         &mut self,
         closing: &Token,
@@ -169,7 +170,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Nothing may follow the filter; what TraceQL allows there is refused by name.
+    /// Checks that nothing follows the filter; what TraceQL allows there is rejected by name.
     fn end(&self) -> Result<(), SelectorError> {
         let Some(next) = self.peek() else {
             return Ok(());
@@ -203,7 +204,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Reads operators that bind at least as strongly as `minimum`.
+    /// Parses operators that bind at least as strongly as `minimum`.
     fn expression(&mut self, minimum: u8) -> Result<Expression, SelectorError> {
         self.depth += 1;
         if self.depth > MAX_HEIGHT {
@@ -213,7 +214,8 @@ impl<'a> Parser<'a> {
             return Err(too_deep(span));
         }
         let mut left = self.operand()?;
-        // A chain in parentheses stays a node of its own, so only one read here is continued.
+        // A chain in parentheses stays a node of its own, so only one that is parsed here is
+        // extended.
         let mut chain = Chain::Closed;
         while let Some(Token::Operator(operator)) = self.peek_token() {
             if operator.precedence() < minimum {
@@ -286,7 +288,7 @@ impl<'a> Parser<'a> {
         Err(words::unknown(word, self.compared_with(), span))
     }
 
-    /// What stands to the left of the comparison whose right side has just been taken.
+    /// Returns the left side of the comparison whose right side was just parsed.
     fn compared_with(&self) -> Option<&'a str> {
         let operator = self.lexemes.get(self.at.checked_sub(2)?)?;
         let left = self.lexemes.get(self.at.checked_sub(3)?)?;
@@ -310,14 +312,14 @@ fn above(
     })
 }
 
-/// Whether the left side is still being written, or was closed by a parenthesis.
+/// Whether the left side may be extended, or was closed by a parenthesis.
 #[derive(Clone, Copy)]
 enum Chain {
     Open,
     Closed,
 }
 
-/// As [`join`], but a chain of the same `&&` or `||` takes `right` in.
+/// Joins as [`join`] does, but extends a chain of the same `&&` or `||` by `right`.
 fn extend(
     left: Expression,
     operator: OperatorToken,
@@ -333,7 +335,7 @@ fn extend(
     bounded(Expression { expr, span, height })
 }
 
-/// `left operator right`.
+/// Makes `left operator right`.
 fn join(
     left: Expression,
     operator: OperatorToken,

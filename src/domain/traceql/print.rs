@@ -1,4 +1,4 @@
-//! Writes values as selectors have them.
+//! Formats values in a selector's syntax.
 
 use crate::domain::model::span::{AttributeName, AttributeScope};
 
@@ -17,7 +17,7 @@ pub fn quoted_text(text: &str) -> String {
     quoted
 }
 
-/// Returns the attribute as a selector names it, with its key in quotes where it needs them.
+/// Returns the attribute in a selector's syntax, with its key in quotes if needed.
 pub fn quoted_attribute(name: &AttributeName) -> String {
     let scope = match name.scope {
         AttributeScope::Span => "span",

@@ -1,18 +1,18 @@
-//! Regular expressions as Tempo writes them: the syntax of Go (RE2), translated to that of `regex`.
+//! Regular expressions as in Tempo: translates the syntax of Go (RE2) to that of `regex`.
 //!
-//! Most patterns mean the same in both. The others would be refused, such as `{id}` and `\Q..\E`, or
-//! silently mean something else: `\d` and `\w` would know all languages, `[a&&b]` would be a set
-//! operation, `\<` the start of a word.
+//! Most patterns mean the same in both. Others would be rejected, such as `{id}` and `\Q..\E`, or
+//! would silently mean something else: `\d` and `\w` would include all languages, `[a&&b]` would be
+//! a set operation, `\<` the start of a word.
 
 use std::{iter::Peekable, str::Chars};
 
-/// A pattern that has no equal, and what to write instead.
+/// A pattern without an equivalent, and what to write instead.
 pub(super) struct Untranslatable {
     pub(super) reason: &'static str,
     pub(super) help: &'static str,
 }
 
-/// What is wrong otherwise is left to the compiler of the translated pattern.
+/// Translates a pattern. Other errors are found when the result is compiled.
 pub(super) fn translate(pattern: &str) -> Result<String, Untranslatable> {
     let mut translation = Translation {
         rest: pattern.chars().peekable(),
@@ -41,7 +41,7 @@ impl Translation<'_> {
             .push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
     }
 
-    /// Whether `text` follows, which is then passed over.
+    /// Consumes `text` if it is next; returns whether it was.
     fn takes(&mut self, text: &str) -> bool {
         let mut ahead = self.rest.clone();
         if !text.chars().all(|c| ahead.next() == Some(c)) {
@@ -82,12 +82,12 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// An escape for one character, or for a class of Unicode.
+    /// Translates an escape for one character, or for a class of Unicode.
     fn character_escape(&mut self, c: char) {
         match c {
             '0'..='7' => match self.octal(c) {
                 Some(character) => self.literal(character),
-                // A reference to a group, which the compiler refuses.
+                // A reference to a group, which the compiler rejects.
                 None => self.output.extend(['\\', c]),
             },
             'p' | 'P' | 'x' => {
@@ -101,7 +101,7 @@ impl Translation<'_> {
         }
     }
 
-    /// Up to three digits; one alone is no octal number, except 0.
+    /// Reads up to three digits; a single one is not an octal number, except 0.
     fn octal(&mut self, first: char) -> Option<char> {
         let mut number = first.to_digit(8)?;
         let mut length = 1;
@@ -125,7 +125,7 @@ impl Translation<'_> {
         }
     }
 
-    /// `{2}`, `{2,}` and `{2,5}` repeat, any other brace is a character.
+    /// Translates braces: `{2}`, `{2,}` and `{2,5}` repeat, any other brace is a character.
     fn braces(&mut self) {
         let inner: String = self.rest.clone().take_while(|c| *c != '}').collect();
         let is_number =
@@ -143,7 +143,7 @@ impl Translation<'_> {
         }
     }
 
-    /// The rest of `[...]`.
+    /// Translates the rest of `[...]`.
     fn class(&mut self) -> Result<(), Untranslatable> {
         self.output.push('[');
         if self.takes("^") {
@@ -206,16 +206,16 @@ impl Translation<'_> {
         }
     }
 
-    /// Whether the hyphen before the rest is not the last of its class.
+    /// Returns whether the hyphen before the rest is not the last of its class.
     fn is_range(&mut self) -> bool {
         !matches!(self.rest.peek(), None | Some(']'))
     }
 }
 
-/// The last item in brackets, as far as it decides what a hyphen behind it means.
+/// The last item in brackets, which determines the meaning of a hyphen after it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ClassItem {
-    /// A range may begin with it.
+    /// A character, with which a range may begin.
     Character,
     /// The hyphen of a range.
     Range,
@@ -232,7 +232,7 @@ impl ClassItem {
     }
 }
 
-/// What RE2 means by a class of Perl, and whether it is what the class excludes.
+/// Returns RE2's meaning of a Perl class, and whether the class excludes it.
 const fn perl_class(c: char) -> Option<(&'static str, bool)> {
     Some(match c {
         'd' => ("0-9", false),

@@ -1,4 +1,4 @@
-//! What a selector says, as a tree that still knows where each part stands in the text.
+//! The syntax tree of a selector, with the position of each part in the text.
 
 use std::ops::Range;
 
@@ -9,11 +9,12 @@ use crate::domain::model::span::{AttributeName, SpanKind, SpanStatus};
 pub(super) struct Expression {
     pub expr: Expr,
     pub span: Range<usize>,
-    /// Longest way down to a leaf: bounded by the parser, so that whatever walks the tree may recurse.
+    /// The length of the longest path to a leaf: bounded by the parser, so that all functions on a
+    /// tree may recurse.
     pub height: usize,
 }
 
-/// Two nodes are equal if they say the same, wherever they stand.
+/// Two nodes are equal if they have the same contents at any position.
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
         self.expr == other.expr
@@ -46,7 +47,7 @@ pub(super) enum Literal {
     Kind(SpanKind),
 }
 
-/// Something that a span, one of its events or one of its links says.
+/// A field of a span, of one of its events or of one of its links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SelectorField {
     Intrinsic(Intrinsic),
@@ -96,7 +97,7 @@ pub(super) enum Arithmetic {
     Power,
 }
 
-/// Where a field is read from. Events and links come in numbers, so what reads them asks for any.
+/// The source of a field. A span may have many events and links, so a condition holds with any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldSource {
     Span,
@@ -115,7 +116,7 @@ impl SelectorField {
         }
     }
 
-    /// Whether a span may lack it, so that comparing it with `nil` tells something.
+    /// Returns whether a span may lack it, so that a comparison with `nil` is useful.
     pub(super) fn may_be_missing(&self) -> bool {
         match self {
             Self::Intrinsic(
@@ -140,7 +141,7 @@ impl Expression {
         }
     }
 
-    /// Whether some part of it is `field`.
+    /// Returns whether some part of it is `field`.
     pub(super) fn mentions(&self, field: &SelectorField) -> bool {
         match &self.expr {
             Expr::Literal(_) => false,

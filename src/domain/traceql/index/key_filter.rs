@@ -1,12 +1,12 @@
-//! Tells most keys of attributes that nobody asks for from those that somebody does, by a few of
-//! their bytes.
+//! A filter that recognises most keys of attributes that no selector needs, by a few of their
+//! bytes.
 
-/// The keys of attributes that are asked of every span. Small enough to stay in the cache of the
-/// processor, however many SLOs there are.
+/// The keys of attributes that every span is asked for. Small enough for the CPU cache, even with
+/// many SLOs.
 #[derive(Clone, Debug)]
 pub struct KeyFilter {
-    /// A bit for the length and the last bytes of each key. First bytes tell less: most keys of a
-    /// span begin alike. With a thousand keys one of twenty others finds its bit set.
+    /// A bit for the length and the last bytes of each key. The first bytes distinguish less: most
+    /// keys of a span begin alike. With a thousand keys one of twenty others finds its bit set.
     bits: Box<[u64; Self::WORDS]>,
 }
 
@@ -41,8 +41,8 @@ impl KeyFilter {
     }
 }
 
-/// The word and the bit of a key: a few instructions, since it is made of every attribute of every
-/// span.
+/// Returns the word and the bit of a key: a few instructions, since it is computed for every
+/// attribute of every span.
 #[inline]
 fn place(key: &[u8]) -> (u8, u64) {
     let tail = key.last_chunk().map_or_else(

@@ -1,4 +1,4 @@
-//! Finds selectors by the key of an attribute without which they cannot hold.
+//! Finds selectors by the key of an attribute that they require.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,7 +17,7 @@ pub(crate) struct KeyIndex<T> {
     by_key: HashMap<Box<[u8]>, Vec<Needing<T>>, RandomState>,
 }
 
-/// Those that need one attribute.
+/// The selectors that require one attribute.
 #[derive(Clone, Debug)]
 struct Needing<T> {
     attribute: AttributeName,
@@ -58,7 +58,7 @@ impl<T: Copy> KeyIndex<T> {
         if self.by_key.is_empty() {
             return;
         }
-        // By key, since one may stand in a span twice, or in its resource too.
+        // By key, since a key may occur in a span twice, or in its resource too.
         let mut hits = BTreeMap::new();
         span.each_asked_key(&mut |key| {
             if let Some((key, needing)) = self.by_key.get_key_value(key) {
@@ -74,8 +74,8 @@ impl<T: Copy> KeyIndex<T> {
     }
 }
 
-/// An attribute without which `condition` cannot hold, if there is one: a comparison with what is
-/// missing is false.
+/// Returns an attribute without which `condition` cannot hold, if there is one: a comparison with a
+/// missing value is false.
 pub(crate) fn needed(condition: &Predicate) -> Option<&AttributeName> {
     match condition {
         Predicate::All(parts) => parts.iter().find_map(needed),

@@ -1,11 +1,11 @@
 //! Finds, among thousands of selectors, the few that a span could match.
 //!
-//! Most selectors demand some equality, as `name = "deploy"`; a span that is called otherwise need
-//! not be shown to them. What each selector demands of the [`DIMENSIONS`] is read off its condition,
-//! and the selectors are kept in a tree of hash tables, most telling dimension first. One that
-//! demands nothing of them mostly needs some attribute of its own to be there, as `order.state`; it
-//! is found by that attribute's key. So to look a span up is a few hashes, however many selectors
-//! there are, and allocates nothing for one that concerns nobody.
+//! Most selectors require some equality, such as `name = "deploy"`; spans with another name need
+//! not be tested. The required values of the [`DIMENSIONS`] are derived from each selector's
+//! condition, and the selectors are stored in a tree of hash tables, most selective dimension
+//! first. A selector without such values usually requires an attribute, such as `order.state`; it
+//! is found by that attribute's key. So a look-up of a span computes a few hashes, independent of
+//! the number of selectors, and allocates nothing for a span that matches none.
 
 use std::{
     cell::OnceCell,
@@ -23,10 +23,10 @@ use super::{
 };
 use crate::domain::model::span::{AttributeScope, SpanView, Value};
 
-/// One selector stands in at most this many places; beyond, it is told apart by fewer dimensions.
+/// The limit of places of one selector in the tree; above it, fewer dimensions are used.
 const MAX_PLACES: usize = 1024;
 
-/// Something that selectors demand equalities of.
+/// A field for which selectors require equalities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dimension {
     Name,
@@ -34,7 +34,7 @@ enum Dimension {
     Kind,
 }
 
-/// Most telling first. The kind comes last and is shared by so many that it tells next to nothing.
+/// Most selective first. The kind is last, since many spans share it.
 const DIMENSIONS: [Dimension; 6] = [
     Dimension::Name,
     Dimension::Attribute(AttributeScope::Span, "messaging.destination.name"),
@@ -44,8 +44,8 @@ const DIMENSIONS: [Dimension; 6] = [
     Dimension::Kind,
 ];
 
-/// Many selectors, each with a value of the caller's, found by what a span must have in common with
-/// them.
+/// Many selectors, each with a value of the caller's, found by the values that they require of a
+/// span.
 #[derive(Clone, Debug)]
 pub struct SelectorIndex<T> {
     root: Level<T>,
@@ -88,8 +88,8 @@ impl<T: Copy + PartialEq> SelectorIndex<T> {
         of_dimensions.chain(self.keys.keys())
     }
 
-    /// Calls `found` for every selector that could match `span`: none that does is left out, some
-    /// that do not may be among them. No selector is found twice.
+    /// Calls `found` for every selector that could match `span`: none that matches is left out, but
+    /// some may not match. No selector is found twice.
     pub fn candidates(&self, span: &dyn SpanView, mut found: impl FnMut(T)) {
         let answers = Answers {
             span,
@@ -100,14 +100,14 @@ impl<T: Copy + PartialEq> SelectorIndex<T> {
     }
 }
 
-/// The values that a selector admits in one dimension, by its place in [`DIMENSIONS`].
+/// The values that a selector allows in one dimension, by its index in [`DIMENSIONS`].
 type Demand = (usize, BTreeSet<String>);
 
 #[derive(Clone, Debug)]
 struct Level<T> {
-    /// Those that demand nothing more.
+    /// Selectors without further required values.
     here: Vec<T>,
-    /// By dimension, those that demand a value of it: few enough to walk through.
+    /// Selectors with a required value, by dimension: few enough for a linear scan.
     tables: Vec<(usize, Table<T>)>,
 }
 
@@ -158,7 +158,7 @@ impl<T: Copy + PartialEq> Level<T> {
     }
 }
 
-/// What `table` has for any element of an array, each once.
+/// Calls `found` for the entries of `table` for any element of an array, each once.
 fn visit_each<T: Copy + PartialEq>(
     table: &Table<T>,
     elements: &[Value<'_>],
@@ -183,7 +183,7 @@ fn text<'v>(value: &'v Value<'_>) -> Option<&'v str> {
     None
 }
 
-/// What a span says in each dimension, asked once and only if needed.
+/// The values of a span in each dimension, computed once and only if needed.
 struct Answers<'a> {
     span: &'a dyn SpanView,
     known: [OnceCell<Option<Value<'a>>>; DIMENSIONS.len()],
@@ -207,7 +207,7 @@ impl Dimension {
         }
     }
 
-    /// The values without which two conditions cannot both hold.
+    /// Returns the values without which two conditions cannot both hold.
     fn both(self, left: BTreeSet<String>, right: BTreeSet<String>) -> BTreeSet<String> {
         match self {
             Self::Name | Self::Kind => left.intersection(&right).cloned().collect(),
@@ -229,7 +229,7 @@ impl Dimension {
     }
 }
 
-/// What `condition` demands, in the order of [`DIMENSIONS`].
+/// Returns the required values of `condition`, in the order of [`DIMENSIONS`].
 fn demands(condition: &Predicate) -> Vec<Demand> {
     let mut places = 1;
     let mut demands = Vec::new();
@@ -245,7 +245,7 @@ fn demands(condition: &Predicate) -> Vec<Demand> {
     demands
 }
 
-/// The values without which `condition` cannot hold; `None` if it could hold with any.
+/// Returns the values without which `condition` cannot hold; `None` if it could hold with any.
 fn admitted(condition: &Predicate, dimension: Dimension) -> Option<BTreeSet<String>> {
     match condition {
         Predicate::Constant(true)
@@ -266,7 +266,7 @@ fn admitted(condition: &Predicate, dimension: Dimension) -> Option<BTreeSet<Stri
     }
 }
 
-/// The value that `test` wants `dimension` to equal, if that is what it tests.
+/// Returns the value that `test` requires of `dimension`, if it is an equality.
 fn equality(test: &ValueTest, dimension: Dimension) -> Option<String> {
     let ValueTest::Compare(left, Comparison::Equal, right) = test else {
         return None;

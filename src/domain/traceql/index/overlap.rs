@@ -1,4 +1,4 @@
-//! Whether two selectors are about the same spans, as far as their texts tell.
+//! Compares two selectors: whether they may select the same spans.
 
 use crate::domain::model::span::AttributeScope;
 use crate::domain::traceql::{
@@ -7,7 +7,7 @@ use crate::domain::traceql::{
     tree::{Comparison, Intrinsic, Literal, SelectorField},
 };
 
-/// What a field must be for a selector to hold.
+/// The value that a selector requires of a field.
 #[derive(Clone, Copy)]
 enum DemandedValue<'a> {
     Equal(&'a Literal),
@@ -17,9 +17,9 @@ enum DemandedValue<'a> {
 type Demanded<'a> = (&'a SelectorField, DemandedValue<'a>);
 
 impl Selector {
-    /// Whether both may hold for one span that both name: they want the same of its name or of one of
-    /// its attributes, and nothing different of anything. Selectors that share only a kind or a service
-    /// are not about the same spans, though one span may happen to match both.
+    /// Returns whether both may select the same spans: they require the same name or the same value
+    /// of an attribute, and nothing different. Selectors that share only a kind or a service do not
+    /// count, although a span may match both.
     pub fn may_select_the_same_span_as(&self, other: &Self) -> bool {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         demanded(&self.condition, &mut ours);
@@ -40,7 +40,7 @@ impl Selector {
     }
 }
 
-/// Adds what must be so for `condition` to hold; alternatives are left out.
+/// Adds the requirements of `condition`; alternatives are left out.
 fn demanded<'a>(condition: &'a Predicate, all: &mut Vec<Demanded<'a>>) {
     match condition {
         Predicate::All(parts) => parts.iter().for_each(|part| demanded(part, all)),
@@ -72,7 +72,7 @@ fn demand(test: &ValueTest) -> Option<Demanded<'_>> {
     }
 }
 
-/// Whether one value may be both; `None` if that is unknown.
+/// Returns whether one value can satisfy both; `None` if that is unknown.
 fn agree(one: DemandedValue<'_>, other: DemandedValue<'_>) -> Option<bool> {
     match (one, other) {
         (DemandedValue::Equal(one), DemandedValue::Equal(other)) => Some(one == other),

@@ -1,4 +1,4 @@
-//! Attributes that are arrays, as Tempo compares them since vParquet4.
+//! Tests of attributes that are arrays, which compare as in Tempo since vParquet4.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What is said about a text that is no selector, and where it points.
+//! Tests of the errors for invalid selectors, and their positions.
 
 use crate::domain::{
     model::span::AttributeScope,

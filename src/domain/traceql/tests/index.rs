@@ -1,4 +1,4 @@
-//! The index loses no match, and shows a span few selectors that do not concern it.
+//! Tests that the index misses no match, and returns few selectors that do not match.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ fn index_of(texts: &[String]) -> (Vec<Selector>, SelectorIndex<usize>) {
     (selectors, index)
 }
 
-/// Comparisons over few values, so that they often hold.
+/// Makes comparisons with few values, so that they often hold.
 fn any_comparison() -> impl Strategy<Value = String> {
     let field = prop::sample::select(vec![
         "name",

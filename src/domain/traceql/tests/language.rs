@@ -1,4 +1,4 @@
-//! Laws of the language: what is printed is read back, and no text does harm.
+//! Laws of the language: printed selectors parse to the same tree, and no text causes a crash.
 
 use proptest::prelude::*;
 

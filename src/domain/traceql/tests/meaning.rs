@@ -1,4 +1,4 @@
-//! Which spans a selector matches.
+//! Tests of which spans a selector matches.
 
 use super::{START, bare, deploy, matches};
 use crate::domain::{

@@ -1,4 +1,4 @@
-//! What selectors promise, by subject.
+//! Tests of selectors, by subject.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn attributes<const N: usize>(pairs: [(&str, OwnedValue); N]) -> Vec<(String, Ow
     pairs.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
-/// A failed `deploy` of 2.5 s with something of everything.
+/// Makes a failed `deploy` of 2.5 s that has every kind of field.
 fn deploy() -> Span {
     Span {
         trace_id: TraceId::from_slice(&[0xab; 16]).unwrap(),
@@ -84,7 +84,7 @@ fn deploy() -> Span {
     }
 }
 
-/// A root span that says as little as a span can.
+/// Makes a root span with a minimum of fields.
 fn bare() -> Span {
     Span {
         parent_span_id: None,

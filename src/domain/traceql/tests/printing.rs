@@ -1,4 +1,4 @@
-//! Writes a tree as text, with no parentheses but those that it needs; and makes up trees.
+//! Prints a tree with the minimum of parentheses, and generates trees.
 
 use proptest::prelude::*;
 
@@ -11,13 +11,13 @@ pub(super) fn print(node: &Expression) -> String {
     format!("{{ {} }}", expression(node, 0))
 }
 
-/// `node` where an operator of strength `minimum` or more may stand.
+/// Prints `node` where an operator of strength `minimum` or more is allowed.
 fn expression(node: &Expression, minimum: u8) -> String {
     let (strength, text) = match &node.expr {
         Expr::Literal(literal) => (9, self::literal(literal)),
         Expr::Field(field) => (9, self::field(field)),
-        // A sign may stand wherever a value may, but takes in all stronger operators on its right:
-        // parentheses around it are always right.
+        // A sign is allowed wherever a value is, but includes all stronger operators on its right:
+        // parentheses around it are always correct.
         Expr::Not(inner) => (0, format!("!{}", expression(inner, 5))),
         Expr::Negate(inner) => (0, format!("-{}", expression(inner, 4))),
         Expr::All(parts) => (1, chain(parts, " && ")),
@@ -82,7 +82,7 @@ fn literal(literal: &Literal) -> String {
     }
 }
 
-/// Only what TraceQL understands: Rust's own escapes are others.
+/// Quotes with TraceQL's escapes; Rust's own escapes differ.
 fn quoted(text: &str) -> String {
     let escape = |c: char| match c {
         '"' | '\\' => format!("\\{c}"),
@@ -144,7 +144,7 @@ fn any_leaf() -> impl Strategy<Value = Expr> {
     ]
 }
 
-/// Any tree that a text could be parsed to, whether its types fit or not.
+/// Makes any tree that a text could be parsed to, whether its types fit or not.
 pub(super) fn any_tree() -> impl Strategy<Value = Expression> {
     let node = |expr| Expression::leaf(expr, 0..0);
     any_leaf()

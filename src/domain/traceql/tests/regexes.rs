@@ -1,4 +1,4 @@
-//! Regular expressions mean what they mean in Go, or are refused with what to write instead.
+//! Tests that regular expressions have Go's meaning, or are rejected with an alternative.
 
 use super::{bare, matches};
 use crate::domain::{model::span::Span, traceql::Selector};
@@ -25,7 +25,7 @@ fn what_go_and_rust_read_differently_is_read_as_in_go() {
         (r"\Qa+", "a+", "aa"),
         (r"\101\0", "A\0", "101"),
         (r"[\101-\103]", "B", "D"),
-        // In brackets these are characters and no set operations.
+        // In brackets these are characters, not set operations.
         (r"[a&&b]", "&", "c"),
         (r"[a&&b]", "a", "z"),
         (r"[a~~b]", "~", "c"),
@@ -37,7 +37,7 @@ fn what_go_and_rust_read_differently_is_read_as_in_go() {
         (r"[\w-a]+", "a-", "`"),
         (r"[a-c-e]+", "b-e", "d"),
         (r"[[:alpha:]-]+", "a-", "1"),
-        // Classes of Perl know ASCII only.
+        // Perl's classes contain ASCII only.
         (r"\d", "7", "\u{664}"),
         (r"\w+", "a_1", "é"),
         (r"[\w.-]+", "a.b-c", "é"),
@@ -46,7 +46,7 @@ fn what_go_and_rust_read_differently_is_read_as_in_go() {
         (r"a\sb", "a b", "a\u{a0}b"),
         (r"\S", "\u{a0}", " "),
         (r"caf.\b.*", "cafe au lait", "cafes"),
-        // Escaped punctuation stands for itself.
+        // Escaped punctuation is that character.
         (r"\<a\>", "<a>", "a"),
         (r"\_\-\%", "_-%", "x"),
         (r"\x41\x{42}\pL", "ABé", "AB1"),

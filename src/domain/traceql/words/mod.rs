@@ -1,4 +1,4 @@
-//! The bare words and scoped intrinsics of the language, and what to say about any other.
+//! The bare words and scoped intrinsics of the language, and the errors for any other.
 
 pub(super) mod reference;
 pub(super) mod unsupported;
@@ -58,7 +58,7 @@ const WORDS: [(&str, Word); 32] = [
     ("consumer", Word::Kind(SpanKind::Consumer)),
 ];
 
-/// The words that name an intrinsic, each with it.
+/// Returns the words for intrinsics.
 pub(super) fn intrinsics() -> impl Iterator<Item = (&'static str, Intrinsic)> {
     WORDS.iter().filter_map(|(word, meaning)| match meaning {
         Word::Field(intrinsic) => Some((*word, *intrinsic)),
@@ -75,7 +75,7 @@ enum Word {
     Kind(SpanKind),
 }
 
-/// What `word` stands for.
+/// Returns the meaning of `word`.
 pub(super) fn meaning(word: &str) -> Option<Expr> {
     let (_, meaning) = WORDS.iter().find(|(known, _)| *known == word)?;
     Some(match *meaning {
@@ -87,7 +87,8 @@ pub(super) fn meaning(word: &str) -> Option<Expr> {
     })
 }
 
-/// `word` means nothing; `compared_with` is what it was to be compared with, if anything.
+/// Makes the error for an unknown `word`; `compared_with` is the other side of the comparison, if
+/// any.
 pub(super) fn unknown(
     word: &str,
     compared_with: Option<&str>,
@@ -122,7 +123,7 @@ pub(super) fn unknown(
 const KINDS: &str =
     "a kind is `unspecified`, `internal`, `server`, `client`, `producer` or `consumer`";
 
-/// The one of `words` that `word` was most likely meant to be.
+/// Returns the one of `words` that was most likely meant by `word`.
 pub(super) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     words

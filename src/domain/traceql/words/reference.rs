@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::intrinsics;
 use crate::domain::traceql::tree::Intrinsic;
 
-/// What can be written in a selector.
+/// The syntax of selectors.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SelectorReference {
     /// Intrinsics, then the scopes of attributes.
@@ -17,7 +17,7 @@ pub struct SelectorReference {
     pub differences: &'static [TempoDifference],
 }
 
-/// One thing that can be written, and what it means.
+/// One piece of syntax, and its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SelectorSyntax {
     /// Equivalent spellings.
@@ -25,7 +25,7 @@ pub struct SelectorSyntax {
     pub about: &'static str,
 }
 
-/// A selector that means something else in Grafana Tempo.
+/// A selector with another meaning in Grafana Tempo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct TempoDifference {
     pub here: &'static str,

@@ -1,10 +1,10 @@
-//! What TraceQL has and one span cannot answer, each with its reason.
+//! The parts of TraceQL that cannot be evaluated for a single span, each with its reason.
 
 use std::ops::Range;
 
 use crate::domain::traceql::SelectorError;
 
-/// Refuses `word` if it is TraceQL that needs more than the span at hand.
+/// Rejects `word` if it is TraceQL that needs more than one span.
 pub(in crate::domain::traceql) fn refuse_word(
     word: &str,
     span: Range<usize>,
@@ -67,7 +67,7 @@ pub(in crate::domain::traceql) fn spanset_logic(span: Range<usize>) -> SelectorE
     .with_help("put both conditions into one pair of braces, as `{ a && b }`")
 }
 
-/// `stage` is the word after the pipe.
+/// Makes the error for a pipeline. `stage` is the word after the pipe.
 pub(in crate::domain::traceql) fn pipeline(stage: &str, span: Range<usize>) -> SelectorError {
     let reason = match stage {
         "select" => "`select` chooses columns of a result, and a selector only says yes or no",
