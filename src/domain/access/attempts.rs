@@ -6,11 +6,11 @@ use std::{collections::HashMap, hash::Hash, time::Duration};
 use super::{ApiToken, KnownTokens, TokenDigest, TokenRecord, TokenRefusal};
 use crate::domain::model::time::Timestamp;
 
-/// Attempts by sender `K`, such as an address.
+/// Attempts by sender `K`, such as an IP address.
 #[derive(Clone, Debug)]
 pub struct AttemptLimit<K> {
     wrong: HashMap<K, WrongAttempts>,
-    /// When a token of a sender was last right.
+    /// The time at which a sender last used a valid token.
     right: HashMap<(K, TokenDigest), Timestamp>,
 }
 
@@ -20,14 +20,14 @@ struct WrongAttempts {
     count: u32,
 }
 
-/// A sender with too many wrong tokens, and when its next one is looked at.
+/// A sender with too many wrong tokens, and when its next one is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many wrong tokens came from this address")]
 pub struct Blocked {
     pub again_in: Duration,
 }
 
-/// Why a token that somebody shows is not accepted.
+/// The reason why a token is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenLookupError {
     #[error(transparent)]
@@ -37,14 +37,14 @@ pub enum TokenLookupError {
 }
 
 impl<K: Clone + Eq + Hash> AttemptLimit<K> {
-    /// Wrong tokens of one sender within [`WINDOW`](Self::WINDOW).
+    /// The limit of wrong tokens of one sender within [`WINDOW`](Self::WINDOW).
     pub const MOST: u32 = 10;
     pub const WINDOW: Duration = Duration::from_mins(1);
     const REMEMBERED: Duration = Duration::from_hours(1);
-    /// So that memory is bounded however many addresses an attacker has.
+    /// Bounds memory, even if an attacker has many addresses.
     const MOST_SENDERS: usize = 10_000;
 
-    /// Returns the record of a token that `sender` shows, if it is accepted at `now`.
+    /// Returns the record of a token from `sender`, if it is valid at `now`.
     pub fn find<'t>(
         &mut self,
         sender: K,
@@ -62,7 +62,7 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
         Ok(found?)
     }
 
-    /// Whether a token of `sender` may be looked at.
+    /// Returns whether a token of `sender` may be checked.
     fn check(&self, sender: &K, token: TokenDigest, now: Timestamp) -> Result<(), Blocked> {
         let was_right = self.right.get(&(sender.clone(), token));
         let is_trusted = was_right.is_some_and(|at| now < *at + Self::REMEMBERED);
@@ -72,7 +72,7 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
         self.admit(sender, now)
     }
 
-    /// Whether anything that `sender` shows may be looked at.
+    /// Returns whether any token of `sender` may be checked.
     pub fn admit(&self, sender: &K, now: Timestamp) -> Result<(), Blocked> {
         let Some(wrong) = self.wrong.get(sender) else {
             return Ok(());
@@ -86,7 +86,7 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
         })
     }
 
-    /// Counts something of `sender` that was wrong.
+    /// Counts a wrong token of `sender`.
     pub fn note_wrong(&mut self, sender: K, now: Timestamp) {
         if self.wrong.len() >= Self::MOST_SENDERS {
             self.wrong

@@ -1,4 +1,4 @@
-//! What was written, by whom, and how it ended.
+//! Entries of the audit log.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,31 +10,32 @@ use crate::domain::model::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct AuditEntry {
     pub at: Timestamp,
-    /// Name of the token, the user of the proxy, or the account of the shell; `None` if nobody says.
+    /// The name of the token, the user of the proxy, or the account of the shell; `None` if
+    /// unknown.
     pub who: Option<String>,
-    /// `None` for signed links and commands, which need none.
+    /// `None` for signed links and commands, which need no role.
     pub role: Option<AccessRole>,
-    /// What was done, as `silence.create`.
+    /// The action, as `silence.create`.
     pub action: String,
-    /// What it was done to: the path of the request, or the name of a token.
+    /// The subject of the action: the path of the request, or the name of a token.
     pub subject: String,
     pub via: AuditSource,
-    /// Address that the request came from; `None` for commands.
+    /// The IP address of the request; `None` for commands.
     pub peer: Option<String>,
     pub outcome: AuditOutcome,
-    /// Status of the response; `None` for commands.
+    /// The status of the response; `None` for commands.
     pub status: Option<u16>,
-    /// By which the log has more of it.
+    /// The id under which the log has details.
     pub request_id: Option<String>,
 }
 
-/// Where a change was asked for.
+/// The interface through which a change was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuditSource {
     Page,
     Api,
-    /// Signed link in a message.
+    /// A signed link in a message.
     Link,
     Command,
 }
@@ -43,9 +44,9 @@ pub enum AuditSource {
 #[serde(rename_all = "lowercase")]
 pub enum AuditOutcome {
     Done,
-    /// The request was wrong, or its sender may not do this.
+    /// The request was invalid, or its sender lacks a permission.
     Rejected,
-    /// The service could not do it.
+    /// The service failed to do it.
     Failed,
 }
 

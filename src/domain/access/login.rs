@@ -1,9 +1,9 @@
-//! A login that is under way: what the browser keeps while its user is at the provider.
+//! A pending login: the data that the browser keeps while its user is at the provider.
 //!
 //! The browser keeps a random text in a cookie, and the service keeps nothing. State, nonce and the
-//! verifier of PKCE are derived from that text by the key of all replicas. So a response of the provider
-//! is accepted only from the browser in which the login was begun, by whichever replica, and a text that
-//! somebody has changed leads to another state.
+//! verifier of PKCE are derived from that text with the key of all replicas. So a response of the
+//! provider is accepted, by any replica, only from the browser in which the login was begun, and a
+//! modified text leads to another state.
 
 use std::{fmt, time::Duration};
 
@@ -11,25 +11,25 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::domain::{model::time::Timestamp, notify::signed_links::signing::SigningKey};
 
-/// A login that was begun.
+/// A pending login.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PendingLogin {
     text: String,
-    /// Where the browser goes after the login, as it was asked for.
+    /// The path to return to after the login.
     next: String,
 }
 
-/// What must come back from the provider.
+/// The values that the provider must return.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LoginSecrets {
     pub state: String,
     pub nonce: String,
-    /// Of PKCE (RFC 7636): 43 characters.
+    /// The verifier of PKCE (RFC 7636): 43 characters.
     pub verifier: String,
 }
 
 impl PendingLogin {
-    /// Long enough to look for a second factor.
+    /// Long enough to use a second factor.
     pub const LASTS: Duration = Duration::from_mins(10);
 
     pub fn new(random: [u8; 32], began_at: Timestamp, next: &str) -> Self {
@@ -40,7 +40,7 @@ impl PendingLogin {
         }
     }
 
-    /// Reads what a browser kept; `None` if it is none of ours, or too old at `now`.
+    /// Parses the browser's cookie; `None` if it is not from this service, or too old at `now`.
     pub fn parse(text: &str, now: Timestamp) -> Option<Self> {
         let mut parts = text.split('.');
         let [_random, began_at, path] = [parts.next()?, parts.next()?, parts.next()?];

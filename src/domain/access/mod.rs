@@ -1,4 +1,4 @@
-//! Who may do what: roles, API tokens, and the record of what was done.
+//! Access control: roles, API tokens, and the audit log.
 
 mod attempts;
 mod audit;

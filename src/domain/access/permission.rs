@@ -1,7 +1,7 @@
 //! Permissions: a role, and the SLOs that it is for.
 //!
-//! SLOs belong to a team by their label `team`, and to a namespace. A user with roles for some teams or
-//! namespaces alone sees and changes the SLOs of these.
+//! SLOs belong to a team by their label `team`, and to a namespace. A user whose roles are only for
+//! some teams or namespaces sees and changes only their SLOs.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -12,9 +12,9 @@ use crate::domain::slo::Slo;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SloScope {
     All,
-    /// Those whose label `team` is this.
+    /// SLOs with this label `team`.
     Team(String),
-    /// Those in this namespace.
+    /// SLOs in this namespace.
     Namespace(String),
 }
 
@@ -25,14 +25,14 @@ pub struct Permission {
     pub scope: SloScope,
 }
 
-/// All that somebody may do; there is at least one.
+/// All permissions of a user; there is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {
     first: Permission,
     others: Vec<Permission>,
 }
 
-/// A text that is no permission.
+/// The error for a text that is not a permission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPermission {
     #[error(transparent)]
@@ -43,7 +43,7 @@ pub enum InvalidPermission {
     Scope(String),
 }
 
-/// Whether somebody whose roles are for these scopes may see an SLO with these labels.
+/// Returns whether a user with roles for these scopes may see an SLO with these labels.
 pub fn may_see(scopes: &[SloScope], labels: &BTreeMap<String, String>) -> bool {
     scopes.iter().any(|scope| match scope.label() {
         None => true,
@@ -52,7 +52,7 @@ pub fn may_see(scopes: &[SloScope], labels: &BTreeMap<String, String>) -> bool {
 }
 
 impl SloScope {
-    /// The label that its SLOs have; `None` if it is of all.
+    /// Returns the label that its SLOs have; `None` if it is for all.
     pub fn label(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::All => None,
@@ -72,7 +72,7 @@ impl Permission {
 }
 
 impl Permissions {
-    /// `None` if there are none.
+    /// Returns `None` if there are none.
     pub fn new(all: impl IntoIterator<Item = Permission>) -> Option<Self> {
         let mut all = all.into_iter();
         Some(Self {
@@ -85,13 +85,13 @@ impl Permissions {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The highest role, for whatever SLOs it is.
+    /// Returns the highest role, for any SLOs.
     pub fn role(&self) -> AccessRole {
         let others = self.others.iter().map(|one| one.role);
         others.fold(self.first.role, AccessRole::max)
     }
 
-    /// The SLOs for which there is `role` or a higher one; none of them if nobody has given it.
+    /// Returns the SLOs for which there is `role` or a higher one; empty if there is none.
     pub fn scopes(&self, role: AccessRole) -> Vec<SloScope> {
         let enough = self.iter().filter(|one| one.role >= role);
         let mut scopes: Vec<_> = enough.map(|one| one.scope.clone()).collect();
@@ -144,7 +144,7 @@ impl fmt::Display for Permission {
 impl FromStr for Permissions {
     type Err = InvalidPermission;
 
-    /// Reads them as [`Display`](fmt::Display) writes them: with commas between them.
+    /// Parses the format of [`Display`](fmt::Display): permissions separated by commas.
     fn from_str(text: &str) -> Result<Self, InvalidPermission> {
         let (first, others) = text.split_once(',').unwrap_or((text, ""));
         let others = others.split(',').filter(|one| !one.trim().is_empty());

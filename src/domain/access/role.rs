@@ -1,4 +1,4 @@
-//! Roles. Each may do what those before it may.
+//! Roles. Each has the permissions of those before it.
 
 use std::{fmt, str::FromStr};
 
@@ -16,7 +16,7 @@ pub enum AccessRole {
     Admin,
 }
 
-/// A word that is no role.
+/// The error for a word that is not a role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a role: write viewer, editor or admin")]
 pub struct UnknownRole(String);
@@ -36,7 +36,7 @@ impl AccessRole {
 impl FromStr for AccessRole {
     type Err = UnknownRole;
 
-    /// Case does not matter, because a proxy writes what its directory has.
+    /// Parses in any case, because a proxy sends the names of its directory.
     fn from_str(text: &str) -> Result<Self, UnknownRole> {
         let mut all = Self::ALL.into_iter();
         all.find(|role| text.trim().eq_ignore_ascii_case(role.as_str()))

@@ -1,4 +1,4 @@
-//! Whose alerts a silence may match.
+//! Which alerts a user's silence may match.
 
 use super::{SloScope, may_see};
 use crate::domain::{
@@ -6,8 +6,8 @@ use crate::domain::{
     slo::Slo,
 };
 
-/// Whether a silence matches only alerts of SLOs of `scopes`, among `slos`, which are all that are
-/// declared, and whatever is declared later.
+/// Returns whether a silence matches only alerts of SLOs of `scopes`, among all declared `slos` and
+/// any that are declared later.
 pub fn is_within(scopes: &[SloScope], terms: &SilenceTerms, slos: &[&Slo]) -> bool {
     let mut matched = slos.iter().filter(|slo| terms.may_match(slo));
     let names_own = |matcher: &Matcher| names_own(scopes, matcher, slos);
@@ -15,7 +15,8 @@ pub fn is_within(scopes: &[SloScope], terms: &SilenceTerms, slos: &[&Slo]) -> bo
         && (scopes.contains(&SloScope::All) || terms.matchers.iter().any(names_own))
 }
 
-/// Whether a matcher takes one SLO, team or namespace of `scopes` and no other, now or later.
+/// Returns whether a matcher accepts one SLO, team or namespace of `scopes` and no other, now or
+/// later.
 fn names_own(scopes: &[SloScope], matcher: &Matcher, slos: &[&Slo]) -> bool {
     let value = matcher.value();
     let is_own = match matcher.name() {
@@ -79,7 +80,7 @@ mod tests {
             &["slo=carts"][..],
             &["team=shop"],
             &["severity=page"],
-            // Nobody else has such an SLO yet.
+            // No one else has such an SLO yet.
             &["slo=~trans.*"],
             &["slo=refunds"],
             &["region=eu"],

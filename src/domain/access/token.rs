@@ -1,4 +1,4 @@
-//! API tokens: random text that its holder keeps, of which the service has only a hash.
+//! API tokens: random text for its holder, of which the service stores only a hash.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,15 +12,15 @@ use uuid::Uuid;
 use super::Permissions;
 use crate::domain::model::{format, time::Timestamp};
 
-/// A token as its holder has it. It is shown once and logged never.
+/// A token in plain text. It is shown once and never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiToken(String);
 
-/// SHA-256 of a token. Tokens are random and long, so a slow hash would add nothing.
+/// The SHA-256 hash of a token. Tokens are random and long, so a slow hash would add nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenDigest(pub [u8; 32]);
 
-/// What a token is for.
+/// The use of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenGrant {
     /// Pages and API.
@@ -60,7 +60,7 @@ pub struct TokenRecord {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// Why a token is not accepted.
+/// The reason why a token is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRefusal {
     #[error("this token is unknown here")]
@@ -72,16 +72,16 @@ pub enum TokenRefusal {
 }
 
 impl ApiToken {
-    /// By which secret scanners and people recognise one.
+    /// The prefix by which secret scanners and people recognise a token.
     pub const PREFIX: &str = "thl_";
-    /// No search finds 32 random bytes.
+    /// 32 random bytes cannot be guessed.
     pub const LENGTH: usize = 32;
 
     pub fn from_random(bytes: [u8; Self::LENGTH]) -> Self {
         Self(format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// `None` if `text` cannot be a token.
+    /// Returns `None` if `text` cannot be a token.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let secret = URL_SAFE_NO_PAD
@@ -101,7 +101,7 @@ impl ApiToken {
         TokenDigest::of(self.0.as_bytes())
     }
 
-    /// The text, for its holder.
+    /// Returns the text, for its holder.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -120,7 +120,7 @@ impl TokenDigest {
 }
 
 impl AllowedServices {
-    /// `None` is a span without `service.name`.
+    /// Returns whether spans of this service are allowed. `None` is a span without `service.name`.
     pub fn allow(&self, service: Option<&str>) -> bool {
         match self {
             Self::All => true,
@@ -130,7 +130,7 @@ impl AllowedServices {
 }
 
 impl TokenRecord {
-    /// Whether it is accepted at `now`.
+    /// Checks whether it is valid at `now`.
     pub fn check(&self, now: Timestamp) -> Result<(), TokenRefusal> {
         let name = self.name.clone();
         if self.revoked_at.is_some() {
@@ -157,13 +157,13 @@ impl TokenRefusal {
     }
 }
 
-/// All tokens, as they were read last. Requests are checked against these, so that a wrong token costs
-/// no query and a right one needs no database.
+/// All tokens, as last read. Requests are checked against these, so that neither a wrong nor a
+/// right token needs a database query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownTokens(HashMap<TokenDigest, TokenRecord>);
 
 impl KnownTokens {
-    /// The token, if it is accepted at `now`.
+    /// Returns the record of a token that is valid at `now`.
     pub fn find(&self, token: &ApiToken, now: Timestamp) -> Result<&TokenRecord, TokenRefusal> {
         let found = self.0.get(&token.digest());
         let record = found.ok_or(TokenRefusal::Unknown)?;

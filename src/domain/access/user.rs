@@ -1,29 +1,29 @@
-//! People whom a provider of OpenID Connect knows, and the roles that their groups have here.
+//! Users of an OpenID Connect provider, and the roles of their groups.
 
 use std::{fmt, str::FromStr};
 
 use super::{AccessRole, InvalidPermission, Permission, Permissions};
 
-/// Somebody whom a provider has authenticated.
+/// A user whom a provider has authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticatedUser {
-    /// Never changes and is never given to somebody else, as far as the provider keeps the standard.
+    /// Never changes and is never reused for another user, if the provider keeps to the standard.
     pub subject: String,
-    /// What people call them, as the audit log names them.
+    /// The name for people and for the audit log.
     pub name: String,
     pub groups: Vec<String>,
-    /// The proof of the provider, by which it recognises the session when it ends.
+    /// The ID token, by which the provider recognises the session at its end.
     pub id_token: String,
 }
 
-/// A group of the provider and what its members may do.
+/// A group of the provider, and the permission of its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRole {
     pub group: String,
     pub permission: Permission,
 }
 
-/// Why a text is no group with a role.
+/// The error for a text that is not a group with a role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidGroupRole {
     #[error("write `GROUP=ROLE`, such as `sre=admin`")]
@@ -32,16 +32,16 @@ pub enum InvalidGroupRole {
     Permission(#[from] InvalidPermission),
 }
 
-/// Which roles people have.
+/// The mapping from groups to roles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleMapping {
     pub groups: Vec<GroupRole>,
-    /// The role of those in none of the groups; `None` if they may not log in.
+    /// The role of users in none of the groups; `None` if they may not log in.
     pub default_role: Option<AccessRole>,
 }
 
 impl RoleMapping {
-    /// What members of these groups may do; `None` if nothing.
+    /// Returns the permissions of the members of these groups; `None` if there are none.
     pub fn permissions_of(&self, groups: &[String]) -> Option<Permissions> {
         let of_groups = self.groups.iter();
         let of_groups = of_groups.filter(|one| groups.contains(&one.group));
@@ -53,7 +53,7 @@ impl RoleMapping {
 impl FromStr for GroupRole {
     type Err = InvalidGroupRole;
 
-    /// The last `=` divides, because names of a directory have some of their own.
+    /// Splits at the last `=`, because names in a directory may contain one.
     fn from_str(text: &str) -> Result<Self, InvalidGroupRole> {
         let (group, permission) = text.rsplit_once('=').ok_or(InvalidGroupRole::Form)?;
         let group = group.trim();

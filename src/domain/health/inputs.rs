@@ -43,16 +43,16 @@ pub struct HealthInputs {
     pub logs: Vec<LogSign>,
 }
 
-/// How far a partition of a Kafka topic is read.
+/// The progress of reading a partition of a Kafka topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSign {
     pub topic: String,
     pub partition: i32,
     /// The number of messages that are not committed.
     pub lag: i64,
-    /// Everything that was appended until then is committed.
+    /// The time up to which all appended messages are committed.
     pub up_to: Timestamp,
-    /// The time at which a replica that reads it last said so.
+    /// The time of the last report from the replica that reads it.
     pub seen_at: Timestamp,
 }
 
@@ -87,9 +87,9 @@ pub struct ReplicaSign {
     pub definition_problems: Vec<String>,
     /// The senders whose whole requests it rejects, with the reason, one sentence each.
     pub refused_senders: Vec<String>,
-    /// The reasons why nobody can log in at the OpenID Connect provider, one sentence each.
+    /// The reasons why logins at the OpenID Connect provider fail, one sentence each.
     pub login_problems: Vec<String>,
-    /// The reasons why it does not read its Kafka topic as it should, one sentence each.
+    /// Problems with reading its Kafka topic, one sentence each.
     pub kafka_problems: Vec<String>,
 }
 

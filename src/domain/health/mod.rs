@@ -1,8 +1,9 @@
 //! Self-checks of the service, and the notifications of its operators.
 //!
-//! [`mod@findings`] reads the signs of life of all replicas, targets and SLOs; [`step`] makes of what is
-//! found again and again one notice that opens and one that resolves; [`why_withheld`] says what
-//! keeps the heartbeat from being sent. Trouble of ours is never an alert on a customer's SLO.
+//! [`mod@findings`] derives problems from the state of all replicas, targets and SLOs; [`step`]
+//! turns repeated findings into one notification that opens and one that resolves; [`why_withheld`]
+//! returns the reasons to withhold the heartbeat. A problem of the service is never an alert on a
+//! customer's SLO.
 
 mod clean_up;
 mod database_outage;

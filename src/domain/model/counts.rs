@@ -37,14 +37,14 @@ pub struct EventCounts {
     /// The good and bad events whose spans carry their sampling probability.
     #[serde(default, skip_serializing_if = "is_none")]
     pub sampled: i64,
-    /// Good events that the seen ones stand for besides themselves, in millionths.
+    /// Additional good events that the observed ones represent, in millionths.
     #[serde(
         default,
         rename = "unseen_good_millionths",
         skip_serializing_if = "is_none"
     )]
     pub unseen_good: i64,
-    /// Bad events that the seen ones stand for besides themselves, in millionths.
+    /// Additional bad events that the observed ones represent, in millionths.
     #[serde(
         default,
         rename = "unseen_bad_millionths",
@@ -111,7 +111,7 @@ impl EventCounts {
             && self.unseen_bad >= 0
     }
 
-    /// Returns what these have more of than `other`, by outcome.
+    /// Returns by how much these exceed `other`, by outcome.
     #[must_use]
     pub fn beyond(self, other: Self) -> Self {
         let more = self + -other;
@@ -207,9 +207,9 @@ impl EventCounts {
 /// Spans that start workflows of an SLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartSpans {
-    /// They say which workflow they start.
+    /// Spans that identify the workflow they start.
     pub correlated: i64,
-    /// They do not, so nobody watches what they start.
+    /// Spans that do not, so their workflows are not monitored.
     pub uncorrelated: i64,
 }
 
@@ -220,7 +220,7 @@ impl AddAssign for StartSpans {
     }
 }
 
-/// An estimate of events, to the nearest whole one.
+/// Rounds an estimate of events to a whole number.
 #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
 pub fn whole(events: f64) -> i64 {
     events.round() as i64

@@ -11,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 
 /// The text for a value that no evidence had.
 const NO_VALUE: &str = "(none)";
-/// What stands for the values of an event that may be another's.
+/// The text for the values of an event that may belong to another group.
 const UNKNOWN: &str = "(unknown)";
-/// What stands for the values of all groups that came after the last place was taken.
+/// The text for the values of all groups beyond the limit.
 const OTHER: &str = "(other)";
 
-/// What evidence says of the attributes that its SLO groups by: `None` for one that was looked for
-/// and not there. A join: where pieces disagree the smallest value holds.
+/// The values of the attributes that an SLO groups by: `None` for one that was looked up and is
+/// missing. A join: if values differ, the smallest counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GroupValues(BTreeMap<String, Option<String>>);
@@ -71,7 +71,7 @@ impl Group {
         Self { by, values: None }
     }
 
-    /// The group of events that are certain, while whose they are is not.
+    /// Returns the group of events that exist for certain, but whose group is unknown.
     pub fn unknown(by: Vec<String>) -> Self {
         let values = by.iter().map(|_| Some(UNKNOWN.to_owned())).collect();
         Self {
@@ -126,7 +126,7 @@ impl Group {
         })
     }
 
-    /// Formats as `deployment.kind = rollback, region = eu`. The values are what senders wrote.
+    /// Formats `deployment.kind = rollback, region = eu`. The values come from senders.
     pub fn text(&self) -> String {
         let pairs: Vec<String> = self
             .pairs()
@@ -135,7 +135,7 @@ impl Group {
         pairs.join(", ")
     }
 
-    /// Formats as `rollback, eu`.
+    /// Formats `rollback, eu`.
     pub fn values_text(&self) -> String {
         let values: Vec<&str> = self.pairs().map(|(_, value)| value).collect();
         values.join(", ")

@@ -63,10 +63,9 @@ pub trait SpanView {
     fn instrumentation_version(&self) -> &str;
     /// Returns the value; `None` if the attribute is missing or has no value.
     fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>>;
-    /// Calls `each` with the keys of attributes, whatever their scope, as bytes. Left out may be
-    /// those that are not asked of every span
-    /// ([`KeyFilter`](crate::domain::traceql::KeyFilter)). A key may occur more than once, and its
-    /// attribute may have no value.
+    /// Calls `each` with the keys of attributes of any scope, as bytes. Attributes that are not
+    /// asked of every span ([`KeyFilter`](crate::domain::traceql::KeyFilter)) may be left out. A
+    /// key may occur more than once, and its attribute may have no value.
     fn each_asked_key(&self, each: &mut dyn FnMut(&[u8]));
     /// Calls `each` with all attributes of the span and of its resource that have a value.
     fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>));

@@ -92,7 +92,7 @@ impl Timestamp {
             .to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
-    /// Parses RFC 3339, also without seconds, as people write it in an address: `2026-11-22T10:08Z`.
+    /// Parses RFC 3339, also without seconds, as people write it in a URL: `2026-11-22T10:08Z`.
     pub fn parse_iso8601(text: &str) -> Option<Self> {
         let to_the_minute = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z").ok();
         Self::parse_rfc3339(text).or_else(|| to_the_minute().map(|at| Self(at.timestamp_micros())))

@@ -68,7 +68,7 @@ impl OwnedValue {
         }
     }
 
-    /// Arrays within arrays have no value.
+    /// Returns the value unless it is an array: arrays within arrays have no value.
     fn as_scalar(&self) -> Option<Value<'_>> {
         if let Self::Array(_) = self {
             return None;

@@ -1,13 +1,13 @@
-//! The database: whether its version, settings, permissions and space suit the service.
+//! Checks of the database: whether its version, settings, permissions and space suit the service.
 
 use std::time::Duration;
 
 use super::Diagnosis;
 use crate::domain::{health::findings::CLOCKS_APART, model::format};
 
-/// The oldest version that the service is tested with, as `server_version_num` has it.
+/// The oldest supported version, as `server_version_num`.
 const OLDEST_VERSION: i32 = 150_000;
-/// Settings without which a crash loses what was acknowledged.
+/// Settings without which a crash loses acknowledged data.
 const DURABLE: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
 /// Settings that should be on.
 pub const EXPECTED_ON: [&str; 5] = [
@@ -22,7 +22,7 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_mins(1);
 const LITTLE_SPACE: f64 = 0.2;
 const TOO_LITTLE_SPACE: f64 = 0.05;
 
-/// What the database says of itself.
+/// The facts about the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseFacts {
     /// Without a password.
@@ -30,21 +30,21 @@ pub struct DatabaseFacts {
     pub pooling: Pooling,
     pub version: String,
     pub version_number: i32,
-    /// It is no standby, and transactions are not read-only by default.
+    /// It is not a standby, and transactions are not read-only by default.
     pub takes_writes: bool,
     /// The user may create tables in the schema.
     pub may_create: bool,
     pub schema: SchemaState,
     /// The number of connections that ordinary users may have together.
     pub max_connections: i64,
-    /// The number of connections that others than the service have.
+    /// The number of connections that other clients have.
     pub others_connections: i64,
     /// Settings that cancel statements, with their values; only those that are on.
     pub timeouts: Vec<(String, Duration)>,
     /// Those of [`EXPECTED_ON`] that are off.
     pub settings_off: Vec<String>,
     pub size_bytes: i64,
-    /// `None` if it cannot be read from here.
+    /// `None` if it cannot be read from this machine.
     pub disk: Option<DiskSpace>,
     /// By how many milliseconds the clock of this machine is ahead; negative if it is behind.
     pub clock_ahead_ms: i64,
@@ -56,7 +56,7 @@ pub enum SchemaState {
     Current,
     /// The service creates or completes it at its start.
     Incomplete,
-    /// Of another version.
+    /// The schema of another version.
     Foreign,
 }
 
@@ -65,11 +65,11 @@ pub enum SchemaState {
 pub enum Pooling {
     /// There is no pooler.
     None,
-    /// A client keeps its connection as long as it wants.
+    /// A client keeps its connection until it disconnects.
     Session,
-    /// A client keeps its connection for a transaction.
+    /// A client keeps its connection for one transaction.
     Transaction,
-    /// A client keeps its connection for a statement, so there are no transactions.
+    /// A client keeps its connection for one statement, so there are no transactions.
     Statement,
 }
 
@@ -80,7 +80,7 @@ pub struct DiskSpace {
     pub total_bytes: u64,
 }
 
-/// `connections` is the number that all replicas together may open.
+/// Examines the facts. `connections` is the number that all replicas together may open.
 pub fn of_database(facts: &DatabaseFacts, connections: i64) -> Vec<Diagnosis> {
     vec![
         Diagnosis::ok("database", format!("`{}` answers", facts.address)),
@@ -98,7 +98,7 @@ pub fn of_database(facts: &DatabaseFacts, connections: i64) -> Vec<Diagnosis> {
     ]
 }
 
-/// Returns whether the service can work with connections that are shared like this.
+/// Returns whether the service works with connections that are shared in this way.
 pub fn of_pooling(pooling: Pooling) -> Diagnosis {
     let check = "database pooler";
     match pooling {

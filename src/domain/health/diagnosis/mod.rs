@@ -1,4 +1,4 @@
-//! Diagnoses: what an examination of an installation found, a line for each thing, with advice.
+//! Diagnoses: the results of examining an installation, one line each, with advice.
 
 mod database;
 mod service;
@@ -17,11 +17,11 @@ pub use self::{
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// What was checked, the same in every run.
+    /// The name of the check, the same in every run.
     pub check: String,
     pub result: DiagnosisResult,
     pub text: String,
-    /// What to do about it.
+    /// How to correct it.
     pub advice: Option<String>,
 }
 
@@ -29,7 +29,7 @@ pub struct Diagnosis {
 #[serde(rename_all = "lowercase")]
 pub enum DiagnosisResult {
     Ok,
-    /// It works, but may fail later or is not what is recommended.
+    /// It works, but may fail later or is not recommended.
     Warn,
     /// Something does not work.
     Fail,

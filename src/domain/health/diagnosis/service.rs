@@ -1,4 +1,4 @@
-//! The running service: its replicas, its senders and its own self-checks.
+//! Checks of the running service: its replicas, its senders and its own self-checks.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// Senders may be idle at night; after a day something is wrong.
+/// Senders may be idle at night; more than a day is a problem.
 const SENDERS_WITHIN: Duration = Duration::from_hours(24);
 
-/// What the database knows of the running service.
+/// The state of the running service in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceFacts {
     pub now: Timestamp,
     /// The number of replicas that write heartbeats.
     pub replicas: i64,
     pub last_span_at: Option<Timestamp>,
-    /// Self-checks that are open: how severe, and what is wrong.
+    /// Open self-checks: severity and problem.
     pub open_checks: Vec<(Severity, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! Each thing that can be wrong with an installation, one at a time.
+//! Tests of each possible problem of an installation.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn healthy() -> DatabaseFacts {
     }
 }
 
-/// What is not OK, as check and result.
+/// Returns everything that is not OK, as check and result.
 fn problems(found: &[Diagnosis]) -> Vec<(&str, DiagnosisResult)> {
     let bad = found.iter().filter(|one| one.result != DiagnosisResult::Ok);
     bad.map(|one| (one.check.as_str(), one.result)).collect()
@@ -52,7 +52,7 @@ fn a_healthy_database_is_described() {
     );
 }
 
-/// With this change the check has this result, and advice.
+/// Asserts that with this change the check has this result, and advice.
 fn assert_found(check: &str, result: DiagnosisResult, change: impl FnOnce(&mut DatabaseFacts)) {
     let mut facts = healthy();
     change(&mut facts);

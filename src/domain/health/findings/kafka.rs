@@ -1,16 +1,16 @@
-//! What is wrong with reading a Kafka topic.
+//! Findings about reading a Kafka topic.
 
 use std::time::Duration;
 
 use super::{Finding, HealthInputs, MINUTE, MOST_NAMED, hold_times, sentences};
 use crate::domain::{health::LogSign, model::format, slo::Severity};
 
-/// Less is caught up before anybody could look.
+/// A smaller lag is caught up before a person could react.
 const BEHIND: Duration = Duration::from_mins(5);
-/// Each replica says every second what it reads.
+/// Each replica reports every second what it reads.
 const READ_BY_NOBODY: Duration = Duration::from_mins(1);
 
-/// Messages are lost or not read, and somebody must change something.
+/// Messages are lost or not read, and a person must act.
 pub(super) fn problems(signs: &HealthInputs) -> Option<Finding> {
     let lines = sentences(signs, |replica| &replica.kafka_problems);
     (!lines.is_empty()).then(|| Finding {
@@ -23,7 +23,7 @@ pub(super) fn problems(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// Nothing is lost, and no workflow times out before its messages are read. But alerts are late.
+/// Nothing is lost, and no workflow times out before its messages are read, but alerts are late.
 pub(super) fn behind(signs: &HealthInputs) -> Option<Finding> {
     let late = |log: &&LogSign| signs.now.saturating_since(log.up_to) >= BEHIND;
     let mut late: Vec<&LogSign> = signs.logs.iter().filter(late).collect();

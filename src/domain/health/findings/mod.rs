@@ -1,4 +1,4 @@
-//! Findings: what is wrong with the service itself, derived from its health inputs.
+//! Findings: problems of the service itself, derived from its health inputs.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -300,7 +300,7 @@ fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// People who are logged in go on.
+/// Users who are logged in are not affected.
 fn logins_unavailable(signs: &HealthInputs) -> Option<Finding> {
     let lines = sentences(signs, |replica| &replica.login_problems);
     (!lines.is_empty()).then(|| Finding {

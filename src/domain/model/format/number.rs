@@ -57,7 +57,7 @@ pub fn percent(ratio: impl Into<Option<f64>>) -> String {
     format!("{} %", trimmed(value, digits))
 }
 
-/// A share of which more digits tell nothing: `97 %`, `under 1 %`, `over 99 %`.
+/// Formats a share without further digits: `97 %`, `under 1 %`, `over 99 %`.
 pub fn whole_percent(ratio: impl Into<Option<f64>>) -> String {
     match scaled(ratio) {
         None => NONE.to_owned(),
@@ -67,7 +67,8 @@ pub fn whole_percent(ratio: impl Into<Option<f64>>) -> String {
     }
 }
 
-/// A part of an error budget: `40 %`, `−7 %`, `0.4 %`; never `0 %` or `100 %` unless it is.
+/// Formats a part of an error budget: `40 %`, `−7 %`, `0.4 %`; never `0 %` or `100 %` unless it is
+/// exactly that.
 pub fn budget(ratio: impl Into<Option<f64>>) -> String {
     let Some(value) = scaled(ratio) else {
         return NONE.to_owned();

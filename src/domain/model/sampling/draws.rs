@@ -225,14 +225,15 @@ impl EndSampling {
     /// since been relaxed, would hide workflows that never finish for ever.
     pub const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
-    /// How likely the end of a workflow is kept, where nothing tells of a single one whether it was:
-    /// it is drawn apart, or by a number that nobody says. `None` elsewhere.
+    /// Returns the probability that the end of a workflow is kept, if that cannot be known of a
+    /// single one: its sampling is independent of the start, or uses an unknown number. `None`
+    /// otherwise.
     pub fn chance_of_unseen(self) -> Option<f64> {
         let is_unseen = self.draw == EndDraw::Apart || self.trace_ids == TraceIds::Flagged;
         (is_unseen && self.threshold > Threshold::KEEPS_ALL).then(|| self.threshold.kept_share())
     }
 
-    /// Adds what `other` knows.
+    /// Merges with `other`.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         Self {
@@ -243,7 +244,8 @@ impl EndSampling {
     }
 }
 
-/// Computed in the order of numbers, so that rounding does not depend on the order of arrival.
+/// Computes the weight in the order of numbers, so that rounding does not depend on the order of
+/// arrival.
 fn weight(draws: impl Iterator<Item = Threshold>) -> Option<Weight> {
     let mut counted: BTreeMap<Threshold, u32> = BTreeMap::new();
     for threshold in draws {

@@ -18,18 +18,19 @@ pub struct Weighing {
 }
 
 impl Weighing {
-    /// How ends are sampled, by what the definition says and what was learned.
+    /// Returns how ends are sampled, by the definition and by observation.
     pub fn ends(&self, learned: EndSampling) -> EndSampling {
         EndSampling {
             threshold: self.end_threshold.unwrap_or(learned.threshold),
-            // A definition does not know which number the sampler of the ends draws.
+            // The definition does not contain which number the sampler of the ends uses.
             draw: learned.draw,
             trace_ids: self.trace_ids,
         }
     }
 }
 
-/// Where a span says it. Never guessed: the same letters mean different things to different systems.
+/// The place where a span contains its sampling. Never guessed: the same letters mean different
+/// things in different systems.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SamplingEncoding {
     /// `ot=th:...;rv:...` in the trace state.
@@ -89,10 +90,10 @@ pub enum Flaw {
 }
 
 impl Weighing {
-    /// How likely the span was kept.
+    /// Returns the probability with which the span was kept.
     ///
     /// # Errors
-    /// Why the span is rejected as evidence.
+    /// The reason why the span is rejected as evidence.
     pub fn weigh(&self, span: &dyn SpanView) -> Result<Weighed, Flaw> {
         let member = self.encoding.read(span);
         let randomness = self.randomness(span, member);
@@ -103,7 +104,7 @@ impl Weighing {
         };
         match member.threshold {
             Part::Malformed => self.unweighed(Some(Flaw::Invalid), sample),
-            // A sampler that could not have kept the span did not write this.
+            // A sampler that would not have kept the span did not write this.
             Part::Valid(threshold) if randomness.is_some_and(|r| !r.is_kept_by(threshold)) => {
                 self.unweighed(Some(Flaw::Invalid), sample)
             }
@@ -129,11 +130,12 @@ impl Weighing {
         }
     }
 
-    /// The same of a span that ends a workflow. One that says nothing was kept as the definition says of
-    /// ends, so that it weighs what a timeout weighs, unless that sampler could not have kept it.
+    /// Does the same for a span that ends a workflow. One without sampling data has the weight of
+    /// the definition's setting for ends, so that it has the weight of a timeout, unless that
+    /// sampler would not have kept it.
     ///
     /// # Errors
-    /// Why the span is no evidence.
+    /// The reason why the span is rejected as evidence.
     pub fn weigh_end(&self, span: &dyn SpanView) -> Result<Weighed, Flaw> {
         let declared = self.end_threshold.unwrap_or_default();
         let member = self.encoding.read(span);
@@ -153,7 +155,7 @@ impl Weighing {
         })
     }
 
-    /// The number that the sampler of the span decided by, as far as that is known.
+    /// Returns the number that the sampler of the span used, if known.
     fn randomness(&self, span: &dyn SpanView, said: SamplingMember) -> Option<Randomness> {
         match said.randomness {
             Part::Valid(randomness) => Some(randomness),
@@ -164,7 +166,7 @@ impl Weighing {
         }
     }
 
-    /// Whether the samplers of the span's trace decide by its id where they do not say by what.
+    /// Returns whether the samplers of the span's trace use its id if they state no other number.
     fn decides_by_trace_id(&self, span: &dyn SpanView) -> bool {
         self.encoding.decides_by_trace_id()
             && (self.trace_ids == TraceIds::Presumed || span.has_random_trace_id())

@@ -68,7 +68,7 @@ impl Threshold {
         Weight::ONE.of_those_kept(self)
     }
 
-    /// The share of spans that it keeps.
+    /// Returns the share of spans that it keeps.
     pub fn kept_share(self) -> f64 {
         #[expect(
             clippy::cast_precision_loss,
@@ -78,7 +78,7 @@ impl Threshold {
         kept / MAX_AS_F64
     }
 
-    /// As the trace state writes it.
+    /// Formats it as in the trace state.
     pub fn to_hex(self) -> String {
         let digits = format!("{:014x}", self.0);
         let short = digits.trim_end_matches('0');
