@@ -1,4 +1,4 @@
-//! `throughline demo`: the service with a made-up shop behind it.
+//! `throughline demo`: the service with a simulated shop.
 
 use std::{process::ExitCode, time::Duration};
 

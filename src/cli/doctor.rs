@@ -1,4 +1,4 @@
-//! `throughline doctor`: is everything there that the service needs?
+//! `throughline doctor`: checks the requirements of the service.
 
 use std::{fmt::Write as _, process::ExitCode};
 

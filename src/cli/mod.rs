@@ -1,4 +1,4 @@
-//! The commands: arguments in, text and an exit code out.
+//! The command line: parses arguments, prints text and returns an exit code.
 
 mod arguments;
 pub mod client;
@@ -81,7 +81,7 @@ impl Cli {
     /// Parses the arguments of the process and the settings file that they name.
     ///
     /// # Errors
-    /// What is wrong with them, or the help that they ask for.
+    /// Errors in them, or the help that they request.
     pub fn read() -> Result<Self, clap::Error> {
         let arguments = std::env::args_os().collect();
         Self::try_parse_from(arguments::with_file(arguments)?)
@@ -90,13 +90,12 @@ impl Cli {
     /// Runs the command to its end.
     ///
     /// # Errors
-    /// What kept the service from starting or ended it. Commands that check something report for
-    /// themselves and return their exit code.
+    /// The reason why the service did not start or ended. Commands that check something report for themselves and return their exit code.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(args) => serve::run(*args, &self.log),
             Command::Demo(args) => {
-                // What happens is told on standard output; the log is for what should not.
+                // The demo prints its progress on standard output; the log is only for problems.
                 telemetry::start(&self.log, "warn", None)?;
                 demo::run(args)
             }
@@ -132,7 +131,7 @@ fn printed(text: &[u8]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One page with a section for each command.
+/// Returns one page with a section for each command.
 fn manual() -> io::Result<Vec<u8>> {
     let mut command = <Cli as clap::CommandFactory>::command();
     command.build();

@@ -1,13 +1,13 @@
-//! What commands print on standard output.
+//! The standard output of commands.
 
 use std::io::{self, Write as _};
 
-/// Prints `text`. A reader that has closed the pipe, as `head` does, has read enough: that is no error.
+/// Prints `text`. If the reader has closed the pipe, as `head` does, that is not an error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     print_more(text).map(drop)
 }
 
-/// Prints `text` and tells whether somebody still reads.
+/// Prints `text`, and returns whether the reader is still there.
 pub(super) fn print_more(text: &str) -> io::Result<OutputReader> {
     let mut out = io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -17,7 +17,7 @@ pub(super) fn print_more(text: &str) -> io::Result<OutputReader> {
     }
 }
 
-/// The other end of standard output.
+/// The reader of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OutputReader {
     Reads,

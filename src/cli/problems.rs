@@ -1,4 +1,4 @@
-//! Problems of definitions as text for people, as JSON, and as annotations of GitHub.
+//! Formats problems of definitions as text for people, as JSON, and as annotations of GitHub.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ pub enum Colour {
     Coloured,
 }
 
-/// Each with its line underlined, as rustc does; a blank line after each.
+/// Formats each problem with its line underlined, as rustc does, followed by a blank line.
 pub fn render(problems: &[Problem], colour: Colour) -> String {
     let renderer = match colour {
         Colour::Plain => Renderer::plain(),
@@ -26,7 +26,7 @@ pub fn render(problems: &[Problem], colour: Colour) -> String {
     text
 }
 
-/// `1 error, 2 warnings`
+/// Formats `1 error, 2 warnings`.
 pub fn count(problems: &[Problem]) -> String {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
@@ -37,13 +37,13 @@ pub fn count(problems: &[Problem]) -> String {
     )
 }
 
-/// `1 file`, `2 files`
+/// Formats `1 file`, `2 files`.
 pub fn quantity(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
-/// Workflow commands that GitHub shows beside the line: one line each.
+/// Formats workflow commands that GitHub shows beside the line: one line each.
 pub fn render_github(problems: &[Problem]) -> String {
     let mut text = String::new();
     for problem in problems {

@@ -1,4 +1,4 @@
-//! `throughline schema`: what an editor or Kubernetes needs to check definitions.
+//! `throughline schema`: prints the schemas that editors and Kubernetes use to check definitions.
 
 use std::process::ExitCode;
 

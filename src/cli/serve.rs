@@ -48,7 +48,7 @@ async fn serve(config: Config, export: Option<&SpanExport>) -> anyhow::Result<()
         let environment = Environment::read();
         let database = tokio::select! {
             opened = Database::open(&config.database, &environment) => opened?,
-            // Nothing was taken yet that would have to be finished.
+            // No request was accepted yet that would have to be completed.
             () = shutdown.cancelled() => return Ok(()),
         };
         let clock = Clock::Database(DatabaseClock::default());

@@ -1,8 +1,8 @@
-//! Rows for people: columns as wide as what stands in them, the last as it comes.
+//! Tables for people: columns are as wide as their longest cell, except the last.
 
 use std::fmt;
 
-/// Cells are what other people wrote: control characters are not printed.
+/// A table. Cells contain text of others, so control characters are not printed.
 #[derive(Debug)]
 pub(super) struct TextTable<const COLUMNS: usize> {
     rows: Vec<[String; COLUMNS]>,
@@ -25,7 +25,7 @@ impl<const COLUMNS: usize> TextTable<COLUMNS> {
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     }
 
-    /// As wide as its column; the last needs no room after it.
+    /// Returns a cell padded to its column's width; the last column is not padded.
     fn padded(&self, (column, cell): (usize, &String)) -> String {
         if column + 1 == COLUMNS {
             return cell.clone();

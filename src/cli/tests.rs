@@ -1,4 +1,4 @@
-//! Whole files in, what a person reads out.
+//! Tests with whole files as input, and the text for people as output.
 
 use std::{fs, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! `throughline token`: makes, lists and revokes tokens, in the database of the service.
+//! `throughline token`: creates, lists and revokes tokens, in the database of the service.
 
 use std::{collections::BTreeSet, io::Write as _, process::ExitCode, time::Duration};
 
@@ -101,7 +101,7 @@ pub fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The token alone goes to standard output, so that a script can keep it.
+/// Prints only the token to standard output, so that a script can use it.
 async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let registry = TokenRegistry::open(&args.database).await?;
     let services: BTreeSet<String> = args.services.into_iter().collect();
@@ -126,7 +126,7 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The role for these teams and namespaces, or for all SLOs.
+/// Returns the role for these teams and namespaces, or for all SLOs.
 fn permissions(role: AccessRole, teams: Vec<String>, namespaces: Vec<String>) -> Permissions {
     let teams = teams.into_iter().map(SloScope::Team);
     let namespaces = namespaces.into_iter().map(SloScope::Namespace);

@@ -1,4 +1,4 @@
-//! `throughline validate`: are these definitions such that the service would take them?
+//! `throughline validate`: checks whether the service would accept definitions.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -74,11 +74,11 @@ pub enum ValidateOutput {
     Github,
 }
 
-/// What was found.
+/// The result of a validation.
 #[derive(Debug)]
 pub(super) struct ValidationReport {
     files: usize,
-    /// `None` if the set is refused.
+    /// `None` if the set is rejected.
     pub(super) catalog: Option<Catalog>,
     pub(super) problems: Vec<Problem>,
 }
@@ -124,7 +124,7 @@ fn check_against(
 ) -> Result<ValidationReport, definitions::ReadError> {
     let mut report = check(paths)?;
     let before = against.map(definitions::read).transpose()?;
-    // What is in force is valid; of anything else nothing can be lost.
+    // Active definitions are valid; from invalid ones nothing can be removed.
     let before = before.and_then(|before| load(&before.files).ok());
     if let (Some(now), Some((before, _))) = (&report.catalog, before) {
         let path = paths.first().map(|path| path.display().to_string());
@@ -201,7 +201,7 @@ impl ValidationReport {
         }
     }
 
-    /// What the files alone do not tell.
+    /// Returns a note on what cannot be checked without the service.
     fn note(&self, public_url: Option<&str>) -> &'static str {
         let has_targets = self
             .catalog

@@ -1,4 +1,4 @@
-//! The settings file against the commands of the program.
+//! Tests of the settings file with the commands of the program.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn read(text: &str) -> Result<FileSettings, String> {
     FileSettings::read(&file, &Cli::command()).map_err(|problems| render(&problems, Colour::Plain))
 }
 
-/// The arguments that a file adds to `given`.
+/// Returns the arguments that a file adds to `given`.
 fn added(text: &str, given: &[&str]) -> Vec<String> {
     let settings = read(text).unwrap_or_else(|problems| panic!("{problems}"));
     let mut program = Cli::command();

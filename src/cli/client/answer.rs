@@ -1,4 +1,4 @@
-//! The answers of a running service, for people or for programs.
+//! The responses of a running service, for people or for programs.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ enum AnswerFormat {
     Json,
 }
 
-/// One answer in both forms.
+/// One response in both forms.
 pub(in crate::cli) struct Answer {
     pub(in crate::cli) json: Value,
     pub(in crate::cli) text: String,
@@ -48,7 +48,7 @@ impl AnswerArgs {
         }
     }
 
-    /// Prints what was answered, or why there is no answer.
+    /// Prints the response or the error.
     pub(super) fn finish(self, answered: Result<Answer, ApiError>) -> anyhow::Result<ExitCode> {
         match answered {
             Ok(answer) => {

@@ -1,4 +1,4 @@
-//! A running service as the commands that talk to one see it: its HTTP API.
+//! The HTTP API of a running service, for commands.
 
 use std::{fmt, io::Write as _, process::ExitCode, time::Duration};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-/// The pages answer within milliseconds; a service that takes longer than this is as good as away.
+/// The timeout of a request; pages answer within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which service is asked.
@@ -63,7 +63,7 @@ fn bearer(token: &str) -> Result<HeaderValue, String> {
     value.ok_or_else(|| "a token is one line of plain characters".to_owned())
 }
 
-/// A value that no log shows.
+/// Parses a header value that no log shows.
 fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
@@ -78,7 +78,7 @@ impl ServerArgs {
     }
 }
 
-/// Asks one service and waits for each answer.
+/// A client of one service, with blocking requests.
 #[derive(Debug)]
 pub struct Api {
     runtime: Runtime,
@@ -86,16 +86,16 @@ pub struct Api {
     server: String,
 }
 
-/// Why there is no answer to show.
+/// The reason why there is no response to show.
 #[derive(Debug)]
 pub enum ApiError {
-    /// It cannot be told whether the service has done anything.
+    /// It is unknown whether the service has done anything.
     Unanswered { server: String, cause: String },
-    /// What the service says of it.
+    /// The service's explanation of the error.
     Refused(ApiExplanation),
 }
 
-/// How the API explains a refusal: problem details (RFC 9457).
+/// The API's explanation of an error: problem details (RFC 9457).
 #[derive(Debug, Deserialize)]
 pub struct ApiExplanation {
     detail: String,
@@ -106,7 +106,7 @@ pub struct ApiExplanation {
 
 impl Api {
     pub fn new(args: &ServerArgs) -> anyhow::Result<Self> {
-        // Fails only if the process has chosen a provider before, which then is as good.
+        // Fails only if the process has installed a provider before, which works as well.
         drop(rustls::crypto::ring::default_provider().install_default());
         Ok(Self {
             runtime: tokio::runtime::Builder::new_current_thread()
@@ -115,19 +115,20 @@ impl Api {
             client: Client::builder()
                 .default_headers(args.headers())
                 .timeout(PATIENCE)
-                // A proxy that asks for a login answers with its page: better told than followed.
+                // A proxy that requires a login redirects to its page: reporting that is better
+                // than following it.
                 .redirect(Policy::none())
                 .build()?,
             server: args.server.trim_end_matches('/').to_owned(),
         })
     }
 
-    /// `path` begins with `/`.
+    /// Sends a GET. `path` begins with `/`.
     pub fn get(&self, path: &str) -> Result<Value, ApiError> {
         self.ask(Method::GET, path, None)
     }
 
-    /// With the parameters that have a value.
+    /// Sends a GET with the parameters that have a value.
     pub fn get_with(&self, path: &str, query: &[(&str, Option<&str>)]) -> Result<Value, ApiError> {
         self.get(&with_query(path, query))
     }
@@ -140,7 +141,7 @@ impl Api {
         self.ask(Method::DELETE, path, None)
     }
 
-    /// A part of a list as comma-separated values, with the path of the next part.
+    /// Returns a part of a list as comma-separated values, with the path of the next part.
     pub fn csv(&self, path: &str) -> Result<(String, Option<String>), ApiError> {
         let request = self.client.get(format!("{}{path}", self.server));
         let (status, headers, body) = self.answered(request.header("accept", "text/csv"))?;
@@ -209,13 +210,13 @@ impl Api {
     }
 }
 
-/// As a part of a path or of a query.
+/// Encodes a part of a path or of a query.
 pub fn encoded(text: &str) -> String {
     let bytes: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
     bytes.concat()
 }
 
-/// `path` with the parameters that have a value.
+/// Returns `path` with the parameters that have a value.
 pub fn with_query(path: &str, query: &[(&str, Option<&str>)]) -> String {
     let mut url = format!("{path}?");
     for (name, value) in query {
@@ -226,7 +227,7 @@ pub fn with_query(path: &str, query: &[(&str, Option<&str>)]) -> String {
     url.trim_end_matches(['?', '&']).to_owned()
 }
 
-/// The innermost cause: what it is in is told by us.
+/// Returns the innermost cause; the caller's message contains the rest.
 fn cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
@@ -236,7 +237,7 @@ fn cause(error: &reqwest::Error) -> String {
 }
 
 impl ApiError {
-    /// Names fields of the API, which stand in backticks, as the flags that they come from.
+    /// Replaces the names of API fields, which are in backticks, by the flags that they come from.
     #[must_use]
     pub fn in_flags(self, flags: &[(&str, &str)]) -> Self {
         let rename = |text: String| {
@@ -254,7 +255,8 @@ impl ApiError {
         }
     }
 
-    /// Tells it on standard error: 1 if the service has refused, 3 if it could not be asked.
+    /// Prints the error to standard error. Returns 1 if the service has rejected the request, 3 if
+    /// it did not answer.
     pub fn report(&self) -> ExitCode {
         let _written = writeln!(std::io::stderr(), "error: {self}");
         ExitCode::from(match self {

@@ -1,4 +1,4 @@
-//! `throughline definitions`: confirms to a running service that its files are meant.
+//! `throughline definitions`: confirms changed files to a running service.
 
 use std::process::ExitCode;
 

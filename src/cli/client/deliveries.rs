@@ -1,4 +1,4 @@
-//! `throughline deliveries`: what a running service has told whom, and trying again what it has not.
+//! `throughline deliveries`: lists the deliveries of a running service, and retries failed ones.
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -100,7 +100,8 @@ fn list(view: &Value) -> String {
     }
 }
 
-/// `17  2026-11-22T06:18:29.000Z  failed     pager  3 tries  PAGE 412 of 9,120 customers ...`.
+/// Formats `17  2026-11-22T06:18:29.000Z  failed     pager  3 tries  PAGE 412 of 9,120 customers
+/// ...`.
 fn line(delivery: &Value) -> String {
     let word = |field: &str| delivery[field].as_str().unwrap_or_default();
     let tries = delivery["attempts"].as_array().map_or(0, Vec::len);

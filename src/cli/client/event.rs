@@ -1,4 +1,4 @@
-//! `throughline event`: tells a running service of a deploy, a flag or a note.
+//! `throughline event`: reports a deploy, a flag or a note to a running service.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -61,7 +61,7 @@ pub fn run(args: EventArgs) -> anyhow::Result<ExitCode> {
     }))
 }
 
-/// The flags by the names that the API has for the same.
+/// The flags, by the corresponding names of API fields.
 const FLAGS: [(&str, &str); 6] = [
     ("title", "title"),
     ("service", "service"),

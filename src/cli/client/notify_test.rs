@@ -1,4 +1,4 @@
-//! `throughline notify-test`: tries a target of a running service, and shows how that goes.
+//! `throughline notify-test`: tests a target of a running service, and shows the result.
 
 use std::{io, process::ExitCode, thread, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::cli::output::print;
 
-/// How often the service is asked how the test goes.
+/// The interval at which the service is asked for the progress of the test.
 const GLANCE: Duration = Duration::from_millis(300);
 
 /// Send a test to a target, and show every try until it is settled
@@ -86,7 +86,7 @@ pub fn run(args: &NotifyTestArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The bodies, each behind the id of its message.
+/// Returns the bodies, each after the id of its message.
 fn named(begun: &Value) -> String {
     let messages = items(&begun["messages"]);
     let lines =
@@ -94,7 +94,7 @@ fn named(begun: &Value) -> String {
     lines.collect()
 }
 
-/// The bodies alone, which other programs read one after the other.
+/// Returns only the bodies, which other programs read one after the other.
 fn rendered(begun: Value) -> Answer {
     let bodies = items(&begun["messages"]).map(|message| format!("{:#}\n", message["body"]));
     Answer {
@@ -103,8 +103,8 @@ fn rendered(begun: Value) -> Answer {
     }
 }
 
-/// Prints every attempt as soon as it is known; as JSON only the result. False if not all was delivered in
-/// time.
+/// Prints every attempt as soon as it is known; as JSON only the result. Returns false if not
+/// everything was delivered in time.
 fn follow(api: &Api, path: &str, args: &NotifyTestArgs) -> io::Result<Result<bool, ApiError>> {
     let mut printed = 0;
     let glances = args.timeout.as_millis() / GLANCE.as_millis() + 1;
@@ -136,7 +136,7 @@ fn follow(api: &Api, path: &str, args: &NotifyTestArgs) -> io::Result<Result<boo
     Ok(Ok(delivered))
 }
 
-/// One for each try, in the order in which they began.
+/// Returns one line per attempt, in the order in which they began.
 fn lines(view: &Value) -> Vec<String> {
     let mut tries: Vec<(String, String)> = Vec::new();
     for delivery in items(&view["deliveries"]) {

@@ -1,4 +1,4 @@
-//! `throughline silence`: what is muted, from a shell, with the habits of `amtool`.
+//! `throughline silence`: lists, previews, creates and ends silences, similar to `amtool`.
 
 use std::{
     io::{self, Write as _},
@@ -111,7 +111,7 @@ pub fn run(args: &SilenceArgs) -> anyhow::Result<ExitCode> {
         .finish(done.map_err(|error| error.in_flags(&FLAGS)))
 }
 
-/// The flags of `add` by the names that the API has for the same.
+/// The flags of `add`, by the corresponding names of API fields.
 const FLAGS: [(&str, &str); 6] = [
     ("force", "force"),
     ("duration", "duration"),
@@ -121,7 +121,7 @@ const FLAGS: [(&str, &str); 6] = [
     ("repeat", "repeat"),
 ];
 
-/// Prints the id alone, as `amtool` does, so that it can be kept.
+/// Prints only the id, as `amtool` does, so that a script can use it.
 fn add(api: &Api, asked: &AddArgs) -> Result<Answer, ApiError> {
     let repeat = asked
         .repeat
@@ -220,7 +220,7 @@ fn preview(api: &Api, written: &[String]) -> Result<Answer, ApiError> {
     })
 }
 
-/// A word alone is the name of an SLO, as `amtool` takes it for that of an alert.
+/// Returns matchers. A single word is the name of an SLO, as in `amtool` it is that of an alert.
 fn matchers(written: &[String]) -> Vec<String> {
     written
         .iter()
@@ -234,7 +234,7 @@ fn matchers(written: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// What is no part of an id leads nowhere instead of elsewhere.
+/// Encodes an id as a path segment, so that it cannot lead to another path.
 fn as_segment(id: &str) -> String {
     id.chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })

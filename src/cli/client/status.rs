@@ -1,4 +1,4 @@
-//! `throughline status`: how every SLO is.
+//! `throughline status`: shows the state of every SLO.
 
 use std::process::ExitCode;
 
@@ -41,7 +41,7 @@ pub struct StatusArgs {
     server: ServerArgs,
 }
 
-/// The most urgent first.
+/// Most urgent first.
 const STATES: [&str; 7] = [
     "paging",
     "ticket",
@@ -72,7 +72,7 @@ fn urgency(state: &str) -> usize {
     known.unwrap_or(STATES.len())
 }
 
-/// All SLOs, page by page.
+/// Returns all SLOs, page by page.
 fn all(api: &Api, search: Option<&str>) -> Result<Vec<Value>, ApiError> {
     let search = search.unwrap_or_default();
     let mut slos: Vec<Value> = Vec::new();

@@ -1,4 +1,4 @@
-//! Commands that show how things are now, once or again and again.
+//! Commands that print the present state once or repeatedly.
 
 use std::{io::IsTerminal as _, process::ExitCode, thread, time::Duration};
 
@@ -20,8 +20,9 @@ pub(super) struct WatchArgs {
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 impl WatchArgs {
-    /// Prints what `look` answers. Once, it ends with 1 if `look` finds it bad. Again and again, errors are
-    /// printed and do not end it, since the service may come back; a reader that is gone does.
+    /// Prints the result of `look`. If it runs once, it ends with 1 if the result is bad. If it
+    /// repeats, errors are printed and it continues, since the service may return; it ends when the
+    /// output is closed.
     pub(super) fn show(
         self,
         output: AnswerArgs,

@@ -1,4 +1,4 @@
-//! `throughline convert`: definitions of OpenSLO as ours, and ours as OpenSLO.
+//! `throughline convert`: converts definitions from and to OpenSLO.
 
 use std::{
     io::{self, Write as _},

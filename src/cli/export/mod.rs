@@ -1,4 +1,4 @@
-//! `throughline export`: definitions in the formats of other tools, and what a service has stored.
+//! `throughline export`: definitions in the formats of other tools, and stored data of a service.
 
 mod prometheus_rules;
 mod records;

@@ -1,8 +1,8 @@
 //! Recording rules for Prometheus, with the names and labels of [Sloth](https://sloth.dev).
 //!
-//! Sloth divides rates of counters. A correction takes an event back that was counted hours ago,
-//! which a rate cannot. So the rules first record the events as they are now, and divide their
-//! differences over each window.
+//! Sloth divides rates of counters. A correction subtracts an event that was counted hours ago,
+//! which a rate cannot represent. So the rules first record the current totals of events, and
+//! divide their differences over each window.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::domain::slo::{Catalog, Slo, format_duration};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
-/// The windows of Sloth's rules and dashboards; that of the SLO comes last.
+/// The windows of Sloth's rules and dashboards; that of the SLO is added last.
 const WINDOWS: [Duration; 7] = [
     Duration::from_mins(5),
     Duration::from_mins(30),
@@ -45,7 +45,7 @@ struct RecordingRule {
     labels: BTreeMap<&'static str, String>,
 }
 
-/// Returns the rules of all SLOs as a file of Prometheus.
+/// Returns the rules of all SLOs as a Prometheus rule file.
 pub(super) fn of_catalog(catalog: &Catalog) -> anyhow::Result<String> {
     let groups = catalog.slos.values().flat_map(|slo| {
         let rules = SloRules::new(slo);
@@ -57,7 +57,7 @@ pub(super) fn of_catalog(catalog: &Catalog) -> anyhow::Result<String> {
     Ok(format!("{HEAD}{}", serde_saphyr::to_string(&file)?))
 }
 
-/// What the rules of one SLO have in common.
+/// The data that the rules of one SLO share.
 struct SloRules<'a> {
     slo: &'a Slo,
     id: String,
@@ -77,7 +77,7 @@ impl<'a> SloRules<'a> {
         }
     }
 
-    /// The error ratio of each window.
+    /// Returns the rules for the error ratio of each window.
     fn ratios(&self) -> RuleGroup {
         let mut rules = vec![
             self.rule("slo:bad_events:sum", self.events(BAD)),
@@ -90,7 +90,8 @@ impl<'a> SloRules<'a> {
         self.group("sli", rules)
     }
 
-    /// The events as they are now. Every replica shows the same, so one of them is enough.
+    /// Returns the expression for the current totals. Every replica has the same, so one of them is
+    /// enough.
     fn events(&self, outcomes: &str) -> String {
         let now = |metric: &str| {
             format!(
@@ -108,7 +109,7 @@ impl<'a> SloRules<'a> {
     fn ratio(&self, window: Duration) -> RecordingRule {
         let text = window_text(window);
         let change = |metric: &str| format!("delta({}[{text}])", self.recorded(metric));
-        // Where corrections took out more than was added, there is no ratio.
+        // If corrections subtracted more than was added, there is no ratio.
         let expr = format!(
             "clamp({}\n/ ({} > 0), 0, 1)\n",
             change("slo:bad_events:sum"),
@@ -119,7 +120,7 @@ impl<'a> SloRules<'a> {
         rule
     }
 
-    /// Objective, budget and burn rates.
+    /// Returns the rules for objective, budget and burn rates.
     fn about(&self) -> RuleGroup {
         let objective = self.slo.objective;
         let days = self.window.as_secs_f64() / DAY.as_secs_f64();
@@ -173,7 +174,7 @@ impl<'a> SloRules<'a> {
         }
     }
 
-    /// A series that another rule records.
+    /// Returns a series that another rule records.
     fn recorded(&self, metric: &str) -> String {
         let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
         format!(
@@ -189,7 +190,7 @@ fn ratio_name(window: Duration) -> String {
     format!("slo:sli_error:ratio_rate{}", window_text(window))
 }
 
-/// As Sloth names windows: `5m`, `1h`, `3d`, `30d`.
+/// Formats a window as Sloth does: `5m`, `1h`, `3d`, `30d`.
 fn window_text(window: Duration) -> String {
     format_duration(window)
 }

@@ -1,4 +1,4 @@
-//! `throughline export workflows` and `events`: what a running service has stored, as a table.
+//! `throughline export workflows` and `events`: prints stored data of a running service as a table.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use crate::cli::{
     output::{OutputReader, print_more},
 };
 
-/// Workflows of one answer of the service.
+/// The number of workflows in one response of the service.
 const PART: &str = "500";
 
 /// Print workflows as a table, the newest first
@@ -78,7 +78,7 @@ pub(super) fn events(args: &EventsTableArgs) -> anyhow::Result<ExitCode> {
     all(&args.table, with_query(&path, &[("by", Some(&args.by))]))
 }
 
-/// Prints every part, and the names of the columns once.
+/// Prints all parts, and the column names once.
 fn all(table: &TableArgs, first: String) -> anyhow::Result<ExitCode> {
     let TableFormat::Csv = table.format;
     let api = Api::new(&table.server)?;

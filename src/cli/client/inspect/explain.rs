@@ -103,7 +103,7 @@ fn add_selector(told: &mut String, selector: &Value) {
     }
 }
 
-/// What comes from senders is printed without control characters.
+/// Adds a line. Text from senders is printed without control characters.
 fn line(told: &mut String, text: std::fmt::Arguments<'_>) {
     let printable = text.to_string().replace(char::is_control, " ");
     // Writing to a string cannot fail.

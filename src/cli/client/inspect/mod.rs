@@ -1,5 +1,5 @@
-//! Commands that show why an SLO counts what it counts, what became of one workflow, and which SLOs
-//! the received spans would make.
+//! Commands that explain the counts of an SLO, show one workflow, and propose SLOs for the received
+//! spans.
 
 pub mod explain;
 pub mod suggest;

@@ -1,5 +1,5 @@
-//! `throughline suggest`: definitions of SLOs for the flows among the spans of the last hour, and for
-//! systems that many people run.
+//! `throughline suggest`: proposes definitions of SLOs for the flows among the spans of the last
+//! hour, and for common systems.
 
 use std::process::ExitCode;
 
@@ -91,7 +91,8 @@ fn print_template(name: &str, output: AnswerArgs) -> anyhow::Result<ExitCode> {
     }))
 }
 
-/// The definitions as the service writes them: valid YAML, with all that cannot be printed escaped.
+/// Returns the definitions as the service writes them: valid YAML, with non-printable characters
+/// escaped.
 fn proposed<'v>(found: &'v Value, name: Option<&str>) -> Vec<&'v str> {
     let flows = items(&found["flows"]);
     let wanted = flows.filter(|flow| match name {

@@ -1,4 +1,4 @@
-//! `throughline workflow`: where is this piece of work, and what happened to it?
+//! `throughline workflow`: shows one workflow and its steps.
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -46,7 +46,7 @@ pub fn run(args: &WorkflowArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The only one that is found with its story; several as a list.
+/// Returns the story of the only match, or a list of several.
 fn look_for(api: &Api, args: &WorkflowArgs) -> Result<Option<Answer>, ApiError> {
     let query = [("q", Some(args.key.as_str())), ("slo", args.slo.as_deref())];
     let found = api.get_with("/api/v1/workflows", &query)?;
