@@ -1,5 +1,5 @@
-//! API tokens: makes, lists and revokes them for the command line, makes the first one, and keeps those
-//! in memory up to date that requests are compared with.
+//! API tokens: creates, lists and revokes them for the command line, creates the first one, and
+//! keeps the tokens in memory up to date.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,12 +24,12 @@ use crate::{
     web::{AccessRules, LoginProvider},
 };
 
-/// Long enough to make other tokens by.
+/// Long enough to create other tokens with it.
 const FIRST_LASTS: Duration = Duration::from_hours(30 * 24);
 const FIRST_NAME: &str = "first-run";
 const LONGEST_NAME: usize = 100;
 
-/// A token that somebody asks for.
+/// The settings of a new token.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
     pub name: String,
@@ -37,7 +37,7 @@ pub struct TokenRequest {
     pub lasts: Duration,
 }
 
-/// The tokens of the service, as the command line works on them.
+/// The tokens of the service, for the command line.
 #[derive(Debug)]
 pub struct TokenRegistry {
     database: Database,
@@ -49,7 +49,7 @@ impl TokenRegistry {
         Ok(Self { database })
     }
 
-    /// Makes a token and returns it, for the only time.
+    /// Creates a token and returns it; it is not shown again.
     pub async fn create(&self, request: TokenRequest) -> anyhow::Result<(ApiToken, Timestamp)> {
         let name = request.name.trim();
         let is_plain = !name.is_empty() && !name.contains(char::is_control);
@@ -73,7 +73,7 @@ impl TokenRegistry {
         Ok((token, record.expires_at))
     }
 
-    /// All tokens, and the time by which they are valid or not.
+    /// Returns all tokens, and the time that their validity is compared with.
     pub async fn list(&self) -> anyhow::Result<(Vec<TokenRecord>, Timestamp)> {
         let store = &self.database.store;
         let mut tx = store.begin("list the tokens").await?;
@@ -100,7 +100,7 @@ impl TokenRegistry {
     }
 }
 
-/// What the account of the shell did to the token `name`.
+/// Makes the audit entry for an action of the shell's user on the token `name`.
 fn audit_entry(action: &str, name: &str, at: Timestamp) -> AuditEntry {
     let account = User::from_uid(geteuid()).ok().flatten();
     AuditEntry {
@@ -128,7 +128,8 @@ fn new_token(token: &ApiToken, now: Timestamp, request: TokenRequest) -> NewToke
     }
 }
 
-/// Reads the tokens. Where one is needed and none was ever made, makes the first one and prints it.
+/// Reads the tokens. If a token is required and none was ever created, creates the first one and
+/// prints it.
 pub(super) async fn read_tokens(
     store: &Store,
     method: AuthMethod,
@@ -144,7 +145,7 @@ pub(super) async fn read_tokens(
     Ok(tokens)
 }
 
-/// Replicas that start together make one.
+/// Creates one token, even if several replicas start at once.
 async fn make_first(store: &Store, now: Timestamp) -> anyhow::Result<()> {
     let mut tx = store.begin("make the first token").await?;
     if tx.has_user_token().await? {
@@ -170,7 +171,7 @@ async fn make_first(store: &Store, now: Timestamp) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes over what the command line or another replica changed.
+/// Reloads the tokens, which the command line or another replica may have changed.
 pub(super) async fn refresh_tokens(
     store: Store,
     known: watch::Sender<Arc<KnownTokens>>,
@@ -187,7 +188,7 @@ pub(super) async fn refresh_tokens(
     Ok(())
 }
 
-/// The provider at which people log in, if they do; nobody asks it yet.
+/// Makes the login provider, if one is configured; sends no request to it yet.
 pub(super) async fn identity_provider(config: &Config) -> anyhow::Result<Option<IdentityProvider>> {
     if config.access.method(config.pages.listen) != AuthMethod::Oidc {
         return Ok(None);
@@ -231,8 +232,8 @@ pub(super) async fn identity_provider(config: &Config) -> anyhow::Result<Option<
     Ok(Some(provider))
 }
 
-/// Reads the document and the keys of the provider again. That it does not answer is shown and is no
-/// failure of this service.
+/// Reads the provider's discovery document and keys again. If it does not answer, this is reported
+/// and is not a failure of this service.
 pub(super) async fn refresh_provider(
     provider: IdentityProvider,
     metrics: Metrics,

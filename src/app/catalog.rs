@@ -238,7 +238,8 @@ impl CatalogKeeper {
         Ok(())
     }
 
-    /// Together with what the API wrote, of which a part may be newer than what was checked.
+    /// Activates the files together with what the API wrote, some of which may be newer than what
+    /// was checked.
     async fn bring_into_force(
         &mut self,
         files: &[DefinitionFile],
@@ -362,7 +363,7 @@ impl CatalogKeeper {
         Look::Refused { problems: count }
     }
 
-    /// What `throughline validate` would print of the files.
+    /// Stores the problems that `throughline validate` would print.
     fn find(&self, problems: &[Problem]) {
         self.status
             .send_modify(|status| Arc::make_mut(status).findings = problems.to_vec());
@@ -406,7 +407,8 @@ fn explain(error: &definitions::ReadError) -> String {
     format!("{error}{cause}; name another folder with `--definitions`")
 }
 
-/// Validates the files beside what the API wrote; a file that could not be read is a problem as well.
+/// Validates the files together with what the API wrote; a file that could not be read is also a
+/// problem.
 fn check(
     found: &Definitions,
     in_force: &[DefinitionFile],

@@ -1,4 +1,4 @@
-//! Starts to read spans from Kafka, in builds that can.
+//! Starts the Kafka consumer, in builds with that feature.
 
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -13,10 +13,10 @@ use crate::{
     store::ConnectionUse,
 };
 
-/// Why the topic is not read as it should, one sentence each.
+/// Problems of the Kafka consumer, one sentence each.
 pub(super) type KafkaProblems = watch::Receiver<Vec<String>>;
 
-/// Rejects settings that this build cannot follow.
+/// Rejects settings that this build does not support.
 pub(super) fn check(config: &KafkaConfig) -> anyhow::Result<()> {
     anyhow::ensure!(
         cfg!(feature = "kafka") || config.brokers.is_empty(),
@@ -50,7 +50,7 @@ fn settings(config: &KafkaConfig) -> KafkaSettings {
 }
 
 impl App {
-    /// Begins to read, if there is a broker to read from.
+    /// Starts to read, if a broker is configured.
     #[cfg(feature = "kafka")]
     pub(super) async fn read_kafka(
         &self,

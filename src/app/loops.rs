@@ -371,7 +371,7 @@ async fn deliver(
 }
 
 fn count_evaluation(metrics: &Metrics, report: &EvaluationReport) {
-    // Each kind, so that its counter is there before the first transition.
+    // For every kind, so that its counter exists before the first transition.
     for kind in TransitionKind::ALL {
         let counter = metrics
             .alert_transitions

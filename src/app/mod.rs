@@ -172,7 +172,7 @@ impl App {
         // A random slot, so that replicas rarely share one.
         let writer = Writer(rand::random_range(0..1_024));
         let (replica, clock) = (self.replica, self.clock.clone());
-        // No workflow is overdue before it is known for how long no replica was receiving.
+        // No workflow is overdue before the time without a receiving replica is known.
         let (watermark, watermark_in_force) = watch::channel(Timestamp::UNIX_EPOCH);
         let committer = self.committer(writer, watermark_in_force);
         let stages = committer.stages.clone();
@@ -289,7 +289,7 @@ impl App {
         }
     }
 
-    /// Pages whose requests that write are among `tasks`.
+    /// Makes the state of the pages; `tasks` contains their requests that write.
     fn web_state(&self, addresses: Addresses, tasks: TaskTracker) -> WebState {
         let rules = access_rules(&self.config, self.provider.clone());
         let metrics = self.metrics.clone();

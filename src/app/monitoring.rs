@@ -123,11 +123,11 @@ fn service_name(public_url: Option<&str>) -> String {
     named.unwrap_or_else(|| UNNAMED.to_owned())
 }
 
-/// How the last heartbeat ended.
+/// The result of the last heartbeat.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PulseEnd {
     Committed(Timestamp),
-    /// With the time of the last one that was committed; `None` before the first.
+    /// With the time of the last committed heartbeat; `None` before the first.
     Failed(Option<Timestamp>),
 }
 
@@ -206,7 +206,7 @@ impl Pulse {
         Ok(noted)
     }
 
-    /// After a heartbeat that failed, another server may be the database.
+    /// Checks the database after a failed heartbeat: it may now be another server.
     async fn examine_database(
         &self,
         tx: &mut Tx<'_>,

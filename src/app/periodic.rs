@@ -54,7 +54,7 @@ impl Periodic {
         }
     }
 
-    /// As [`run`](Self::run), and whenever `watched` changes.
+    /// Runs `tick` as [`run`](Self::run) does, and also whenever `watched` changes.
     pub async fn run_on_change<T, F, R>(
         self,
         name: &'static str,
@@ -78,8 +78,8 @@ impl Periodic {
         }
     }
 
-    /// Takes steps until there is nothing left to do, and begins again every `interval`, at once for the
-    /// first time. A failed step is logged, counted and taken again a minute later.
+    /// Takes steps until there is nothing left to do, and starts again every `interval`, the first
+    /// time at once. A failed step is logged, counted and repeated a minute later.
     pub async fn run_in_steps<F>(
         self,
         name: &'static str,

@@ -1,4 +1,4 @@
-//! The self-check of what targets show, every minute, and what follows from changes of the targets.
+//! The periodic check of what targets show, and of changes of the targets.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use super::{loops::Loops, periodic::Periodic};
 use crate::deliver::{Reconciler, TargetChanges};
 
-/// Short, since a delivery that is found missing is late already.
+/// Short, since a missing delivery is late already.
 const RECONCILE_INTERVAL: Duration = Duration::from_mins(1);
 
 impl Loops {

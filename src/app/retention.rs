@@ -29,7 +29,7 @@ const KEEP_HOURS: Duration = Duration::from_hours(9600);
 const DAY: Duration = Duration::from_hours(24);
 /// Rows of open workflows are as many as start in this time, and read at each evaluation.
 const SUM_OPEN_COUNTS: Duration = Duration::from_secs(10);
-/// Pages can show an earlier moment as far back as this.
+/// The time for which pages can show the past.
 const KEEP_STATUSES: Duration = Duration::from_hours(90 * 24);
 
 impl Loops {
@@ -85,7 +85,7 @@ impl Loops {
 struct CleanUpSteps {
     store: Store,
     catalog: watch::Receiver<Arc<Catalog>>,
-    /// The greatest delay with which evidence is accepted.
+    /// The maximum delay of accepted evidence.
     horizon: Duration,
     audit_kept: Duration,
 }
@@ -140,7 +140,7 @@ impl CleanUpSteps {
                 let sampled = TimeRange::ending_at(now, REMEMBERED * 2);
                 tx.trim_samples(sampled).await?;
             }
-            // Done before, in transactions of its own.
+            // Already done, in transactions of its own.
             CleanUp::Groups => {}
             CleanUp::Losses => {
                 let kept = losses_kept(slos(&catalog), horizon);
@@ -183,7 +183,7 @@ fn retention(catalog: &Catalog, (now, horizon): (Timestamp, Duration)) -> Retent
     }
 }
 
-/// Planned work is excluded to the minute, however long ago it was.
+/// Returns how long minutes are needed to exclude planned work to the minute.
 fn needs_minutes(slo: &Slo, now: Timestamp) -> Duration {
     let window = if slo.exclusions.is_empty() {
         slo.window.needs_minutes(now)

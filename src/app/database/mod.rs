@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Database {
     pub store: Store,
-    /// What pages may be read from.
+    /// The replica that pages may read from.
     pub replica: Option<Store>,
     server: Option<EmbeddedServer>,
 }
@@ -46,7 +46,7 @@ impl Database {
         })
     }
 
-    /// Opens the database of a service, which may be running meanwhile.
+    /// Opens the database of a service, which may be running at the same time.
     pub async fn of_service(
         config: &DatabaseConfig,
         environment: &Environment,

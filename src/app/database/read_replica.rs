@@ -1,4 +1,4 @@
-//! Follows the replica that pages are read from: until when it has what was committed.
+//! Tracks the database replica that pages read from: the time until which it has all commits.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl FollowedReplica {
         }));
     }
 
-    /// While it does not answer, pages are read from the primary.
+    /// Measures the replica. While it does not answer, pages read from the primary.
     async fn look(&self) -> anyhow::Result<()> {
         match self.store.complete_until().await {
             Ok(until) => {

@@ -24,10 +24,10 @@ use crate::{
     store::{HealthCheck, Store, StoreError},
 };
 
-/// Enough for one transaction beside another; a service has its own.
+/// Enough for two transactions at once; a running service has its own connections.
 const CONNECTIONS: u32 = 4;
 
-/// What is examined.
+/// The parts to examine.
 #[derive(Clone, Copy, Debug)]
 pub struct Examined<'a> {
     pub definitions: &'a DefinitionsConfig,
@@ -87,7 +87,7 @@ async fn examine_store(store: &Store, connections: u32) -> Result<Vec<Diagnosis>
     facts.address = store.address();
     facts.pooling = pooling;
     facts.disk = report.data_directory.as_deref().and_then(disk);
-    // The tables of the service are there only with its schema.
+    // The service's tables exist only with its schema.
     let service = match facts.schema {
         SchemaState::Current => Some(service_facts(store, now).await?),
         SchemaState::Incomplete | SchemaState::Foreign => None,
@@ -122,7 +122,7 @@ const fn is_open(check: &HealthCheck) -> bool {
     }
 }
 
-/// Returns `None` if the folder is not on this machine, or may not be seen.
+/// Returns `None` if the folder is not on this machine, or is not readable.
 fn disk(folder: &str) -> Option<DiskSpace> {
     let space = statvfs(Path::new(folder)).ok()?;
     let size = space.fragment_size();

@@ -1,4 +1,4 @@
-//! The ports of the service: their addresses, their certificates, and how many connections they take.
+//! The ports of the service: their addresses, their certificates, and their connection limits.
 
 mod file_limit;
 mod tls;

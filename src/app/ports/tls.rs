@@ -10,7 +10,7 @@ use crate::{
     server::tls::{Reload, Tls, TlsFiles, TlsReloader},
 };
 
-/// What the ports accept TLS with; `None` for ports that are not encrypted.
+/// The TLS configuration of each port; `None` for a port that is not encrypted.
 #[derive(Debug, Default)]
 pub(in crate::app) struct PortTls {
     pub(in crate::app) pages: Option<Tls>,
@@ -18,7 +18,7 @@ pub(in crate::app) struct PortTls {
     pub(in crate::app) reloaders: TlsReloaders,
 }
 
-/// Clones share the files.
+/// The reloaders of all certificates. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::app) struct TlsReloaders(Arc<Mutex<Vec<TlsReloader>>>);
 
@@ -43,7 +43,8 @@ impl PortTls {
 }
 
 impl TlsReloaders {
-    /// Reads all files. A certificate that cannot be used is logged, and the one before it stays.
+    /// Reads all files. A certificate that cannot be used is logged, and the previous one stays
+    /// active.
     pub(in crate::app) async fn reload(self) -> anyhow::Result<()> {
         for reloader in self.0.lock().await.iter_mut() {
             let reload = reloader.reload().await;
