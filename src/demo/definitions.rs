@@ -1,5 +1,5 @@
-//! The demo's definitions: part of the program, so that it works from any folder, and written out
-//! for the service to read like anybody's.
+//! The demo's definitions. They are part of the program, so that it works in any folder, and are
+//! written to files that the service reads.
 
 use std::{fs, io, net::SocketAddr, path::Path};
 
@@ -10,10 +10,10 @@ const FILES: [(&str, &str); 4] = [
     ("targets.yaml", include_str!("definitions/targets.yaml")),
 ];
 
-/// Stands in the files for what is known only when the demo runs.
+/// A placeholder in the files for an address that is known only when the demo runs.
 const HOOK: &str = "DEMO_HOOK_ADDRESS";
 
-/// Writes them into `folder`; notifications go to `hook`.
+/// Writes them to `folder`; notifications go to `hook`.
 pub(super) fn write(folder: &Path, hook: SocketAddr) -> io::Result<()> {
     for (name, text) in FILES {
         fs::write(folder.join(name), text.replace(HOOK, &hook.to_string()))?;
@@ -39,7 +39,7 @@ pub(super) mod tests {
         catalog
     }
 
-    /// What spans are asked, as text.
+    /// Returns the attributes that the definitions ask of spans.
     fn questions(slo: &Slo) -> Vec<String> {
         match &slo.indicator {
             Indicator::Workflow(of) => vec![

@@ -1,9 +1,8 @@
-//! Writes the shop's past, so that there is a budget to spend and a usual traffic to compare with.
+//! Writes the shop's past, so that there are a budget and a usual traffic to compare with.
 //!
-//! There is no second way of counting: what is known of an order is judged and counted by the
-//! functions that do so for live ones. For orders that a page may still show, all their spans are
-//! told and recorded as if they had been received. Of the many before only the facts are drawn, not
-//! the spans; a test proves that both come to the same counts.
+//! The past is judged and counted by the same functions as live orders. Orders that a page may
+//! still show are recorded with all their spans, as if these had been received. For the many older
+//! ones only the facts are generated, not the spans; a test proves that both give the same counts.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -34,14 +33,14 @@ use crate::{
     store::{SpanCounts, Store, Writer},
 };
 
-/// Pages and alerts look at the workflows of the last hour.
+/// Pages and alerts use the workflows of the last hour.
 const ROWS_FOR: Duration = Duration::from_mins(70);
-/// Replicas draw theirs from 0 to 1,023.
+/// Replicas draw a number from 0 to 1,023.
 const WRITER: Writer = Writer(1_024);
-/// What `orders-reach-warehouse` calls good.
+/// The time limit of `orders-reach-warehouse`.
 const REACHES_WAREHOUSE_WITHIN: Duration = Duration::from_mins(1);
 
-/// The past that ends at `now`.
+/// The shop's past until `now`.
 #[derive(Clone, Debug)]
 pub(super) struct History {
     pub(super) slos: Arc<Slos>,
@@ -49,32 +48,32 @@ pub(super) struct History {
     pub(super) seed: u64,
 }
 
-/// The SLOs that the shop has.
+/// The SLOs of the shop.
 #[derive(Debug)]
 pub(super) struct Slos {
     classifier: Classifier,
     on_time: (SloId, Deadline),
     reach_warehouse: SloId,
     refunds: (SloId, Deadline),
-    /// Of workflows that get no row, and so have no trace to look at.
+    /// For workflows without a row, which have no trace to show.
     trace: TraceRef,
 }
 
-/// What one day comes to.
+/// The results of one day.
 pub(super) struct Day {
     before_now: u32,
     orders: u64,
-    /// Of workflows that get no row.
+    /// The counts of workflows without a row.
     pub(super) moves: CountDelta,
-    /// Workflows that get one.
+    /// The workflows with a row.
     pub(super) recent: EvidenceByEvent,
-    /// Where the time of these went, and how many spans spoke of them.
+    /// The stage evidence of these, and the number of their spans.
     pieces: Vec<FoundStageEvidence>,
     correlated: BTreeMap<SloId, i64>,
 }
 
 impl Slos {
-    /// `None` if one is missing.
+    /// Returns `None` if one is missing.
     pub(super) fn new(catalog: &Catalog, ids: &BTreeMap<Name, SloId>) -> Option<Self> {
         let found = |name: &str| {
             let (name, slo) = catalog
@@ -99,7 +98,7 @@ impl Slos {
         })
     }
 
-    /// What `orders-on-time` is to know of an order.
+    /// Makes the workflow of an order for `orders-on-time`.
     fn confirmation(&self, past: &PastOrder) -> Workflow {
         let PastOrder {
             order, taken_at, ..
@@ -113,7 +112,7 @@ impl Slos {
         workflow
     }
 
-    /// What `orders-reach-warehouse` is to know of an order that was paid for.
+    /// Makes the workflow of a paid order for `orders-reach-warehouse`.
     fn arrival(&self, past: &PastOrder) -> Workflow {
         let PastOrder {
             order, taken_at, ..
@@ -128,7 +127,7 @@ impl Slos {
         workflow
     }
 
-    /// What `refunds-settled` is to know of a refund.
+    /// Makes the workflow of a refund for `refunds-settled`.
     fn settlement(&self, refund: &Refund) -> Workflow {
         let mut workflow = self.started(refund.requested_at, self.refunds.1);
         match refund.status {
@@ -156,7 +155,7 @@ impl Slos {
 }
 
 impl History {
-    /// Writes it, a day in a transaction, and returns the number of orders.
+    /// Writes the past, one day per transaction, and returns the number of orders.
     pub(super) async fn write(&self, store: &Store) -> anyhow::Result<u64> {
         let mut tx = store.begin("prepare for the past").await?;
         let range = TimeRange::new(self.now - DAY * (DAYS + 1), self.now + DAY);
@@ -166,7 +165,7 @@ impl History {
         let mut next = Some(self.spawn_day(DAYS));
         while let Some(day) = next.take() {
             let day = day.await?;
-            // The next one is thought up while this one is written.
+            // The next day is generated while this one is written.
             next = (day.before_now > 1).then(|| self.spawn_day(day.before_now - 1));
             orders += day.orders;
             self.commit(store, &day).await?;
@@ -179,7 +178,7 @@ impl History {
         tokio::task::spawn_blocking(move || history.day(before_now, ROWS_FOR))
     }
 
-    /// The day that began so many days ago; its orders of the last `rows_for` get rows.
+    /// Returns the day that began this many days ago; orders of its last `rows_for` get rows.
     pub(super) fn day(&self, before_now: u32, rows_for: Duration) -> Day {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let (mut moves, mut recent) = (CountDelta::default(), ClassifiedBatch::default());
@@ -194,7 +193,7 @@ impl History {
         let mut gathered = gather(&recent.evidence);
         recent.sampling.add_to(&mut gathered);
         for workflow in gathered.values_mut() {
-            // Otherwise all would have arrived now, and their delay would hold up timeouts.
+            // Otherwise all would have arrived now, and their delay would postpone timeouts.
             workflow.first_evidence_at = workflow.start.map(|start| start.at);
         }
         Day {
@@ -207,7 +206,7 @@ impl History {
         }
     }
 
-    /// Counts an order by the facts alone.
+    /// Counts an order by its facts alone.
     fn count(&self, past: &PastOrder, moves: &mut CountDelta) {
         let slos = &self.slos;
         let mut add = |slo: SloId, workflow: &Workflow| {
@@ -233,7 +232,7 @@ impl History {
         }
     }
 
-    /// As if it had been judged long after.
+    /// Returns rules as if it were judged long after the order.
     pub(super) fn judging(&self, slo: SloId) -> Judging {
         let context = JudgingContext::healthy(self.now);
         self.slos.classifier.judging(slo, &context)
@@ -262,8 +261,8 @@ impl History {
     }
 }
 
-/// The spans of one order as they would have been received; links are left out, since no definition
-/// of the demo asks for them.
+/// Returns the spans of one order as they would have been received; links are left out, since no
+/// definition of the demo uses them.
 pub(super) fn spans(rng: &mut StdRng, visits: &[Visit]) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::with_capacity(10);
     for visit in visits {

@@ -1,7 +1,7 @@
-//! The demo's receiver of webhooks: takes what is posted and says thanks.
+//! The demo's webhook: receives what is posted and answers with success.
 //!
-//! By hand on a socket, since it is no part of the product: one request per connection, and no more
-//! of HTTP than that needs.
+//! Written directly on a socket, since it is not part of the product: one request per connection,
+//! with the minimum of HTTP.
 
 use std::{io, net::SocketAddr};
 
@@ -24,7 +24,7 @@ pub(super) struct Hook {
 }
 
 impl Hook {
-    /// Binds to a free port of this machine. What is posted arrives at the other end.
+    /// Binds to a free port of this machine. Received bodies are sent to the returned channel.
     pub(super) async fn bind() -> io::Result<(Self, mpsc::UnboundedReceiver<Value>)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (bodies, received) = mpsc::unbounded_channel();
@@ -35,7 +35,7 @@ impl Hook {
         self.listener.local_addr()
     }
 
-    /// Receives, one after the other, until `shutdown` is cancelled.
+    /// Receives one request after the other, until `shutdown` is cancelled.
     pub(super) async fn run(self, shutdown: CancellationToken) {
         loop {
             let received = tokio::select! {

@@ -1,13 +1,14 @@
-//! `throughline demo`: the product in five minutes, without anything of yours.
+//! `throughline demo`: shows the product in five minutes, without any setup.
 //!
-//! The same service as `throughline serve`, on a database that is thrown away, with a made-up shop
-//! behind it (`shop`). Four weeks of its past are written (`history`), then its services work and
+//! It runs the same service as `throughline serve`, on a temporary database, with a simulated shop
+//! (`shop`). It writes four weeks of the shop's past (`history`); then the shop's services work and
 //! send their spans over OTLP with the OpenTelemetry SDK (`traffic`). After a while the warehouse
-//! stops taking orders out of the queue `fulfilment`: no span says so, since nothing happens any
-//! more, yet promises break and an alert fires. It reaches a webhook (`hook`); then the warehouse
-//! comes back, and the alert resolves. All of it is told (`story`) on standard output (`narrator`).
+//! stops taking orders from the queue `fulfilment`. No span reports this, since nothing happens any
+//! more, but orders miss their deadlines and an alert fires. It is sent to a webhook (`hook`); then
+//! the warehouse resumes, and the alert resolves. The demo (`story`) explains all this on standard
+//! output (`narrator`).
 //!
-//! The promises are those of `slo-definitions/` with shorter times (`definitions`): a real one has
+//! The SLOs are those of `slo-definitions/` with shorter times (`definitions`): real ones have
 //! windows of an hour and more.
 
 mod definitions;
@@ -47,7 +48,7 @@ use crate::{
 
 const CONNECTIONS: u32 = 12;
 
-/// What may be chosen.
+/// The settings of the demo.
 #[derive(Clone, Debug)]
 pub struct DemoSettings {
     pub receiver: ReceiverConfig,
@@ -55,16 +56,16 @@ pub struct DemoSettings {
     pub pages: PagesConfig,
     /// The same seed gives the same shop.
     pub seed: u64,
-    /// How long all is well before the queue stalls.
+    /// The time until the queue stalls.
     pub stall_after: Duration,
     pub ending: DemoEnding,
     pub messages: MessageForm,
 }
 
-/// How the webhook's messages are shown.
+/// The form in which the webhook's messages are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageForm {
-    /// As a person reads them.
+    /// As text for people.
     Text,
     /// The bodies that were sent.
     Json,
@@ -72,13 +73,13 @@ pub enum MessageForm {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DemoEnding {
-    /// When the user has seen enough.
+    /// On Ctrl-C.
     OnRequest,
-    /// Once the alert has resolved.
+    /// After the alert has resolved.
     AfterRecovery,
 }
 
-/// Runs until `shutdown` is cancelled, or to the ending that was chosen.
+/// Runs until `shutdown` is cancelled, or until the selected end.
 pub async fn run(settings: DemoSettings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let narrator = Narrator::new();
     narrator.say("Starting the service, on a database that is thrown away at the end.");
@@ -122,7 +123,7 @@ pub async fn run(settings: DemoSettings, shutdown: CancellationToken) -> anyhow:
             narrator.say(&welcome(&pages, addresses));
             shutdown.run_until_cancelled(story.tell(&settings)).await
         }
-        // Told to stop meanwhile, or failed: what has been started is stopped in order all the same.
+        // Cancelled or failed: all parts are stopped in order in any case.
         cut_short => cut_short,
     };
     narrator.say("Stopping: what was taken is finished, then the database is thrown away.");
@@ -131,7 +132,7 @@ pub async fn run(settings: DemoSettings, shutdown: CancellationToken) -> anyhow:
     told.unwrap_or(Ok(()))
 }
 
-/// Who is at work while the story is told.
+/// The parts that run during the demo.
 struct Cast {
     traffic: JoinHandle<()>,
     service: JoinHandle<anyhow::Result<()>>,
@@ -151,7 +152,7 @@ impl Cast {
         }
     }
 
-    /// The service goes last, so that it takes what the shop sends at its end.
+    /// Stops all parts. The service is last, so that it receives the shop's last spans.
     async fn leave(self) -> anyhow::Result<()> {
         self.traffic.await?;
         self.after_traffic.cancel();
@@ -180,7 +181,7 @@ impl DemoSettings {
             delivery: DeliveryConfig::to_this_machine(),
             watching: WatchConfig::default(),
             pages: self.pages.clone(),
-            // The shop is made up: nobody is asked who they are.
+            // The shop is simulated, so no login is needed.
             access: AccessConfig::open(),
             oidc: OidcConfig::default(),
             tls: TlsConfig::default(),

@@ -1,4 +1,4 @@
-//! What a person reads who watches the demo: plain lines, each with the time since the demo began.
+//! The demo's output: plain lines, each with the time since the demo began.
 
 use std::{
     fmt::Write as _,
@@ -14,7 +14,7 @@ use crate::domain::{
     model::format,
 };
 
-/// Where the text begins; lines that belong to the one above begin there too.
+/// The indentation of the text and of continuation lines.
 const INDENT: &str = "        ";
 
 #[derive(Clone, Copy, Debug)]
@@ -29,14 +29,14 @@ impl Narrator {
         }
     }
 
-    /// Says `text`; each of its lines is a line of its own.
+    /// Prints `text`, line by line.
     pub(super) fn say(self, text: &str) {
         let told = told(self.began.elapsed().as_secs(), text);
-        // Nobody may be listening any more; the demo goes on.
+        // The reader may have closed the pipe; the demo continues.
         let _gone = io::stdout().write_all(told.as_bytes());
     }
 
-    /// Says `text` and shows what a webhook was sent: as a person reads it, or all of it.
+    /// Prints `text` and the body that a webhook received: as text for people, or as JSON.
     pub(super) fn show(self, text: &str, body: &Value, form: MessageForm) {
         let message = shown(body, form);
         self.say(&format!("{text}\n{message}"));
@@ -64,7 +64,7 @@ fn told(secs: u64, text: &str) -> String {
     told
 }
 
-/// How an SLO stands, in one line.
+/// Formats the state of an SLO in one line.
 pub(super) fn standing(status: &SloStatus) -> String {
     let state = match status.state {
         SloState::Paging => "PAGING",

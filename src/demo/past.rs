@@ -1,4 +1,4 @@
-//! The shop's past: how busy it was, what went wrong, and which orders there were. Pure.
+//! The shop's past: its traffic, its problems and its orders. Pure.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::domain::model::time::Timestamp;
 pub(super) const DAYS: u32 = 28;
 pub(super) const DAY: Duration = Duration::from_hours(24);
 const MINUTE: Duration = Duration::from_mins(1);
-/// Numbers that a day's orders have at most.
+/// The maximum number of orders a day.
 const NUMBERS_A_DAY: u64 = 100_000;
-/// The number of the first order that is not of the past.
+/// The number of the first live order.
 pub(super) const FIRST_LIVE_NUMBER: u64 = NUMBERS_A_DAY * (DAYS as u64 + 1);
 
-/// What went wrong.
+/// The problems of the past.
 const TROUBLES: [Trouble; 2] = [
     Trouble {
         began_before_now: Duration::from_hours(19 * 24 + 2),
@@ -42,16 +42,16 @@ enum TroubleKind {
     CardNetworkDown,
 }
 
-/// An order of the past and what became of it.
+/// An order of the past and its result.
 #[derive(Clone, Debug)]
 pub(super) struct PastOrder {
     pub(super) order: Order,
-    /// When the warehouse took it out of `fulfilment`, if it was paid for.
+    /// When the warehouse took it from `fulfilment`, if it was paid for.
     pub(super) taken_at: Timestamp,
     pub(super) refund: Option<Refund>,
 }
 
-/// The orders of the day that began so many days before `now`, except those that are not over yet.
+/// Returns the orders of the day that began this many days before `now`, except unfinished ones.
 pub(super) fn orders_of_day(now: Timestamp, before_now: u32, seed: u64) -> Vec<PastOrder> {
     let mut rng = StdRng::seed_from_u64(seed ^ (u64::from(before_now) << 32));
     let from = now - DAY * before_now;
@@ -95,8 +95,8 @@ impl PastOrder {
     }
 }
 
-/// How busy the shop was so long before its busiest hour, which is now: a quiet night every day, and
-/// fewer orders on two days of seven.
+/// Returns the relative traffic at this time before now, which is the busiest hour: quiet nights,
+/// and fewer orders on two of seven days.
 pub(super) fn busyness(before_now: Duration) -> f64 {
     let days = before_now.as_secs_f64() / DAY.as_secs_f64();
     let daylight = 0.5 + 0.5 * (days * std::f64::consts::TAU).cos();
@@ -116,7 +116,7 @@ fn orders_in_minute(rng: &mut StdRng, before_now: Duration) -> u32 {
     whole
 }
 
-/// What went wrong so long ago, and for how much longer it did.
+/// Returns the problem at this time before now, and how much longer it lasted.
 fn trouble_at(before_now: Duration) -> Option<(TroubleKind, Duration)> {
     TROUBLES.iter().find_map(|trouble| {
         let since = trouble.began_before_now.checked_sub(before_now)?;

@@ -1,5 +1,5 @@
-//! Where the demo listens: at the usual ports if they are free, so that what is already set up to
-//! send spans needs no change, and else at others.
+//! The ports of the demo: the usual ones if they are free, so that existing senders of spans need
+//! no change, otherwise others.
 
 use std::{
     io,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::config::Config;
 
-/// Gives every address of `config` a port that is free now, and says which were not.
+/// Gives every address of `config` a free port, and returns which were not free.
 pub(super) fn settle(config: &mut Config) -> io::Result<Vec<String>> {
     let mut taken = Vec::new();
     let addresses = [
@@ -16,7 +16,7 @@ pub(super) fn settle(config: &mut Config) -> io::Result<Vec<String>> {
         (&mut config.receiver.otlp_grpc_listen, "OTLP/gRPC"),
         (&mut config.receiver.otlp_http_listen, "OTLP/HTTP"),
     ];
-    // Held until all are settled, or one port could be given twice.
+    // Kept bound until all are chosen, so that no port is chosen twice.
     let mut held = Vec::new();
     for (address, what) in addresses {
         let listener = match TcpListener::bind(*address) {
@@ -35,7 +35,7 @@ pub(super) fn settle(config: &mut Config) -> io::Result<Vec<String>> {
     Ok(taken)
 }
 
-/// How this machine reaches what listens at `address`.
+/// Returns how this machine reaches a server that listens at `address`.
 pub(super) fn from_this_machine(address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         format!("localhost:{}", address.port())

@@ -1,12 +1,12 @@
-//! The made-up product: a shop whose orders go through four services and three queues.
+//! The simulated shop, whose orders pass four services and three queues.
 //!
 //! ```text
 //! checkout --orders--> payments --fulfilment--> warehouse --notifications--> mailer
 //! ```
 //!
-//! Pure: an [`Order`] is drawn from random numbers, and what the services say of it follows from
-//! when the warehouse got hold of it. Live traffic sends these spans through the SDK, the backfill
-//! reads the very same ones.
+//! Pure: an [`Order`] is made from random numbers, and its spans follow from the time at which the
+//! warehouse took it. Live traffic sends these spans through the SDK; the past is written from the
+//! same ones.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::domain::model::{
     time::Timestamp,
 };
 
-/// How many orders a minute has while the shop is at its busiest, as it is whenever a demo runs.
+/// The number of orders a minute in the busiest hour, which is when the demo runs.
 pub(super) const BUSIEST_PER_MINUTE: f64 = 30.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,10 +46,10 @@ impl Service {
     }
 }
 
-/// How long payments works on either end of a refund.
+/// The time that payments works at the beginning and at the end of a refund.
 const REFUND_WORK: Duration = Duration::from_millis(80);
 
-/// Companies that order, and how often each does compared with the others.
+/// The customers, and the relative frequency of their orders.
 const CUSTOMERS: [(&str, f64); 14] = [
     ("acme", 9.0),
     ("globex", 8.0),
@@ -67,39 +67,39 @@ const CUSTOMERS: [(&str, f64); 14] = [
     ("vandelay", 1.0),
 ];
 
-/// What becomes of an order at payments.
+/// The result of an order at payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Payment {
     Charged,
-    /// The customer gives up: no event of any SLO.
+    /// The customer cancels: no event of any SLO.
     Declined,
     /// The card network is down: a failure.
     Failed,
 }
 
-/// One order, as chance has it.
+/// One random order.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) number: u64,
     pub(super) customer: &'static str,
     pub(super) placed_at: Timestamp,
     pub(super) payment: Payment,
-    /// How long each service works on it, in the order of [`Service::ALL`].
+    /// The working time of each service, in the order of [`Service::ALL`].
     work: [Duration; 4],
-    /// How long it waits in each of the three queues.
+    /// The waiting time in each of the three queues.
     waits: [Duration; 3],
 }
 
-/// What one service says of one order.
+/// The spans of one service for one order.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Visit {
     pub(super) service: Service,
     pub(super) joined: Joined,
-    /// The first encloses the others; the last one sends on what the next visit takes out.
+    /// The first encloses the others; the last one sends the message that the next visit receives.
     pub(super) steps: Vec<ShopStep>,
 }
 
-/// How a visit's trace follows from the one before: larger systems have both at once.
+/// The relation of a visit's trace to the one before: larger systems have both at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Joined {
     Root,
@@ -132,7 +132,7 @@ pub(super) struct Refund {
     pub(super) customer: &'static str,
     pub(super) requested_at: Timestamp,
     settles_after: Duration,
-    /// Whether the card network takes it.
+    /// True if the card network accepts it.
     pub(super) status: SpanStatus,
 }
 
@@ -146,7 +146,7 @@ impl Order {
             millis(150..600),
         ];
         let mut waits = [millis(200..900), millis(300..1_500), millis(100..600)];
-        // Now and then a worker restarts, and what it held waits for another.
+        // Sometimes a worker restarts, and another one continues its work.
         if rng.random_bool(0.0008) {
             waits[1] += Duration::from_secs(rng.random_range(20..55));
         }
@@ -165,32 +165,32 @@ impl Order {
         }
     }
 
-    /// When payments is done with it, whatever came of that.
+    /// Returns when payments has finished, with any result.
     pub(super) fn paid_at(&self) -> Timestamp {
         self.placed_at + self.work[0] + self.waits[0] + self.work[1]
     }
 
-    /// When the warehouse takes it out of `fulfilment`, if nothing keeps it from doing so.
+    /// Returns when the warehouse takes it from `fulfilment`, unless that stalls.
     pub(super) fn ready_at(&self) -> Timestamp {
         self.paid_at() + self.waits[1]
     }
 
-    /// When the warehouse is done with it, if it was taken out at `taken`.
+    /// Returns when the warehouse has finished, if it was taken at `taken`.
     pub(super) fn packed_at(&self, taken: Timestamp) -> Timestamp {
         taken + self.work[2]
     }
 
-    /// When the mail is out, if it was taken out of `fulfilment` at `taken`.
+    /// Returns when the mail is sent, if it was taken from `fulfilment` at `taken`.
     pub(super) fn confirmed_at(&self, taken: Timestamp) -> Timestamp {
         self.packed_at(taken) + self.waits[2] + self.work[3]
     }
 
-    /// How long a message waits in a queue that is being worked off.
+    /// Returns the time that a message waits in a queue that is being worked off.
     pub(super) fn wait_in_fulfilment(&self) -> Duration {
         self.waits[1]
     }
 
-    /// What is said before the order waits in `fulfilment`.
+    /// Returns the visits before the order waits in `fulfilment`.
     pub(super) fn before_fulfilment(&self) -> Vec<Visit> {
         let placed = self.placed_at;
         let published = placed + self.work[0];
@@ -233,8 +233,8 @@ impl Order {
         }
     }
 
-    /// What is said once the warehouse has taken it out of `fulfilment`. Nothing of an order that was
-    /// not paid for.
+    /// Returns the visits after the warehouse has taken it from `fulfilment`; none for an order
+    /// that was not paid for.
     pub(super) fn after_fulfilment(&self, taken: Timestamp) -> Vec<Visit> {
         if self.payment != Payment::Charged {
             return Vec::new();
@@ -328,7 +328,7 @@ impl Order {
 }
 
 impl Refund {
-    /// One order in forty is refunded, an hour or a week later: of some order before `number`.
+    /// Draws a refund for one order in forty, an hour or a week later: of an order before `number`.
     pub(super) fn draw(rng: &mut impl Rng, number: u64, requested_at: Timestamp) -> Option<Self> {
         rng.random_bool(1.0 / 40.0).then(|| Self {
             number,
@@ -347,7 +347,7 @@ impl Refund {
         self.requested_at + self.settles_after + REFUND_WORK
     }
 
-    /// The request and, later, the settlement.
+    /// Returns the request and, later, the settlement.
     pub(super) fn visits(&self) -> Vec<Visit> {
         let settled_from = self.requested_at + self.settles_after;
         vec![

@@ -1,5 +1,5 @@
-//! The plot: all is well, a queue stalls, the alert fires, the queue is worked off, the alert
-//! resolves.
+//! The sequence of the demo: normal operation, a stalled queue, the alert, the recovery, the
+//! resolve.
 
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
@@ -24,25 +24,25 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// The SLO that the story is about.
+/// The SLO that the demo follows.
 const SLO: &str = "orders-on-time";
-/// How often the narrator says how the SLO stands.
+/// The interval at which the state of the SLO is printed.
 const STANDING_EVERY: Duration = Duration::from_secs(10);
-/// How long the warehouse stays away after the alert has fired: somebody has to get up first.
+/// The time from the alert until the warehouse resumes: a person has to react first.
 const REPAIRED_AFTER: Duration = Duration::from_secs(10);
-/// If a turn of the story takes longer than this, something is wrong with the demo.
+/// The time limit of each step; a longer one is a defect of the demo.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Who moves the plot.
+/// Runs the sequence.
 #[derive(Debug)]
 pub(super) struct Story {
     pub(super) board: Board,
     pub(super) consumers: watch::Sender<Consumers>,
-    /// What the webhook was sent.
+    /// The bodies that the webhook received.
     pub(super) bodies: mpsc::UnboundedReceiver<Value>,
 }
 
-/// Says from time to time how the SLO stands.
+/// Prints the state of the SLO from time to time.
 #[derive(Debug)]
 pub(super) struct Board {
     pub(super) narrator: Narrator,
@@ -50,7 +50,7 @@ pub(super) struct Board {
 }
 
 impl Story {
-    /// What was before the curtain rises.
+    /// Writes the past before the demo begins.
     pub(super) async fn write_past(&self, definitions: &Path, seed: u64) -> anyhow::Result<()> {
         let (catalog, _) = load(&read(definitions)?.files)
             .map_err(|problems| anyhow::anyhow!("the demo's definitions have {problems:?}"))?;
@@ -73,7 +73,7 @@ impl Story {
         Ok(())
     }
 
-    /// To the end that was chosen; an end on request never comes by itself.
+    /// Runs to the selected end; without one it never returns by itself.
     pub(super) async fn tell(&mut self, settings: &DemoSettings) -> anyhow::Result<()> {
         let narrator = self.board.narrator;
         narrator.say(&format!(
@@ -169,7 +169,7 @@ impl Board {
     }
 }
 
-/// Where to look, and at what.
+/// Returns the introduction: the URLs to open, and what to look at.
 pub(super) fn welcome(pages: &str, addresses: Addresses) -> String {
     format!(
         "Look at   {pages}\n\

@@ -1,5 +1,5 @@
-//! The shop at work: every service sends its spans with the OpenTelemetry SDK over OTLP/gRPC, as a
-//! service of yours would.
+//! The shop's traffic: every service sends its spans with the OpenTelemetry SDK over OTLP/gRPC, as
+//! a real service would.
 
 use std::time::{Duration, SystemTime};
 
@@ -32,24 +32,25 @@ use crate::{
     },
 };
 
-/// How often each service sends: the SDK's own default is every 5 s, too long for impatient people.
+/// The export interval of each service: the SDK's default of 5 s is too long for a demo.
 const SEND_EVERY: Duration = Duration::from_secs(1);
-/// A consumer that comes back finds a backlog; what is in it takes this much longer at most.
+/// A consumer that resumes finds a backlog, whose orders take at most this much longer.
 const WORKED_OFF_WITHIN: Duration = Duration::from_secs(8);
 
-/// Whether the warehouse takes orders out of `fulfilment`.
+/// Whether the warehouse takes orders from `fulfilment`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Consumers {
     Working,
     Stalled,
 }
 
-/// The four services, each with an SDK of its own.
+/// The four services, each with its own SDK.
 #[derive(Clone, Debug)]
 pub(super) struct Services(Vec<(Service, SdkTracerProvider, SdkTracer)>);
 
 impl Services {
-    /// `receiver` is where OTLP/gRPC is taken. Within a runtime, which the exporters keep using.
+    /// Connects to `receiver`, an OTLP/gRPC endpoint. Must be called in a runtime, which the
+    /// exporters use.
     pub(super) fn connect(receiver: &str) -> anyhow::Result<Self> {
         Service::ALL
             .into_iter()
@@ -62,7 +63,7 @@ impl Services {
             .map(Self)
     }
 
-    /// Ends the spans of a visit and returns what the next one follows from.
+    /// Ends the spans of a visit and returns the context for the next one.
     fn send(&self, visit: &Visit, before: Option<&SpanContext>) -> Option<SpanContext> {
         let (_, _, tracer) = self
             .0
@@ -98,7 +99,7 @@ impl Services {
         last
     }
 
-    /// Sends what is left. Blocks.
+    /// Sends the remaining spans. Blocks.
     fn close(self) {
         for (service, provider, _) in self.0 {
             if let Err(error) = provider.shutdown() {
@@ -130,7 +131,7 @@ fn provider(service: Service, receiver: &str) -> anyhow::Result<SdkTracerProvide
         .build())
 }
 
-/// Customers who order, and services that work.
+/// The customers who order, and the services that work.
 #[derive(Clone, Debug)]
 pub(super) struct ShopTraffic {
     pub(super) services: Services,
@@ -140,7 +141,7 @@ pub(super) struct ShopTraffic {
 }
 
 impl ShopTraffic {
-    /// Until `shutdown` is cancelled; orders on their way are then dropped.
+    /// Runs until `shutdown` is cancelled; unfinished orders are then dropped.
     pub(super) async fn run(self, shutdown: CancellationToken) {
         let orders = TaskTracker::new();
         let place = self.place_orders(&orders, &shutdown);
@@ -175,7 +176,7 @@ impl ShopTraffic {
         }
     }
 
-    /// One order through all queues.
+    /// Follows one order through all queues.
     async fn follow(&self, order: &Order, within_backlog: Duration) {
         let mut before = None;
         for visit in order.before_fulfilment() {
@@ -197,14 +198,14 @@ impl ShopTraffic {
         }
     }
 
-    /// A refund, if there is one.
+    /// Settles a refund, if there is one.
     async fn settle(&self, refund: Option<Refund>) {
         for visit in refund.iter().flat_map(Refund::visits) {
             self.call(&visit, None).await;
         }
     }
 
-    /// Waits until the visit is over and tells of it.
+    /// Waits until the visit is over and sends its spans.
     async fn call(&self, visit: &Visit, before: Option<SpanContext>) -> Option<SpanContext> {
         if let Some(end) = visit.ends_at() {
             self.sleep_until(end).await;

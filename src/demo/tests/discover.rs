@@ -1,4 +1,4 @@
-//! What is proposed for the shop counts like the definitions that people wrote for it.
+//! Tests that the definitions proposed for the shop count like those that people wrote for it.
 
 use std::{
     collections::BTreeMap,
@@ -50,7 +50,7 @@ fn end(span: &Span) -> Timestamp {
     Timestamp::from_unix_nanos(span.end_unix_nano)
 }
 
-/// All spans of the orders that were placed in this time, as they ended.
+/// Returns all spans of the orders placed in this time, in the order of their ends.
 fn shop(placed: TimeRange, links: Links) -> Vec<Span> {
     let mut rng = StdRng::seed_from_u64(2);
     let day = NOW.saturating_since(placed.from).as_secs() / 86_400 + 1;
@@ -89,7 +89,7 @@ fn last_hour() -> TimeRange {
     TimeRange::new(NOW - HOUR, NOW)
 }
 
-/// What a service without definitions proposes once it has received these spans.
+/// Returns what a service without definitions proposes after it has received these spans.
 fn discovered(spans: &[Span]) -> Discovery {
     let shapes = SharedShapes::new();
     let hidden = HiddenAttributes::default();
@@ -111,7 +111,7 @@ fn proposed<'d>(discovery: &'d Discovery, name: &str) -> &'d ProposedFlow {
     })
 }
 
-/// The SLO as the service reads it from a file that somebody saved unchanged.
+/// Returns the SLO as the service reads it from a file with the unchanged proposal.
 fn saved(flow: &ProposedFlow) -> Slo {
     let file = DefinitionFile {
         path: "proposed.yaml".to_owned(),
@@ -135,7 +135,7 @@ fn written(name: &str) -> Slo {
     (*catalog().slos[&name.parse::<Name>().unwrap()]).clone()
 }
 
-/// Workflows by what became of them, judged at `now` by the spans that have ended by then.
+/// Counts workflows by outcome, judged at `now` by the spans that have ended by then.
 fn outcomes(slo: &Slo, spans: &[Span], now: Timestamp) -> BTreeMap<&'static str, usize> {
     let catalog = Catalog {
         slos: BTreeMap::from([(slo.name.clone(), Arc::new(slo.clone()))]),
@@ -179,7 +179,7 @@ fn the_three_flows_of_the_shop_are_proposed() {
     }
 }
 
-/// Discovered once, as it takes seconds.
+/// Discovered once, since it takes seconds.
 fn usual() -> &'static (Vec<Span>, Discovery) {
     static USUAL: OnceLock<(Vec<Span>, Discovery)> = OnceLock::new();
     USUAL.get_or_init(|| {
@@ -202,7 +202,7 @@ fn orders_count_like_those_of_the_definition_written_by_hand() {
     let (spans, _) = usual();
     let names = ("orders-to-notifications", "orders-on-time");
     assert_counts_alike(names.0, names.1, spans, NOW + HOUR);
-    // Traffic that is cut off has orders on their way.
+    // Traffic that is cut off has unfinished orders.
     let cut = NOW - HOUR / 2;
     assert_counts_alike(names.0, names.1, spans, cut);
     assert!(outcomes(&written(names.1), spans, cut)["open"] > 0);
@@ -217,7 +217,8 @@ fn refunds_count_like_those_of_the_definition_written_by_hand() {
     assert_counts_alike(names.0, names.1, spans, cut);
 }
 
-/// The card network is down: orders fail for good, with a word that the sample had not.
+/// The card network is down: orders fail permanently, with an error that the sample did not
+/// contain.
 #[test]
 fn failures_of_an_outage_count_like_those_of_the_definition_written_by_hand() {
     let began = NOW - Duration::from_hours(6 * 24 + 3);
@@ -229,8 +230,8 @@ fn failures_of_an_outage_count_like_those_of_the_definition_written_by_hand() {
     assert!(outcomes(&written(names.1), &spans, now)["bad"] > 20);
 }
 
-/// The proposal promises what the traffic keeps, which is shorter than the minute that people chose,
-/// so only orders that took a time between both are judged differently.
+/// The proposed time limit follows from the traffic and is shorter than the minute that people
+/// chose, so only orders whose duration is between both are judged differently.
 #[test]
 fn arrivals_count_alike_but_for_orders_between_both_time_limits() {
     let (spans, discovery) = usual();
@@ -305,7 +306,7 @@ fn a_flow_that_an_slo_counts_already_says_which() {
             "orders-reach-warehouse"
         ]
     );
-    // Once it is saved, a proposal is not made under its own name again.
+    // Once it is saved, the proposal is not made again under its own name.
     let first = discover(&sample, &Catalog::default(), NOW);
     let saved = saved(proposed(&first, "orders-to-notifications"));
     let catalog = Catalog {
@@ -316,7 +317,7 @@ fn a_flow_that_an_slo_counts_already_says_which() {
     let same = proposed(&again, "orders-to-notifications-2");
     let counted_by = same.counted_by.as_ref().map(Name::as_str);
     assert_eq!(counted_by, Some("orders-to-notifications"));
-    // The only target there is is named.
+    // The only target is named.
     let targets = proposed(&in_force, "orders-to-notifications").yaml.clone();
     assert!(targets.contains("notify: { page: [demo-hook], ticket: [demo-hook] }"));
 }

@@ -1,5 +1,5 @@
-//! The plot holds: by the product's own maths the alert fires soon and resolves soon, and the past
-//! is counted as the spans of it would have been.
+//! Tests that the demo's sequence works: the alert fires and resolves soon by the product's own
+//! maths, and the past is counted as its spans would have been.
 
 mod discover;
 
@@ -53,7 +53,7 @@ fn count(history: &History, gathered: &EvidenceByEvent) -> CountDelta {
     moves
 }
 
-/// Days without and with each kind of trouble.
+/// Days without and with each kind of problem.
 #[test]
 fn facts_alone_count_the_same_as_all_the_spans() {
     let catalog = catalog();
@@ -64,13 +64,13 @@ fn facts_alone_count_the_same_as_all_the_spans() {
         assert!(by_facts.recent.is_empty());
         let of_spans = count(&history, &by_spans.recent);
         assert_eq!(by_facts.moves.by_bucket(), of_spans.by_bucket(), "{day}");
-        // Delayed ends would hold up the timeouts of the story.
+        // Delayed ends would postpone the timeouts of the demo.
         assert_eq!(by_facts.moves.delayed_ends, BTreeMap::new(), "{day}");
         assert_eq!(of_spans.delayed_ends, BTreeMap::new(), "{day}");
     }
 }
 
-/// Good and bad of the whole past, by SLO; drawn once, as it takes seconds.
+/// Returns good and bad events of the whole past, by SLO; computed once, since it takes seconds.
 fn past(history: &History) -> &'static BTreeMap<SloId, EventCounts> {
     static PAST: OnceLock<BTreeMap<SloId, EventCounts>> = OnceLock::new();
     PAST.get_or_init(|| {
@@ -86,7 +86,7 @@ fn past(history: &History) -> &'static BTreeMap<SloId, EventCounts> {
     })
 }
 
-/// Counts of a minute of live traffic, by when its orders were judged.
+/// Makes the counts of a minute of live traffic, by the time of the verdict.
 fn counts(good: i64, timeout: i64) -> EventCounts {
     EventCounts {
         good,
@@ -95,8 +95,8 @@ fn counts(good: i64, timeout: i64) -> EventCounts {
     }
 }
 
-/// The verdict at the end of the last of `minutes`. Windows are widened to whole minutes, so at worst
-/// each holds one more than it is long; the worst is assumed.
+/// Returns the verdict at the end of the last of `minutes`. Windows are widened to whole minutes,
+/// so in the worst case, which is assumed, each contains one minute more than its length.
 fn judged(slo: &Slo, in_window: EventCounts, minutes: &[EventCounts]) -> Signal {
     let burn = BurnContext {
         objective: slo.objective,
@@ -128,7 +128,7 @@ fn judged(slo: &Slo, in_window: EventCounts, minutes: &[EventCounts]) -> Signal 
     verdict(&of, Severity::Page, Freshness::Fresh)
 }
 
-/// Half an hour of usual traffic, then a stall: for 25 s nothing is judged bad yet, then every order
+/// Half an hour of usual traffic, then a stall: for 25 s nothing is judged bad, then every order
 /// is, two seconds apart.
 #[test]
 fn ten_seconds_of_timeouts_fire_and_two_good_minutes_clear() {
