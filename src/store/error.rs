@@ -148,7 +148,8 @@ pub(super) fn cause(error: MigrateError) -> sqlx::Error {
     }
 }
 
-/// `PgBouncer` says so with the code of many other problems.
+/// Returns whether a pooler refuses transactions. `PgBouncer` uses the code of many other problems
+/// for this.
 pub(super) fn refuses_transactions(error: &sqlx::Error) -> bool {
     let error = error.as_database_error();
     error.is_some_and(|error| error.message().contains("statement pooling mode"))

@@ -1,4 +1,4 @@
-//! How far partitions of a Kafka topic are read.
+//! The progress of reading the partitions of a Kafka topic.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// A topic that nobody has read for so long is not waited for any more.
+/// A topic that no replica has read for this long is ignored.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
 /// Where reading a partition begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPartition {
     pub partition: i32,
-    /// `None` if nobody has read it yet.
+    /// `None` if no replica has read it yet.
     pub next_offset: Option<i64>,
     pub up_to: Timestamp,
 }
@@ -53,8 +53,8 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(known).collect())
     }
 
-    /// Stores how far a replica has read. What another one said that has read further is kept: both are
-    /// true. Partitions that nobody reads any more are forgotten after a day.
+    /// Stores how far a replica has read. A report of another replica that has read further is
+    /// kept: both are true. Partitions that no replica reads any more are deleted after a day.
     pub async fn note_log_partitions(
         &mut self,
         topic: &str,
@@ -137,7 +137,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Returns the id that tells this installation from others.
+    /// Returns the id that distinguishes this installation from others.
     pub async fn installation_id(&mut self) -> Result<Uuid, StoreError> {
         let query = sqlx::query_as(
             "-- service_state.installation_id

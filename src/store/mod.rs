@@ -1,9 +1,9 @@
-//! Postgres: the only module that knows SQL.
+//! Postgres: the only module with SQL.
 //!
-//! One file per noun adds methods to [`Tx`], with domain types as arguments and results. A
-//! transaction has a name, which labels its span, its duration and its errors. It does not retry:
-//! the next tick, or the sender, does. Every query starts with a comment `-- noun.verb`, which
-//! `pg_stat_statements` and the server's log show.
+//! Each file is about one kind of row and adds methods to [`Tx`], with domain types as arguments
+//! and results. A transaction has a name, which labels its span, its duration and its errors. It
+//! does not retry: the next tick, or the sender, does. Every query starts with a comment `--
+//! noun.verb`, which `pg_stat_statements` and the server's log show.
 
 mod access;
 mod alerts;

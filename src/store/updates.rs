@@ -11,7 +11,7 @@ use crate::{
     store::{HeardWorkflows, ListChanges, Loss, StoreError, Tx, Writer, batch::Batch},
 };
 
-/// What is counted of spans, besides the verdicts that follow from them.
+/// Counts of spans, which do not depend on verdicts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpanCounts {
     /// Evidence that could not be used.

@@ -11,7 +11,7 @@ use crate::{
     store::{Progress, StoreError, Tx},
 };
 
-/// Which entries are read.
+/// The entries to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     pub who: Option<String>,
@@ -48,7 +48,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Entries, newest first.
+    /// Returns entries, newest first.
     pub async fn audit_entries(
         &mut self,
         filter: &AuditFilter,

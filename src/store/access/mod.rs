@@ -1,4 +1,4 @@
-//! Who may do what, and what was done: tokens, sessions, the audit log.
+//! Tokens, sessions and the audit log.
 
 pub(super) mod audit;
 pub(super) mod sessions;
@@ -6,7 +6,7 @@ pub(super) mod tokens;
 
 use crate::domain::access::{InvalidPermission, Permissions};
 
-/// Permissions as a column has them.
+/// Formats permissions for a column.
 fn texts(permissions: &Permissions) -> Vec<String> {
     permissions.iter().map(ToString::to_string).collect()
 }

@@ -22,35 +22,35 @@ pub struct NewSession {
     pub expires_at: Timestamp,
 }
 
-/// How somebody has logged in.
+/// The kind of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionLogin {
-    /// With the token that has this id.
+    /// With the token of this id.
     Token(Uuid),
     Provider(ProviderUser),
 }
 
-/// Somebody who has logged in at an OpenID Connect provider.
+/// A user who has logged in at an OpenID Connect provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderUser {
     pub subject: String,
     pub name: String,
     pub permissions: Permissions,
-    /// `None` if it is too long for an address.
+    /// `None` if it is too long for a URL.
     pub id_token: Option<String>,
 }
 
-/// Who is logged in.
+/// The user of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
     /// Name of the token or of the user.
     pub name: String,
     pub permissions: Permissions,
-    /// Whether the login was at an OpenID Connect provider.
+    /// True if the login was at an OpenID Connect provider.
     pub is_of_provider: bool,
 }
 
-/// A session, as it is listed.
+/// A session in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedSession {
     pub id: Uuid,
@@ -89,7 +89,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// The session, if it and its token are valid at `now`.
+    /// Returns the session, if it and its token are valid at `now`.
     pub async fn session(
         &mut self,
         digest: TokenDigest,
@@ -118,7 +118,7 @@ impl Tx<'_> {
         }))
     }
 
-    /// The sessions that are valid at `now`, newest first.
+    /// Returns the sessions that are valid at `now`, newest first.
     pub async fn sessions(
         &mut self,
         now: Timestamp,

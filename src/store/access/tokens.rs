@@ -35,7 +35,7 @@ impl Tx<'_> {
         Ok(self.execute(statement).await? == 1)
     }
 
-    /// Whether a token for pages and API was ever made.
+    /// Returns whether a token for pages and API was ever created.
     pub async fn has_user_token(&mut self) -> Result<bool, StoreError> {
         let query = sqlx::query_as(
             "-- api_tokens.has_user
@@ -45,7 +45,7 @@ impl Tx<'_> {
         Ok(has)
     }
 
-    /// All tokens by name, also those that are not valid any more.
+    /// Returns all tokens by name, including invalid ones.
     pub async fn tokens(&mut self) -> Result<Vec<TokenRecord>, StoreError> {
         let rows = self.token_rows().await?;
         let mut tokens = rows
@@ -57,7 +57,7 @@ impl Tx<'_> {
         Ok(tokens)
     }
 
-    /// All tokens by their hashes.
+    /// Returns all tokens by their hashes.
     pub async fn known_tokens(&mut self) -> Result<KnownTokens, StoreError> {
         let rows = self.token_rows().await?;
         rows.into_iter()
@@ -66,7 +66,7 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Returns whether there was such a token that was not revoked yet.
+    /// Revokes a token. Returns whether there was a valid one with this name.
     pub async fn revoke_token(&mut self, name: &str, now: Timestamp) -> Result<bool, StoreError> {
         let statement = sqlx::query(
             "-- api_tokens.revoke

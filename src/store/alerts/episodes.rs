@@ -18,7 +18,7 @@ pub struct EpisodeRecord {
     pub id: Uuid,
     /// The alert as it was when it fired.
     pub facts: AlertSnapshot,
-    /// `None` while it goes on.
+    /// `None` until it ends.
     pub ended_at: Option<Timestamp>,
 }
 

@@ -287,7 +287,7 @@ impl Tx<'_> {
     }
 }
 
-/// Which transitions are asked for.
+/// The transitions to read.
 #[derive(Clone, Copy, Debug)]
 pub enum TransitionsOf<'a> {
     All,

@@ -7,8 +7,9 @@ use sqlx::{
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-/// Behind a pooler in transaction mode, the next transaction may come to another connection of the
-/// server. So no statement gets a name there: another client may have given it to another statement.
+/// A transaction's connection. Behind a pooler in transaction mode, the next transaction may use
+/// another connection of the server. So statements get no names there: another client may have
+/// given the name to another statement.
 #[derive(Debug)]
 pub(in crate::store) struct Session<'c> {
     pub(super) transaction: Transaction<'c, Postgres>,

@@ -1,4 +1,4 @@
-//! How soon messages are taken, by SLO, hour and pair of services.
+//! How soon messages are received, by SLO, hour and pair of services.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,12 +18,12 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// Clocks are corrected, so what is older says nothing of them.
+/// Clocks are corrected, so older waits say nothing about them.
 const HOURS_READ: Duration = Duration::from_hours(1);
 const HOURS_KEPT: Duration = Duration::from_hours(24);
 
 impl Tx<'_> {
-    /// Adds what was seen at `now`, as far as there is room. Called under the claim of
+    /// Adds the waits observed at `now`, up to a limit. Must be called under the claim of
     /// [`Self::claim_folding`], so that an SLO has one writer at a time.
     pub async fn add_hop_waits(
         &mut self,
@@ -77,7 +77,7 @@ impl Tx<'_> {
             .collect())
     }
 
-    /// Of every SLO what was seen in this hour and the one before.
+    /// Returns for every SLO the waits of this hour and the one before.
     pub async fn hop_waits(
         &mut self,
         now: Timestamp,
@@ -98,7 +98,7 @@ impl Tx<'_> {
         Ok(waits)
     }
 
-    /// Deletes what says nothing of clocks any more.
+    /// Deletes waits that are too old to be used.
     pub async fn forget_hop_waits(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let statement = sqlx::query("-- hop_waits.forget\ndelete from hop_waits where hour < $1")
             .bind((now - HOURS_KEPT).to_chrono());

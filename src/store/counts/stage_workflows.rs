@@ -55,7 +55,8 @@ pub struct Fold<'a> {
 }
 
 impl StageWorkflow {
-    /// The verdict, if it is good or bad. An invalid one takes no time, but its messages tell of clocks.
+    /// Returns the verdict, if it is good, bad or invalid. An invalid workflow has no duration, but
+    /// its messages show the skew of clocks.
     pub fn verdict(&self) -> Option<(Outcome, Timestamp)> {
         let counts = self.outcome.counts();
         let at = self.judged_at?;

@@ -13,7 +13,7 @@ use crate::{
     store::{StoreError, Tx, Writer, batch::Batch},
 };
 
-/// Only the last hour is looked at.
+/// Only the last hour is used.
 const KEPT: Duration = Duration::from_hours(2);
 
 impl Batch {
@@ -47,7 +47,8 @@ impl Batch {
 }
 
 impl Tx<'_> {
-    /// Spans of each of `slos` that arrived in `range`, by whole minutes; left out where there is none.
+    /// Returns the spans of each of `slos` that arrived in `range`, by whole minutes; an SLO
+    /// without any is left out.
     pub async fn start_spans(
         &mut self,
         slos: &[SloId],
@@ -72,7 +73,7 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(starts).collect())
     }
 
-    /// Deletes what nothing is read from any more.
+    /// Deletes counts that are too old to be used.
     pub async fn forget_start_spans(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let statement =
             sqlx::query("-- start_spans.forget\ndelete from start_spans where minute < $1")

@@ -1,5 +1,5 @@
-//! Bad workflows: who is affected, and which to examine first. An SLO's id may also be that of a
-//! group: both have ids of one kind.
+//! Bad workflows: which customers are affected, and which workflows to examine first. An SLO's id
+//! may also be that of a group: both have ids of one kind.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub(super) struct BadChanges {
     removed: JudgedKeys,
 }
 
-/// What the list has of a bad workflow.
+/// The listed data of a bad workflow.
 #[derive(PartialEq, Eq)]
 struct BadWorkflow<'a> {
     judged_at: Timestamp,

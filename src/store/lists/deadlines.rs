@@ -77,7 +77,7 @@ impl Batch {
     }
 }
 
-/// Rows that were taken to be looked at, and that no other transaction takes meanwhile.
+/// Rows that this transaction has locked to judge their workflows, so that no other takes them.
 #[derive(Debug, Default)]
 pub(crate) struct DueRows {
     slo_ids: Vec<i32>,

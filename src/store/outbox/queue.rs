@@ -1,5 +1,5 @@
 //! The queue of one target: read as the input of [`plan`](crate::domain::notify::delivery::plan),
-//! and changed by its actions. The target is [locked](Tx::lock_target) meanwhile.
+//! and changed by its actions, while the target is [locked](Tx::lock_target).
 
 use std::time::Duration;
 
@@ -227,7 +227,7 @@ impl Tx<'_> {
     }
 
     /// Locks alerts: an evaluation writes the deliveries of an alert under this lock, so none can
-    /// be inserted meanwhile, and the ids of one ordering key are committed in order.
+    /// be inserted at the same time, and the ids of one ordering key are committed in order.
     async fn lock_alerts(&mut self, episodes: &[Uuid]) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "-- alerts.lock

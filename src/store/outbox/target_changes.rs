@@ -1,4 +1,4 @@
-//! What the outbox owes to targets whose definitions have changed while alerts fire.
+//! Changes of the outbox for targets whose definitions have changed while alerts fire.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ pub struct FiringAlert {
 }
 
 impl Tx<'_> {
-    /// Gives what belongs to targets under former names to their present ones: open deliveries, all
-    /// deliveries of alerts that fire, what targets show, and references. An alert with a delivery that
-    /// is being sent follows later, so that its end does not overtake that. Returns how many deliveries
-    /// were moved.
+    /// Assigns to targets under their new names what belonged to their former names: open
+    /// deliveries, all deliveries of firing alerts, what targets show, and references. An alert
+    /// with a delivery in progress follows later, so that its end does not overtake that delivery.
+    /// Returns how many deliveries were moved.
     pub async fn rename_targets(
         &mut self,
         names: &BTreeMap<Name, Name>,
@@ -97,7 +97,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// The alerts that fire and are not muted, locked.
+    /// Returns the firing alerts that are not suppressed, and locks them.
     pub async fn firing_alerts(&mut self) -> Result<Vec<FiringAlert>, StoreError> {
         let query = sqlx::query_as(
             "-- alerts.firing

@@ -1,4 +1,4 @@
-//! What the database says of itself: version, settings, permissions, size, schema.
+//! Facts about the database: version, settings, permissions, size, schema.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -36,9 +36,9 @@ pub struct ReplicaSigns {
     pub definitions_hash: Option<i64>,
     /// The senders whose requests it rejects completely, with the reason, one sentence each.
     pub refused_senders: Vec<String>,
-    /// Why nobody can log in at the OpenID Connect provider, one sentence each.
+    /// The reasons why logins at the OpenID Connect provider fail, one sentence each.
     pub login_problems: Vec<String>,
-    /// Why it does not read its Kafka topic as it should, one sentence each.
+    /// Problems of its Kafka consumer, one sentence each.
     pub kafka_problems: Vec<String>,
 }
 

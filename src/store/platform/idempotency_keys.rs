@@ -1,7 +1,7 @@
 //! Idempotency keys: requests that a client may repeat without being executed twice.
 //!
-//! A key is claimed in the transaction that executes the request: a repetition that arrives
-//! meanwhile waits at the claim for the end of the transaction, and then finds the response.
+//! A key is claimed in the transaction that executes the request: a repetition that arrives before
+//! the transaction ends waits at the claim, and then finds the response.
 
 use serde_json::Value;
 use sqlx::types::Json;

@@ -1,5 +1,5 @@
-//! Restored backups and promoted standbys: noticed because the database is another one than the service
-//! last ran on, or lacks what the service committed.
+//! Restored backups and promoted standbys: detected because the database is not the one that the
+//! service last used, or lacks what the service committed.
 
 use std::time::Duration;
 
@@ -41,9 +41,9 @@ impl Tx<'_> {
         }
     }
 
-    /// Looks whether the last heartbeat that this replica committed is there. If it is not, a standby was
-    /// promoted that did not have it, nor what was received with it: records and returns the time from
-    /// which evidence is lost.
+    /// Checks that the last heartbeat that this replica committed is in the database. If it is not,
+    /// a standby was promoted that lacked it and what was received with it: records and returns the
+    /// time from which evidence is lost.
     pub async fn note_lost_commits(
         &mut self,
         (replica, committed_at): (ReplicaId, Timestamp),

@@ -1,4 +1,4 @@
-//! Workflows by what people know of them, in an order that goes on where the last answer ended.
+//! Searches of workflows, in an order in which the next request can continue.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, types::Json};
@@ -19,7 +19,7 @@ use crate::{
     store::{StoreError, Tx, WorkflowRecord, workflows::reads::WorkflowRow},
 };
 
-/// What workflows are found by. Each has an order of its own.
+/// The condition of a search. Each has an order of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SearchBy {
     /// Names that begin with a text, in the order of names.
@@ -36,22 +36,22 @@ pub enum SearchBy {
     Open(Vec<SloId>, TimeRange),
 }
 
-/// A place in the order of [`SearchBy`].
+/// A position in the order of [`SearchBy`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchPosition {
-    /// The name, where names are in order.
+    /// The name, if the order is that of names.
     pub text: String,
-    /// Otherwise a time: in the unit of its table.
+    /// Otherwise a time, in the unit of its table.
     pub number: i64,
     pub slo: SloId,
     pub key: EventKey,
 }
 
-/// A workflow that may be meant, with its place.
+/// A candidate of a search, with its position.
 #[derive(Clone, Debug)]
 pub struct SearchCandidate {
     pub position: SearchPosition,
-    /// `None` if there is no such workflow any more.
+    /// `None` if the workflow is deleted.
     pub record: Option<WorkflowRecord>,
 }
 
@@ -197,7 +197,7 @@ impl Tx<'_> {
 }
 
 impl SearchBy {
-    /// Returns the place before the first candidate. No SLO has the id 0 or the greatest one.
+    /// Returns the position before the first candidate. No SLO has the id 0 or the greatest one.
     pub fn beginning(&self) -> SearchPosition {
         let upwards = |text: &str, number| SearchPosition {
             text: text.to_owned(),

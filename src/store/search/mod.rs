@@ -1,4 +1,4 @@
-//! The search for workflows: its table, written behind recording from `workflows::search_queue`.
+//! The search for workflows: its table, written asynchronously from `workflows::search_queue`.
 
 pub(super) mod customer;
 pub(super) mod find;

@@ -1,4 +1,5 @@
-//! Sums over time without planned work: what is to be taken out of them, and what ages out next.
+//! Sums over time without planned work: corrections to subtract, and the counts that leave a window
+//! next.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -43,7 +44,7 @@ impl Tx<'_> {
         Ok(points.collect())
     }
 
-    /// What ages out of the windows of these SLOs next, which are all of this length.
+    /// Returns the counts that leave the windows of these SLOs next, which are all of this length.
     pub async fn ageing(
         &mut self,
         slos: &[(SloId, &Slo)],

@@ -238,7 +238,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// A name as a column has it.
+    /// Parses a name from a column.
     pub(crate) fn name(&self, text: &str) -> Result<Name, StoreError> {
         text.parse()
             .map_err(|error| self.failed(sqlx::Error::Decode(Box::new(error))))

@@ -1,5 +1,5 @@
-//! The workflows whose stage evidence is stored: those that are open or not yet aggregated, and what
-//! replicas tell each other of new ones.
+//! The workflows whose stage evidence is stored: those that are open or not yet aggregated, and the
+//! new ones that replicas notify each other of.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::{
     store::{StoreError, Tx, batch::Batch, trace_ids::trace_id},
 };
 
-/// Workflows that a replica has heard of in one transaction.
+/// Workflows that a replica has recorded in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeardWorkflows {
     pub replica: ReplicaId,
@@ -24,7 +24,7 @@ pub struct HeardWorkflows {
 }
 
 impl Batch {
-    /// Tells other replicas of `heard`.
+    /// Notifies other replicas of `heard`.
     pub(crate) fn add_heard_workflows(&mut self, heard: Option<&HeardWorkflows>) {
         let Some(heard) = heard.filter(|heard| !heard.handles.is_empty()) else {
             return;
@@ -47,8 +47,8 @@ impl Tx<'_> {
         Ok(are_there)
     }
 
-    /// Returns the handles that other replicas have written lately, by the number of their row, but
-    /// for the rows `seen`. Also deletes rows that every replica has seen.
+    /// Returns the handles that other replicas have written recently, by the number of their row,
+    /// except the rows `seen`. Also deletes rows that every replica has seen.
     pub async fn heard_by_others(
         &mut self,
         replica: ReplicaId,

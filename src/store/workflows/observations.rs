@@ -215,7 +215,7 @@ impl Tx<'_> {
         self.fetch_all(query).await
     }
 
-    /// Records that `learned` was applied to all timeouts, unless more was learned meanwhile.
+    /// Records that `learned` was applied to all timeouts, unless more was learned in the meantime.
     ///
     /// # Errors
     /// If the database refuses the write.
@@ -235,8 +235,8 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// What was learned since [`EndSampling::REMEMBERED`] ago, of every SLO with ends that say how they
-    /// are sampled.
+    /// Returns the sampling learned since [`EndSampling::REMEMBERED`] ago, for every SLO whose ends
+    /// report it.
     ///
     /// # Errors
     /// If the database does not answer.

@@ -1,4 +1,4 @@
-//! One workflow with everything that is kept of it.
+//! One workflow with all its stored data.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -16,14 +16,14 @@ use crate::{
     store::{StoreError, Tx, trace_ids::trace_id},
 };
 
-/// A batch has at most so many messages, and a workflow so many legs.
+/// The limit of messages of a batch, and of legs of a workflow.
 const MOST_LINKED: i64 = 1_000;
 
 /// A workflow as it is stored.
 #[derive(Clone, Debug)]
 pub struct StoredWorkflow {
     pub judged: JudgedWorkflow,
-    /// The group that counts it besides its SLO.
+    /// The group that also counts it.
     pub group: Option<SloId>,
 }
 
