@@ -1,4 +1,4 @@
-//! The product's consumer of spans: classifies spans and commits the resulting evidence.
+//! The consumer of spans: classifies spans and commits the resulting evidence.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -39,7 +39,7 @@ pub struct IngestParts {
     pub clock: Clock,
     pub limits: TimeLimits,
     pub metrics: Metrics,
-    /// Spans by which definitions are explained.
+    /// Samples of spans, with which definitions are explained.
     pub shapes: SharedShapes,
 }
 
@@ -53,7 +53,7 @@ pub struct ClassifiedRequest {
     taken: u64,
     /// Spans for the samples.
     looked_at: Vec<SampleCandidate>,
-    /// By the label of the reason.
+    /// Rejected spans, by the label of the reason.
     refused: BTreeMap<&'static str, u64>,
     with_faults: SpansWithFaults,
 }
@@ -62,7 +62,7 @@ impl Ingest {
     pub fn new(parts: IngestParts) -> Self {
         for fault in UnreadableValue::ALL {
             let counter = &parts.metrics.spans_with_unreadable_values;
-            // Exported from zero, so that the first one is a change.
+            // Exported from zero, so that the first occurrence is visible as a change.
             counter.with_label_values(&[fault.as_label()]).inc_by(0);
         }
         Self {
@@ -206,7 +206,7 @@ mod tests {
         Timestamp::from_secs(1_795_328_280)
     }
 
-    /// A consumer without SLOs, so that nothing is ever recorded.
+    /// Makes a consumer without SLOs, so that nothing is recorded.
     fn ingest() -> Ingest {
         let clock = Clock::Manual(ManualClock::new(now()));
         let nothing = Classifier::new(&Catalog::default(), &BTreeMap::new());

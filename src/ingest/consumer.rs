@@ -38,11 +38,11 @@ pub trait TraceConsumer: Clone + Send + Sync + 'static {
 pub enum CommitError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// The database refuses what the batch says, however often it is tried.
+    /// The database rejects the data, so a retry would fail as well.
     #[error("{0}")]
     Refused(Unavailable),
     /// Other definitions were activated since the batch was begun. They are loaded by now: the same
-    /// spans must be taken again.
+    /// spans must be classified again.
     #[error("the definitions have changed")]
     Outdated,
 }

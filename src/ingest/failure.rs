@@ -22,7 +22,7 @@ pub(super) enum Failure {
     MediaType,
     #[error("this path does not exist: send traces to `/v1/traces`")]
     NoSuchPath,
-    /// Why, in a phrase.
+    /// The reason, as a phrase.
     #[error(
         "{0}: send `authorization: Bearer` with a token of `throughline token create NAME --sender`"
     )]

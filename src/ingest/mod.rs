@@ -1,4 +1,4 @@
-//! Stations 1 to 3 of a span's journey: it arrives, is decoded and classified.
+//! Ingest: receives, decodes and classifies spans, and commits the resulting evidence.
 //!
 //! Both protocols use one consumer, [`Ingest`]. A span that cannot be used is rejected alone;
 //! accepted spans are committed before the sender gets its reply.

@@ -80,13 +80,13 @@ impl<D: TraceConsumer> Receiver<D> {
         }
     }
 
-    /// Returns the same receiver, which takes spans of these senders only.
+    /// Returns the same receiver, which accepts spans of these senders only.
     #[must_use]
     pub fn admitting(self, senders: SenderAccess) -> Self {
         Self { senders, ..self }
     }
 
-    /// Returns the same receiver, on encrypted connections if there is a certificate.
+    /// Returns the same receiver, with TLS if there is a certificate.
     #[must_use]
     pub fn encrypted(self, tls: Option<Tls>) -> Self {
         Self { tls, ..self }
@@ -96,7 +96,7 @@ impl<D: TraceConsumer> Receiver<D> {
     #[must_use]
     pub fn measured(mut self, metrics: RequestMetrics) -> Self {
         for result in Failure::RESULTS {
-            // Exported from zero, so that the first one is a change.
+            // Exported from zero, so that the first occurrence is visible as a change.
             metrics.ingest(result, 0);
         }
         self.results.metrics = Some(metrics);
@@ -150,8 +150,8 @@ impl<D: TraceConsumer> Receiver<D> {
         }
     }
 
-    /// Reads the spans and commits what they say. The reply is due when the deadline is, even if the
-    /// commit is not done: it goes on, and the sender will send the same again.
+    /// Reads the spans and commits their evidence. The reply is sent by the deadline even if the
+    /// commit is not done: the commit continues, and the sender will send the same again.
     pub(super) async fn take(
         &self,
         payload: Payload,
@@ -174,7 +174,7 @@ impl<D: TraceConsumer> Receiver<D> {
         }
     }
 
-    /// Begins a commit that goes on when nobody waits for it any more.
+    /// Begins a commit that continues even if its request is dropped.
     fn begin(
         &self,
         payload: Payload,
@@ -205,7 +205,7 @@ impl<D: TraceConsumer> Receiver<D> {
                     self.late.measure(read.spans, began.elapsed());
                     return Ok(read.refusals);
                 }
-                // Kept until the commit is done, because the batch still takes memory.
+                // Kept until the commit is done, because the batch still occupies memory.
                 Err(CommitError::Outdated) => admission = read.admission,
                 Err(CommitError::Unavailable(reason) | CommitError::Refused(reason)) => {
                     return Err(reason.into());
@@ -264,7 +264,7 @@ impl Payload {
     }
 }
 
-/// What a request says.
+/// The contents of a request.
 struct ReadRequest<B> {
     batch: B,
     spans: usize,

@@ -1,10 +1,10 @@
 //! Commits the evidence of requests, many requests in one transaction.
 //!
 //! Every request waits for the commit of its evidence, so a successful reply means committed. While
-//! a transaction is under way, further requests are collected; so a busy receiver writes few large
-//! transactions and an idle one replies at once. Another transaction begins beside it when it is full
-//! or the first has taken long. Sending the same evidence again changes nothing, so it is always safe
-//! to tell a sender to retry.
+//! a transaction is in progress, further requests are collected; so a busy receiver writes few
+//! large transactions and an idle one replies at once. A second transaction begins if the next one
+//! is full or the first takes long. Sending the same evidence again changes nothing, so it is
+//! always safe to ask a sender to retry.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -31,19 +31,19 @@ use crate::{
 };
 
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// The limit of requests that wait for a commit; further ones are told to retry, so that memory is
-/// bounded.
+/// The limit of requests that wait for a commit; the senders of further ones are asked to retry, so
+/// that memory is bounded.
 const WAITING_REQUESTS: usize = 256;
 /// The limit of requests in one transaction.
 const REQUESTS_PER_COMMIT: usize = 64;
-/// With so much evidence a transaction is full, and a larger request takes several: others would wait long
-/// for it, and it might take longer than a commit may.
+/// The amount of evidence in a full transaction. A larger request takes several: others would wait
+/// long for it, and it might exceed the time limit of a commit.
 const EVIDENCE_PER_COMMIT: usize = 8_192;
-/// How long more requests are waited for when several senders are at work: a transaction costs about
-/// as much for many as for one. A sender on its own is answered at once.
+/// The time to wait for more requests when several senders are active: a transaction costs about as
+/// much for many as for one. A single sender is answered at once.
 const GATHER_FOR: Duration = Duration::from_millis(5);
-/// The same while another transaction is under way: mostly it ends earlier, unless the database is
-/// far away, and then several at once hide how long it takes to answer.
+/// The same while another transaction is in progress. It usually ends earlier, unless the database
+/// is far away, and then concurrent transactions hide its latency.
 const GATHER_FOR_ANOTHER: Duration = Duration::from_millis(20);
 
 /// Passes classified batches to the recorder loop and waits for their commit. Clones share it.
@@ -60,7 +60,7 @@ struct Request {
     reply: oneshot::Sender<Result<(), CommitError>>,
 }
 
-/// The receiving end of a [`Recorder`]: commits until shutdown, when nothing waits any more.
+/// The receiving end of a [`Recorder`]: commits until shutdown and an empty queue.
 #[derive(Debug)]
 pub struct RecorderLoop {
     lane: Arc<CommitLane>,
@@ -93,12 +93,12 @@ impl Recorder {
         (recorder, committing)
     }
 
-    /// Returns the filter of the events whose attributes are still worth reading.
+    /// Returns the filter of the events whose attributes still need to be read.
     pub fn gate(&self) -> ReservoirFilter {
         self.gate.borrow().clone()
     }
 
-    /// Returns what decides which stage evidence is recorded.
+    /// Returns the keeper, which decides which stage evidence is recorded.
     pub const fn stages(&self) -> &StageKeeper {
         &self.stages
     }
@@ -160,9 +160,9 @@ struct WaitingRequests {
     requests: Vec<Request>,
     evidence: usize,
     since: Option<Instant>,
-    /// Whether the last transaction had several requests.
+    /// True if the last transaction had several requests.
     are_many_sending: bool,
-    /// Whether no other will come.
+    /// True if no more requests will come.
     are_last: bool,
 }
 
@@ -173,7 +173,7 @@ impl WaitingRequests {
         self.requests.push(request);
     }
 
-    /// Adds those that have arrived, until a transaction is full.
+    /// Adds the requests that have arrived, until a transaction is full.
     fn extend(&mut self, arrived: &mut mpsc::Receiver<Request>) {
         while !self.is_full()
             && let Ok(request) = arrived.try_recv()
@@ -191,7 +191,7 @@ impl WaitingRequests {
     }
 
     /// Returns when the next transaction should begin, while `under_way` others have not ended;
-    /// `None` if nobody waits.
+    /// `None` if no request waits.
     fn due_at(&self, under_way: usize) -> Option<Instant> {
         let since = self.since?;
         let patience = match (under_way, self.are_many_sending) {
@@ -214,7 +214,7 @@ impl WaitingRequests {
     }
 }
 
-/// What transactions share that commit at the same time.
+/// The shared state of concurrent transactions.
 #[derive(Debug)]
 struct CommitLane {
     committer: Committer,
@@ -224,7 +224,8 @@ struct CommitLane {
 
 impl CommitLane {
     async fn commit_and_reply(self: Arc<Self>, requests: Vec<Request>) {
-        // Nobody waits for these, not even a task that would tell a later copy of the same request.
+        // No one waits for these, not even a task that would give the result to a later copy of the
+        // same request.
         let requests: Vec<_> = requests
             .into_iter()
             .filter(|r| !r.reply.is_closed())
@@ -267,7 +268,8 @@ impl CommitLane {
             evidence,
             definitions: definitions.unwrap_or_default(),
         };
-        // Evidence may come in any parts. What is counted as it comes goes with the last, and so once.
+        // Evidence may be committed in any parts. The counts of spans are committed with the last
+        // part, and so once.
         while let Some(rest) = split_off(&mut part) {
             match self.committer.commit(&part).await? {
                 Commit::Done => part.evidence = rest,
@@ -301,7 +303,7 @@ impl CommitLane {
     }
 }
 
-/// Takes the evidence that is too much for one transaction.
+/// Removes the evidence that exceeds one transaction.
 fn split_off(part: &mut CommitPart<'_>) -> Option<EvidenceByEvent> {
     let first = part.evidence.keys().nth(EVIDENCE_PER_COMMIT).copied()?;
     Some(part.evidence.split_off(&first))

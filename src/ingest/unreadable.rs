@@ -64,7 +64,7 @@ impl SpansWithFaults {
 
     /// Counts one span, given the faults of its span, resource and scope.
     pub(super) fn count(&mut self, faults_of_parts: [&ValueFaults; 3]) {
-        // Nearly always there is none.
+        // Nearly always there are no faults.
         if faults_of_parts.iter().all(|part| part.0.get() == 0) {
             return;
         }

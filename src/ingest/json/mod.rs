@@ -46,7 +46,7 @@ pub fn footprint(body: &[u8]) -> usize {
     body.len() + values * BYTES_A_VALUE
 }
 
-/// The contents of a body besides its spans.
+/// The contents of a body other than its spans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JsonReport {
     pub with_faults: SpansWithFaults,

@@ -44,7 +44,8 @@ impl<D: TraceConsumer> BatchCommitter<D> {
             tokio::select! {
                 biased;
                 Some(commit) = commits.join_next() => {
-                    // A batch that is not committed stays, and all that is read after it is read again.
+                    // A batch that is not committed stays in the queue, so all later messages will
+                    // be read again.
                     if let Ok((number, Some(ranges))) = commit {
                         queue.early.insert(number, ranges);
                         self.settle(&mut queue);

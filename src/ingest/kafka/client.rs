@@ -1,4 +1,4 @@
-//! The consumer of librdkafka, and what it calls back.
+//! The consumer of librdkafka, and its callbacks.
 
 use std::{fmt, ops::Deref, sync::Arc};
 
@@ -16,9 +16,9 @@ use uuid::Uuid;
 use super::{KafkaSettings, progress::SharedProgress};
 use crate::ingest::server::limits::ReceiverLimits;
 
-/// The bytes of messages that wait in memory for this service, at most.
+/// The maximum of messages that wait in memory, in KiB.
 const QUEUED_KIB: &str = "65536";
-/// More than a Collector sends at once, before decompression by the broker's limits.
+/// More than the largest request of a Collector, before decompression.
 const RECEIVED_AT_ONCE: usize = 100_000_000;
 
 /// The consumer of one replica.
@@ -38,7 +38,7 @@ impl fmt::Debug for LogConsumer {
     }
 }
 
-/// Follows what the group assigns to this replica.
+/// Applies the partitions that the group assigns to this replica.
 #[derive(Debug)]
 pub(super) struct RebalanceContext {
     progress: Arc<SharedProgress>,
@@ -54,7 +54,8 @@ impl ClientContext for RebalanceContext {
     }
 }
 
-/// What librdkafka says of its connections, it repeats; the self-check tells it once.
+/// Logs messages of librdkafka about its connections at a low level, since it repeats them and the
+/// self-check reports problems.
 pub(super) fn log(level: RDKafkaLogLevel, fac: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -89,7 +90,7 @@ impl ConsumerContext for RebalanceContext {
 }
 
 impl RebalanceContext {
-    /// Begins where the database says that reading had come.
+    /// Begins at the position that the database has.
     fn assign(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -104,8 +105,8 @@ impl RebalanceContext {
         consumer.incremental_assign(partitions)
     }
 
-    /// Waits a moment for what is being committed, so that the next one need not read it again. What is
-    /// committed later is no longer said of these partitions.
+    /// Waits briefly for commits in progress, so that the next replica need not read their messages
+    /// again. Later commits no longer change the position of these partitions.
     fn revoke(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -126,7 +127,7 @@ fn numbers(partitions: &TopicPartitionList) -> Vec<i32> {
         .collect()
 }
 
-/// Returns what an installation writes beside the offsets that it commits.
+/// Returns the metadata that an installation writes with its committed offsets.
 pub(super) fn metadata_of(installation: Uuid) -> String {
     format!("throughline {installation}")
 }
@@ -160,10 +161,10 @@ pub(super) fn consumer(
     settings
         .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
-        // Without a position in the database, and after messages were removed.
+        // Used without a position in the database, and after messages were removed.
         .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "cooperative-sticky")
-        // New partitions are read within seconds; until then timeouts wait for them.
+        // New partitions are detected within seconds; until then timeouts wait for them.
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "3000")
@@ -191,7 +192,7 @@ pub(super) fn connection(config: &KafkaSettings) -> ClientConfig {
         .set("bootstrap.servers", config.brokers.join(","))
         .set("client.id", "throughline")
         .set("security.protocol", protocol)
-        // A broker that comes back is there again within seconds.
+        // A broker that returns is reconnected within seconds.
         .set("reconnect.backoff.max.ms", "2000");
     let files = [
         ("ssl.ca.location", &config.ca),

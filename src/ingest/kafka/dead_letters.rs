@@ -11,7 +11,7 @@ use rdkafka::{
 use super::{KafkaSettings, client::connection, messages::LogMessage};
 use crate::{ingest::failure::Failure, telemetry::metrics::KafkaMetrics};
 
-/// Longer than this no message waits for the topic of dead letters.
+/// The time limit of writing to the topic of dead letters.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// A message that cannot be read, and why.
@@ -56,7 +56,7 @@ impl DeadLetterTopic {
             let mut settings = connection(config);
             settings
                 .set("message.timeout.ms", WRITTEN_WITHIN.as_millis().to_string())
-                // Whether it is too large for the topic, its broker says.
+                // The broker decides whether a message is too large for the topic.
                 .set("message.max.bytes", "1000000000");
             Ok((topic.clone(), settings.create()?))
         };

@@ -1,4 +1,4 @@
-//! Looks every second how long the partitions are, stores how far they are read, and finds what is wrong.
+//! Reads the bounds of partitions every second, stores how far they are read, and finds problems.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use crate::{
     store::{PartitionReport, StoreError},
 };
 
-/// A broker that is there answers sooner.
+/// The time limit of a request to the brokers.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// One turn's account.
+/// The result of one turn.
 #[derive(Debug, Default)]
 pub struct LogReport {
     /// Partitions that this replica reads.
@@ -31,7 +31,7 @@ pub struct LogReport {
     pub problems: Vec<String>,
 }
 
-/// What the brokers said of one partition, and when they were asked.
+/// The response of the brokers about one partition, and when they were asked.
 #[derive(Debug)]
 struct Seen {
     asked: Asked,
@@ -40,17 +40,17 @@ struct Seen {
     begins: Option<i64>,
 }
 
-/// What the brokers said.
+/// The responses of the brokers.
 #[derive(Debug, Default)]
 struct BrokerAnswers {
     seen: Vec<Seen>,
-    /// All partitions of the topic, also those that other replicas read.
+    /// All partitions of the topic, including those that other replicas read.
     partitions: Vec<i32>,
     problems: Vec<String>,
 }
 
 impl KafkaSource {
-    /// Looks at all partitions of this replica.
+    /// Examines all partitions of this replica.
     pub async fn look(&self) -> anyhow::Result<LogReport> {
         let this = self.clone();
         let mut answers = spawn_blocking(move || this.ask()).await?;
@@ -96,7 +96,7 @@ impl KafkaSource {
         Ok(())
     }
 
-    /// Makes the watermark wait for partitions that nobody has read yet.
+    /// Makes the watermark wait for partitions that no replica has read yet.
     async fn note_unread(&self, partitions: &[i32]) -> Result<(), StoreError> {
         let report = |partition: &i32| PartitionReport {
             partition: *partition,
@@ -109,7 +109,7 @@ impl KafkaSource {
         self.store_reports(&reports).await
     }
 
-    /// Stores how far this replica has read, and takes over what others have stored.
+    /// Stores how far this replica has read, and loads what others have stored.
     pub(super) async fn store_progress(&self) -> Result<(), StoreError> {
         let reports = self.progress.reports();
         self.store_reports(&reports).await?;
@@ -131,7 +131,7 @@ impl KafkaSource {
         tx.commit().await
     }
 
-    /// Asks the brokers, in a thread that may wait.
+    /// Asks the brokers, in a thread that may block.
     fn ask(&self) -> BrokerAnswers {
         let mut answers = BrokerAnswers::default();
         match self.partitions() {
@@ -173,7 +173,7 @@ impl KafkaSource {
         )
     }
 
-    /// All partitions of the topic; none if it does not exist.
+    /// Returns all partitions of the topic; none if it does not exist.
     fn partitions(&self) -> KafkaResult<Vec<i32>> {
         let metadata = self
             .consumer
@@ -222,7 +222,8 @@ impl KafkaSource {
         self.consumer.committed_offsets(list, ANSWERS_WITHIN)
     }
 
-    /// Another installation that commits offsets of the same group takes messages that this one needs.
+    /// Detects another installation in the same consumer group: it would receive messages that this
+    /// one needs.
     fn strangers(&self, partitions: &[i32]) -> KafkaResult<Option<String>> {
         let committed = self.committed_offsets(partitions)?;
         let elements = committed.elements();

@@ -1,4 +1,4 @@
-//! Messages as they come from Kafka, and batches of them.
+//! Messages from Kafka, and batches of them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::domain::{model::time::Timestamp, workflow::watermark::log::ReadRange};
 
-/// A batch is committed together, and waits for more messages only so long.
+/// The time that a batch waits for more messages.
 const LINGER: Duration = Duration::from_millis(20);
 const MOST_MESSAGES: usize = 2_000;
 const MOST_BYTES: usize = 4 << 20;
@@ -20,7 +20,7 @@ pub(super) struct LogMessage {
     pub(super) offset: i64,
     pub(super) key: Option<Bytes>,
     pub(super) bytes: Bytes,
-    /// When the broker appended it, by its clock.
+    /// The time at which the broker appended it, by the broker's clock.
     appended_at: Option<Timestamp>,
 }
 
@@ -66,7 +66,8 @@ impl MessageBatch {
         Some(due_at.saturating_duration_since(Instant::now()))
     }
 
-    /// Returns what is read of each partition. Messages of a partition come in the order of their offsets.
+    /// Returns the ranges of offsets of each partition. Messages of a partition are in the order of
+    /// their offsets.
     pub(super) fn ranges(&self) -> BTreeMap<i32, Vec<ReadRange>> {
         let mut ranges: BTreeMap<i32, Vec<ReadRange>> = BTreeMap::new();
         for message in &self.messages {

@@ -1,13 +1,14 @@
 //! Reads spans from a Kafka topic, as the Collector's `kafka` exporter writes them: one
-//! `ExportTraceServiceRequest` a message, in protobuf or JSON.
+//! `ExportTraceServiceRequest` per message, in protobuf or JSON.
 //!
-//! Messages are read into batches by one thread ([`poll`]), and up to four batches are committed at the
-//! same time ([`batch_committer`]). Offsets follow the commits in order ([`progress`]). The database says where
-//! reading a partition begins; offsets are committed to Kafka as well, for tools that show the lag. So
-//! whatever happens, messages are at most read again, and the ledger counts each workflow once.
+//! One thread ([`poll`]) reads messages into batches, and up to four batches are committed at the
+//! same time ([`batch_committer`]). Offsets follow the commits in order ([`progress`]). Reading a
+//! partition begins at the position in the database; offsets are also committed to Kafka, for tools
+//! that show the lag. So after any failure some messages may be read again, and the ledger counts
+//! each workflow once.
 //!
-//! Every second a replica asks how long its partitions are ([`look`]), and stores how far they are read.
-//! The watermark is never later than that.
+//! Every second a replica reads the bounds of its partitions ([`look`]), and stores how far they
+//! are read. The watermark is never later than that.
 
 mod batch_committer;
 mod client;
@@ -36,7 +37,7 @@ use crate::{
     telemetry::metrics::KafkaMetrics,
 };
 
-/// Where to read, and how to connect.
+/// The brokers and topic to read, and how to connect.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {
     pub brokers: Vec<String>,
@@ -58,7 +59,7 @@ pub struct SaslLogin {
     pub password: SecretString,
 }
 
-/// What reading from Kafka needs.
+/// The dependencies of reading from Kafka.
 #[derive(Debug)]
 pub struct KafkaParts<D> {
     pub config: KafkaSettings,
@@ -67,11 +68,11 @@ pub struct KafkaParts<D> {
     pub store: Store,
     pub clock: Clock,
     pub metrics: KafkaMetrics,
-    /// Why the topic is not read as it should, one sentence each.
+    /// Problems with reading the topic, one sentence each.
     pub problems: watch::Sender<Vec<String>>,
 }
 
-/// Why reading from Kafka cannot begin.
+/// The reason why reading from Kafka cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaStartError {
     #[error("cannot read from Kafka with these settings: {0}")]
@@ -147,7 +148,7 @@ impl KafkaSource {
             {
                 tracing::error!("reading from Kafka has failed; restart this replica");
             }
-            // What was committed last, so that the next one need not read it again.
+            // The final position, so that the next replica need not read these messages again.
             if let Err(error) = last.store_progress().await {
                 tracing::warn!(error = %error.in_full(), "cannot store how far Kafka was read");
             }

@@ -1,4 +1,4 @@
-//! The thread that takes messages from librdkafka and hands them on in batches.
+//! The thread that receives messages from librdkafka and passes them on in batches.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,13 +16,13 @@ use super::{
     progress::SharedProgress,
 };
 
-/// How long it takes to notice a shutdown.
+/// The maximum delay of a shutdown.
 const IDLE: Duration = Duration::from_millis(100);
-/// While batches cannot be handed on for so long, nothing is fetched, and the group still sees
-/// this replica.
+/// The time after which fetching pauses if batches cannot be passed on. The group still sees this
+/// replica.
 const PATIENCE: Duration = Duration::from_secs(1);
 const OFFSETS_EVERY: Duration = Duration::from_secs(1);
-/// Those that have not changed are committed again so often.
+/// The interval at which unchanged offsets are committed again.
 const SAME_OFFSETS_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct PollLoop {
     pub(super) shutdown: CancellationToken,
 }
 
-/// When offsets were last committed to Kafka.
+/// The time of the last commits of offsets to Kafka.
 #[derive(Debug)]
 struct LastCommits {
     new_at: Instant,
@@ -52,7 +52,7 @@ impl LastCommits {
 }
 
 impl PollLoop {
-    /// Reads until shutdown, then waits for what is under way and leaves the group.
+    /// Reads until shutdown, then waits for commits in progress and leaves the group.
     pub(super) fn run(self, batches: mpsc::Sender<MessageBatch>) {
         let runtime = Handle::current();
         let mut batch = MessageBatch::default();
@@ -75,14 +75,14 @@ impl PollLoop {
     fn poll(&self, patience: Duration, batch: &mut MessageBatch) {
         match self.consumer.poll(patience) {
             Some(Ok(message)) => batch.push(LogMessage::of(&message)),
-            // librdkafka goes on by itself; what lasts, the look every second finds and says.
+            // librdkafka retries by itself; the check every second reports lasting problems.
             Some(Err(error)) => tracing::debug!(%error, "cannot read from Kafka"),
             None => {}
         }
     }
 
-    /// Hands a batch on. While that must wait, polls without taking messages: a member of the group
-    /// that does not poll is taken for dead.
+    /// Passes a batch on. While that has to wait, it polls without receiving messages: the group
+    /// would regard a member that does not poll as dead.
     fn hand_on(
         &self,
         runtime: &Handle,
@@ -96,7 +96,7 @@ impl PollLoop {
                 permit.send(std::mem::take(batch));
                 break;
             }
-            // Again each time: what the group has assigned meanwhile is not paused.
+            // Repeated each time: newly assigned partitions are not paused.
             self.pause();
             is_paused = true;
             self.poll(Duration::ZERO, batch);
@@ -132,7 +132,7 @@ impl PollLoop {
         self.commit(CommitMode::Async);
     }
 
-    /// Commits to Kafka how far this replica has come.
+    /// Commits this replica's offsets to Kafka.
     fn commit(&self, mode: CommitMode) {
         let offsets = self.progress.take_uncommitted();
         let names = (&*self.topic, &*self.installation);

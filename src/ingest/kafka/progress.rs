@@ -15,7 +15,7 @@ use crate::{
     store::{LogPartition, PartitionReport},
 };
 
-/// How long a rebalance waits for commits under way.
+/// The time that a rebalance waits for commits in progress.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct SharedProgress {
 
 #[derive(Debug, Default)]
 struct ReadingState {
-    /// What the database says of all partitions.
+    /// The positions of all partitions in the database.
     stored: BTreeMap<i32, LogPartition>,
     assigned: BTreeMap<i32, AssignedPartition>,
     assignments: u64,
@@ -38,19 +38,19 @@ struct AssignedPartition {
     /// Distinguishes it from an earlier assignment of the same partition.
     assignment: u64,
     progress: PartitionProgress,
-    /// Batches with messages of it that are not committed.
+    /// The number of uncommitted batches with messages of it.
     under_way: usize,
     /// The offset that was last committed to Kafka.
     committed: Option<i64>,
-    /// Whether its offsets begin anew and the database must forget the old ones.
+    /// True if its offsets begin anew and the database must delete the old ones.
     is_another: bool,
 }
 
-/// What a batch has read, and under which assignments.
+/// The ranges that a batch has read, and their assignments.
 #[derive(Debug)]
 pub(super) struct BatchRanges(BTreeMap<i32, (u64, Vec<ReadRange>)>);
 
-/// A partition about to be looked at.
+/// A partition to examine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) partition: i32,
@@ -69,7 +69,7 @@ impl SharedProgress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over what the database says of all partitions.
+    /// Stores the database's positions of all partitions.
     pub(super) fn know(&self, known: Vec<LogPartition>) {
         let known = known.into_iter().map(|one| (one.partition, one));
         self.state().stored = known.collect();
@@ -80,7 +80,7 @@ impl SharedProgress {
         self.state().stored.contains_key(&partition)
     }
 
-    /// Begins to read a partition. Returns where, if the database says so.
+    /// Begins to read a partition. Returns the position, if the database has one.
     pub(super) fn assign(&self, partition: i32) -> Option<i64> {
         let mut state = self.state();
         state.assignments += 1;
@@ -99,7 +99,8 @@ impl SharedProgress {
         known.map(|(next, _)| next)
     }
 
-    /// Stops reading partitions, once their commits under way have ended, or after a moment.
+    /// Stops reading partitions, after their commits in progress have ended or a short time has
+    /// passed.
     pub(super) fn revoke(&self, partitions: &[i32]) {
         let mut state = self.wait_for(|state| {
             partitions
@@ -110,7 +111,7 @@ impl SharedProgress {
             let Some(assigned) = state.assigned.remove(partition) else {
                 continue;
             };
-            // Should it come back at once, it goes on here.
+            // If it is assigned again at once, reading continues here.
             if let (Some(next), Some(up_to)) = (assigned.progress.next(), assigned.progress.up_to())
             {
                 let known = LogPartition {
@@ -123,7 +124,7 @@ impl SharedProgress {
         }
     }
 
-    /// Waits until no commit is under way, or a moment.
+    /// Waits a limited time until no commit is in progress.
     pub(super) fn wait_until_settled(&self) {
         drop(self.wait_for(|state| state.assigned.values().any(is_busy)));
     }
@@ -148,7 +149,7 @@ impl SharedProgress {
         BatchRanges(ranges)
     }
 
-    /// Records that a batch is committed, and all before it.
+    /// Records that a batch and all before it are committed.
     pub(super) fn settle(&self, batch: BatchRanges, now: Timestamp) {
         let mut state = self.state();
         for (partition, (assignment, ranges)) in batch.0 {
@@ -179,15 +180,15 @@ impl SharedProgress {
         uncommitted
     }
 
-    /// Makes all offsets uncommitted: Kafka may not have taken them during a rebalance, and forgets those that
-    /// are not committed for long.
+    /// Marks all offsets as uncommitted: Kafka may have rejected them during a rebalance, and
+    /// deletes those that are not committed for long.
     pub(super) fn commit_again(&self) {
         for assigned in self.state().assigned.values_mut() {
             assigned.committed = None;
         }
     }
 
-    /// Returns the partitions to look at.
+    /// Returns the partitions to examine.
     pub(super) fn asked(&self) -> Vec<Asked> {
         let state = self.state();
         let asked = state.assigned.iter().map(|(partition, assigned)| Asked {
@@ -198,8 +199,8 @@ impl SharedProgress {
         asked.collect()
     }
 
-    /// Records what a partition holds, and where reading of it `begins` if nobody knew. Returns what
-    /// is lost.
+    /// Records the bounds of a partition, and the beginning of reading if it was unknown. Returns
+    /// the lost messages.
     pub(super) fn look(
         &self,
         asked: Asked,
@@ -216,7 +217,7 @@ impl SharedProgress {
         .flatten()
     }
 
-    /// Goes on after a loss that is recorded.
+    /// Continues after a loss was recorded.
     pub(super) fn go_on(&self, asked: Asked, loss: &LogLoss, bounds: LogBounds) {
         self.with(asked, |assigned| {
             assigned.progress.go_on(bounds);
@@ -231,7 +232,7 @@ impl SharedProgress {
         assigned.map(act)
     }
 
-    /// Returns what the database should know.
+    /// Returns the reports to store in the database.
     pub(super) fn reports(&self) -> Vec<PartitionReport> {
         let state = self.state();
         let report = |(partition, assigned): (&i32, &AssignedPartition)| PartitionReport {
@@ -244,7 +245,7 @@ impl SharedProgress {
         state.assigned.iter().map(report).collect()
     }
 
-    /// Records that the database knows what was reported.
+    /// Records that the database has stored the reports.
     pub(super) fn reported(&self, reports: &[PartitionReport]) {
         let mut state = self.state();
         for report in reports.iter().filter(|report| report.is_another) {

@@ -1,4 +1,4 @@
-//! Reads the spans of messages and commits them, however long the database is away.
+//! Reads the spans of messages and commits them, and retries during an outage of the database.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,10 +22,10 @@ use crate::{
     telemetry::metrics::KafkaMetrics,
 };
 
-/// The pause between two attempts while the database is away.
+/// The pause between two attempts while the database is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Clones share everything.
+/// Reads and commits messages. Clones share everything.
 #[derive(Clone, Debug)]
 pub(super) struct MessageReader<D> {
     consumer: D,
@@ -35,7 +35,7 @@ pub(super) struct MessageReader<D> {
     metrics: KafkaMetrics,
 }
 
-/// What messages say, and those that cannot be read.
+/// The contents of messages, and the messages that cannot be read.
 struct ReadMessages<B> {
     batch: B,
     unreadable: Vec<DeadLetter>,
@@ -57,8 +57,8 @@ impl<D: TraceConsumer> MessageReader<D> {
         }
     }
 
-    /// Returns whether the messages are committed, and those that cannot be are set aside. It tries
-    /// until shutdown.
+    /// Commits the messages, and sets aside those that cannot be read. Retries until shutdown;
+    /// returns whether it succeeded.
     pub(super) async fn commit(
         &self,
         messages: Vec<LogMessage>,
@@ -74,7 +74,7 @@ impl<D: TraceConsumer> MessageReader<D> {
         true
     }
 
-    /// Returns `false` if the same must be tried again.
+    /// Returns `false` if the attempt must be repeated.
     async fn attempt(&self, messages: Arc<[LogMessage]>) -> bool {
         loop {
             let (reader, same) = (self.clone(), Arc::clone(&messages));
@@ -105,7 +105,7 @@ impl<D: TraceConsumer> MessageReader<D> {
         }
     }
 
-    /// Commits each message for itself, so that one that always fails costs no other.
+    /// Commits each message separately, so that one that always fails does not affect others.
     async fn one_by_one(
         &self,
         messages: &Arc<[LogMessage]>,
@@ -125,7 +125,7 @@ impl<D: TraceConsumer> MessageReader<D> {
         true
     }
 
-    /// Reads all that can be read. A message that cannot may have left spans in the batch, which is then
+    /// Reads all valid messages. An invalid one may have left spans in the batch, which is then
     /// read again without it.
     fn read(&self, messages: &[LogMessage]) -> Result<ReadMessages<D::Batch>, Failure> {
         let mut batch = self.consumer.begin();
@@ -157,7 +157,7 @@ impl<D: TraceConsumer> MessageReader<D> {
         if bytes.len() > limit {
             return Err(Failure::TooLarge { limit });
         }
-        // No OTLP in protobuf begins with this byte.
+        // No OTLP request in protobuf begins with this byte.
         let format = if bytes.first() == Some(&b'{') {
             RequestFormat::Json
         } else {

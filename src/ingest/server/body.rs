@@ -52,10 +52,10 @@ pub(crate) async fn receive(
 ) -> Result<Bytes, Failure> {
     use axum::body::HttpBody as _;
 
-    /// The room for a body of unknown length, so that one of usual size is not copied again and
-    /// again while it grows. Where nothing is written, it takes no memory.
+    /// The initial capacity for a body of unknown length, so that an average one is not copied as
+    /// it grows. Unused memory is not allocated by the system.
     const ROOM: usize = 512 << 10;
-    /// No more room is made for what is only announced.
+    /// The maximum capacity that is reserved for an announced length.
     const MOST_ROOM: usize = 1 << 20;
 
     let announced = body.size_hint();
@@ -90,9 +90,9 @@ pub(crate) async fn receive(
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Receives the rest of a rejected body until then, besides the reply, and discards it. If the
-/// connection were closed while a client is still sending, the client would see a broken connection
-/// instead of the reply.
+/// Receives the rest of a rejected body for this long, in addition to the reply, and discards it.
+/// If the connection were closed while a client is still sending, the client would see a broken
+/// connection instead of the reply.
 #[expect(
     clippy::disallowed_methods,
     reason = "it ends by itself, and a shutdown need not wait for it"

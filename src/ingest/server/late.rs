@@ -1,8 +1,8 @@
 //! Requests whose commit takes longer than their senders wait.
 //!
-//! A sender that was answered 503 sends the same body again. The commit of its first copy goes on
-//! meanwhile, and the repetition gets its result instead of being committed once more behind it.
-//! So a request that takes too long is taken at its second or third attempt, however slow the database.
+//! A sender that gets 503 sends the same body again. The commit of the first copy continues, and
+//! the repetition gets its result instead of being committed once more. So a slow request succeeds
+//! at its second or third attempt, even if the database is very slow.
 
 use std::{
     collections::BTreeMap,
@@ -23,19 +23,20 @@ use crate::{
 
 /// Longer than the Collector waits between attempts, unless it has failed for a while.
 const KEPT_FOR: Duration = Duration::from_mins(1);
-/// More are forgotten, the oldest first; their repetitions are committed once more.
+/// The maximum number; the oldest are dropped, and their repetitions are committed once more.
 const MOST_KEPT: usize = 1_024;
-/// Of a request that takes its time: shorter ones tell of the transaction, not of spans.
+/// The minimum duration of a request for measuring: shorter ones measure the transaction, not the
+/// spans.
 const MEASURED_FROM: Duration = Duration::from_millis(500);
 
-/// `None` while it is not known.
+/// The result of a late request; `None` while it is unknown.
 pub(crate) type LateOutcome = watch::Receiver<Option<Result<Rejections, Failure>>>;
 
-/// Clones share what they keep.
+/// Late requests. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LateRequests {
     by_body: Arc<Mutex<BTreeMap<[u8; 32], LateRequest>>>,
-    /// Spans a second of the last commit that was slow; 0 before the first.
+    /// Spans a second in the last slow commit; 0 before the first.
     pace: Arc<AtomicU64>,
 }
 
@@ -68,8 +69,8 @@ impl LateRequests {
         kept.insert(digest(body, services), request);
     }
 
-    /// What becomes of the first copy of `body`, if it was late and has not failed, and its sender was
-    /// allowed the same services.
+    /// Returns the result of the first copy of `body`, if that was late and has not failed, and its
+    /// sender was allowed the same services.
     pub(crate) fn find(&self, body: &[u8], services: &AllowedServices) -> Option<LateOutcome> {
         let mut kept = self.by_body.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_empty() {
@@ -88,7 +89,7 @@ impl LateRequests {
         Some(outcome)
     }
 
-    /// Notes how long so many spans took.
+    /// Records how long the commit of this number of spans took.
     pub(crate) fn measure(&self, spans: usize, took: Duration) {
         if took >= MEASURED_FROM {
             let pace = u128::try_from(spans).unwrap_or_default() * 1_000 / took.as_millis();
@@ -97,7 +98,8 @@ impl LateRequests {
         }
     }
 
-    /// How many spans of one request are committed within half of `within`, to the nearest hundred below.
+    /// Returns how many spans of one request are committed within half of `within`, rounded down to
+    /// a hundred.
     pub(crate) fn advised_spans(&self, within: Duration) -> Option<u64> {
         let half = u64::try_from(within.as_millis() / 2).unwrap_or(u64::MAX);
         let spans = self.pace.load(Ordering::Relaxed).saturating_mul(half) / 1_000;

@@ -1,4 +1,4 @@
-//! Who may send spans, and of which services.
+//! Authentication of senders, and the services whose spans they may send.
 
 use std::{
     net::IpAddr,
@@ -17,7 +17,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// Checks the tokens of senders. By default everybody may send everything. Clones share everything.
+/// Checks the tokens of senders. By default everyone may send everything. Clones share everything.
 #[derive(Clone, Debug, Default)]
 pub struct SenderAccess(Option<Arc<TokenCheck>>);
 
@@ -29,11 +29,11 @@ struct TokenCheck {
     attempts: Mutex<AttemptLimit<Option<IpAddr>>>,
 }
 
-/// Why a sender is refused, with the label of the reason.
+/// The reason for a rejection, with its label.
 type RefusedToken = (String, &'static str);
 
 impl SenderAccess {
-    /// Lets senders with a token pass.
+    /// Accepts only senders with a token.
     pub fn by_token(
         tokens: watch::Receiver<Arc<KnownTokens>>,
         clock: Clock,
@@ -47,7 +47,7 @@ impl SenderAccess {
         })))
     }
 
-    /// The services whose spans the sender on `port` may send.
+    /// Returns the services whose spans the sender on `port` may send.
     pub(in crate::ingest) fn admit(
         &self,
         port: &'static str,

@@ -1,7 +1,7 @@
 //! Attributes in protobuf's wire format: `KeyValue` and the variants of `AnyValue`.
 //!
-//! Most are never read. So an attribute stays bytes: a look-up compares keys, and decodes only the
-//! value that it needs. Those that every span is asked for are told from the others beforehand.
+//! Most are never read. So an attribute stays encoded: a look-up compares keys, and decodes only
+//! the value that it needs. The attributes that every span is asked for are found in advance.
 
 use std::borrow::Cow;
 
@@ -122,7 +122,7 @@ impl<'a> WireAttribute<'a> {
                 // A repeated value is merged, and merging an empty one changes nothing.
                 (2, WireField::Bytes(bytes)) => value.merge(bytes, Arrays::Read, faults)?,
                 (1, WireField::Bytes(_)) => {}
-                // An index into a table of strings that only profiles have.
+                // An index into a table of strings, which only profiles have.
                 (3, WireField::Varint(_)) => warn_of_string_indexes(),
                 (1..=3, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,

@@ -3,9 +3,9 @@
 //!
 //! Almost all spans concern no SLO, and decoding them costs ten times as much as receiving them. So
 //! a span is read in two steps. The first one reads only what the index of selectors needs of every
-//! span: a few fields, and the attributes whose keys it asks for. It keeps the places of everything
-//! else. In the second one, for those that a selector may concern, whatever is asked for is found
-//! and decoded; what nobody asks for never is.
+//! span: a few fields, and the attributes whose keys it asks for. It keeps the positions of
+//! everything else. The second one, for spans that a selector may match, decodes further values
+//! when they are asked for.
 //!
 //! So the scan is more tolerant than prost, which rejects a request for any fault in it. The
 //! messages around spans must be well formed. A span whose fields cannot be separated is rejected
@@ -122,7 +122,7 @@ impl<'a> Scan<'a, '_> {
     }
 }
 
-/// Passes over a field that nothing uses, of a message around spans.
+/// Skips an unused field of a message around spans.
 fn pass_over(key: u32, message: &mut Reader<'_>) -> Result<(), MalformedProtobuf> {
     match message.value(key)? {
         (1 | 2, _) => Err(MalformedProtobuf::WireType),

@@ -72,11 +72,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the next field and what is behind it, if its key and that of its first field are these,
-    /// of one byte each, and the outer one is shorter than 128 bytes.
+    /// Returns the next field and the rest after it, if its key and that of its first field are
+    /// these, of one byte each, and the outer one is shorter than 128 bytes.
     ///
-    /// Attributes are most of what a span consists of, and nearly all of them are like this: so
-    /// four bytes are tested at once.
+    /// Most of a span consists of attributes, and nearly all of them have this form: so four bytes
+    /// are tested at once.
     #[inline]
     pub(super) fn short_message(self, outer: u32, inner: u32) -> Option<(ShortMessage<'a>, Self)> {
         const KEYS: u32 = u32::from_le_bytes([0xff, 0x80, 0xff, 0]);
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         ))
     }
 
-    /// Passes over `key`, of one byte, if it is next.
+    /// Skips `key`, of one byte, if it is next.
     #[inline]
     pub(super) fn begins_with(&mut self, key: u32) -> bool {
         if let [byte, rest @ ..] = self.0

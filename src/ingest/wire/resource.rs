@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct SharedAttributes<'a> {
     all: Vec<SharedAttribute<'a>>,
-    /// The places of those whose keys every span is asked for.
+    /// The positions of those whose keys every span is asked for.
     asked: Vec<usize>,
 }
 

@@ -205,7 +205,7 @@ fn keep_first<'a>(first: &mut Reader<'a>, fields: Reader<'a>) {
     }
 }
 
-/// Passes over a field that nothing uses.
+/// Skips an unused field.
 fn pass_over(key: u32, message: &mut Reader<'_>) -> Result<(), MalformedProtobuf> {
     match message.value(key)? {
         // The time of a log record.

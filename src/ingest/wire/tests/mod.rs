@@ -28,7 +28,7 @@ use crate::{
     ingest::{MalformedProtobuf, Rejection},
 };
 
-/// The answers are the same whatever every span is asked for.
+/// Compares both readers. The answers must not depend on the keys that every span is asked for.
 fn compare(body: &[u8]) -> Result<(), TestCaseError> {
     let some = KeyFilter::new(["a", "service.name"]);
     let expected = by_prost(body);
@@ -44,7 +44,7 @@ fn compare(body: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What is read of the spans if none of their attributes is asked for beforehand.
+/// Reads the spans if none of their attributes is asked for in advance.
 fn read(body: &[u8]) -> Result<Vec<Result<SpanAnswers, Rejection>>, MalformedProtobuf> {
     by_scan(body, &KeyFilter::default())
 }
