@@ -9,7 +9,7 @@ use std::{convert::Infallible, fs, path::PathBuf, sync::OnceLock, time::Duration
 
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
-/// Interval at which [`wait_at`] looks for the file.
+/// The interval at which [`wait_at`] checks for the file.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Failpoint {
     }
 }
 
-/// Activates the failpoints: files are looked for in `folder`. Later calls change nothing.
+/// Activates the failpoints, with files in `folder`. Later calls change nothing.
 pub fn arm(folder: PathBuf) {
     FOLDER.get_or_init(|| folder);
 }

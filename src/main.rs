@@ -1,4 +1,4 @@
-//! Parses the command, runs it, and says what went wrong.
+//! Parses the command, runs it, and prints errors.
 
 use std::process::ExitCode;
 

@@ -64,7 +64,7 @@ pub struct AccessConfig {
     pub open_metrics: bool,
 }
 
-/// How requests prove who sends them.
+/// How requests are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AuthMethod {
     None,
@@ -73,11 +73,11 @@ pub enum AuthMethod {
     Proxy,
 }
 
-/// Addresses whose `X-Forwarded-For` is believed.
+/// Addresses whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// How senders of spans prove who they are.
+/// How senders of spans authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OtlpAuth {
     None,
@@ -85,7 +85,7 @@ pub enum OtlpAuth {
 }
 
 impl AccessConfig {
-    /// Asks nobody for anything.
+    /// Requires no authentication.
     pub fn open() -> Self {
         Self {
             auth: Some(AuthMethod::None),
@@ -99,7 +99,7 @@ impl AccessConfig {
         }
     }
 
-    /// The method in force for pages at `listen`.
+    /// Returns the method for pages at `listen`.
     pub fn method(&self, listen: SocketAddr) -> AuthMethod {
         let is_local = listen.ip().to_canonical().is_loopback();
         self.auth.unwrap_or(if is_local {

@@ -113,7 +113,7 @@ fn settings(command: &Command) -> Vec<&Arg> {
     own.chain(below).collect()
 }
 
-/// Returns what may be a value, and so a secret, on the line of a byte.
+/// Returns the part of a line, given by a byte, that may be a value and so a secret.
 fn value_of_line(text: &str, offset: usize) -> Range<usize> {
     let (head, tail) = text.split_at_checked(offset).unwrap_or((text, ""));
     let start = head.rfind('\n').map_or(0, |at| at + 1);
@@ -174,7 +174,7 @@ impl FileEntry<'_> {
     }
 }
 
-/// Why a value cannot be used.
+/// The reason why a value cannot be used.
 struct UnusableValue {
     message: String,
     help: Option<String>,
@@ -246,7 +246,7 @@ fn check(arg: &Arg, values: &[String]) -> Result<Vec<String>, UnusableValue> {
         let values = values.iter();
         values.map(|value| format!("--{name}={value}")).collect()
     };
-    // Alone: what one setting requires of another is checked when all are known.
+    // Checked alone: what one setting requires of another is checked when all are known.
     let alone = Arg::new(CONFIG_FILE)
         .long(CONFIG_FILE)
         .action(arg.get_action().clone())

@@ -220,7 +220,7 @@ pub struct DeliveryConfig {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrivateRange {
-    /// No range at all.
+    /// No private addresses.
     None,
     Range(IpNet),
 }
@@ -283,7 +283,7 @@ pub struct WatchConfig {
 }
 
 impl Default for WatchConfig {
-    /// Nobody is notified.
+    /// Returns settings that notify no one.
     fn default() -> Self {
         Self {
             heartbeat_target: None,
@@ -421,7 +421,7 @@ fn range(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "write an address or a range, such as `10.1.0.0/16`".to_owned())
 }
 
-/// What the embedded Postgres needs to know of the environment.
+/// The environment variables that the embedded Postgres needs.
 #[derive(Clone, Debug)]
 pub struct Environment {
     pub path: Vec<PathBuf>,

@@ -13,7 +13,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct SettingGroup {
     pub heading: String,
-    /// Empty where the settings explain themselves.
+    /// Empty if the settings need no introduction.
     pub about: String,
     pub settings: Vec<SettingReference>,
 }
@@ -24,14 +24,14 @@ pub struct SettingReference {
     /// With its value: `--horizon <DURATION>`.
     pub flag: String,
     pub variable: String,
-    /// In the file of `--config`; `None` if it cannot be set there.
+    /// The key in the file of `--config`; `None` if it cannot be set there.
     pub key: Option<String>,
-    /// `None` if nothing is set.
+    /// `None` if there is no default.
     pub default: Option<String>,
     pub about: String,
 }
 
-/// All settings that are not only for tests.
+/// Returns all settings, except those for tests only.
 pub fn reference() -> Vec<SettingGroup> {
     let command = Config::augment_args(Command::new("serve"));
     let command = LogConfig::augment_args(FileConfig::augment_args(command));

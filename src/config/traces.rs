@@ -1,7 +1,7 @@
 //! How the process exports its own traces, by the standard variables of OpenTelemetry.
 
-/// How the process sends its own spans, as the standard variables of OpenTelemetry have it; the SDK
-/// reads the others.
+/// The protocol with which the process exports its own spans, by the standard variables of
+/// OpenTelemetry; the SDK reads the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceProtocol {
     Grpc,
@@ -15,7 +15,7 @@ pub const TRACE_VARIABLES: &str = "Traces of the service itself are exported by 
     _COMPRESSION (gzip), each also with TRACES_; OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, \
     OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, OTEL_TRACES_EXPORTER=none, OTEL_SDK_DISABLED=true.";
 
-/// A variable of OpenTelemetry that asks for what cannot be done.
+/// A variable of OpenTelemetry with an unsupported value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is `{value}`, which is not supported: set it to {supported}")]
 pub struct UnsupportedVariable {
@@ -25,12 +25,12 @@ pub struct UnsupportedVariable {
 }
 
 impl TraceProtocol {
-    /// `None` where the environment asks for no traces.
+    /// Returns `None` if the environment configures no traces.
     pub fn read() -> Result<Option<Self>, UnsupportedVariable> {
         Self::from_variables(|name| std::env::var_os(name)?.into_string().ok())
     }
 
-    /// An empty variable is as good as none, as the specification has it.
+    /// Treats an empty variable like a missing one, as the specification requires.
     fn from_variables(
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, UnsupportedVariable> {

@@ -29,7 +29,7 @@ use crate::{
     store::{HealthCheck, NewNotification, OpenCheck, Store, StoreError, Tx},
 };
 
-/// Hold times for resolving a check that is not found any more, whatever it is about.
+/// The hold times to resolve a check of any kind that is not found any more.
 const AFTER_THE_END: HoldTimes = HoldTimes {
     before_open: Duration::ZERO,
     before_resolve: Duration::from_mins(1),

@@ -1,4 +1,4 @@
-//! What an ID token and the provider's user info say of somebody.
+//! The claims about a user in an ID token and the provider's user info.
 
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, ClaimsVerificationError, Client, EmptyExtraTokenFields,
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::domain::{access::AuthenticatedUser, model::time::Timestamp};
 
-/// Who has the private key alone can sign with these. One that the client secret signs is no better
-/// than that secret, and `none` is no signature.
+/// The asymmetric algorithms, with which only the holder of the private key can sign. A signature
+/// by the client secret is no better than that secret, and `none` is no signature.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
@@ -81,7 +81,7 @@ pub(super) type OidcClient = Client<
     EndpointMaybeSet,
 >;
 
-/// What is known of somebody so far.
+/// The known data of a user.
 #[derive(Debug, Default)]
 pub(super) struct KnownUser {
     name: Option<String>,
@@ -143,7 +143,7 @@ pub(super) fn of_id_token(claims: &Claims, groups_claim: &str) -> KnownUser {
     }
 }
 
-/// Asks the provider for what the ID token does not say; many put groups and names only there.
+/// Requests the claims that the ID token lacks; many providers put groups and names only there.
 pub(super) async fn user_info(
     client: &OidcClient,
     tokens: &TokenAnswer,
@@ -188,8 +188,8 @@ impl KnownUser {
     }
 }
 
-/// Reads the claim `name`, a list of texts or one text. Where no claim has that name, dots lead into
-/// nested claims, as in `realm_access.roles`.
+/// Reads the claim `name`, a list of texts or one text. If there is no such claim, dots separate
+/// the names of nested claims, as in `realm_access.roles`.
 fn groups(claims: &Map<String, Value>, name: &str) -> Option<Vec<String>> {
     let nested = || {
         let mut names = name.split('.');
@@ -206,7 +206,7 @@ fn groups(claims: &Map<String, Value>, name: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Says nothing of the body, which is about a person.
+/// Makes the error without the body, which contains personal data.
 fn user_info_error(error: UserInfoError<HttpError>) -> LoginError {
     match error {
         UserInfoError::Request(error) => LoginError::Unavailable(error.to_string()),

@@ -1,4 +1,4 @@
-//! The provider's document and keys, as they were read last.
+//! The provider's discovery document and keys, as last read.
 
 use std::{
     error::Error as _,
@@ -16,26 +16,26 @@ use super::{
 };
 use crate::domain::model::time::Timestamp;
 
-/// What a provider says of itself, with its keys.
+/// The provider's discovery document, with its keys.
 pub(super) type Document = ProviderMetadataWithLogout;
 
-/// A login that begins within this time relies on the last answer.
+/// The time for which a login relies on the last response.
 const RECENT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct ProviderDiscovery {
     issuer: IssuerUrl,
-    /// So that the provider is asked once, however many people log in.
+    /// Lets only one request at a time ask the provider.
     turn: tokio::sync::Mutex<()>,
     last: Mutex<LastRead>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct LastRead {
-    /// Of the last time that the provider has answered.
+    /// From the last successful request.
     document: Option<Arc<Document>>,
     at: Option<Timestamp>,
-    /// Why it has not answered the last time.
+    /// The error, if the last request failed.
     failure: Option<LoginError>,
 }
 
@@ -66,7 +66,7 @@ impl ProviderDiscovery {
         self.ask(http, now).await
     }
 
-    /// Returns what it answers now, or has answered within the last seconds.
+    /// Returns the document that it returns now, or has returned within the last seconds.
     pub(super) async fn recent(
         &self,
         http: &HttpClient,
@@ -88,7 +88,7 @@ impl ProviderDiscovery {
         }
     }
 
-    /// Returns what it has answered at any time, or answers now.
+    /// Returns the last known document, or asks for it.
     pub(super) async fn known(
         &self,
         http: &HttpClient,
@@ -131,7 +131,7 @@ impl ProviderDiscovery {
     }
 }
 
-/// How the client proves who it is: in the header, unless the provider takes only the body.
+/// Returns how the client authenticates: in the header, unless the provider supports only the body.
 pub(super) fn auth_type(document: &Document) -> AuthType {
     let methods = document.token_endpoint_auth_methods_supported();
     let takes = |method| methods.is_none_or(|methods| methods.contains(&method));

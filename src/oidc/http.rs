@@ -9,7 +9,7 @@ use openidconnect::{
 };
 use reqwest::redirect::Policy;
 
-/// For each request; a login takes up to three.
+/// The limit per request; a login needs up to three.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Documents, keys and tokens are some kilobytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -18,7 +18,7 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct HttpClient(reqwest::Client);
 
-/// Why there is no answer. Its texts contain no address and no body.
+/// The error of a request. Its texts contain no URL and no body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
     #[error("no answer within {TIMEOUT:?}")]
@@ -29,7 +29,7 @@ pub(super) enum HttpError {
     Network(String),
 }
 
-/// Why logging in at a provider cannot be offered at all.
+/// The reason why logins at a provider cannot be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildProviderError {
     #[error("the {0} is no URL")]
@@ -83,7 +83,7 @@ impl<'c> AsyncHttpClient<'c> for HttpClient {
     }
 }
 
-/// Plain HTTP is for a provider on this machine.
+/// Checks that the URL uses HTTPS; plain HTTP is allowed for a provider on this machine.
 pub(super) fn check_encrypted(url: &Url) -> Result<(), BuildProviderError> {
     let host = url.host_str().unwrap_or_default();
     let literal = host.trim_start_matches('[').trim_end_matches(']');

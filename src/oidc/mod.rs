@@ -1,11 +1,11 @@
-//! A provider of OpenID Connect, at which people log in: its discovery document, its keys, and the
-//! exchange of a code for an identity.
+//! Logins at an OpenID Connect provider: its discovery document, its keys, and the exchange of a
+//! code for an identity.
 //!
-//! [`IdentityProvider::refresh`] is called every half minute and reads the document and the keys. What
-//! was read last is kept while the provider does not answer. A login asks again if nobody has asked
-//! within the last seconds, so that nobody is sent to a provider that does not answer.
-//! [`IdentityProvider::identify`] accepts an ID token only if a key of the provider has signed it with an
-//! asymmetric algorithm, for this client and this login.
+//! [`IdentityProvider::refresh`] is called every half minute and reads the document and the keys.
+//! The last document is kept while the provider does not answer. A login reads it again unless it
+//! was read within the last seconds, so that no user is sent to a provider that does not answer.
+//! [`IdentityProvider::identify`] accepts an ID token only if a key of the provider has signed it
+//! with an asymmetric algorithm, for this client and this login.
 
 mod claims;
 mod discovery;
@@ -32,44 +32,44 @@ use crate::domain::{
     model::time::Timestamp,
 };
 
-/// How this service is registered at the provider.
+/// The registration of this service at the provider.
 #[derive(Clone, Debug)]
 pub struct ProviderSettings {
-    /// Address of the provider, exactly as its tokens name it.
+    /// The URL of the provider, exactly as in its tokens.
     pub issuer: String,
     pub client_id: String,
     /// `None` for a public client, which only PKCE protects.
     pub client_secret: Option<ClientSecretSource>,
-    /// Those asked for besides `openid`.
+    /// Scopes to request in addition to `openid`.
     pub scopes: Vec<String>,
-    /// The claim that has the groups of somebody.
+    /// The claim with the user's groups.
     pub groups_claim: String,
-    /// Where the provider sends browsers after a login.
+    /// The URL to which the provider redirects after a login.
     pub redirect_url: String,
-    /// Where the provider sends browsers after a logout.
+    /// The URL to which the provider redirects after a logout.
     pub logged_out_url: String,
 }
 
-/// Where the secret is that proves to the provider who asks.
+/// The source of the client secret.
 #[derive(Clone, Debug)]
 pub enum ClientSecretSource {
     Value(SecretString),
-    /// Read when it is used, so that it can be replaced.
+    /// Read at each use, so that it can be replaced.
     File(PathBuf),
 }
 
-/// Why somebody cannot log in, without any secret.
+/// The reason why a login fails, without any secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
-    /// Why, in a phrase.
+    /// The reason, as a phrase.
     #[error("the provider does not answer: {0}")]
     Unavailable(String),
     #[error("the provider does not know this code, or not any more")]
     CodeRejected,
-    /// What is wrong with it, in a phrase.
+    /// The error in it, as a phrase.
     #[error("the provider's answer cannot be used: {0}")]
     InvalidAnswer(String),
-    /// What is wrong with it, in a phrase.
+    /// The error in it, as a phrase.
     #[error("the provider's ID token is not valid: {0}")]
     InvalidToken(String),
     #[error("the client secret cannot be read from `{path}`: {kind}")]
@@ -79,7 +79,7 @@ pub enum LoginError {
     },
 }
 
-/// A provider. Clones share what was read.
+/// A provider. Clones share its document.
 #[derive(Clone, Debug)]
 pub struct IdentityProvider(Arc<Provider>);
 
@@ -93,7 +93,7 @@ struct Provider {
 }
 
 impl IdentityProvider {
-    /// Asks nobody yet.
+    /// Makes a provider without sending a request.
     pub fn new(settings: ProviderSettings) -> Result<Self, BuildProviderError> {
         let invalid = |what| move |error| BuildProviderError::Address(what, error);
         let issuer = IssuerUrl::new(settings.issuer.clone()).map_err(invalid("issuer"))?;
@@ -109,12 +109,12 @@ impl IdentityProvider {
         })))
     }
 
-    /// Its address, for people.
+    /// Returns its URL, for people.
     pub fn issuer(&self) -> &str {
         &self.0.settings.issuer
     }
 
-    /// Reads its document and its keys again, and returns whether it has answered.
+    /// Reads its document and its keys again. Returns whether it has answered.
     pub async fn refresh(&self, now: Timestamp) -> bool {
         let Provider {
             discovery, http, ..
@@ -122,13 +122,14 @@ impl IdentityProvider {
         discovery.refresh(http, now).await.is_ok()
     }
 
-    /// Why nobody can log in, as a sentence; `None` if all is well or nobody has asked yet.
+    /// Returns the problem with logins as a sentence; `None` if there is none or nothing was
+    /// requested yet.
     pub fn problem(&self) -> Option<String> {
         let failure = self.0.discovery.failure()?;
         Some(format!("{}: {failure}.", self.issuer()))
     }
 
-    /// Returns the address at which a browser logs in.
+    /// Returns the URL at which a browser logs in.
     pub async fn login_url(
         &self,
         secrets: &LoginSecrets,
@@ -155,7 +156,7 @@ impl IdentityProvider {
         Ok(request.url().0.into())
     }
 
-    /// Returns who has logged in, by the code that their browser has brought.
+    /// Returns the user who has logged in, by the code from the browser.
     pub async fn identify(
         &self,
         code: String,
@@ -198,8 +199,8 @@ impl IdentityProvider {
         Ok(found.identity(claims.subject().as_str(), id_token.to_string()))
     }
 
-    /// Returns the address at which a browser ends its session with the provider; `None` if the provider
-    /// has none.
+    /// Returns the URL at which a browser ends its session with the provider; `None` if the
+    /// provider has none.
     pub fn logout_url(&self, id_token: Option<&str>) -> Option<String> {
         let document = self.0.discovery.last()?;
         let endpoint = document
@@ -251,7 +252,7 @@ fn invalid_token(error: openidconnect::ClaimsVerificationError) -> LoginError {
     })
 }
 
-/// Says nothing of the body, which may have a token.
+/// Makes the error without the body, which may contain a token.
 fn exchange_error(error: RequestTokenError<HttpError, claims::ErrorAnswer>) -> LoginError {
     match error {
         RequestTokenError::ServerResponse(answer) => match answer.error() {

@@ -1,31 +1,31 @@
-//! How many connections a port takes, and how long each may stay.
+//! The limits of a port's connections: their number and their duration.
 
 use std::time::Duration;
 
-/// The bounds of one port. The defaults are those of a receiver.
+/// The limits of one port. The defaults are those of a receiver.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections at once. Above it the idle one that was used least recently is closed for each new
-    /// one; if all are busy, new ones wait in the system's queue.
+    /// Concurrent connections. When it is reached, a new connection closes the least recently used
+    /// idle one; if all are busy, new ones wait in the system's queue.
     pub connections: usize,
-    /// Connections at once of one peer address. Above it one of its own makes room, and if all of them
-    /// are busy, the new one is closed.
+    /// Concurrent connections of one peer address. When it is reached, a new connection closes an
+    /// idle one of the same peer, and is closed itself if all are busy.
     pub per_peer: usize,
-    /// Requests at once on one HTTP/2 connection.
+    /// Concurrent requests on one HTTP/2 connection.
     pub streams: u32,
     /// From the opening of a connection to its first request.
     pub first_request_within: Duration,
     /// From one reply to the next request of a connection with HTTP/1.1.
     pub idle: Duration,
-    /// After it a connection is closed between requests, so that clients spread over replicas:
-    /// gRPC connections would otherwise stay for ever where they were opened.
+    /// The age at which a connection is closed between requests, so that clients are distributed
+    /// over replicas: gRPC connections would otherwise stay open on the same replica.
     pub connection_age: Duration,
-    /// How long requests may still run on a connection that is being closed.
+    /// The time that requests may still run on a connection that is closing.
     pub closing_within: Duration,
 }
 
 impl ConnectionLimits {
-    /// Browsers and Prometheus are fewer than senders.
+    /// Lower limits, since there are fewer browsers and Prometheus servers than senders.
     pub fn of_pages() -> Self {
         Self {
             connections: 1_024,

@@ -1,7 +1,7 @@
-//! Accepts connections and serves HTTP on them until they are told to close.
+//! Accepts connections and serves HTTP on them.
 //!
-//! All ports use it, because all need what the ready-made servers lack: a bound on connections, on how
-//! long a silent one may stay, and on how old any may become.
+//! All ports use it, because common servers lack limits on the number of connections, on their idle
+//! time, and on their age.
 
 pub mod limits;
 mod open_connections;
@@ -45,22 +45,22 @@ use self::{
 };
 use crate::telemetry::metrics::ConnectionMetrics;
 
-/// How long a connection that makes room for another may still take: as long as a reply of the receiver,
-/// for a request that comes in this moment.
+/// The time after which a connection that makes room for another is closed: as long as a reply of
+/// the receiver, for a request that arrives at that moment.
 const ROOM_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Versions {
-    /// HTTP/1.1, and HTTP/2 for clients that know of it beforehand.
+    /// HTTP/1.1, and HTTP/2 for clients with prior knowledge.
     Any,
     Http2Only,
 }
 
-/// The other end of a connection, in the extensions of its requests.
+/// The peer's address, in the extensions of its requests.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub IpAddr);
 
-/// What is served on one port, and how.
+/// A port and what it serves.
 #[derive(Debug)]
 pub(crate) struct Port {
     /// Its label in metrics.
@@ -72,7 +72,7 @@ pub(crate) struct Port {
     pub(crate) metrics: Option<ConnectionMetrics>,
 }
 
-/// Serves `router` until `shutdown`, then lets the requests finish that are under way.
+/// Serves `router` until `shutdown`, then completes the requests in progress.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -113,7 +113,7 @@ pub(crate) async fn serve(
 struct Acceptor {
     server: ConnectionServer,
     port: Port,
-    /// One for each connection, also for those that are told to close.
+    /// One per connection, including those that are closing.
     tasks: JoinSet<()>,
     open: OpenConnections,
     became_idle: Arc<Notify>,
@@ -130,7 +130,8 @@ impl Port {
 impl Acceptor {
     fn is_full(&self) -> bool {
         let limits = &self.port.limits;
-        // Who does not answer when told to close takes a while, and the room for those is bounded too.
+        // Clients take a while to close their connections, so the number of closing ones is limited
+        // too.
         let with_closing = limits.connections + limits.connections / 8 + 1;
         self.tasks.len() >= with_closing || self.open.is_full(limits)
     }
@@ -177,21 +178,21 @@ impl Acceptor {
 
     async fn close(mut self) {
         self.server.closing.cancel();
-        // A connection closes itself within this time; the rest is for it to be seen.
+        // Connections close themselves within this time; a little more to notice it.
         let all_closed = async { while self.tasks.join_next().await.is_some() {} };
         drop(timeout(self.port.limits.closing_within * 2, all_closed).await);
     }
 }
 
-/// Accepting fails when a client has gone already, or when files run out: then trying again at once
-/// would only burn time.
+/// Waits after a failed accept. It fails if a client has already gone, or if there are no more file
+/// descriptors: then an immediate retry would only use CPU.
 async fn back_off(error: &io::Error) {
     tracing::warn!(%error, "cannot accept a connection");
     sleep(Duration::from_millis(50)).await;
 }
 
 fn builder(limits: &ConnectionLimits, versions: Versions) -> Builder<TokioExecutor> {
-    /// So that a body of usual size needs no round trip for more room.
+    /// Large enough that an average body needs no window update.
     const STREAM_WINDOW: u32 = 1 << 20;
     const CONNECTION_WINDOW: u32 = 4 << 20;
 
@@ -199,7 +200,7 @@ fn builder(limits: &ConnectionLimits, versions: Versions) -> Builder<TokioExecut
     builder
         .http1()
         .timer(TokioTimer::new())
-        // Runs between requests too, and so bounds both a slow head and an idle connection.
+        // Also runs between requests, so it limits both a slow head and an idle connection.
         .header_read_timeout(limits.idle);
     builder
         .http2()
@@ -207,7 +208,7 @@ fn builder(limits: &ConnectionLimits, versions: Versions) -> Builder<TokioExecut
         .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        // Finds peers that are gone. Pings of theirs are answered however often they come.
+        // Detects dead peers. Pings from peers are answered at any rate.
         .keep_alive_interval(Duration::from_mins(1))
         .keep_alive_timeout(Duration::from_secs(20));
     match versions {
@@ -300,7 +301,7 @@ where
     response
 }
 
-/// Ends if no request has come by then, else never.
+/// Returns if no request has arrived within this time, otherwise never.
 async fn silence(within: Duration, activity: &Activity) {
     sleep(within).await;
     if activity.had_a_request() {
@@ -308,8 +309,8 @@ async fn silence(within: Duration, activity: &Activity) {
     }
 }
 
-/// Up to a tenth more, by the client's port, so that connections which were opened together are not
-/// closed together.
+/// Returns an age with up to a tenth more, by the client's port, so that connections that were
+/// opened together are not closed together.
 fn jittered(age: Duration, port: u16) -> Duration {
     age + age * u32::from(port % 64) / 640
 }

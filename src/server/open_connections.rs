@@ -1,5 +1,5 @@
-//! The open connections of one port: who has them, which are idle, and which of those makes room when
-//! the port or a peer has as many as it may have.
+//! The open connections of one port: their peers, which of them are idle, and which one to close
+//! when the port or a peer has reached its limit.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits::ConnectionLimits;
 
-/// What one connection does. Clones share it.
+/// The activity of one connection. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Activity(Arc<ActivityState>);
 
@@ -33,7 +33,8 @@ struct LastUse {
 }
 
 impl Activity {
-    /// Of a connection that was just opened. `became_idle` hears when its requests are answered.
+    /// Makes the activity of a new connection. `became_idle` is notified when its requests are
+    /// answered.
     pub(super) fn new(now: Instant, became_idle: Arc<Notify>) -> Self {
         Self(Arc::new(ActivityState {
             requests_under_way: AtomicUsize::new(0),
@@ -45,7 +46,7 @@ impl Activity {
         }))
     }
 
-    /// A request has come, which is under way until what is returned is dropped.
+    /// Records a request, which is in progress until the returned value is dropped.
     pub(super) fn begin_request(&self) -> RequestUnderWay {
         self.0.requests_under_way.fetch_add(1, Ordering::SeqCst);
         self.note_use();
@@ -91,24 +92,26 @@ impl Drop for RequestUnderWay {
 pub(super) struct OpenConnection {
     pub(super) peer: IpAddr,
     pub(super) activity: Activity,
-    /// Tells the connection that it makes room for another.
+    /// Requests that the connection closes to make room for another.
     pub(super) make_room: CancellationToken,
 }
 
-/// What is done with a connection that was just accepted.
+/// The decision about a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Open,
-    /// An idle connection was closed for it: of any peer, since the port was full.
+    /// Accepted after an idle connection of any peer was closed, since the port had reached its
+    /// limit.
     InsteadOfAny,
-    /// The same, of its own peer, which had as many as one may have.
+    /// Accepted after an idle connection of the same peer was closed, since the peer had reached
+    /// its limit.
     InsteadOfOwn,
-    /// Its peer has as many as one may have, and all are busy: it is closed.
+    /// Closed: its peer has reached its limit, and all its connections are busy.
     Refused,
 }
 
 impl Admission {
-    /// The reason in metrics, if it closes a connection.
+    /// Returns the reason in metrics, if a connection is closed.
     pub(super) const fn as_label(self) -> Option<&'static str> {
         match self {
             Self::Open => None,
@@ -119,7 +122,7 @@ impl Admission {
     }
 }
 
-/// Does not contain those that are told to close.
+/// The open connections, without those that are closing.
 #[derive(Debug, Default)]
 pub(super) struct OpenConnections(HashMap<task::Id, OpenConnection>);
 
@@ -128,7 +131,7 @@ impl OpenConnections {
         self.0.len()
     }
 
-    /// Whether one more would be too many and none can make room for it.
+    /// Returns whether the port has reached its limit and no connection can be closed.
     pub(super) fn is_full(&self, limits: &ConnectionLimits) -> bool {
         let is_idle = |open: &OpenConnection| open.activity.is_idle();
         self.0.len() >= limits.connections && !self.0.values().any(is_idle)
@@ -158,7 +161,7 @@ impl OpenConnections {
         self.0.remove(&task);
     }
 
-    /// Closes the idle connection that was used least recently. Returns whether there was one.
+    /// Closes the least recently used idle connection. Returns whether there was one.
     fn close_idle(&mut self, may_close: impl Fn(&OpenConnection) -> bool) -> bool {
         let idle = self
             .0
@@ -193,7 +196,7 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
-    /// Connections by the last number of their peer, opened a second after each other.
+    /// Opens connections a second after each other, given the last number of each peer's address.
     fn opened(peers: &[u8]) -> (OpenConnections, Vec<OpenConnection>) {
         let (mut open, mut all) = (OpenConnections::default(), Vec::new());
         let mut tasks = task::JoinSet::new();
@@ -216,7 +219,7 @@ mod tests {
         (open, all)
     }
 
-    /// Which of them are told to close.
+    /// Returns the indexes of the connections that are closing.
     fn closed(all: &[OpenConnection]) -> Vec<usize> {
         let is_closed = |at: &usize| all[*at].make_room.is_cancelled();
         (0..all.len()).filter(is_closed).collect()

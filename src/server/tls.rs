@@ -16,10 +16,10 @@ use rustls::{
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// A client that takes longer is as good as gone.
+/// The time limit of a handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Which files a port reads.
+/// The files of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The chain, the port's own certificate first.
@@ -29,7 +29,7 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
-/// Why the files cannot be used.
+/// The reason why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("cannot read `{}`: {source}; check the path and who may read it", path.display())]
@@ -58,15 +58,15 @@ pub enum TlsError {
 #[derive(Clone)]
 pub struct Tls(watch::Receiver<Arc<ServerConfig>>);
 
-/// Reads the files again.
+/// Reloads the files.
 pub struct TlsReloader {
     files: TlsFiles,
-    /// As they were read last, used or not; `None` if they could not be read.
+    /// As last read, used or not; `None` if they could not be read.
     contents: Option<TlsContents>,
     config: watch::Sender<Arc<ServerConfig>>,
 }
 
-/// What happened when the files were looked at.
+/// The result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
     Unchanged,
@@ -100,8 +100,8 @@ impl Tls {
 }
 
 impl TlsReloader {
-    /// Uses the files if they have changed. If they cannot be used, the certificate that was used
-    /// before stays, and the error is returned once.
+    /// Applies the files if they have changed. If they cannot be used, the previous certificate
+    /// stays active, and the error is returned once.
     pub async fn reload(&mut self) -> Result<Reload, TlsError> {
         let contents = match self.files.read().await {
             Ok(contents) => contents,
@@ -215,7 +215,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Without the key.
+/// Omits the key.
 impl fmt::Debug for TlsReloader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TlsReloader").field(&self.files).finish()

@@ -1,8 +1,8 @@
-//! Exports spans by OTLP, as the standard variables of OpenTelemetry say; the SDK reads those that
-//! `config/` does not.
+//! Exports spans by OTLP, configured by the standard variables of OpenTelemetry; the SDK reads
+//! those that `config/` does not.
 //!
-//! What cannot be exported is dropped and counted. The queue is bounded, the work is done on a thread
-//! of its own, and a long outage is logged once in a while.
+//! Spans that cannot be exported are dropped and counted. The queue is bounded, the work is done on
+//! its own thread, and a long outage is logged at intervals.
 
 use std::{
     sync::{
@@ -40,14 +40,14 @@ use super::metric_builder::MetricReference;
 use crate::config::TraceProtocol;
 
 const SERVICE_NAME: &str = "service.name";
-/// Spans that wait to be exported; more are dropped.
+/// The limit of spans that wait for export; further ones are dropped.
 const QUEUE: usize = 2_048;
-/// For how long the end of the process waits for the last spans to be exported.
+/// The time that the end of the process waits for the last spans to be exported.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(2);
-/// How often it is logged that spans cannot be exported.
+/// The minimum time between two log lines about failures.
 const LOGGED_EVERY: Duration = Duration::from_mins(10);
 
-/// The way of spans out of the process.
+/// The exporter of spans.
 #[derive(Debug)]
 pub struct SpanExport {
     provider: SdkTracerProvider,
@@ -55,7 +55,7 @@ pub struct SpanExport {
     counts: ExportCounts,
 }
 
-/// What became of the spans that ended.
+/// Counts of ended spans by result.
 #[derive(Clone, Debug)]
 struct ExportCounts {
     exported: IntCounter,
@@ -64,7 +64,7 @@ struct ExportCounts {
 }
 
 impl SpanExport {
-    /// Within a runtime, which OTLP/gRPC keeps using. Nothing is connected yet.
+    /// Makes an exporter. Must be called in a runtime, which OTLP/gRPC uses. Does not connect yet.
     pub(super) fn new(protocol: TraceProtocol) -> anyhow::Result<Self> {
         let counts = ExportCounts::new()?;
         let exporter = CountingExporter {
@@ -90,20 +90,20 @@ impl SpanExport {
         })
     }
 
-    /// Adds what is counted of the export to the metrics of the process.
+    /// Adds the export's counters to the metrics of the process.
     pub fn register(&self, metrics: &Registry) -> Result<(), prometheus::Error> {
         metrics.register(Box::new(self.counts.exported.clone()))?;
         metrics.register(Box::new(self.counts.dropped.clone()))
     }
 
-    /// What [`register`](Self::register) adds.
+    /// Returns the metrics that [`register`](Self::register) adds.
     pub fn reference() -> Result<Vec<MetricReference>, prometheus::Error> {
         let counts = ExportCounts::new()?;
         let counters = [&counts.exported, &counts.dropped];
         Ok(counters.into_iter().flat_map(MetricReference::of).collect())
     }
 
-    /// Exports what waits, for a few seconds at most. Blocks.
+    /// Exports the waiting spans, for a few seconds at most. Blocks.
     pub fn shutdown(&self) {
         if let Err(error) = self.provider.shutdown_with_timeout(FLUSHED_WITHIN) {
             tracing::debug!(%error, "the last spans were not exported");
@@ -125,15 +125,15 @@ impl SpanExport {
     }
 }
 
-/// Our own spans, whatever is logged, and with them what went wrong. Those of libraries would be many,
-/// and the exporter uses some of them itself.
+/// Returns whether a span or event is exported: our own spans at any log level, and errors in them.
+/// Libraries have too many spans, and the exporter uses some of these libraries itself.
 fn is_exported(metadata: &Metadata<'_>) -> bool {
     let is_ours = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
     is_ours && (metadata.is_span() || *metadata.level() <= Level::WARN)
 }
 
 fn exporter(protocol: TraceProtocol) -> anyhow::Result<OtlpExporter> {
-    // Fails only if the process has chosen a provider before, which then is as good.
+    // Fails only if the process has installed a provider before, which works as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     let builder = OtlpExporter::builder();
     Ok(match protocol {
@@ -148,7 +148,7 @@ fn exporter(protocol: TraceProtocol) -> anyhow::Result<OtlpExporter> {
     })
 }
 
-/// What is known of this process, unless the variables say otherwise.
+/// Returns the attributes of this process, unless the variables set them.
 fn resource() -> Resource {
     let ours = Resource::builder_empty().with_attributes([
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
@@ -186,7 +186,7 @@ impl ExportCounts {
     }
 }
 
-/// Takes no more spans than may wait.
+/// Accepts no more spans than the queue may hold.
 #[derive(Debug)]
 struct BoundedProcessor {
     inner: BatchSpanProcessor,
@@ -221,7 +221,7 @@ impl SpanProcessor for BoundedProcessor {
     }
 }
 
-/// Counts what becomes of each batch, and logs failures now and then: the SDK would log each.
+/// Counts the result of each batch, and logs failures at intervals: the SDK would log each.
 #[derive(Debug)]
 struct CountingExporter<E> {
     inner: E,
@@ -269,14 +269,14 @@ impl<E: SpanExporter> SpanExporter for CountingExporter<E> {
     }
 }
 
-/// Whether the endpoint takes spans.
+/// Whether the endpoint accepts spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExportState {
     Failing,
     Working,
 }
 
-/// When a failure was logged last, and whether its end is still to be.
+/// When a failure was last logged, and whether its end is still to be logged.
 #[derive(Debug, Default)]
 struct FailureLog {
     logged_at: Option<Instant>,
@@ -316,7 +316,7 @@ mod tests {
         }
     }
 
-    /// Never ends, until it is dropped.
+    /// Blocks until it is dropped.
     #[derive(Debug)]
     struct Hanging(Mutex<std::sync::mpsc::Receiver<()>>);
 

@@ -23,7 +23,7 @@ pub struct MetricReference {
 }
 
 impl MetricReference {
-    /// Each metric of a collector, whether or not it has a value yet.
+    /// Returns each metric of a collector, even without a value.
     pub fn of(collector: &impl Collector) -> Vec<Self> {
         let families = collector.collect();
         let described = |desc: &&Desc| {
@@ -47,11 +47,11 @@ impl MetricReference {
     }
 }
 
-/// What [`MetricBuilder`] made.
+/// The metrics that [`MetricBuilder`] made.
 #[derive(Clone, Debug)]
 pub struct RegisteredMetrics {
     pub registry: Registry,
-    /// In the order in which they were made.
+    /// In the order of their creation.
     pub reference: Arc<[MetricReference]>,
 }
 
@@ -93,7 +93,7 @@ impl MetricBuilder {
         self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
-    /// Counters of what need not be whole.
+    /// Makes counters of numbers that need not be whole.
     pub fn float_counters(
         &self,
         name: &str,
@@ -147,7 +147,7 @@ impl MetricBuilder {
         self.register(HistogramVec::new(options, labels)?)
     }
 
-    /// A histogram of what takes a millisecond if all is well and seconds if not.
+    /// Makes a histogram of durations from a millisecond to some seconds.
     pub fn durations(
         &self,
         name: &str,

@@ -9,7 +9,7 @@ use prometheus::{
 
 use super::metric_builder::{MetricBuilder, RegisteredMetrics};
 
-/// Clones share the values.
+/// The metrics of this process. Clones share the values.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// All of them.
@@ -18,7 +18,7 @@ pub struct Metrics {
     pub spans_received: IntCounter,
     /// Spans rejected one by one, by reason.
     pub spans_rejected: IntCounterVec,
-    /// Spans with a value that could not be read as sent, by what was wrong with it.
+    /// Spans with a value that could not be read as sent, by fault.
     pub spans_with_unreadable_values: IntCounterVec,
     /// Spans that some SLO selected and could use.
     pub spans_matched: IntCounter,
@@ -32,62 +32,64 @@ pub struct Metrics {
     pub database: DatabaseMetrics,
     pub requests_answered: RequestMetrics,
     pub kafka: KafkaMetrics,
-    /// How long one turn of a loop takes, by result: `ok` or `failed`.
+    /// The duration of one turn of a loop, by result: `ok` or `failed`.
     pub loop_turns: HistogramVec,
     /// Seconds since the epoch of the last turn that succeeded.
     pub last_tick_timestamp: GaugeVec,
     /// Transitions of alerts that this process recorded, by kind.
     pub alert_transitions: IntCounterVec,
-    /// Evaluations on which nothing was concluded, by reason: `clock_went_back` or `inconsistent_counts`.
+    /// Evaluations without a conclusion, by reason: `clock_went_back` or `inconsistent_counts`.
     pub evaluations_skipped: IntCounterVec,
-    /// Attempts to deliver a notification, by target, its kind and class of the answer.
+    /// Attempts to deliver a notification, by target, its kind and the class of the response.
     pub delivery_attempts: IntCounterVec,
-    /// Requests whose sender did not prove who it is, or may not do this, by port and reason.
+    /// Requests whose sender is unknown or lacks a permission, by port and reason.
     auth_failures: IntCounterVec,
-    /// Seconds since the epoch when some replica last wrote a heartbeat, as far as this one knows.
+    /// Seconds since the epoch when any replica last wrote a heartbeat, as far as this one knows.
     pub heartbeat_timestamp: Gauge,
     /// 1 while the heartbeat is withheld.
     pub heartbeat_withheld: Gauge,
     /// 1 for each self-check that is open.
     pub self_checks: GaugeVec,
-    /// By how much this replica's clock is ahead of the database's.
+    /// The seconds by which this replica's clock is ahead of the database's.
     pub clock_skew: Gauge,
     /// 1 while the database does not answer.
     pub database_unavailable: Gauge,
     /// 1 while the OpenID Connect provider does not answer.
     pub login_provider_unavailable: Gauge,
-    /// How long one attempt to deliver took, by the kind of its target and class of the answer.
+    /// The duration of one delivery attempt, by the kind of its target and the class of the
+    /// response.
     pub delivery_attempt_seconds: HistogramVec,
-    /// From an alert's change to the answer of a target that took it.
+    /// The time from an alert's change to the response of a target that accepted it.
     pub delivery_latency: HistogramVec,
-    /// Missing deliveries that the reconciler created: `firing` or `resolved`.
+    /// Missing deliveries that the reconciler added: `firing` or `resolved`.
     pub reconciled_deliveries: IntCounterVec,
-    /// 1 if the definitions that are in force are those of the files.
+    /// 1 if the active definitions are those of the files.
     pub definitions_last_reload_successful: Gauge,
 }
 
-/// Transactions, and the pools of connections that they take turns on.
+/// Transactions and connection pools.
 #[derive(Clone, Debug)]
 pub struct DatabaseMetrics {
-    /// How long a transaction takes, by its name and result: `committed`, `rolled_back` or `failed`.
+    /// The duration of a transaction, by its name and result: `committed`, `rolled_back` or
+    /// `failed`.
     pub transactions: HistogramVec,
-    /// From asking for a connection to the begin of a transaction on it.
+    /// The time from the request for a connection to the begin of a transaction on it.
     pub waits: Histogram,
-    /// Connections by what they are for and by state: `idle`, `used`, and `max` for as many as there may be.
+    /// Connections by use and state: `idle`, `used`, and `max` for the maximum.
     pub connections: GaugeVec,
 }
 
-/// Requests that were answered, on the port of the pages and on those of OTLP.
+/// Answered requests, on the port of the pages and on those of OTLP.
 #[derive(Clone, Debug)]
 pub struct RequestMetrics {
     http: HistogramVec,
     rpc: HistogramVec,
     ingest: IntCounterVec,
-    /// What the requests come on.
+    /// The connections of the requests.
     pub connections: ConnectionMetrics,
 }
 
-/// Messages that were read from Kafka.
+/// Messages read from Kafka.
 #[derive(Clone, Debug)]
 pub struct KafkaMetrics {
     messages: IntCounterVec,
@@ -96,53 +98,54 @@ pub struct KafkaMetrics {
 }
 
 impl KafkaMetrics {
-    /// `result` is `committed` or why the messages were set aside.
+    /// Counts messages. `result` is `committed` or the reason why they were set aside.
     pub fn count(&self, result: &str, messages: u64) {
         self.messages.with_label_values(&[result]).inc_by(messages);
     }
 
-    /// `result` is what became of a message that was set aside: `stored`, `failed` or `dropped`.
+    /// Counts a message that was set aside. `result` is `stored`, `failed` or `dropped`.
     pub fn count_dead_letter(&self, result: &str) {
         self.dead_letters.with_label_values(&[result]).inc();
     }
 
-    /// Counts messages that were removed before they were read; at least one if nobody knows.
+    /// Counts messages that were removed before they were read; at least one if the number is
+    /// unknown.
     pub fn lost(&self, messages: Option<i64>) {
         let messages = messages.and_then(|messages| u64::try_from(messages).ok());
         self.lost.inc_by(messages.unwrap_or(1));
     }
 }
 
-/// Connections that clients have opened, by port.
+/// Connections opened by clients, by port.
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
     pub open: GaugeVec,
-    /// Those closed because the port or the peer had as many as it may have, by reason.
+    /// Connections closed because the port or the peer had reached its limit, by reason.
     pub closed: IntCounterVec,
 }
 
 impl RequestMetrics {
-    /// `route` is one that exists, never what was asked for.
+    /// Counts a request. `route` is an existing route, never the requested path.
     pub fn http(&self, route: &str, method: &str, status: u16, took: Duration) {
         let labels = [route, method_label(method), &status.to_string()];
         let seconds = self.http.with_label_values(&labels);
         seconds.observe(took.as_secs_f64());
     }
 
-    /// `result` is `committed` or why a request of OTLP was refused.
+    /// Counts requests of OTLP. `result` is `committed` or the reason for rejection.
     pub fn ingest(&self, result: &str, requests: u64) {
         self.ingest.with_label_values(&[result]).inc_by(requests);
     }
 
-    /// `method` is one that exists, and `code` what gRPC calls the result.
+    /// Counts a call. `method` is an existing one, and `code` the name of the gRPC code.
     pub fn rpc(&self, method: &str, code: &str, took: Duration) {
         let seconds = self.rpc.with_label_values(&[method, code]);
         seconds.observe(took.as_secs_f64());
     }
 }
 
-/// Stage evidence in memory whose workflow is not known, and what was dropped because too much of it
-/// waited.
+/// Stage evidence in memory whose workflow is not known, and evidence that was dropped because too
+/// much of it waited.
 #[derive(Clone, Debug)]
 pub struct StageMetrics {
     waiting: Gauge,
@@ -150,7 +153,7 @@ pub struct StageMetrics {
 }
 
 impl StageMetrics {
-    /// Shows how much waits, and how much was dropped since the start.
+    /// Sets how much waits, and how much was dropped since the start.
     pub fn show(&self, waiting: usize, dropped: u64) {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         self.waiting.set(waiting as f64);
@@ -159,7 +162,7 @@ impl StageMetrics {
     }
 }
 
-/// The methods that are known, and one name for all that somebody might make up.
+/// Returns a known method, or one name for all others, which clients may make up.
 pub fn method_label(method: &str) -> &str {
     match method {
         "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" | "CONNECT" | "TRACE" => {
@@ -234,13 +237,13 @@ impl Metrics {
 }
 
 impl Metrics {
-    /// Counts a request on `port` that was refused because of who sent it.
+    /// Counts a request on `port` that was rejected because of its sender.
     pub fn auth_failure(&self, port: &str, reason: &str) {
         self.auth_failures.with_label_values(&[port, reason]).inc();
     }
 }
 
-/// Those that `Metrics::new` has no room for.
+/// More metrics, to keep `Metrics::new` short.
 impl MetricBuilder {
     fn alert_transitions(&self) -> Result<IntCounterVec, prometheus::Error> {
         self.counters(
@@ -267,7 +270,7 @@ impl MetricBuilder {
                 "Messages that were removed from Kafka before they were read.",
             )?,
         };
-        // Exported from zero, so that the first one is a change.
+        // Exported from zero, so that the first occurrence is visible as a change.
         for result in ["committed", "malformed", "too_large", "refused", "panicked"] {
             metrics.count(result, 0);
         }
@@ -362,7 +365,7 @@ impl MetricBuilder {
 
     fn delivery_latency(&self) -> Result<HistogramVec, prometheus::Error> {
         let help = "From an alert's change to the answer of the target that took it.";
-        // Seconds if all is well, minutes by the retries of a page, hours in an outage.
+        // Seconds normally, minutes for the retries of a page, hours in an outage.
         let buckets = vec![
             1.0, 2.0, 5.0, 15.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0,
         ];

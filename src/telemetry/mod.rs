@@ -1,7 +1,7 @@
 //! The logs, metrics and traces of the process itself.
 //!
-//! Spans are made with `tracing` wherever the work is, and go to OpenTelemetry only if an endpoint is
-//! given: without one there is no layer for them, and they are disabled where they would be made.
+//! Spans are made with `tracing` in all parts, and are sent to OpenTelemetry only if an endpoint is
+//! configured: without one there is no layer for them, and they are disabled.
 
 mod export;
 pub mod metric_builder;
@@ -16,21 +16,22 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt a
 pub use self::export::SpanExport;
 use crate::config::{LogConfig, LogFormat, TraceProtocol};
 
-/// Starts logging to standard error, by `default` unless a filter was chosen, and exporting spans if
-/// there is a protocol for them.
+/// Starts logging to standard error, with the filter `default` unless another is configured, and
+/// exporting spans if a protocol is configured.
 ///
-/// Must be called within a runtime, which exporting keeps using.
+/// Must be called in a runtime, which the exporter uses.
 ///
 /// # Errors
-/// A filter that cannot be read, and settings of OpenTelemetry that cannot be followed.
+/// An invalid filter, or unsupported settings of OpenTelemetry.
 pub fn start(
     config: &LogConfig,
     default: &str,
     protocol: Option<TraceProtocol>,
 ) -> anyhow::Result<Option<SpanExport>> {
     let export = protocol.map(SpanExport::new).transpose()?;
-    // And not `init`, which takes records of the `log` crate too: sqlx asks before each query whether
-    // one would be logged, and filters of single layers then lose the next span of the thread.
+    // Not `init`, which also receives records of the `log` crate: sqlx asks before each query
+    // whether one would be logged, and filters of single layers then lose the next span of the
+    // thread.
     set_global_default(subscriber(config, default, export.as_ref())?)?;
     Ok(export)
 }

@@ -37,7 +37,7 @@ impl PidFile {
     }
 }
 
-/// The process that now has the id found in `postmaster.pid`.
+/// The process that now has the id in `postmaster.pid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     Nobody,
