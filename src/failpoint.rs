@@ -38,7 +38,7 @@ impl Failpoint {
         Self::DeliverySettled,
     ];
 
-    /// The name of the file that requests an abort at this step.
+    /// Returns the name of the file that requests an abort at this step.
     pub const fn name(self) -> &'static str {
         match self {
             Self::AlertSwapped => "alert-swapped",

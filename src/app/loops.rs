@@ -305,8 +305,8 @@ impl Loops {
     }
 }
 
-/// The duration without heartbeats that counts as an outage of a replica, and how long its senders
-/// may take to catch up.
+/// Returns the duration without heartbeats that counts as an outage of a replica, and how long its
+/// senders may take to catch up.
 pub(super) const fn outage_limits(config: &Config) -> OutageLimits {
     OutageLimits {
         silence: SILENCE,

@@ -101,7 +101,7 @@ impl Deliverer {
     }
 
     /// Claims the due deliveries to a target, sends them and records the results. An error means
-    /// that the database was unavailable; whatever was sent will be sent again.
+    /// that the database was unavailable; the sent messages will be sent again.
     pub async fn deliver_due(
         &self,
         target: &Name,

@@ -1,5 +1,5 @@
-//! The context of a transition besides the numbers of its rule: change events, the trend, traces,
-//! and the customers affected, as far as the settings allow.
+//! The context of a transition in addition to the numbers of its rule: change events, the trend,
+//! traces, and the customers affected, as far as the settings allow.
 
 use std::time::Duration;
 

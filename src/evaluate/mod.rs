@@ -301,7 +301,7 @@ impl Evaluator {
             let silences = tx.silences_ended_after(transition.at).await?;
             let muted = of.silenced(step.severity, &silences, transition.at);
             if muted.is_some() {
-                // The alert was acknowledged or silenced after it was read: the next tick evaluates
+                // A silence was created after the alert was read: the next tick evaluates
                 // it again.
                 return Ok(false);
             }

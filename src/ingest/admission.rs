@@ -1,5 +1,5 @@
 //! Bounds the receiver's memory: a request is admitted, and its bytes are counted, before they are
-//! read. There is no queue: a request beyond the limit is told to retry.
+//! read. There is no queue: the sender of a request beyond the limit is asked to retry.
 
 use std::{sync::Arc, time::Duration};
 

@@ -75,9 +75,9 @@ pub enum OtherContent {
 }
 
 impl Rejections {
-    /// Further reasons are not listed, so that a reply stays small whatever was sent.
+    /// The maximum number of listed reasons, so that a reply stays small.
     const MAX_REASONS: usize = 5;
-    /// A reason may quote what was sent; it is truncated to this length.
+    /// The length at which a reason is truncated, since it may quote the request.
     const MAX_REASON_CHARS: usize = 200;
 
     pub fn add(&mut self, refusal: &Rejection) {

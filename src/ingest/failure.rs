@@ -52,7 +52,7 @@ impl Failure {
         "panicked",
     ];
     pub(super) const COMMITTED: &str = "committed";
-    /// Nothing was committed, since the request contained something else.
+    /// The label of a request that was not committed because it contained other data than traces.
     pub(super) const WITHOUT_TRACES: &str = "without_traces";
 
     /// Returns its label in metrics.

@@ -130,7 +130,7 @@ fn success(format: RequestFormat, refusals: &Rejections) -> Response {
     ([(CONTENT_TYPE, content_type(format))], body).into_response()
 }
 
-/// Without parameters: the Go exporter compares the whole header.
+/// Returns the media type without parameters: the Go exporter compares the whole header.
 const fn content_type(format: RequestFormat) -> &'static str {
     match format {
         RequestFormat::Protobuf => "application/x-protobuf",
@@ -163,8 +163,8 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Reports every failure, wherever it arose, and gives it the body that OTLP demands: a
-/// `google.rpc.Status` in the format of the request, or text if the request has none.
+/// Reports every failure, and gives it the body that OTLP requires: a `google.rpc.Status` in the
+/// format of the request, or text if the request has none.
 async fn speak(State(results): State<RequestResults>, request: Request, next: Next) -> Response {
     let known_format = format(request.headers());
     let peer = request.extensions().get::<PeerAddress>().map(|peer| peer.0);

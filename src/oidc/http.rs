@@ -96,7 +96,7 @@ pub(super) fn check_encrypted(url: &Url) -> Result<(), BuildProviderError> {
     }
 }
 
-/// The innermost cause is the most specific one.
+/// Makes the error from the innermost cause, which is the most specific one.
 fn error(error: reqwest::Error) -> HttpError {
     if error.is_timeout() {
         return HttpError::Timeout;

@@ -111,7 +111,7 @@ pub(super) fn make_fresh(temp: &Path, mode: u32) -> Result<PathBuf, StartError> 
     loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = temp.join(format!("{FRESH_PREFIX}{}-{number}", std::process::id()));
-        // An existing folder belongs to whoever created it, so it is never taken over.
+        // An existing folder belongs to its creator, so it is never reused.
         match make(&path, mode) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -27,7 +27,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The connection to the server that runs in `data_dir`, by what it wrote there about itself.
+    /// Returns the connection to the server that runs in `data_dir`, by the data that the server
+    /// wrote there.
     pub fn running(data_dir: &Path) -> io::Result<Self> {
         /// The line of `postmaster.pid` with the folder of the socket.
         const SOCKET_LINE: usize = 4;

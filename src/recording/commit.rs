@@ -39,7 +39,7 @@ pub struct Committer {
     pub stages: StageKeeper,
 }
 
-/// What is committed in one transaction.
+/// The evidence that is committed in one transaction.
 #[derive(Debug)]
 pub struct CommitPart<'a> {
     /// The classified requests without their evidence.

@@ -53,15 +53,15 @@ pub struct Recording<'a, 'c> {
     lists: ListChanges,
 }
 
-/// A workflow that was judged anew, with its row if it has one.
+/// A workflow that was judged again, with its row if it has one.
 type Changed<'a> = (EventId, Option<&'a LockedWorkflow>, JudgedWorkflow);
 
 /// Numbers of unusable evidence, by reason.
 pub type Discarded = BTreeMap<(SloId, DiscardReason), i64>;
 
 impl<'a, 'c> Recording<'a, 'c> {
-    /// `tx` and `state` are those that [`Store::begin_recording`](crate::store::Store::begin_recording)
-    /// returned.
+    /// Begins to record. `tx` and `state` are those that
+    /// [`Store::begin_recording`](crate::store::Store::begin_recording) returned.
     pub fn new(tx: &'a mut Tx<'c>, state: LedgerState, judging: JudgingBySlo<'a>) -> Self {
         Self {
             tx,

@@ -143,7 +143,7 @@ impl Recording<'_, '_> {
         Ok(gathered)
     }
 
-    /// Judges these workflows anew. Returns those that have no row and must be recorded as new.
+    /// Judges these workflows again. Returns those that have no row and must be recorded as new.
     async fn rejudge_left(
         &mut self,
         left: BTreeMap<EventId, Option<Workflow>>,

@@ -13,9 +13,9 @@ pub struct ConnectionLimits {
     pub per_peer: usize,
     /// Concurrent requests on one HTTP/2 connection.
     pub streams: u32,
-    /// From the opening of a connection to its first request.
+    /// The time from the opening of a connection to its first request.
     pub first_request_within: Duration,
-    /// From one reply to the next request of a connection with HTTP/1.1.
+    /// The time from one reply to the next request of a connection with HTTP/1.1.
     pub idle: Duration,
     /// The age at which a connection is closed between requests, so that clients are distributed
     /// over replicas: gRPC connections would otherwise stay open on the same replica.
@@ -25,7 +25,7 @@ pub struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// Lower limits, since there are fewer browsers and Prometheus servers than senders.
+    /// Returns lower limits, since there are fewer browsers and Prometheus servers than senders.
     pub fn of_pages() -> Self {
         Self {
             connections: 1_024,

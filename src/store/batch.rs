@@ -28,7 +28,7 @@ impl Batch {
         let separator = if self.sql.is_empty() { "with" } else { "," };
         let bound = self.arguments.len();
         self.sql.push_str(separator);
-        // Only to tell them apart; nothing refers to it.
+        // Unique names; nothing refers to them.
         let _written = writeln!(self.sql, " at_{bound}_{} as (", self.sql.len());
         push_renumbered(&mut self.sql, statement, bound);
         self.sql.push_str("\n)\n");

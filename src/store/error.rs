@@ -45,8 +45,8 @@ impl StoreError {
         Self::new(operation, silence.into())
     }
 
-    /// True if another transaction was in the way, so that the same work can succeed if it is
-    /// repeated at once from the start.
+    /// Returns whether another transaction was in the way, so that the same work can succeed if it
+    /// is repeated at once from the start.
     pub fn is_conflict(&self) -> bool {
         // 23505 unique_violation, 40001 serialization_failure, 40P01 deadlock_detected
         // (PostgreSQL documentation, appendix A)
@@ -56,8 +56,8 @@ impl StoreError {
             .is_some_and(|code| matches!(&*code, "23505" | "40001" | "40P01"))
     }
 
-    /// True if the database refused the data, so that the same work fails again however healthy the
-    /// database is.
+    /// Returns whether the database rejected the data, so that the same work fails again even if
+    /// the database is healthy.
     pub fn is_about_data(&self) -> bool {
         let Some(error) = self.source.as_database_error() else {
             return matches!(
@@ -99,17 +99,18 @@ impl StoreError {
         }
     }
 
-    /// True if the database could not be reached, or was starting or stopping.
+    /// Returns whether the database could not be reached, or was starting or stopping.
     pub fn is_connection(&self) -> bool {
         self.kind() == StoreErrorKind::Unreachable
     }
 
-    /// True if a pooler gives each statement another connection, so that there are no transactions.
+    /// Returns whether a pooler gives each statement another connection, so that there are no
+    /// transactions.
     pub fn is_about_statement_pooling(&self) -> bool {
         refuses_transactions(&self.source)
     }
 
-    /// True if the database authenticated the user, who lacks the permission.
+    /// Returns whether the database authenticated the user, who lacks the permission.
     pub fn is_forbidden(&self) -> bool {
         // 42501 insufficient_privilege (appendix A)
         self.source

@@ -14,7 +14,7 @@ use crate::{
 /// A topic that no replica has read for this long is ignored.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
-/// Where reading a partition begins.
+/// The position at which reading a partition begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPartition {
     pub partition: i32,
@@ -23,7 +23,7 @@ pub struct LogPartition {
     pub up_to: Timestamp,
 }
 
-/// What a replica reports of a partition that it reads.
+/// A replica's report on a partition that it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionReport {
     pub partition: i32,
@@ -32,12 +32,12 @@ pub struct PartitionReport {
     pub end_offset: i64,
     /// `None` before anything is known; then the watermark does not advance.
     pub up_to: Option<Timestamp>,
-    /// Whether its offsets begin anew, so that it replaces what is stored.
+    /// True if its offsets have restarted, so that it replaces the stored state.
     pub is_another: bool,
 }
 
 impl Tx<'_> {
-    /// Returns what is known of the partitions of a topic.
+    /// Returns the state of the partitions of a topic.
     pub async fn log_partitions(&mut self, topic: &str) -> Result<Vec<LogPartition>, StoreError> {
         let query = sqlx::query_as(
             "-- kafka_partitions.of_topic

@@ -93,7 +93,7 @@ pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWork
 /// added, which `tests/fixtures/migrations.released` enforces.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("./migrations");
-    // Its lock is one of a session, which behind a pooler is nobody's.
+    // Its lock belongs to a session, which clients of a pooler do not own.
     migrator.set_locking(false);
     migrator
 });
@@ -198,8 +198,8 @@ impl Store {
             .map_err(|error| StoreError::new(operation, error::cause(error)))
     }
 
-    /// The library that migrates names its statements, and behind a pooler the names of others may be
-    /// there already.
+    /// Migrates in one transaction. The migration library names its statements, and behind a pooler
+    /// these names may already be used.
     async fn migrate_in_one_transaction(&self) -> Result<(), MigrateError> {
         let mut connection = self.pools.connect().await?;
         let mut transaction = connection.begin().await?;

@@ -269,14 +269,14 @@ impl<E: SpanExporter> SpanExporter for CountingExporter<E> {
     }
 }
 
-/// Whether the endpoint accepts spans.
+/// The last result of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExportState {
     Failing,
     Working,
 }
 
-/// When a failure was last logged, and whether its end is still to be logged.
+/// The time at which a failure was last logged, and whether its end is still to be logged.
 #[derive(Debug, Default)]
 struct FailureLog {
     logged_at: Option<Instant>,

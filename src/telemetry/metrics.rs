@@ -23,7 +23,7 @@ pub struct Metrics {
     /// Spans that some SLO selected and could use.
     pub spans_matched: IntCounter,
     pub stages: StageMetrics,
-    /// From the last span read to the commit.
+    /// The time from the last span read to the commit.
     pub ingest_commit_duration: Histogram,
     /// Seconds since the epoch of the last span received; 0 before the first.
     pub last_span_timestamp: Gauge,

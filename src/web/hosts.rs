@@ -34,7 +34,7 @@ impl AllowedHosts {
         }
     }
 
-    /// `host` may have a port.
+    /// Returns whether a host is allowed. `host` may have a port.
     fn allow(&self, host: &str) -> bool {
         // `Host` never has a user, so text before an `@` is meant to mislead.
         let authority = host.parse::<Authority>().ok();

@@ -190,7 +190,7 @@ fn always() -> Router<WebState> {
         .route("/readyz", get(health::ready))
 }
 
-/// The same kind of routes that need the role to read.
+/// Route of `/metrics`, which is also answered under overload, to those who may read it.
 fn scraped(state: &WebState) -> Router<WebState> {
     let check = middleware::from_fn_with_state(state.clone(), access::check_metrics);
     Router::new()

@@ -87,8 +87,8 @@ impl Layout {
         }
     }
 
-    /// For a page that can show an earlier time, which then does not reload: `banner` is set if it
-    /// does, and `permalink` leads to the shown time.
+    /// Sets the links of a page that can show an earlier time: `banner` if it shows one, and
+    /// `permalink` to the shown time. Such a page does not reload.
     pub(super) fn of_moment(self, banner: Option<PastBanner>, permalink: Option<String>) -> Self {
         Self {
             refreshes: self.refreshes && banner.is_none(),
@@ -98,7 +98,7 @@ impl Layout {
         }
     }
 
-    /// For a page that must not reload while a user works on it.
+    /// Disables reloading, for a page that a user works on.
     pub(super) fn still(self) -> Self {
         Self {
             refreshes: false,

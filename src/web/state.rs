@@ -78,7 +78,7 @@ pub struct WebState {
 pub struct DefinitionsStatus {
     /// The folder, as configured.
     pub folder: String,
-    /// When the active catalog was read; `None` before the first.
+    /// The time at which the active catalog was read; `None` before the first.
     pub loaded_at: Option<Timestamp>,
     /// `file:line:column message`, one each; if not empty, an older catalog stays active.
     pub problems: Vec<String>,

@@ -132,7 +132,7 @@ fn disk(folder: &str) -> Option<DiskSpace> {
     })
 }
 
-/// The types of both numbers depend on the operating system.
+/// Multiplies both numbers, whose types depend on the operating system.
 fn bytes(blocks: impl Into<u64>, size: impl Into<u64>) -> u64 {
     blocks.into() * size.into()
 }

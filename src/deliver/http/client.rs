@@ -23,9 +23,9 @@ const MAX_ANSWER_BYTES: usize = 4_096;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     policy: Arc<AddressPolicy>,
-    /// For the ports that are allowed for public addresses.
+    /// The client for the ports that are allowed for public addresses.
     web: reqwest::Client,
-    /// For all other ports: reaches only ranges that are explicitly allowed.
+    /// The client for all other ports: reaches only ranges that are explicitly allowed.
     other: reqwest::Client,
 }
 

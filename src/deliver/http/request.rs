@@ -60,7 +60,7 @@ pub(crate) struct WebhookMessage {
 }
 
 impl WebhookMessage {
-    /// `id` is the same for all attempts; `receiver` is the target's name.
+    /// Makes a message. `id` is the same for all attempts; `receiver` is the target's name.
     pub(crate) fn new(
         format: WebhookFormat,
         (notification, context): (&Notification, &RenderContext),

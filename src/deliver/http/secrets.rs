@@ -20,8 +20,8 @@ pub(crate) enum MissingSecret {
     EmptyFile(String),
 }
 
-/// Secrets that must stay available when their source is gone, as they were last read. There are as
-/// many as the emergency target has.
+/// Secrets that must stay available if their source is lost, as last read. There are as many as the
+/// emergency target has.
 static HELD: Mutex<Vec<(SecretRef, SecretString)>> = Mutex::new(Vec::new());
 
 /// Reads a secret, without spaces and line ends around it. One that is [held](hold) and cannot be

@@ -179,7 +179,7 @@ fn the_three_flows_of_the_shop_are_proposed() {
     }
 }
 
-/// Discovered once, since it takes seconds.
+/// Returns the spans and their discovery, which is computed once since it takes seconds.
 fn usual() -> &'static (Vec<Span>, Discovery) {
     static USUAL: OnceLock<(Vec<Span>, Discovery)> = OnceLock::new();
     USUAL.get_or_init(|| {

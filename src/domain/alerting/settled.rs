@@ -20,7 +20,7 @@ use crate::domain::{
 pub struct SettledCounts {
     /// A whole minute.
     pub up_to: Timestamp,
-    /// By [`settled_lengths`]; the timeouts that `ends_missing` stands for are included.
+    /// By [`settled_lengths`]; includes the timeouts that `ends_missing` represents.
     pub counts: CountsByLength,
     /// Windows in which fewer ends arrived than expected.
     pub ends_missing: BTreeMap<Duration, EndShortfall>,
@@ -37,7 +37,8 @@ impl SettledCounts {
     }
 }
 
-/// How late the timeouts of an SLO are counted, because its senders or this service were behind.
+/// The delay with which the timeouts of an SLO are counted, if its senders or this service have a
+/// backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeoutDelay {
     /// The longest time, beyond `grace`, between a deadline and the moment its timeout was counted.

@@ -1,5 +1,5 @@
-//! The window of an objective: either rolling, or a calendar period, after which the counts begin
-//! anew.
+//! The window of an objective: either rolling, or a calendar period, after which the counts restart
+//! at zero.
 
 use std::{fmt, time::Duration};
 

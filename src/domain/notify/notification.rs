@@ -1,4 +1,5 @@
-//! What a delivery contains: the snapshot of an alert at a transition, or a platform notification.
+//! The contents of a delivery: the snapshot of an alert at a transition, or a platform
+//! notification.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

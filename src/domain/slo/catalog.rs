@@ -8,7 +8,7 @@ use crate::domain::model::ids::{Name, SloId};
 /// Everything declared, valid as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// By name.
+    /// All SLOs by name.
     pub slos: BTreeMap<Name, Arc<Slo>>,
     pub targets: BTreeMap<Name, Arc<Target>>,
     /// The present name of each target, by its names in earlier definitions.

@@ -19,7 +19,7 @@ const SECRETS: [&str; 11] = [
     "session",
 ];
 
-/// The attributes that name customers, besides those whose names say that they are secret.
+/// The attributes that name customers, in addition to those whose names indicate a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HiddenAttributes(BTreeSet<String>);
 

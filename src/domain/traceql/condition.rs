@@ -38,7 +38,7 @@ pub(super) enum ValueTest {
     },
 }
 
-/// Whether a condition concerns an event, and whether it concerns a link.
+/// The use of an event and of a link by a condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct EventBinding {
     pub events: bool,
@@ -136,7 +136,7 @@ struct Scene<'a> {
     context: SelectorContext,
     event: Option<&'a dyn EventView>,
     link: Option<&'a dyn LinkView>,
-    /// Whether an event and a link are bound, even if the span has none.
+    /// The bound event and link; set even if the span has none.
     at_hand: EventBinding,
 }
 

@@ -312,7 +312,7 @@ fn above(
     })
 }
 
-/// Whether the left side may be extended, or was closed by a parenthesis.
+/// The state of the left side: it may be extended, or was closed by a parenthesis.
 #[derive(Clone, Copy)]
 enum Chain {
     Open,

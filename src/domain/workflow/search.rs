@@ -78,7 +78,7 @@ pub fn customer_hash(customer: &str) -> i32 {
 pub struct WorkflowFilter {
     pub slos: Vec<SloId>,
     pub outcomes: Vec<Outcome>,
-    /// When it started.
+    /// The range of its start.
     pub started: Option<TimeRange>,
     /// The duration from start to end, or to now.
     pub least_seconds: Option<f64>,

@@ -22,7 +22,7 @@ pub struct Verdict {
     pub due: Option<Timestamp>,
 }
 
-/// The inputs of the verdict besides the evidence.
+/// The inputs of the verdict in addition to the evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judging {
     /// The wait after a deadline for evidence that is still in transit.
@@ -56,7 +56,7 @@ pub enum Losses {
     Possible,
 }
 
-/// Whether the SLO distinguishes stages, which are aggregated after each verdict.
+/// The use of stages by an SLO, which are aggregated after each verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Staging {
     None,

@@ -51,7 +51,7 @@ pub struct KafkaSettings {
     pub sasl: Option<SaslLogin>,
 }
 
-/// How the service logs in at the brokers.
+/// The login of the service at the brokers.
 #[derive(Clone, Debug)]
 pub struct SaslLogin {
     pub mechanism: &'static str,

@@ -1,4 +1,4 @@
-//! How far this replica has read its partitions, shared by all tasks that read.
+//! The progress of this replica in its partitions, shared by all tasks that read.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ struct AssignedPartition {
     under_way: usize,
     /// The offset that was last committed to Kafka.
     committed: Option<i64>,
-    /// True if its offsets begin anew and the database must delete the old ones.
+    /// True if its offsets have restarted and the database must delete the old ones.
     is_another: bool,
 }
 

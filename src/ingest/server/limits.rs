@@ -9,16 +9,16 @@ use crate::server::limits::ConnectionLimits;
 pub struct ReceiverLimits {
     /// One body, before and after decompression. OTLP recommends 64 MiB.
     pub body_bytes: usize,
-    /// All bodies together, including the memory for decoding them. Beyond it senders are told to
+    /// All bodies together, including the memory for decoding them. Above it, senders are asked to
     /// retry.
     pub bytes_in_flight: usize,
-    /// Concurrent requests. Beyond it senders are told to retry.
+    /// Concurrent requests. Above it, senders are asked to retry.
     pub requests: usize,
     /// The limits of connections, for each protocol's port.
     pub connections: ConnectionLimits,
-    /// From the head of a request to the end of its body.
+    /// The time from the head of a request to the end of its body.
     pub body_within: Duration,
-    /// From the end of a body to the reply. Below the 5 s that Collectors wait by default.
+    /// The time from the end of a body to the reply. Below the 5 s that Collectors wait by default.
     pub reply_within: Duration,
     /// The delay before a rejected sender should retry.
     pub retry_after: Duration,

@@ -29,7 +29,7 @@ pub(super) struct ShortMessage<'a> {
     pub(super) behind: &'a [u8],
 }
 
-/// The number of a field and the wire type of its value, as one number before the value.
+/// Returns the number of a field and the wire type of its value, as one number before the value.
 pub(super) const fn key(tag: u32, wire_type: u32) -> u32 {
     tag << 3 | wire_type
 }

@@ -112,7 +112,8 @@ fn identify(arguments: &[String], data: &Path) -> Holder {
     }
 }
 
-/// Not the working directory in `/proc`: in a container even root may not see it.
+/// Returns the arguments of a process. They are used instead of the working directory in `/proc`,
+/// which in a container even root may not see.
 #[cfg(target_os = "linux")]
 fn arguments(pid: i32) -> Option<Vec<String>> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;

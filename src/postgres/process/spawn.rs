@@ -67,6 +67,7 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// Other systems have no such signal: an orphan is stopped at the next start (`leftover`).
+/// Does nothing: other systems have no such signal, and an orphan is stopped at the next start
+/// (`leftover`).
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_command: &mut Command) {}

@@ -23,8 +23,8 @@ const FREE_WITHIN: Duration = Duration::from_secs(2);
 /// of a query.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How often two clients take turns until it is known that each has a connection of its own. On a busy
-/// pooler a third may get in between.
+/// The number of turns of two clients after which each is known to have a connection of its own. On
+/// a busy pooler a third may get in between.
 const TURNS: u32 = 10;
 
 /// A connection that was used so short a time ago is taken to be alive.
@@ -252,7 +252,8 @@ async fn can_be_used_again(
     Ok(takes_writes || needed == ServerNeed::Any)
 }
 
-/// A query without parameters is a transaction of its own, also behind a pooler.
+/// Returns whether the server accepts writes. A query without parameters is a transaction of its
+/// own, also behind a pooler.
 async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let query = sqlx::raw_sql(concat!(
         "-- connection.takes_writes\n",

@@ -18,11 +18,11 @@ const ASKED_WITHIN: Duration = Duration::from_secs(2);
 /// The name of a setting and its value.
 type Mark = (&'static str, &'static str);
 
-/// A setting of the session. A pooler refuses it or drops it: its sessions with the server belong to
-/// nobody.
+/// A setting of the session. A pooler rejects it or drops it, since clients do not own its sessions
+/// with the server.
 const SESSION_MARK: Mark = ("throughline.session", "on");
 
-/// All servers of an address, and what is known of them.
+/// All servers of an address, and their state.
 #[derive(Debug)]
 pub(super) struct Servers {
     all: Vec<PgConnectOptions>,
@@ -34,14 +34,14 @@ pub(super) struct Servers {
     asking: Mutex<()>,
 }
 
-/// What is needed of a server.
+/// The requirement of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServerNeed {
     Any,
     Writes,
 }
 
-/// What a server is.
+/// The state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ServerState {
     takes_writes: bool,
@@ -159,7 +159,8 @@ async fn connect(server: &PgConnectOptions, mark: Option<Mark>) -> Result<PgConn
     }
 }
 
-/// `protocol_violation`, by which `PgBouncer` refuses parameters, and `feature_not_supported`.
+/// Returns whether a connection was refused because of its parameters: `protocol_violation`, which
+/// `PgBouncer` uses, and `feature_not_supported`.
 fn is_of_startup(code: Option<&str>) -> bool {
     matches!(code, Some("08P01" | "0A000"))
 }

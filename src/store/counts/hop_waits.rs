@@ -1,4 +1,4 @@
-//! How soon messages are received, by SLO, hour and pair of services.
+//! The waits of messages, by SLO, hour and pair of services.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -236,7 +236,7 @@ struct StageEvidenceRow {
 }
 
 impl StageEvidenceRow {
-    /// `None` for a kind that another version has written.
+    /// Converts a row; `None` for a kind that another version has written.
     fn into_evidence(self) -> Option<StageEvidence> {
         Some(StageEvidence {
             kind: StageEvidenceKind::from_code(self.kind)?,

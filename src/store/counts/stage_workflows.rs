@@ -50,7 +50,7 @@ pub struct Fold<'a> {
     pub workflow: &'a StageWorkflow,
     /// `None` removes it from the sums.
     pub folded: Option<Folded>,
-    /// When to look for spans that arrived late.
+    /// The time to check for spans that arrived late.
     pub again_at: Option<Timestamp>,
 }
 
@@ -63,7 +63,7 @@ impl StageWorkflow {
         (counts.total() + counts.invalid > 0).then_some((self.outcome, at))
     }
 
-    /// True if its verdict differs from what was aggregated.
+    /// Returns whether its verdict differs from what was aggregated.
     pub fn is_unfolded(&self) -> bool {
         let folded = self.folded.as_ref();
         folded.map(|folded| (folded.outcome, folded.judged_at)) != self.verdict()

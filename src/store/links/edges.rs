@@ -31,7 +31,7 @@ impl SpanColumns {
         self.push_awaited(filter, Awaited::Span(span));
     }
 
-    /// Span id 0, which no span has, means any start in the trace.
+    /// Adds an awaited span. Span id 0, which no span has, means any start in the trace.
     pub(crate) fn push_awaited(&mut self, filter: LinkFilter, awaited: Awaited) {
         let (trace_id, span_id) = match awaited {
             Awaited::Span(span) => (span.trace_id, number(span.span_id)),

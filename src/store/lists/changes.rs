@@ -1,4 +1,4 @@
-//! What one transaction changes in the lists.
+//! The changes of one transaction in the lists.
 
 use super::{
     bad::BadChanges, deadlines::NewDeadlines, sampled::SampledChanges,
@@ -21,8 +21,8 @@ pub(crate) struct ListChanges {
 }
 
 impl ListChanges {
-    /// Adds what follows from a change of a workflow in the partition `epoch`; `None` stands for a row
-    /// that does not exist.
+    /// Adds the changes that follow from a change of a workflow in the partition `epoch`; `None`
+    /// represents a row that does not exist.
     pub(crate) fn push(
         &mut self,
         id: &EventId,

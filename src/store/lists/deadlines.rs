@@ -85,7 +85,7 @@ pub(crate) struct DueRows {
     keys: Vec<Uuid>,
     /// Rows whose second is over.
     over: Vec<i64>,
-    /// Whether there may be more of those.
+    /// True if there may be more of those.
     pub(crate) are_more: bool,
 }
 

@@ -151,7 +151,7 @@ impl Tx<'_> {
 
     /// Adds up the numbers of several writers, and deletes those that are zero. Rows that a writer holds are left for the next call.
     pub async fn sum_open_counts(&mut self) -> Result<(), StoreError> {
-        // The rows that were deleted say what to add, whatever was added to them in the meantime.
+        // The deleted rows contain what to add, including later additions of other writers.
         let statement = sqlx::query(
             "-- open_counts.sum_up
              with old as (

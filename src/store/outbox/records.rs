@@ -112,7 +112,7 @@ impl Tx<'_> {
 
     /// Puts a delivery that ended without being delivered back into the queue, and with it the
     /// later ones of its episode that ended in the same way, so that no target receives a beginning
-    /// without its end. The target is probed at once, whatever the state of its circuit breaker.
+    /// without its end. The target is probed at once, in any state of its circuit breaker.
     pub async fn retry_delivery(&mut self, id: i64, now: Timestamp) -> Result<Retried, StoreError> {
         // The target of a delivery never changes, and is locked before its deliveries, as
         // everywhere.

@@ -9,7 +9,7 @@ use crate::{
     store::{MIGRATOR, StoreError, Tx},
 };
 
-/// The facts, and what is needed to complete them.
+/// The facts, and the data to complete them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseReport {
     /// Without address, pooler, disk and clock, which the caller knows.

@@ -27,7 +27,7 @@ pub struct Waiting {
 /// The state that a replica reports with every heartbeat.
 #[derive(Clone, Debug)]
 pub struct ReplicaSigns {
-    /// By how many milliseconds its clock is ahead of the database's.
+    /// The milliseconds by which its clock is ahead of the database's.
     pub clock_ahead_ms: i64,
     pub last_span_at: Option<Timestamp>,
     /// The reasons why it does not apply its definition files.
@@ -51,7 +51,7 @@ pub struct OtherReplicas {
 
 impl Tx<'_> {
     /// Returns the number of active alerts, and the number of database outages that were notified.
-    /// It writes, since a database that accepts no writes is as good as unavailable.
+    /// It writes, since a database that accepts no writes counts as unavailable.
     pub async fn look(&mut self) -> Result<(i64, i64), StoreError> {
         let sql = "-- service_state.look
              update service_state set singleton = true

@@ -13,7 +13,7 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// What was due this long before the backup has been judged in it.
+/// Workflows that were due this long before the backup were already judged in it.
 const JUDGED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Tx<'_> {

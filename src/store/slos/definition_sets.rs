@@ -1,6 +1,6 @@
 //! The sets of definition files that are or were active, numbered in the order of their activation.
 //!
-//! All replicas use the newest set, whatever files each of them reads. The last
+//! All replicas use the newest set, even if their own files differ. The last
 //! [`DefinitionSet::MOST`] are kept, since workflows that started under older ones may still end.
 
 use std::time::Duration;

@@ -34,7 +34,8 @@ pub struct DueSlo {
     pub first_event_at: Option<Timestamp>,
     /// True if any end of the SLO (for a group, of the whole SLO) was ever joined with a start.
     pub has_ended: bool,
-    /// Since when `finish` is what it is now, where workflows have finished before and none since.
+    /// Set if workflows finished before the last change of `finish` and none since: the time of
+    /// that change.
     pub finish_unmatched_since: Option<Timestamp>,
 }
 

@@ -16,7 +16,7 @@ use crate::{
 /// excludes them, and a transaction that must be sure that they have ended waits for it.
 pub(crate) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
 
-/// The tables with a partition per epoch, besides the workflows themselves.
+/// The tables with a partition per epoch, in addition to the workflows themselves.
 const PARTITIONED_LIKE_WORKFLOWS: [&str; 7] = [
     "bad_workflows",
     "sampled_workflows",
@@ -35,7 +35,7 @@ struct OldestEpoch {
     purged_up_to: Option<PurgedUpTo>,
 }
 
-/// What holds for a whole transaction that judges workflows.
+/// The state that stays the same during a transaction that judges workflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerState {
     pub definitions: Revision,
@@ -150,7 +150,7 @@ impl Tx<'_> {
         Ok(Progress::More)
     }
 
-    /// `None` also while there is only one, which is in use.
+    /// Returns the oldest epoch. `None` also while there is only one, which is in use.
     async fn oldest_epoch(&mut self) -> Result<Option<OldestEpoch>, StoreError> {
         type Row = (i32, Option<DateTime<Utc>>, Option<i32>, Option<Uuid>);
 

@@ -127,7 +127,7 @@ pub(crate) struct LockedWorkflow {
     pub(crate) group: Option<SloId>,
 }
 
-/// A workflow, and the group that it is counted in besides its SLO.
+/// A workflow, and the group that it is counted in, in addition to its SLO.
 pub(crate) type CountedWorkflow<'a> = (&'a JudgedWorkflow, Option<SloId>);
 
 impl LockedWorkflow {

@@ -69,7 +69,7 @@ pub(in crate::web) enum AccessError {
     Provider(LoginError),
 }
 
-/// `: members of `sre` or `dev` have one`.
+/// Formats `: members of `sre` or `dev` have one`.
 fn ask_for(groups: &[String]) -> String {
     let groups: Vec<_> = groups.iter().map(|group| format!("`{group}`")).collect();
     match groups.split_last() {

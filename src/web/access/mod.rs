@@ -80,7 +80,7 @@ pub struct LoginProvider {
 }
 
 impl Access {
-    /// The service waits for `tasks` when it shuts down.
+    /// Makes the checks. The service waits for `tasks` when it shuts down.
     pub fn new(
         rules: AccessRules,
         tokens: watch::Receiver<Arc<KnownTokens>>,
@@ -216,7 +216,7 @@ fn may(caller: &Caller, needed: AccessRole) -> Result<(), AccessError> {
     })
 }
 
-/// With `--require-user`, rejects requests that write without a user name.
+/// Rejects requests that write without a user name, with `--require-user`.
 fn check_named(state: &WebState, parts: &Parts, caller: &Caller) -> Result<(), WebError> {
     let is_anonymous = caller.who == Who::default();
     let rules = &state.writes;

@@ -63,7 +63,7 @@ impl PendingEntry {
     }
 
     /// Writes the entry to the table and the log. For an unknown caller only the action is
-    /// recorded, so that nobody can fill the table.
+    /// recorded, so that anonymous requests cannot fill the table.
     pub(super) async fn end(self, state: &WebState, actor: Option<Actor>, status: StatusCode) {
         let outcome = AuditOutcome::of_status(status.as_u16());
         if actor.is_none() && outcome != AuditOutcome::Done {

@@ -40,7 +40,7 @@ pub struct Restriction {
 impl FromRequestParts<WebState> for WebState {
     type Rejection = Infallible;
 
-    /// Without a check before it, a route shows no SLO.
+    /// Extracts the state. A route without a check before it shows no SLO.
     async fn from_request_parts(parts: &mut Parts, state: &Self) -> Result<Self, Infallible> {
         let narrowed = parts.extensions.get::<Self>().cloned();
         Ok(narrowed.unwrap_or_else(|| state.narrowed(&[])))
@@ -138,7 +138,7 @@ impl WebState {
     }
 }
 
-/// `team=payments` or `namespace=shop`.
+/// Formats `team=payments` or `namespace=shop`.
 fn labels_text(scopes: &[SloScope]) -> String {
     let labels = scopes.iter().filter_map(SloScope::label);
     let texts: Vec<_> = labels

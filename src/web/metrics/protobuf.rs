@@ -151,7 +151,7 @@ impl From<&proto::MetricFamily> for MetricFamily {
 }
 
 impl Metric {
-    /// No metric of this process is a summary or has no type.
+    /// Converts a metric. No metric of this process is a summary or has no type.
     fn new(metric: &proto::Metric, kind: MetricType) -> Self {
         let value = |value| Some(SampleValue { value: Some(value) });
         let labels = metric.get_label().iter();

@@ -64,7 +64,7 @@ struct FiringView {
     severity: Severity,
     state: AlertState,
     fired_at: Timestamp,
-    /// When the problem began.
+    /// The time at which the problem began.
     began_at: Timestamp,
     #[serde(flatten)]
     progress: AlertProgress,

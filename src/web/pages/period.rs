@@ -26,7 +26,7 @@ pub(crate) struct PeriodView {
 }
 
 impl PeriodView {
-    /// `None` for a rolling window.
+    /// Returns `None` for a rolling window.
     pub(crate) fn new(slo: &Slo, status: Option<PeriodStatus>) -> Option<Self> {
         match slo.window {
             SloWindow::Rolling(_) => None,

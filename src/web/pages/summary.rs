@@ -47,9 +47,9 @@ pub(crate) struct Summary {
     pub(crate) within_seconds: Option<f64>,
     /// `None` before the first evaluation.
     pub(crate) state: Option<SloState>,
-    /// When the alert of the state fired.
+    /// The time at which the alert of the state fired.
     pub(crate) fired_at: Option<Timestamp>,
-    /// When the problem of that alert began, which people understand by "since".
+    /// The time at which the problem of that alert began, which people understand by "since".
     pub(crate) began_at: Option<Timestamp>,
     pub(crate) evaluated_at: Option<Timestamp>,
     pub(crate) achieved_ratio: Option<f64>,

@@ -22,7 +22,7 @@ pub(in crate::web) struct PastBanner {
 }
 
 impl PastBanner {
-    /// `None` if the page shows the present.
+    /// Returns `None` if the page shows the present.
     pub(in crate::web) fn new(
         (as_of, now): (AsOf, Timestamp),
         definitions: &CatalogAsOf,
@@ -42,8 +42,8 @@ impl PastBanner {
         })
     }
 
-    /// The same for a page that shows the evaluation of `evaluated_at`; `state_now` is the present
-    /// state of the SLO.
+    /// Does the same for a page that shows the evaluation of `evaluated_at`; `state_now` is the
+    /// present state of the SLO.
     pub(in crate::web) fn with_evaluation(
         self,
         evaluated_at: Option<Timestamp>,

@@ -38,7 +38,7 @@ pub struct WriteRules {
     pub public_url: Option<String>,
 }
 
-/// Whether users without a name from a proxy may write.
+/// The permission to write for users without a name from a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anonymous {
     MayWrite,

@@ -19,7 +19,7 @@ const LONGEST_KEY: usize = 255;
 pub(in crate::web) struct Once(Option<NamedRequest>);
 
 impl Once {
-    /// For a request whose body was not read yet.
+    /// Reads the key of a request whose body was not read yet.
     pub(super) fn unread(parts: &Parts) -> Result<Self, WebError> {
         let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else {
             return Ok(Self(None));

@@ -1,4 +1,4 @@
-//! Whether a request comes from a page of this service, by the headers that browsers set.
+//! Checks that a request comes from a page of this service, by the headers that browsers set.
 //!
 //! The rules are those of Go's `http.CrossOriginProtection`: `Sec-Fetch-Site` decides if it is
 //! present; it is missing over plain HTTP and in old browsers, and then `Origin` must be the host

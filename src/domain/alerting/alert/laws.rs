@@ -70,8 +70,8 @@ fn frame(transitions: &[Transition]) -> Vec<&Transition> {
     transitions.iter().filter(is_frame).collect()
 }
 
-/// The beginnings and ends of episodes, computed from all ticks at once: for every tick the ticks
-/// before it are examined anew. Slow and stateless, so that it shares no mistake with the state
+/// Computes the beginnings and ends of episodes from all ticks at once: for every tick the ticks
+/// before it are examined again. Slow and stateless, so that it shares no mistake with the state
 /// machine.
 mod oracle {
     use super::*;

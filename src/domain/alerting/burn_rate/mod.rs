@@ -96,8 +96,8 @@ impl BurnBounds {
     }
 }
 
-/// The current period of a calendar, in which nothing ages out and after which the counts begin
-/// anew.
+/// The current period of a calendar, in which nothing ages out and after which the counts restart
+/// at zero.
 #[derive(Clone, Copy, Debug)]
 pub struct PeriodSoFar {
     /// Events in it until now.

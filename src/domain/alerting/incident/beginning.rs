@@ -149,7 +149,7 @@ mod tests {
         Series::new(range, MINUTE, &points)
     }
 
-    /// An error budget of 1 %, by the plain ratio.
+    /// Makes an error budget of 1 %, by the plain ratio.
     fn burn() -> BurnContext {
         BurnContext {
             objective: Objective::from_ratio(0.99).unwrap(),

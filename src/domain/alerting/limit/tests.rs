@@ -56,7 +56,7 @@ fn of_customers(
     limit_status(&rule, numbers)
 }
 
-/// At an error budget of 1 % over 28 days.
+/// Returns the spent budget, at an error budget of 1 % over 28 days.
 fn spent(in_window: EventCounts) -> LimitStatus {
     let burn = burn(0.99, DAY * 28, in_window);
     status(Limit::BudgetSpent { over: 0.9 }, &burn, &[])

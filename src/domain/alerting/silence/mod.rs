@@ -27,7 +27,7 @@ use crate::domain::{
     slo::{Severity, Slo},
 };
 
-/// Longer silences are highlighted wherever silences are listed: they may have been forgotten.
+/// The minimum length of a long silence, which is highlighted in lists: it may have been forgotten.
 pub const LONG: Duration = Duration::from_hours(7 * 24);
 
 /// The alerts, the times and the reason of a silence.
@@ -59,7 +59,7 @@ pub struct Ended {
     pub by: Option<String>,
 }
 
-/// As in Alertmanager.
+/// The state of a silence, as in Alertmanager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SilenceState {

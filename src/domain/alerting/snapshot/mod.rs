@@ -68,7 +68,7 @@ pub struct AlertSnapshot {
     /// The target share of good events, in (0, 1).
     #[serde(rename = "objective_ratio")]
     pub objective: f64,
-    /// For a calendar, the longest that a period can be.
+    /// For a calendar window, the longest possible period.
     #[serde(rename = "window_seconds")]
     pub window_secs: u64,
     /// Set for a calendar window.
@@ -83,7 +83,7 @@ pub struct AlertSnapshot {
     pub short: WindowStatus,
     /// Distinct customers with a bad event in the last hour, as everywhere; `None` where the SLO names none.
     pub customers_affected: Option<i64>,
-    /// Distinct customers with any event in the hours that the last hour touches; `None` where nobody is
+    /// Distinct customers with any event in the hours that the last hour touches; `None` if none is
     /// affected.
     #[serde(default)]
     pub customers_total: Option<CustomerTotal>,
@@ -144,7 +144,7 @@ pub struct WorstWorkflow {
     #[serde(rename = "workflow")]
     pub label: String,
     pub trace_id: TraceId,
-    /// As the definition allows messages to name it.
+    /// The name of the customer as the definition allows messages to show it.
     pub customer: Option<String>,
     pub outcome: Outcome,
     pub started_at: Option<Timestamp>,

@@ -41,7 +41,7 @@ pub struct LinkedEvidence {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 pub struct StoryEvent {
     pub at: Timestamp,
-    /// When it was over; `None` for an instant.
+    /// The end of it; `None` for an instant.
     pub ended_at: Option<Timestamp>,
     #[serde(flatten)]
     pub step: StoryStep,
@@ -51,7 +51,7 @@ pub struct StoryEvent {
     pub is_error: bool,
 }
 
-/// What happened.
+/// One step of a workflow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum StoryStep {

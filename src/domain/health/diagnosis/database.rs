@@ -46,7 +46,7 @@ pub struct DatabaseFacts {
     pub size_bytes: i64,
     /// `None` if it cannot be read from this machine.
     pub disk: Option<DiskSpace>,
-    /// By how many milliseconds the clock of this machine is ahead; negative if it is behind.
+    /// The milliseconds by which the clock of this machine is ahead; negative if it is behind.
     pub clock_ahead_ms: i64,
 }
 
@@ -60,7 +60,7 @@ pub enum SchemaState {
     Foreign,
 }
 
-/// How a pooler in front of the database shares its connections among clients.
+/// The way in which a pooler in front of the database shares its connections among clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
     /// There is no pooler.

@@ -21,7 +21,7 @@ pub struct Diagnosis {
     pub check: String,
     pub result: DiagnosisResult,
     pub text: String,
-    /// How to correct it.
+    /// The correction to make.
     pub advice: Option<String>,
 }
 

@@ -10,7 +10,7 @@ const BEHIND: Duration = Duration::from_mins(5);
 /// Each replica reports every second what it reads.
 const READ_BY_NOBODY: Duration = Duration::from_mins(1);
 
-/// Messages are lost or not read, and a person must act.
+/// Returns the finding that messages are lost or not read, and a person must act.
 pub(super) fn problems(signs: &HealthInputs) -> Option<Finding> {
     let lines = sentences(signs, |replica| &replica.kafka_problems);
     (!lines.is_empty()).then(|| Finding {
@@ -23,7 +23,8 @@ pub(super) fn problems(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// Nothing is lost, and no workflow times out before its messages are read, but alerts are late.
+/// Returns the finding of a lag. Nothing is lost, and no workflow times out before its messages are
+/// read, but alerts are late.
 pub(super) fn behind(signs: &HealthInputs) -> Option<Finding> {
     let late = |log: &&LogSign| signs.now.saturating_since(log.up_to) >= BEHIND;
     let mut late: Vec<&LogSign> = signs.logs.iter().filter(late).collect();

@@ -160,7 +160,7 @@ fn dead_letters(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// Applies to all senders together, not to one SLO: while no sender sends, no timeouts are judged.
+/// Finds that no sender sends, which concerns all SLOs: no timeouts are judged then.
 fn data_stopped(signs: &HealthInputs) -> Option<Finding> {
     let silence = signs.silence().filter(|_| signs.has_caught_up());
     let silence = silence.filter(|silence| *silence >= SILENCE)?;
@@ -201,7 +201,7 @@ fn evaluator_behind(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// Negative counts are a defect of the service, or of how the database was restored.
+/// Finds negative counts: a defect of the service, or of how the database was restored.
 fn inconsistent_counts(signs: &HealthInputs) -> Option<Finding> {
     let inconsistent: Vec<&str> = signs
         .slos
@@ -222,8 +222,8 @@ fn inconsistent_counts(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// By design, deliveries are never missing, so an addition is a defect of the service that must be
-/// noticed.
+/// Finds deliveries that were missing. By design there are none, so an addition is a defect of the
+/// service that must be noticed.
 fn missing_deliveries(signs: &HealthInputs) -> Option<Finding> {
     let at = signs.last_repair_at?;
     (signs.now.saturating_since(at) < REPAIR_IS_NEWS).then(|| Finding {
@@ -271,7 +271,7 @@ fn clocks_apart(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// Definitions with an error, or files that are gone: the SLOs are not monitored as their owners
+/// Finds definitions with an error, or missing files: the SLOs are not monitored as their owners
 /// believe.
 fn definitions_refused(signs: &HealthInputs) -> Option<Finding> {
     // Replicas read the same files, so most problems are found by all of them.
@@ -287,7 +287,8 @@ fn definitions_refused(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// A sender repeats the requests that are rejected, and its spans are missing in the counts.
+/// Finds rejected senders. They repeat the rejected requests, and their spans are missing in the
+/// counts.
 fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
     let lines = sentences(signs, |replica| &replica.refused_senders);
     (!lines.is_empty()).then(|| Finding {
@@ -300,7 +301,7 @@ fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// Users who are logged in are not affected.
+/// Finds that logins fail. Users who are logged in are not affected.
 fn logins_unavailable(signs: &HealthInputs) -> Option<Finding> {
     let lines = sentences(signs, |replica| &replica.login_problems);
     (!lines.is_empty()).then(|| Finding {
@@ -330,7 +331,7 @@ fn sentences(signs: &HealthInputs, of: fn(&ReplicaSign) -> &Vec<String>) -> Vec<
     lines
 }
 
-/// Nothing is lost, but the disk fills up.
+/// Finds clean-ups that are behind. Nothing is lost, but the disk fills up.
 fn retention_behind(signs: &HealthInputs) -> Option<Finding> {
     let lines: Vec<String> = signs
         .clean_ups
@@ -355,7 +356,7 @@ fn retention_behind(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// A forgotten silence suppresses notifications that it was never meant for.
+/// Finds a long silence: a forgotten one suppresses notifications that it was never meant for.
 fn long_silence(silence: &SilenceSign) -> Option<Finding> {
     (silence.lasts > LONG_SILENCE).then(|| Finding {
         key: format!("throughline/silence/{}", silence.id.simple()),

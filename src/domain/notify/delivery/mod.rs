@@ -187,8 +187,8 @@ impl fmt::Display for AttemptClass {
     }
 }
 
-/// Whether the target may have received this notification before: an earlier attempt ended without
-/// a response, or its replica crashed.
+/// The possibility that the target has received this notification before: an earlier attempt ended
+/// without a response, or its replica crashed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Redelivery {
     #[default]

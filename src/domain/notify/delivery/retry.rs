@@ -1,4 +1,4 @@
-//! When a delivery is attempted again, and when it fails permanently.
+//! The schedule of retries, and the time at which a delivery fails permanently.
 
 use std::time::Duration;
 

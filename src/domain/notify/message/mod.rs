@@ -38,16 +38,16 @@ pub(crate) struct Message {
     /// True if it is a test, and nothing has happened.
     pub(crate) is_test: bool,
     pub(crate) identity: MessageIdentity,
-    /// When the alert fired.
+    /// The time at which the alert fired.
     pub(crate) started_at: Timestamp,
-    /// When the numbers were evaluated.
+    /// The time at which the numbers were evaluated.
     pub(crate) at: Timestamp,
     pub(crate) ended_at: Option<Timestamp>,
     /// The time after which it may be taken as ended if it is not repeated.
     pub(crate) valid_for: Duration,
     /// Remarks on the delivery, as one line.
     pub(crate) notes: Option<String>,
-    /// What happened, in sentences.
+    /// Sentences about what happened.
     pub(crate) sentences: Vec<MessageField>,
     /// Numbers, most important first; at most ten.
     pub(crate) fields: Vec<MessageField>,

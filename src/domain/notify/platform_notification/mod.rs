@@ -42,7 +42,7 @@ pub struct PlatformNotification {
     pub title: String,
     pub lines: Vec<String>,
     pub links: Vec<PlatformNotificationLink>,
-    /// When it opened.
+    /// The time at which it opened.
     pub since: Timestamp,
     pub at: Timestamp,
 }

@@ -24,7 +24,7 @@ pub struct ActionAddresses {
 }
 
 impl ActionAddresses {
-    /// `public_url` is the URL of the pages for people.
+    /// Makes the signer. `public_url` is the URL of the pages for people.
     pub fn new(public_url: &str, key: SigningKey) -> Self {
         Self {
             base: public_url.trim_end_matches('/').to_owned(),

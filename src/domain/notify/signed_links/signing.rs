@@ -42,7 +42,7 @@ pub enum TokenError {
 }
 
 impl SigningKey {
-    /// As long as the digest: a longer key adds nothing (RFC 2104, section 3).
+    /// The length of the digest: a longer key adds nothing (RFC 2104, section 3).
     pub const LENGTH: usize = 32;
 
     pub const fn new(key: [u8; Self::LENGTH]) -> Self {

@@ -1,5 +1,5 @@
 //! The shapes of accepted values: recorded by the functions that read definitions, for the JSON
-//! Schema and for the reference of all fields, so that neither can differ from what is read.
+//! Schema and for the reference of all fields, so that both match the functions.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! From text to documents, and from a document to a tree whose nodes have positions.
+//! Splits text into documents, and parses each to a tree whose nodes have positions.
 
 use std::{fmt, ops::Range};
 
@@ -243,7 +243,7 @@ fn entry(key: Spanned<String>, value: Spanned<YamlScalar>, text: &str, base: usi
     }
 }
 
-/// `None` if the position is that of an alias.
+/// Returns a number as it is written; `None` if the position is that of an alias.
 fn number_as_written(text: &str, base: usize, place: SourceSpan) -> Option<&str> {
     let written = text.get(place.0 - base..place.1 - base)?;
     written.parse::<f64>().is_ok().then_some(written)

@@ -19,7 +19,7 @@ pub(super) fn is_start(nanos: i128) -> bool {
     nanos >= i128::from(EARLIEST_START.as_micros()) * 1_000
 }
 
-/// The reason why a span's times are impossible, whatever its contents.
+/// The reason why a span's times are impossible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidTimestamp {
     NoEnd,

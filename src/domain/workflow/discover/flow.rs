@@ -160,8 +160,8 @@ pub(super) fn through_queues(graph: &SpanGraph<'_>, now: Timestamp) -> Vec<Found
 }
 
 /// Returns the runs by which the flow is judged. If only an id joins traces, the sample has the
-/// later spans of a run only if the hash of that id is in it: then only the runs with such an id,
-/// and of these the longest, are used.
+/// later spans of a run only if the hash of that id is in it: then the runs with the id that lead to
+/// the most consumers are used.
 fn most_complete(graph: &SpanGraph<'_>, starts: Vec<StartedRun>) -> Vec<StartedRun> {
     let mut by_key: BTreeMap<Option<String>, Vec<StartedRun>> = BTreeMap::new();
     for run in starts {

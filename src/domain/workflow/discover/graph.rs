@@ -27,7 +27,7 @@ pub(super) struct SpanNode<'s> {
     pub(super) to: Timestamp,
 }
 
-/// How a consumer's span identifies its message.
+/// The way in which a consumer's span identifies its message.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MessageConnection {
     /// It is a child of the sender's span, or in the same trace.
@@ -70,7 +70,7 @@ pub(super) struct SpanGraph<'s> {
     pub(super) steps: Vec<StepKey>,
     sample: Option<&'s TraceSample>,
     next: Vec<BTreeSet<usize>>,
-    /// By the consumer's span.
+    /// The received messages, by the consumer's span.
     passings: BTreeMap<usize, Vec<Passing>>,
 }
 

@@ -38,7 +38,7 @@ use crate::domain::{
 /// The limit of proposed flows, so that a page stays readable.
 const MAX_PROPOSED: usize = 20;
 
-/// What was found in the spans of the last hour.
+/// The flows that were found in the spans of the last hour.
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
     pub traces: usize,

@@ -17,7 +17,7 @@ pub struct Corrections(BTreeSet<Correction>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "StoredCorrection", into = "StoredCorrection")]
 pub struct Correction {
-    /// When it was made.
+    /// The time of the correction.
     pub at: Timestamp,
     pub from: Outcome,
     pub to: Outcome,

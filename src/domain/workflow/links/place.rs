@@ -1,6 +1,6 @@
 //! Resolution of evidence by links. Evidence whose workflow is found only by links is stored by
 //! span: it moves when a span arrives that changes its origins, and then both workflows are joined
-//! anew.
+//! again.
 
 use std::{
     borrow::Cow,

@@ -195,7 +195,7 @@ fn stored(value: &Value<'_>) -> OwnedValue {
     }
 }
 
-/// The attributes of events and links can only be read by name.
+/// Returns the stored parts of events, whose attributes can only be read by name.
 fn events(span: &dyn SpanView) -> Vec<Event> {
     let mut events = Vec::new();
     span.any_event(&mut |event| {

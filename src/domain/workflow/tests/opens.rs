@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Temporal's shape: one span of the whole, exported at its end, and one for each step.
+/// Makes Temporal's shape: one span of the whole, exported at its end, and one for each step.
 fn runs() -> WorkflowIndicator {
     WorkflowIndicator {
         opens: Some(selector(r#"{ name =~ "RunActivity.*" }"#)),

@@ -1,4 +1,4 @@
-//! Laws that hold whatever happens to replicas, as long as their clocks are right.
+//! Laws of watermarks for any sequence of events, as long as the replicas' clocks are right.
 
 use proptest::prelude::*;
 

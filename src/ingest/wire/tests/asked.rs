@@ -19,7 +19,7 @@ use crate::{
     ingest::json,
 };
 
-/// An SLO whose selectors, correlators and stages ask for attributes of spans and resources.
+/// Makes an SLO whose selectors, correlators and stages ask for attributes of spans and resources.
 fn classifier(stages: &str) -> Classifier {
     let text = format!(
         "apiVersion: throughline/v1\nkind: SLO\nmetadata: {{ name: keys }}\nspec:\n  \

@@ -1,5 +1,5 @@
-//! Tests the scan against prost: whatever prost reads is read alike, and the scan never rejects
-//! more.
+//! Tests the scan against prost: it reads everything that prost reads in the same way, and never
+//! rejects more.
 //!
 //! It rejects less on purpose. Prost rejects a request for one invalid value anywhere in it. Here a
 //! fault costs only the value or the span that it is in; only a fault in the messages around spans

@@ -57,7 +57,7 @@ pub(in crate::web) struct WrittenAnswer {
     written: WrittenView,
     /// The number of the set of definitions that contains it.
     revision: Revision,
-    /// When that set is activated.
+    /// The time at which that set is activated.
     in_force_from: Timestamp,
     /// Set in the response to a write: the warnings about all definitions, as `throughline
     /// validate` reports them.

@@ -222,7 +222,7 @@ impl Filter {
         })
     }
 
-    /// Counted from 1.
+    /// Returns the page number, counted from 1.
     pub(super) fn page(&self) -> usize {
         self.page.parse().unwrap_or(1).max(1)
     }

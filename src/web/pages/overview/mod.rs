@@ -248,7 +248,7 @@ async fn days(
 
 type Tallies = BTreeMap<SloId, GroupTally>;
 
-/// The groups of an earlier time are only on the page of their SLO.
+/// Returns the tallies of groups. Those of an earlier time are only on the page of their SLO.
 async fn tallies(tx: &mut Tx<'_>, as_of: AsOf) -> Result<Tallies, StoreError> {
     if as_of.is_past {
         return Ok(Tallies::new());

@@ -90,7 +90,7 @@ fn team_of(slo: &Slo) -> Option<&String> {
     slo.labels.get(Slo::TEAM)
 }
 
-/// The whole month that contains `at`, in UTC.
+/// Returns the whole month that contains `at`, in UTC.
 pub(super) fn month_of(at: Timestamp) -> Option<TimeRange> {
     let calendar = Calendar {
         unit: CalendarUnit::Month,

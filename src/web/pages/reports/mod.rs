@@ -1,5 +1,5 @@
-//! `/reports/{month}`: what a month counted for the SLOs of one team, or of all, as a page to print, as
-//! comma-separated values and as Markdown.
+//! `/reports/{month}`: the monthly report on the SLOs of one team, or of all, as a page to print,
+//! as comma-separated values and as Markdown.
 
 mod load;
 mod view;
@@ -26,7 +26,7 @@ use crate::{
 
 #[derive(Debug, Default, Deserialize)]
 pub(in crate::web) struct ReportQuery {
-    /// The label `team` of its SLOs; of all where it is empty.
+    /// Only SLOs with this label `team`; of all teams if empty.
     #[serde(default)]
     team: String,
     /// `csv` or `markdown`.
@@ -59,7 +59,7 @@ impl ReportQuery {
     }
 }
 
-/// To the month that is not over yet.
+/// Redirects to the current month.
 pub(in crate::web) async fn newest(state: WebState) -> Response {
     let month = month_name(state.clock.now());
     Redirect::to(&format!("/reports/{month}")).into_response()
@@ -90,8 +90,7 @@ pub(in crate::web) async fn get(
     }
 }
 
-/// The month `2026-11`, in UTC.
-/// The month of `at` in UTC, as addresses of reports have it: `2026-11`.
+/// Formats the month of `at` in UTC, as in URLs of reports: `2026-11`.
 pub(in crate::web::pages) fn month_name(at: Timestamp) -> String {
     at.to_chrono().format("%Y-%m").to_string()
 }
@@ -121,7 +120,7 @@ impl ReportPage {
 }
 
 impl MonthReport {
-    /// The address of this report in the API, in another form if `format` names one.
+    /// Returns the URL of this report in the API, in another form if `format` names one.
     fn api_path(&self, format: &str) -> String {
         let team = self.team.as_deref().unwrap_or_default();
         let query = match (team, format) {

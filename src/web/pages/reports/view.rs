@@ -1,4 +1,4 @@
-//! The report of a month in its forms.
+//! The monthly report in its forms.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// In characters; a title is a line of a table.
+/// The maximum number of characters of a title, which is a line of a table.
 const LONGEST_TITLE: usize = 200;
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -19,7 +19,7 @@ pub(in crate::web) struct MonthReport {
     pub(super) as_of: Timestamp,
     /// As `2026-11`.
     pub(super) month: String,
-    /// Whose SLOs alone; of all teams where it is `None`.
+    /// Only SLOs of this team; `None` for all teams.
     pub(super) team: Option<String>,
     /// Every label `team` that an SLO has.
     pub(super) teams: Vec<String>,
@@ -108,7 +108,7 @@ impl MonthReport {
     }
 }
 
-/// A text that cannot end its cell or become markup.
+/// Escapes a text, so that it cannot end its cell or become markup.
 fn cell(text: &str) -> String {
     let plain = plain(text, LONGEST_TITLE);
     let mut cell = String::with_capacity(plain.len());

@@ -20,7 +20,7 @@ pub(super) struct CorrelationView {
 }
 
 impl CorrelationView {
-    /// `None` if no span arrived that could be correlated.
+    /// Returns `None` if no span arrived that could be correlated.
     pub(super) fn new(spans: &SelectedSpans, orphans: i64) -> Option<Self> {
         let uncorrelated = [DiscardReason::Uncorrelated, DiscardReason::KeyTooLong]
             .into_iter()

@@ -88,7 +88,7 @@ impl GroupHead {
 }
 
 impl GroupsView {
-    /// `None` if the SLO is not grouped.
+    /// Reads the groups; `None` if the SLO is not grouped.
     pub(super) async fn read(
         tx: &mut Tx<'_>,
         (id, slo): (SloId, &Slo),

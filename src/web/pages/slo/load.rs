@@ -128,7 +128,7 @@ async fn ageing(
     Ok(ageing.remove(&id).unwrap_or_default())
 }
 
-/// A group has no groups.
+/// Returns the worst groups; `None` for a group, which has no groups.
 async fn worst_groups(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),

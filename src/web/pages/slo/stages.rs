@@ -61,7 +61,7 @@ struct OwnStage {
     seconds: f64,
 }
 
-/// `None` if the definition does not request stages.
+/// Reads the stages; `None` if the definition does not request stages.
 pub(super) async fn over(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),

@@ -34,7 +34,7 @@ use crate::{
 /// The time range of the mean of good workflows.
 const USUAL: Duration = Duration::from_hours(24);
 
-/// `None` if there is no such workflow.
+/// Reads the view; `None` if there is no such workflow.
 pub(super) async fn view(
     state: &WebState,
     slo: &Slo,

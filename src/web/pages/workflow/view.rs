@@ -53,14 +53,14 @@ pub(in crate::web) struct StoryView {
     pub(super) deadline: Option<Timestamp>,
     /// The first corrections of its verdict, oldest first.
     pub(super) corrections: Vec<CorrectionView>,
-    /// When its first span was recorded.
+    /// The time at which its first span was recorded.
     pub(super) first_evidence_at: Option<Timestamp>,
     /// The number of events it represents; `None` if none of its spans was sampled.
     pub(super) weight: Option<f64>,
     /// Its present stage; `None` if it has ended or the definition does not request stages.
     #[serde(rename = "current_stage")]
     pub(super) current: Option<CurrentStage>,
-    /// What did not happen, each in a sentence.
+    /// Sentences about what did not happen.
     pub(super) missing: Vec<String>,
     /// The minimum difference between clocks; `None` if nothing shows that they differ.
     pub(super) clock_skew_seconds: Option<f64>,

@@ -227,7 +227,7 @@ fn singles(actions: &[DeliveryAction]) -> (usize, bool) {
     (messages(actions) - digests, digests > 0)
 }
 
-/// Applies a plan to the queue and the target; what is sent then has `state`.
+/// Applies a plan to the queue and the target; sent deliveries then have `state`.
 fn apply(
     queue: &mut DeliveryQueue,
     target: &mut TargetState,
@@ -284,7 +284,7 @@ proptest! {
         prop_assert!(each.keys().all(|id| queue.get(*id).is_some()));
     }
 
-    /// So no end is delivered before its beginning.
+    /// Checks the order within an alert, so that no end is delivered before its beginning.
     #[test]
     fn what_is_sent_is_the_oldest_of_its_alert_that_is_still_to_come(
         queue in queue(), target in target(), policy in policy(),

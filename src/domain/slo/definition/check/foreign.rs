@@ -9,7 +9,7 @@ pub(crate) struct ForeignFormat {
     /// The beginning of `apiVersion`; for some of Sloth's files of `version`.
     prefix: &'static str,
     pub(crate) name: &'static str,
-    /// How its fields are written here.
+    /// The description of how its fields are written here.
     pub(crate) help: &'static str,
 }
 

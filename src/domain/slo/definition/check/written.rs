@@ -30,7 +30,7 @@ impl DefinitionFile {
         Self { path, text }
     }
 
-    /// The name under which the API wrote it; `None` for a file.
+    /// Returns the name under which the API wrote it; `None` for a file.
     pub fn written_name(&self) -> Option<&str> {
         self.path.strip_prefix(PREFIX)
     }
@@ -52,7 +52,7 @@ pub fn with_replaced(in_force: &[DefinitionFile], file: DefinitionFile) -> Vec<D
     all
 }
 
-/// Returns whether both have the same files, whatever the API wrote.
+/// Returns whether both have the same files, regardless of what the API wrote.
 pub fn has_files(one: &[DefinitionFile], other: &[DefinitionFile]) -> bool {
     let of_folder = |file: &&DefinitionFile| file.written_name().is_none();
     one.iter()

@@ -140,8 +140,8 @@ impl BatchGroup {
         groups
     }
 
-    /// Returns the end of each of its workflows, given what is known about them. If there are too
-    /// many workflows, none has a certain end.
+    /// Returns the end of each of its workflows, by their evidence. If there are too many
+    /// workflows, none has a certain end.
     pub fn judge(
         &self,
         members: &BTreeMap<EventKey, GroupMember>,

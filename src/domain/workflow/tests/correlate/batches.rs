@@ -41,8 +41,8 @@ fn s11_messages_of_one_publication_are_a_workflow_each() {
     );
 }
 
-/// Three messages with ids, received as one batch whose links carry the ids; its children process
-/// one message each and carry only the id. The third fails.
+/// Makes three messages with ids, received as one batch whose links carry the ids; its children
+/// process one message each and carry only the id. The third fails.
 fn s36() -> Vec<Span> {
     let publish =
         |trace: &str, message: &str| span(trace, "enqueue", [0.0, 0.1]).with("message.id", message);
@@ -219,8 +219,8 @@ fn without_an_id_or_without_a_context_a_consumer_is_uncorrelated() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Whatever messages arrive, in any order and any number of times, there are as many events as
-    /// messages published or received, and each message ends one of them.
+    /// For any messages in any order and with duplicates, there are as many events as messages
+    /// published or received, and each message ends one of them.
     #[test]
     fn every_message_is_one_event_in_any_order(
         messages in 1_u8..8,

@@ -130,7 +130,7 @@ impl SloUnderTest {
         self.judge_groups();
     }
 
-    /// Judges all groups anew, whereas the store judges only those that have changed.
+    /// Judges all groups again, whereas the store judges only those that have changed.
     fn judge_groups(&mut self) {
         let slos: BTreeSet<SloId> = self.links.pieces.values().map(|piece| piece.slo).collect();
         for slo in slos {

@@ -49,7 +49,7 @@ fn s4_a_descendant_of_the_linking_span_ends_it_too() {
         .has(Outcome::Good, 52.0);
 }
 
-/// The chain of the table: a starts, b works on, c ends after 81 s.
+/// Makes the chain of the table: a starts, b works on, c ends after 81 s.
 fn s5() -> [Span; 4] {
     [
         start("a:1", 0.0),
@@ -110,8 +110,8 @@ fn s5_evidence_that_moves_leaves_what_remains_behind() {
     );
 }
 
-/// The request of trace a publishes messages 1 to `messages`, each of which goes through two
-/// queues; the second publish of each is selected as well. Each ends at its second.
+/// Makes a request in trace a that publishes messages 1 to `messages`, each of which goes through
+/// two queues; the second publish of each is selected as well. Each ends at its second.
 fn s34_messages(ends: &[f64]) -> Vec<Span> {
     let mut spans = vec![span("a:99", "request", [0.0, 1.0])];
     for (n, end) in (1_u8..).zip(ends) {

@@ -42,7 +42,7 @@ impl SloUnderTest {
         )
     }
 
-    /// Returns the sum of all differences, whatever their bucket.
+    /// Returns the sum of all differences over all buckets.
     fn totals(&self) -> EventCounts {
         let days = self.moves.iter().flat_map(CountDelta::by_bucket);
         days.filter(|((_, resolution, _), _)| {

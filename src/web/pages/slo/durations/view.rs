@@ -105,7 +105,7 @@ impl DurationsView {
         }
     }
 
-    /// `None` without a workflow.
+    /// Draws the chart; `None` without a workflow.
     pub(super) fn chart(&self) -> Option<Figure> {
         let has_events = self.columns.iter().any(|column| !column.all().is_empty());
         let deadline = self.within_seconds.filter(|_| has_events)?;

@@ -13,7 +13,7 @@ use crate::domain::{
 
 /// The minimum number of messages for an estimate.
 const LEAST_HOPS: i64 = 10;
-/// A wait below this shows that clocks differ.
+/// The largest wait that shows that clocks differ.
 const AHEAD_MICROS: i64 = -1_000;
 /// The smallest wait of a queue is rarely longer than this.
 const LONG_WAIT_MICROS: i64 = 1_000_000;

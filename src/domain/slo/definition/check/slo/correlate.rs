@@ -31,7 +31,7 @@ pub(crate) fn read(fields: &Fields<'_>) -> Checked<Vec<Correlator>> {
     })
 }
 
-/// Warns of correlators that are never used: every span has a trace, so those after `trace` are not
+/// Rejects correlators that are never used: every span has a trace, so those after `trace` are not
 /// reached, and `links` with it only selects the trace.
 fn each_can_decide(value: YamlValue<'_>, correlators: &[(Correlator, SourceSpan)]) -> Checked<()> {
     let (mut links, mut traces) = (0, 0);
