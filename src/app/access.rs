@@ -201,7 +201,7 @@ pub(super) async fn identity_provider(config: &Config) -> anyhow::Result<Option<
         .context("`--auth oidc` needs `--oidc-issuer`, `--oidc-client-id` and `--public-url`")?;
     ensure!(
         !oidc.group_roles.is_empty() || oidc.default_role.is_some(),
-        "nobody could log in: give groups a role with `--oidc-group-roles`, such as `sre=admin`, or all \
+        "no one could log in: give groups a role with `--oidc-group-roles`, such as `sre=admin`, or all \
          users one with `--oidc-default-role`"
     );
     let secret = oidc.client_secret.clone();
@@ -228,7 +228,7 @@ pub(super) async fn identity_provider(config: &Config) -> anyhow::Result<Option<
         logged_out_url: format!("{base}/login"),
     };
     let provider = IdentityProvider::new(settings)
-        .context("nobody can log in: correct `--oidc-issuer` and `--public-url`")?;
+        .context("no one can log in: correct `--oidc-issuer` and `--public-url`")?;
     Ok(Some(provider))
 }
 

@@ -62,7 +62,7 @@ async fn serve(config: Config, export: Option<&SpanExport>) -> anyhow::Result<()
         let method = config.access.method(config.pages.listen);
         if method == AuthMethod::None && !addresses.pages.ip().to_canonical().is_loopback() {
             tracing::warn!(
-                "--auth none: everybody who reaches {} may do everything on pages and API",
+                "--auth none: everyone who reaches {} may do everything in pages and API",
                 addresses.pages
             );
         }

@@ -46,7 +46,7 @@ enum TokenCommand {
 
 #[derive(clap::Args, Debug)]
 struct CreateArgs {
-    /// Who or what will use it, as the audit log shall name them
+    /// User or program of the token, as the audit log names it
     name: String,
     /// For pages and API: viewer (reads), editor (also silences, acknowledges, adds notes, reports
     /// change events and retries deliveries) or admin (also tests targets, and applies and clears

@@ -31,9 +31,9 @@ impl Narrator {
 
     /// Prints `text`, line by line.
     pub(super) fn say(self, text: &str) {
-        let told = told(self.began.elapsed().as_secs(), text);
+        let text = formatted(self.began.elapsed().as_secs(), text);
         // The reader may have closed the pipe; the demo continues.
-        let _gone = io::stdout().write_all(told.as_bytes());
+        let _gone = io::stdout().write_all(text.as_bytes());
     }
 
     /// Prints `text` and the body that a webhook received: as text for people, or as JSON.
@@ -50,18 +50,18 @@ fn shown(body: &Value, form: MessageForm) -> String {
     }
 }
 
-fn told(secs: u64, text: &str) -> String {
-    let mut told = String::new();
+fn formatted(secs: u64, text: &str) -> String {
+    let mut output = String::new();
     for (place, line) in text.lines().enumerate() {
         if place == 0 {
-            let _infallible = write!(told, "{:>3}:{:02}  ", secs / 60, secs % 60);
+            let _infallible = write!(output, "{:>3}:{:02}  ", secs / 60, secs % 60);
         } else {
-            told.push_str(INDENT);
+            output.push_str(INDENT);
         }
-        told.push_str(line);
-        told.push('\n');
+        output.push_str(line);
+        output.push('\n');
     }
-    told
+    output
 }
 
 /// Formats the state of an SLO in one line.
@@ -110,9 +110,9 @@ mod tests {
     #[test]
     fn every_line_stands_under_the_text_of_the_first() {
         assert_eq!(
-            told(65, "it fires:\n{\n  \"a\": 1\n}"),
+            formatted(65, "it fires:\n{\n  \"a\": 1\n}"),
             "  1:05  it fires:\n        {\n          \"a\": 1\n        }\n"
         );
-        assert_eq!(told(6_000, "still here"), "100:00  still here\n");
+        assert_eq!(formatted(6_000, "still here"), "100:00  still here\n");
     }
 }

@@ -184,7 +184,7 @@ impl TransitionContext<'_> {
             from: workflow.started_at.unwrap_or(to),
             to,
         };
-        TraceViewer::links(&self.surroundings.trace_viewers, traced)
+        TraceViewer::links(&self.enrichment.trace_viewers, traced)
     }
 
     /// Returns the name of a customer as messages show it.
@@ -192,7 +192,7 @@ impl TransitionContext<'_> {
         match of.slo.customer_details {
             CustomerDetails::None | CustomerDetails::Counts => None,
             CustomerDetails::Hashed => {
-                let key = self.surroundings.pseudonyms.as_ref()?;
+                let key = self.enrichment.pseudonyms.as_ref()?;
                 Some(key.pseudonym(customer))
             }
             CustomerDetails::Names => Some(customer.to_owned()),

@@ -41,7 +41,7 @@ pub(super) struct TransitionContext<'a> {
     pub(super) assessment: Option<&'a SloEvaluation<'a>>,
     pub(super) page_base_url: Option<&'a str>,
     pub(super) platform_target: Option<&'a Name>,
-    pub(super) surroundings: &'a EnrichmentConfig,
+    pub(super) enrichment: &'a EnrichmentConfig,
 }
 
 /// The facts to send, and the targets to send them to.
@@ -105,7 +105,7 @@ impl TransitionContext<'_> {
                 let facts = self
                     .facts_of_development(tx, &opening, development, of)
                     .await?;
-                let mut targets = self.told_so_far(tx).await?;
+                let mut targets = self.notified_so_far(tx).await?;
                 if let (AlertUpdate::Unmuted { .. }, Some(of)) = (development, of) {
                     targets.extend(self.declared(of));
                 }
@@ -146,7 +146,7 @@ impl TransitionContext<'_> {
     }
 
     /// Returns the targets that were, or will be, notified of the beginning.
-    async fn told_so_far(&self, tx: &mut Tx<'_>) -> Result<Vec<Name>, StoreError> {
+    async fn notified_so_far(&self, tx: &mut Tx<'_>) -> Result<Vec<Name>, StoreError> {
         let episode = self.transition.episode.id;
         tx.notified_targets(self.slo, self.severity, episode).await
     }
@@ -231,7 +231,7 @@ impl TransitionContext<'_> {
             },
             ..live
         };
-        let targets = self.told_so_far(tx).await?;
+        let targets = self.notified_so_far(tx).await?;
         let unheard = targets.is_empty();
         Ok(DraftNotification {
             facts,

@@ -128,7 +128,7 @@ impl Evaluator {
         measured: &mut BTreeMap<SloId, Measured>,
         now: Timestamp,
     ) {
-        let sample = LazyCell::new(|| self.surroundings.shapes.at(now));
+        let sample = LazyCell::new(|| self.enrichment.shapes.at(now));
         for subject in subjects {
             let of = measured.get_mut(&subject.due.id);
             let (Some(slo), Some(of)) = (subject.slo.as_deref(), of) else {

@@ -73,7 +73,7 @@ pub struct Evaluator {
     store: Store,
     catalog: watch::Receiver<Arc<Catalog>>,
     settings: EvaluatorSettings,
-    surroundings: EnrichmentConfig,
+    enrichment: EnrichmentConfig,
 }
 
 /// The result of one tick.
@@ -151,17 +151,14 @@ impl Evaluator {
             store,
             catalog,
             settings,
-            surroundings: EnrichmentConfig::default(),
+            enrichment: EnrichmentConfig::default(),
         }
     }
 
     /// Sets the data that is added to messages.
     #[must_use]
-    pub fn with(self, surroundings: EnrichmentConfig) -> Self {
-        Self {
-            surroundings,
-            ..self
-        }
+    pub fn with(self, enrichment: EnrichmentConfig) -> Self {
+        Self { enrichment, ..self }
     }
 
     /// Evaluates every SLO that is due, over look-backs that end at `now`.
@@ -235,7 +232,7 @@ impl Evaluator {
                 assessment: assessment.as_ref(),
                 reading,
                 rhythm,
-                is_told_in_chat: self.is_told_in_chat(subject),
+                goes_to_chat: self.goes_to_chat(subject),
                 own: &alerts,
             };
             let mut step = moment.next_step(severity, seen);
@@ -254,7 +251,7 @@ impl Evaluator {
         }))
     }
 
-    fn is_told_in_chat(&self, subject: &Subject) -> bool {
+    fn goes_to_chat(&self, subject: &Subject) -> bool {
         let catalog = self.catalog.borrow();
         let told = subject.slo.iter().flat_map(|slo| &slo.notify.page);
         told.into_iter().any(|name| is_chat(&catalog, name))
@@ -295,7 +292,7 @@ impl Evaluator {
             assessment,
             page_base_url: self.settings.page_base_url.as_deref(),
             platform_target: self.settings.platform_target.as_ref(),
-            surroundings: &self.surroundings,
+            enrichment: &self.enrichment,
         };
         if let (Some(of), true) = (assessment, transition.is_notified()) {
             let silences = tx.silences_ended_after(transition.at).await?;
@@ -371,7 +368,7 @@ struct StepContext<'a> {
     reading: &'a EvaluationInputs,
     rhythm: TickHistory,
     /// True if pages of the SLO go to a chat, where older messages scroll out of sight.
-    is_told_in_chat: bool,
+    goes_to_chat: bool,
     /// More severe alerts of the same SLO, after this evaluation.
     own: &'a [AlertStatus],
 }
@@ -431,7 +428,7 @@ impl StepContext<'_> {
             muted: self
                 .silenced(severity)
                 .or(inhibitor.map(|by| Suppression::Inhibited { by })),
-            unattended: severity == Severity::Page && self.is_told_in_chat && self.is_open(),
+            unattended: severity == Severity::Page && self.goes_to_chat && self.is_open(),
             new_episode: Uuid::now_v7(),
         }
     }

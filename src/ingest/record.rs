@@ -293,7 +293,7 @@ impl CommitLane {
     }
 
     fn explain(error: &StoreError) -> CommitError {
-        tracing::warn!(error = %error.in_full(), "cannot commit spans; senders are told to retry");
+        tracing::warn!(error = %error.in_full(), "cannot commit spans; senders are asked to retry");
         let unavailable = unavailable("the database did not accept the spans");
         if error.is_about_data() {
             CommitError::Refused(unavailable)

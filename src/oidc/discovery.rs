@@ -112,7 +112,7 @@ impl ProviderDiscovery {
             (Err(error), None) => tracing::warn!(
                 issuer,
                 %error,
-                "nobody can log in; people who are logged in go on, and API tokens work"
+                "logins fail; existing sessions and API tokens continue to work"
             ),
             _ => {}
         }

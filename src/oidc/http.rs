@@ -34,7 +34,7 @@ pub(super) enum HttpError {
 pub enum BuildProviderError {
     #[error("the {0} is no URL")]
     Address(&'static str, #[source] ParseError),
-    #[error("the issuer is not reached by https, so everybody between could log in")]
+    #[error("the issuer does not use https, so anyone on the network path could log in")]
     NotEncrypted,
     #[error("cannot make an HTTP client: install `ca-certificates`")]
     Client(#[source] reqwest::Error),

@@ -359,7 +359,7 @@ impl MetricBuilder {
     fn login_provider_unavailable(&self) -> Result<Gauge, prometheus::Error> {
         self.gauge(
             "throughline_login_provider_unavailable",
-            "1 while the OpenID Connect provider does not answer this replica, so that nobody can log in.",
+            "1 while the OpenID Connect provider does not answer this replica, so that logins fail.",
         )
     }
 

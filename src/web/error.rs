@@ -87,7 +87,7 @@ pub(super) enum WebError {
     CrossOrigin,
     #[error("the API takes JSON only")]
     NotJson,
-    #[error("nobody says who asks: the header `{header}` is missing")]
+    #[error("the sender is unknown: the header `{header}` is missing")]
     Unknown { header: String },
     /// The error in the body, as a phrase.
     #[error("the request cannot be understood: {0}")]
@@ -107,7 +107,9 @@ pub(super) enum WebError {
     OtherRequest,
     #[error(transparent)]
     InvalidChangeEvent(#[from] InvalidChangeEvent),
-    #[error("a thousand events were told within an hour: no more are kept for a while")]
+    #[error(
+        "a thousand events were reported within an hour: further ones are rejected for a while"
+    )]
     TooManyChangeEvents,
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -252,7 +254,7 @@ impl WebError {
                 "it may have been renamed, or its file was not loaded; the overview lists all that are"
             }
             Self::RemovedSlo { .. } => {
-                "its definition was removed or renamed; put it back under this name and its history goes on"
+                "its definition was removed or renamed; put it back under this name to continue its history"
             }
             Self::NoSuchGroup { .. } => "the page of the SLO lists those that it has",
             Self::NoSuchWorkflow { .. } => {
@@ -282,7 +284,7 @@ impl WebError {
     /// Returns how to solve it, for requests that write.
     fn help_with_writing(&self) -> &'static str {
         match self {
-            Self::IncidentOver => "nobody has to take it on any more",
+            Self::IncidentOver => "it no longer needs an acknowledgement",
             Self::NothingToApply(_) => {
                 "ask a replica whose files wait; `/api/v1/definitions` has its problems"
             }
@@ -303,15 +305,15 @@ impl WebError {
             }
             Self::NotJson => "send the header `Content-Type: application/json`",
             Self::Unknown { .. } => {
-                "this service was told to let nobody write without it; the proxy before it sets it"
+                "this service requires it for changes; the proxy in front of it sets it"
             }
             Self::TestedJustNow { .. } => {
-                "a test may wake somebody, so there is one a minute; `--render` shows a message without sending it"
+                "a test may page someone, so one a minute is allowed; `--render` shows a message without sending it"
             }
             Self::SlowBody => "send it again; nothing was changed",
             Self::BadIdempotencyKey => "a random UUID makes a good one",
             Self::InvalidChangeEvent(_) => "correct it and send it again; nothing was recorded",
-            Self::TooManyChangeEvents => "tell of deploys, and not of each of their steps",
+            Self::TooManyChangeEvents => "report deploys, not each of their steps",
             Self::OtherRequest => "take a new key for every new request; nothing was changed",
             _ => "correct it and send it again; nothing was changed",
         }
@@ -378,7 +380,7 @@ pub(super) fn what_of_the_store(error: &StoreError) -> &'static str {
 fn help_with_the_store(error: &StoreError) -> &'static str {
     match error.kind() {
         StoreErrorKind::Unreachable | StoreErrorKind::TakesNoWrites => {
-            "spans are refused with a delay meanwhile, and senders repeat them; the log has the cause"
+            "until then spans are rejected with a delay, and senders retry; the log has the cause"
         }
         StoreErrorKind::TooSlow => {
             "spans are recorded and alerts are sent all the same; try again, or ask for less"

@@ -55,8 +55,8 @@ async fn story(customer_details: CustomerDetails) -> TestApp {
     let app = app
         .with(|settings| {
             let viewer = "Jaeger=https://jaeger.example/trace/{trace_id}?from={from_s}";
-            settings.surroundings.trace_viewers = vec![viewer.parse().unwrap()];
-            settings.surroundings.pseudonyms = Some(SigningKey::new([7; 32]));
+            settings.enrichment.trace_viewers = vec![viewer.parse().unwrap()];
+            settings.enrichment.pseudonyms = Some(SigningKey::new([7; 32]));
         })
         .await;
     app.stall().await;

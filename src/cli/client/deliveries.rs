@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::notify::delivery::DeliveryState;
 
-/// Show what targets were told, and try again what they were not
+/// Show deliveries, and retry failed ones
 #[derive(clap::Args, Debug)]
 pub struct DeliveriesArgs {
     #[command(flatten)]
@@ -33,13 +33,13 @@ enum DeliveriesCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Show one delivery with every try at it
+    /// Show one delivery with every attempt
     Show {
         id: i64,
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Try a delivery again that was given up, expired or cancelled, and what followed it
+    /// Retry a delivery that failed, expired or was cancelled, and the later ones of its alert
     Retry {
         id: i64,
         #[command(flatten)]

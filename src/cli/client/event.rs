@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::alerting::change_event::ChangeEventReport;
 
-/// Tell the service of a deploy, a flag or a note
+/// Report a deploy, a flag or a note to the service
 ///
 /// It is marked on the charts of the SLOs that it concerns, and alerts name it. For pipelines:
 /// `throughline event deploy --service warehouse-consumer --version 2.41.0`

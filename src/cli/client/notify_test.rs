@@ -13,16 +13,16 @@ use crate::cli::output::print;
 /// The interval at which the service is asked for the progress of the test.
 const GLANCE: Duration = Duration::from_millis(300);
 
-/// Send a test to a target, and show every try until it is settled
+/// Send a test to a target, and show every attempt until it is settled
 ///
-/// It takes the way of an alert: the same outbox, body and judgement of the answer. PagerDuty is told
-/// with severity info, and at once that it is over. Exit codes: 0 it was delivered, 1 it was not, 3
+/// It is processed like an alert: the same outbox, body and classification of the response. PagerDuty
+/// gets it with severity info, and resolved at once. Exit codes: 0 it was delivered, 1 it was not, 3
 /// the service could not be asked.
 #[derive(clap::Args, Debug)]
 pub struct NotifyTestArgs {
     /// Which target, by the name that it is declared under
     target: String,
-    /// What the test is like
+    /// Content of the test
     #[arg(long, value_enum, default_value_t = ScenarioArg::Firing)]
     scenario: ScenarioArg,
     /// Show what would be sent, and send nothing
@@ -41,11 +41,11 @@ pub struct NotifyTestArgs {
 enum ScenarioArg {
     /// An alert that fires
     Firing,
-    /// And one that is over
+    /// The same alert, resolved
     Resolved,
     /// Everything as long as it may be
     Long,
-    /// Letters of many scripts, and what would call a channel
+    /// Letters of many scripts, and text that would mention a channel
     Unicode,
     /// Fifteen alerts at once
     Storm,

@@ -36,9 +36,9 @@ pub struct SilenceArgs {
 
 #[derive(Debug, Subcommand)]
 enum SilenceCommand {
-    /// Tell nobody of the alerts that match, for a while
+    /// Suppress notifications for matching alerts, for a while
     Add(AddArgs),
-    /// Show silences in force and the last ones that are over
+    /// Show active silences and recently expired ones
     #[command(alias = "query", alias = "ls")]
     List(ListArgs),
     /// End silences now
@@ -69,19 +69,19 @@ struct AddArgs {
     /// Until when
     #[arg(long, value_name = "TIME")]
     end: Option<String>,
-    /// Comes again by this rule of iCalendar, as `FREQ=WEEKLY;BYDAY=SU;COUNT=10`
+    /// Repeats by this rule of iCalendar, as `FREQ=WEEKLY;BYDAY=SU;COUNT=10`
     #[arg(long, value_name = "RULE", requires = "start")]
     repeat: Option<String>,
-    /// By whose clocks it comes again
+    /// Time zone of the repetition
     #[arg(long, value_name = "ZONE", requires = "repeat")]
     time_zone: Option<String>,
-    /// Why nobody is to be told
+    /// Why notifications are suppressed
     #[arg(short, long, visible_alias = "why", value_name = "TEXT")]
     comment: String,
-    /// Who you are, unless a proxy before the service knows
+    /// Author of the silence, unless the service knows the user
     #[arg(short, long, env = "USER", value_name = "NAME")]
     author: Option<String>,
-    /// It may mute for more than 30 days in all, up to a year
+    /// Allow more than 30 days in all, up to a year
     #[arg(long)]
     force: bool,
 }

@@ -10,7 +10,7 @@ use crate::cli::output::{OutputReader, print_more};
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct WatchArgs {
-    /// Show it again every so often, until Ctrl-C
+    /// Repeat at this interval, until Ctrl-C
     #[arg(short, long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "5s",
         require_equals = true, value_parser = humantime::parse_duration)]
     watch: Option<Duration>,

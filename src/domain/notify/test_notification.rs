@@ -48,14 +48,14 @@ pub enum Scenario {
 
 /// The scenario of a test, and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rehearsal {
+pub struct TestNotification {
     pub id: Uuid,
     pub scenario: Scenario,
     pub at: Timestamp,
     pub page_url: Option<String>,
 }
 
-impl Rehearsal {
+impl TestNotification {
     /// Returns the messages in the order of sending. For a target that opens incidents, the end
     /// follows at once.
     pub fn messages(&self, kind: &TargetKind) -> Result<Vec<AlertSnapshot>, ParseNameError> {
@@ -264,13 +264,13 @@ mod tests {
     }
 
     fn contents(scenario: Scenario, kind: &TargetKind) -> Vec<Notification> {
-        let rehearsal = Rehearsal {
+        let test_notification = TestNotification {
             id: Uuid::from_u128(1),
             scenario,
             at: Timestamp::from_secs(1_795_328_700),
             page_url: None,
         };
-        let facts = rehearsal.messages(kind).unwrap().into_iter();
+        let facts = test_notification.messages(kind).unwrap().into_iter();
         facts.map(Notification::from).collect()
     }
 

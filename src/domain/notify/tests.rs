@@ -103,7 +103,10 @@ fn an_alert_whose_slo_was_removed_is_not_called_resolved() {
          21 % of the budget spent, burned again 2 times"
     );
     let slack = slack::body(&facts.clone().into(), &RenderContext::default()).to_string();
-    assert!(slack.contains("nobody knows whether it is over"), "{slack}");
+    assert!(
+        slack.contains("it is unknown whether it is over"),
+        "{slack}"
+    );
     assert!(!slack.contains("Resolved"), "{slack}");
     let event = pagerduty::body(&facts.clone().into(), &RenderContext::default(), "R0");
     assert_eq!(event["event_action"], "resolve");

@@ -11,9 +11,9 @@ use crate::{
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::web) enum AccessError {
-    #[error("nobody says who asks: a token is needed here")]
+    #[error("the sender is unknown: a token is required here")]
     NoToken,
-    #[error("nobody says who asks: the header `{header}` of the proxy is missing")]
+    #[error("the sender is unknown: the header `{header}` of the proxy is missing")]
     NoUser { header: String },
     #[error("the request does not come from a proxy of `--trusted-proxies`")]
     NoProxy,
@@ -168,7 +168,7 @@ impl AccessError {
                  `editor@team/payments`, with commas between several"
             }
             Self::OtherTeam { .. } | Self::WholeService => {
-                "ask somebody whose role is for all SLOs, or the operator of the service for such a role"
+                "ask a user whose role is for all SLOs, or the operator of the service for such a role"
             }
             Self::SilencesOthers => {
                 "add a matcher with `=` for `slo`, or for your `team` or `namespace`"
@@ -180,7 +180,7 @@ impl AccessError {
                 "send it as `Authorization: Bearer`, and revoke this one with `throughline token \
                  revoke`, since others may have read it"
             }
-            Self::NoLogin => "it asks nobody for a token: open the overview, or see `--auth`",
+            Self::NoLogin => "it requires no token: open the overview, or see `--auth`",
             Self::NoSuchSession { .. } => "it has ended; `/sessions` lists those that go on",
             Self::NoPendingLogin | Self::Provider(LoginError::CodeRejected) => "log in again",
             Self::Denied(_) => "log in again, or ask the operator of the provider",
@@ -191,7 +191,7 @@ impl AccessError {
             Self::Provider(LoginError::Unavailable(_)) => {
                 "try again in a minute; people who are logged in go on, and API tokens work"
             }
-            Self::Provider(_) => "tell the operator of the service: the log has the cause",
+            Self::Provider(_) => "inform the operator of the service: the log has the cause",
         }
     }
 

@@ -77,7 +77,7 @@ impl BudgetChart {
             scale: scale(HEIGHT, &labels),
             plot: frame.plot(&PlotParts {
                 id: "budget",
-                sentence: &happenings::told(&self.sentence, &frame, &self.events),
+                sentence: &happenings::with_events(&self.sentence, &frame, &self.events),
                 lines: self.lines(&frame, &y, lowest),
                 marks: self.marks(&frame, &y, lowest),
             }),

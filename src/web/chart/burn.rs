@@ -73,7 +73,7 @@ impl BurnChart {
             scale: scale(HEIGHT, &labels),
             plot: frame.plot(&PlotParts {
                 id: "burn",
-                sentence: &happenings::told(&self.sentence, &frame, &self.events),
+                sentence: &happenings::with_events(&self.sentence, &frame, &self.events),
                 lines: self.lines(&frame, &y, decades),
                 marks: self.marks(&frame, &y),
             }),

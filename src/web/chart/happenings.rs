@@ -29,7 +29,7 @@ pub(super) fn triangles(frame: &Frame, events: &[EventMark], y: f64) -> Markup {
 }
 
 /// Returns the sentence of a chart, followed by its change events.
-pub(super) fn told(sentence: &str, frame: &Frame, events: &[EventMark]) -> String {
+pub(super) fn with_events(sentence: &str, frame: &Frame, events: &[EventMark]) -> String {
     let shown = events.iter().filter(|event| frame.range.contains(event.at));
     let sentence = sentence.trim_end_matches('.');
     match shown.count() {
@@ -59,7 +59,10 @@ mod tests {
         assert_eq!(svg.matches("<path").count(), 1);
         assert!(svg.contains(r#"x="50%""#), "{svg}");
         assert!(svg.contains("deploy &quot;&lt;b&gt;&quot;"), "{svg}");
-        assert_eq!(told("Now", &frame, &events), "Now. One event is marked.");
-        assert_eq!(told("Now.", &frame, &[]), "Now.");
+        assert_eq!(
+            with_events("Now", &frame, &events),
+            "Now. One event is marked."
+        );
+        assert_eq!(with_events("Now.", &frame, &[]), "Now.");
     }
 }

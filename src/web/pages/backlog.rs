@@ -48,7 +48,7 @@ impl Backlog {
     /// Formats `40 a minute more`; `None` if the number does not grow.
     pub(crate) fn pace_text(self) -> Option<String> {
         (self.workflows > 0).then(|| match self.per_minute {
-            rate if rate <= 0.0 => "no more of late".to_owned(),
+            rate if rate <= 0.0 => "no longer growing".to_owned(),
             rate if rate < 1.0 => "less than one a minute more".to_owned(),
             #[expect(clippy::cast_possible_truncation, reason = "counts of a minute")]
             rate => format!("{} a minute more", format::count(rate.round() as i64)),
@@ -80,7 +80,7 @@ mod tests {
         );
         assert_eq!(
             text(7, 0.0, false),
-            "7 never finished in the last 1 h, no more of late"
+            "7 never finished in the last 1 h, no longer growing"
         );
         assert_eq!(text(0, 0.0, false), "0 never finished in the last 1 h");
     }

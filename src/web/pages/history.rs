@@ -235,12 +235,12 @@ impl TransitionView {
         format::burn_rate(self.burn_rate_long, self.factor)
     }
 
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn notified_text(&self) -> String {
         if let Some(suppression) = self.suppression {
-            return format!("nobody notified: {}", suppression.text());
+            return format!("not notified: {}", suppression.text());
         }
         if self.deliveries.is_empty() {
-            return "nobody notified: no target".to_owned();
+            return "not notified: no target".to_owned();
         }
         let texts: Vec<String> = self.deliveries.iter().map(outcome).collect();
         texts.join(" · ")

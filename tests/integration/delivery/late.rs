@@ -45,7 +45,7 @@ pub(crate) async fn t14_slack_hears_once_of_what_was_over_before_it_could_be_tol
     );
     let told = text(&receiver, 1);
     assert!(
-        told.contains("Fired and ended before this could be told"),
+        told.contains("Fired and ended before this could be delivered"),
         "{told}"
     );
 }
@@ -117,7 +117,7 @@ pub(crate) async fn t14_what_is_only_a_moment_old_is_told_step_by_step() {
         let report = world.deliver(&slack).await;
         assert_eq!((report.collapsed, report.attempts), (0, vec![Delivered]));
     }
-    assert!(!text(&receiver, 1).contains("before this could be told"));
+    assert!(!text(&receiver, 1).contains("before this could be delivered"));
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ pub(crate) async fn t31_what_a_digest_tells_is_not_lost_when_it_fails() {
     let last = receiver.requests().pop().unwrap();
     let text = String::from_utf8_lossy(&last.body).into_owned();
     assert!(
-        text.contains("RESOLVED") && !text.contains("before this could be told"),
+        text.contains("RESOLVED") && !text.contains("before this could be delivered"),
         "{text}"
     );
 }

@@ -240,6 +240,6 @@ async fn s45_starts_that_bear_no_id_open_a_ticket_of_their_own() {
     assert_eq!(facts.rule.as_str(), "uncorrelated-starts");
     let why = facts.limit.unwrap().sentence();
     assert!(why.starts_with("95 % of start spans in the "), "{why}");
-    let lacking = "bear no span.order.id: nobody watches what they start";
+    let lacking = "have no span.order.id: their workflows are not monitored";
     assert!(why.ends_with(lacking), "{why}");
 }

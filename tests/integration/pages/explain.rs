@@ -77,7 +77,7 @@ fn mistakes() -> [(String, &'static str); 10] {
                 CONFIRM,
                 "      correlate: [trace]\n  customer: span.custumer\n",
             ),
-            "no span that is selected has `span.custumer`, so nobody is known to be affected. \
+            "no span that is selected has `span.custumer`, so no customer is known to be affected. \
              `span.customer` is there",
         ),
         (

@@ -206,7 +206,7 @@ async fn every_group_has_a_page_and_a_twin() {
 
     let held = format!("/slos/stock-synced/groups/{}", ids[2]);
     let page = get(&shop.router, &held).await;
-    let sentence = "Its ticket notifies nobody: another alert that fires says the same.";
+    let sentence = "Its ticket is not notified: another firing alert says the same.";
     assert!(page.body.contains(sentence));
 
     let hostile = format!("/slos/stock-synced/groups/{}", ids[0]);

@@ -169,7 +169,7 @@ async fn p13_while_an_incident_goes_on_its_numbers_of_now_stand_beside_those_of_
         stuck.as_str(),
         "waiting in fulfilment: 97 % of the extra time",
         "deploy warehouse-consumer 2.41.0 at 09:24 UTC, 1 min before it began",
-        "nobody yet; notified: oncall, team-chat",
+        "no one yet; notified: oncall, team-chat",
         ">Runbook</a>",
         ">Jaeger</a>",
     ] {

@@ -259,7 +259,7 @@ async fn an_slo_that_was_removed_is_told_apart_from_one_that_never_was() {
     assert_eq!(page.status, 404);
     for text in [
         "the SLO <code>orders-by-fax</code> is not declared any more",
-        "put it back under this name and its history goes on",
+        "put it back under this name to continue its history",
     ] {
         assert!(page.body.contains(text), "{}", page.body);
     }

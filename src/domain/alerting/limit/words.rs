@@ -182,12 +182,12 @@ impl LimitStatus {
         )
     }
 
-    /// Formats `95 % of start spans in 1 h bear no span.order.id: nobody watches what they start`.
+    /// Formats `95 % of start spans in 1 h have no span.order.id: their workflows are not monitored`.
     fn uncorrelated(&self) -> String {
         let share = self.value.map_or(format::NONE.to_owned(), format::percent);
         let lacking = self.lacking.as_deref().unwrap_or("id");
         format!(
-            "{share} of start spans in {} bear no {lacking}: nobody watches what they start",
+            "{share} of start spans in {} have no {lacking}: their workflows are not monitored",
             self.window.text()
         )
     }

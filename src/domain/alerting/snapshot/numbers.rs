@@ -47,8 +47,8 @@ impl AlertSnapshot {
             within_secs: within_secs(slo),
             long: rule.long,
             short: rule.short,
-            customers_affected: is_told_of(slo).then_some(measured.customers_affected),
-            customers_total: measured.customers_total.filter(|_| is_told_of(slo)),
+            customers_affected: names_customers(slo).then_some(measured.customers_affected),
+            customers_total: measured.customers_total.filter(|_| names_customers(slo)),
             budget_remaining: burn.budget_remaining(),
             bad_events_allowed: burn.bad_events_allowed(),
             budget_empty_in_secs: lasts.map(|lasts| lasts.as_secs()),
@@ -112,7 +112,7 @@ impl Reacting {
 }
 
 /// Returns whether messages may contain the number of affected customers.
-fn is_told_of(slo: &Slo) -> bool {
+fn names_customers(slo: &Slo) -> bool {
     slo.customer.is_some() && slo.customer_details != CustomerDetails::None
 }
 

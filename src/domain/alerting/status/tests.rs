@@ -263,7 +263,7 @@ fn s45_starts_that_name_no_workflow_open_a_ticket_that_says_what_they_lack() {
     assert_eq!(rules[0].rule.as_str(), "uncorrelated-starts");
     assert_eq!(
         sentence,
-        "95 % of start spans in 1 h bear no span.order.id: nobody watches what they start"
+        "95 % of start spans in 1 h have no span.order.id: their workflows are not monitored"
     );
 }
 

@@ -66,7 +66,7 @@ const fn no_event(outcome: Outcome) -> &'static str {
             "No end was received, but sampling would have dropped it, so it is no event."
         }
         Outcome::EvidenceLost => {
-            "No end was received, but links were lost meanwhile, or a backup was restored, so it is no \
+            "No end was received, but links were lost in the meantime, or a backup was restored, so it is no \
              event."
         }
         Outcome::Unwatched => "Its SLO was removed before it ended, so it is no event.",

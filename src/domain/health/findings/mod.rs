@@ -307,7 +307,7 @@ fn logins_unavailable(signs: &HealthInputs) -> Option<Finding> {
     (!lines.is_empty()).then(|| Finding {
         key: "throughline/login-unavailable".to_owned(),
         severity: Severity::Ticket,
-        title: "nobody can log in at the OpenID Connect provider".to_owned(),
+        title: "no one can log in at the OpenID Connect provider".to_owned(),
         lines,
         hold_times: hold_times(MINUTE, MINUTE),
         target: None,

@@ -60,7 +60,7 @@ pub fn ending(facts: &AlertSnapshot) -> &'static str {
 pub fn ending_sentence(facts: &AlertSnapshot) -> &'static str {
     match ended_by(facts) {
         EpisodeEnd::Undeclared => {
-            "Its SLO was removed while it fired, so nobody knows whether it is over."
+            "Its SLO was removed while it fired, so it is unknown whether it is over."
         }
         EpisodeEnd::Recovered => "It is over.",
     }
@@ -403,7 +403,7 @@ pub fn note(note: &MessageNote) -> String {
             format::time_of_day(*at, Tz::UTC)
         ),
         MessageNote::Missed { from, to } => format!(
-            "Fired and ended before this could be told ({} to {})",
+            "Fired and ended before this could be delivered ({} to {})",
             from.to_chrono().format("%H:%M"),
             format::time_of_day(*to, Tz::UTC),
         ),

@@ -170,7 +170,7 @@ impl Proposer<'_> {
             names => format!(" through {}", names.join(", ")),
         };
         format!(
-            "Proposed from {runs}{through}, seen in {}. Check each choice; its reason stands above it.",
+            "Proposed from {runs}{through}, seen in {}. Check each choice; its reason is above it.",
             format::lasting(self.covered)
         )
     }

@@ -58,7 +58,7 @@ fn one_span(workflow: &WorkflowIndicator, sample: &SampledSpans) -> Option<Strin
     let mut started = spans(sample, &workflow.start);
     started.any(|span| finished.contains(&span.id())).then(|| {
         "The same spans match `start` and `finish`. A span is sent when it ends, so work that never \
-         ends is never heard of: let `opens` select an early span of the work."
+         ends is never noticed: let `opens` select an early span of the work."
             .to_owned()
     })
 }
@@ -149,7 +149,7 @@ fn missing_customer(slo: &Slo, sample: &SampledSpans) -> Option<String> {
         None => "Set it, or name one that spans have.".to_owned(),
     };
     Some(format!(
-        "`customer`: no span that is selected has `{customer}`, so nobody is known to be affected. \
+        "`customer`: no span that is selected has `{customer}`, so no customer is known to be affected. \
          {mend}"
     ))
 }

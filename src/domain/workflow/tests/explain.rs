@@ -212,7 +212,7 @@ fn a_customer_that_no_span_names_is_told() {
     assert_eq!(
         explained(&slo, &spans).advice,
         [
-            "`customer`: no span that is selected has `span.customer.id`, so nobody is known to be \
+            "`customer`: no span that is selected has `span.customer.id`, so no customer is known to be \
           affected. `span.customer_id` is there: name it, or set the other."
         ]
     );

@@ -114,7 +114,7 @@ impl DeclaredRule {
 
     pub(super) fn notifies_text(&self) -> String {
         if self.notifies.is_empty() {
-            return "nobody".to_owned();
+            return "no one".to_owned();
         }
         let names: Vec<&str> = self.notifies.iter().map(Name::as_str).collect();
         names.join(", ")

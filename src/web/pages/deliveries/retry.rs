@@ -27,7 +27,7 @@ pub(in crate::web) enum DeliveryError {
     NoSuchDelivery { id: i64 },
     #[error("delivery {id} is not tried again: {state}")]
     NothingToRetry { id: i64, state: &'static str },
-    #[error("delivery {id} is not tried again: its target has been told what came after it")]
+    #[error("delivery {id} is not retried: its target has already received a later message")]
     Overtaken { id: i64 },
 }
 
@@ -45,7 +45,7 @@ impl DeliveryError {
             Self::NothingToRetry { .. } => {
                 "only what was given up, expired or cancelled can be tried again"
             }
-            Self::Overtaken { .. } => "told now, it would show there what is long over",
+            Self::Overtaken { .. } => "delivered now, it would show an outdated state",
         }
     }
 }

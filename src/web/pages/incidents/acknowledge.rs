@@ -92,7 +92,7 @@ pub(super) async fn take_on(
     tell(&mut tx, last, &acknowledged).await?;
     tx.commit().await?;
     tracing::info!(
-        incident = %episode, user = acknowledged.by.as_deref().unwrap_or("somebody"),
+        incident = %episode, user = acknowledged.by.as_deref().unwrap_or("someone"),
         "an incident of `{}` was taken on", last.facts.slo
     );
     Ok(acknowledged)

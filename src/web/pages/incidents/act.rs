@@ -201,7 +201,7 @@ impl SignedAction {
                 "Everybody who was notified of it is notified that it is acknowledged. It is still evaluated."
             }
             Self::Silence => {
-                "Nobody is notified of this alert for an hour. If it still fires then, everybody is notified at once."
+                "No one is notified of this alert for an hour. If it still fires then, its targets are notified at once."
             }
         }
     }

@@ -148,12 +148,12 @@ fn owner(view: &IncidentView, notified: &[String]) -> String {
     if let Some(acknowledged) = &view.acknowledged {
         return format!(
             "{}, since {}",
-            acknowledged.by.as_deref().unwrap_or("somebody"),
+            acknowledged.by.as_deref().unwrap_or("someone"),
             times::moment(acknowledged.at, view.as_of)
         );
     }
     match notified {
-        [] => "nobody: no target was notified".to_owned(),
-        targets => format!("nobody yet; notified: {}", targets.join(", ")),
+        [] => "no one: no target was notified".to_owned(),
+        targets => format!("no one yet; notified: {}", targets.join(", ")),
     }
 }

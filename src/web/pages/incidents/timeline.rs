@@ -54,11 +54,11 @@ pub(super) fn of(
         moments.extend(told.attempt.map(|attempt| attempted(&told.target, attempt)));
     }
     moments.extend(acknowledged.map(|acknowledged| {
-        let by = acknowledged.by.as_deref().unwrap_or("somebody");
+        let by = acknowledged.by.as_deref().unwrap_or("someone");
         moment(acknowledged.at, "acknowledged", format!("by {by}"))
     }));
     moments.extend(notes.iter().map(|note| {
-        let by = note.by.as_deref().unwrap_or("somebody");
+        let by = note.by.as_deref().unwrap_or("someone");
         moment(note.at, "note", format!("{by}: {}", note.text))
     }));
     // A stable sort: at the same time the cause stays before its effect.
@@ -85,7 +85,7 @@ fn transition(one: &AlertTransition) -> TimelineEntry {
         _ => wording::development(facts).unwrap_or_else(|| facts.kind.as_str().to_owned()),
     };
     let text = match one.suppression {
-        Some(suppression) => format!("{text}; nobody notified: {}", suppression.text()),
+        Some(suppression) => format!("{text}; not notified: {}", suppression.text()),
         None => text,
     };
     moment(one.at, facts.kind.as_str(), text)

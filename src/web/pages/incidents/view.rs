@@ -248,7 +248,7 @@ impl IncidentView {
         format!(
             "{} {}",
             times::moment(note.at, self.as_of),
-            note.by.as_deref().unwrap_or("somebody")
+            note.by.as_deref().unwrap_or("someone")
         )
     }
 

@@ -131,7 +131,7 @@ fn speed(slo: &Summary) -> String {
 fn inhibited(slo: &Summary) -> Option<String> {
     let severity = slo.inhibited.first()?;
     Some(format!(
-        "Its {} notifies nobody: another alert that fires says the same.",
+        "Its {} is not notified: another firing alert says the same.",
         severity.as_str()
     ))
 }
@@ -153,7 +153,7 @@ fn rising(slo: &Summary) -> Option<String> {
         .iter()
         .find(|rule| rule.condition == BurnCondition::Rising)?;
     Some(format!(
-        "The last {} are over {}, {} not yet: {} fires if it goes on.",
+        "The last {} are over {}, {} not yet: {} fires if this continues.",
         format::window(rule.short.secs),
         format::factor(rule.factor),
         rule.long.lately(),

@@ -162,7 +162,7 @@ pub(crate) fn tell(silence: &Silence) {
         .map(ToString::to_string)
         .collect();
     tracing::info!(
-        silence.id = %silence.id, user = silence.terms.created_by.as_deref().unwrap_or("somebody"),
+        silence.id = %silence.id, user = silence.terms.created_by.as_deref().unwrap_or("someone"),
         "silenced until {}: {}: {}", silence.terms.ends_at(), matchers.join(" "), silence.terms.reason
     );
 }
@@ -219,7 +219,7 @@ pub(in crate::web) async fn end(
     };
     if tx.end_silence(silence.id, &ended).await? {
         tracing::info!(
-            silence.id = %silence.id, user = ended.by.as_deref().unwrap_or("somebody"),
+            silence.id = %silence.id, user = ended.by.as_deref().unwrap_or("someone"),
             "ended a silence before its time"
         );
     }

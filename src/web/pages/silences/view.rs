@@ -86,7 +86,7 @@ impl SilenceView {
     }
 
     pub(super) fn who(&self) -> &str {
-        self.created_by.as_deref().unwrap_or("somebody")
+        self.created_by.as_deref().unwrap_or("someone")
     }
 
     #[expect(

@@ -428,7 +428,7 @@ impl SloView {
         if counts.evidence_lost != 0 {
             rows.push(row(
                 counts.evidence_lost,
-                "evidence lost: no end came, but links were lost meanwhile, or a backup was restored: \
+                "evidence lost: no end came, but links were lost in the meantime, or a backup was restored: \
                  no event",
             ));
         }

@@ -22,7 +22,7 @@ use crate::{
             MessageNote, Notification, RenderContext,
             delivery::DeliveryState,
             preview::{self, Addressee},
-            test_notification::{Rehearsal, Scenario},
+            test_notification::{Scenario, TestNotification},
         },
         slo::{Severity, Target},
     },
@@ -179,20 +179,20 @@ fn no_such_target(state: &WebState, name: &str) -> WebError {
 
 /// The messages of a test, in order.
 struct TestMessages {
-    rehearsal: Rehearsal,
+    test_notification: TestNotification,
     messages: Vec<(Uuid, Notification)>,
 }
 
 impl TestMessages {
     fn new(state: &WebState, target: &Target, scenario: Scenario) -> Result<Self, WebError> {
         let public = state.writes.public_url.as_deref();
-        let rehearsal = Rehearsal {
+        let test_notification = TestNotification {
             id: Uuid::now_v7(),
             scenario,
             at: state.clock.now(),
             page_url: public.map(|base| format!("{}/targets", base.trim_end_matches('/'))),
         };
-        let facts = rehearsal
+        let facts = test_notification
             .messages(&target.kind)
             .map_err(|error| WebError::Unreadable(error.to_string()))?;
         let messages = facts
@@ -200,7 +200,7 @@ impl TestMessages {
             .map(|facts| (Uuid::now_v7(), facts.into()));
         Ok(Self {
             messages: messages.collect(),
-            rehearsal,
+            test_notification,
         })
     }
 
@@ -217,11 +217,11 @@ impl TestMessages {
         let message = |(id, content): &(Uuid, Notification)| TestMessageView {
             message: *id,
             kind: content.kind(),
-            body: preview::body(to, content, &telling, self.rehearsal.at),
+            body: preview::body(to, content, &telling, self.test_notification.at),
         };
         let begun = TestBegun {
             target: target.name.clone(),
-            test: self.rehearsal.id,
+            test: self.test_notification.id,
             messages: self.messages.iter().map(message).collect(),
         };
         serde_json::to_value(begun).unwrap_or_default()

@@ -168,7 +168,7 @@ impl ReadDefinitions {
 #[derive(Clone, Debug)]
 pub(crate) struct AppSettings {
     pub(crate) evaluator: EvaluatorSettings,
-    pub(crate) surroundings: EnrichmentConfig,
+    pub(crate) enrichment: EnrichmentConfig,
     pub(crate) deliver: DeliverSettings,
     /// How long senders may take to deliver what they kept.
     pub(crate) catch_up: Duration,
@@ -318,7 +318,7 @@ impl TestApp {
                     page_base_url: None,
                     platform_target: None,
                 },
-                surroundings: EnrichmentConfig {
+                enrichment: EnrichmentConfig {
                     shapes: SharedShapes::new(),
                     ..EnrichmentConfig::default()
                 },

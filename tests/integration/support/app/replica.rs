@@ -88,7 +88,7 @@ impl Replica {
         let (store, definitions) = (parts.store, parts.definitions);
         let clock = Clock::Manual(parts.clock.clone());
         let watermark = parts.watermark;
-        let shapes = parts.settings.surroundings.shapes.clone();
+        let shapes = parts.settings.enrichment.shapes.clone();
         let stages = StageKeeper::new(
             store.clone(),
             definitions.classifier.subscribe(),
@@ -124,7 +124,7 @@ impl Replica {
         let deliverer = Deliverer::new(store.clone(), catalog.subscribe(), deliver).unwrap();
         let evaluator = Evaluator::new(store.clone(), catalog.subscribe(), settings.evaluator);
         Self {
-            evaluator: evaluator.with(settings.surroundings),
+            evaluator: evaluator.with(settings.enrichment),
             dispatcher: Mutex::new(Dispatcher::new(deliverer.clone())),
             reminder,
             deliverer,

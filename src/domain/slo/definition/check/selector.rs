@@ -30,7 +30,7 @@ pub(crate) fn selector(value: YamlValue<'_>) -> Checked<Selector> {
     Err(value.findings.error_with_help(
         place,
         "`workflow:duration` is not known here",
-        "it stands only in `good` of a `span` indicator; `duration` is that of the span itself"
+        "it is allowed only in `good` of a `span` indicator; `duration` is that of the span itself"
             .to_owned(),
     ))
 }

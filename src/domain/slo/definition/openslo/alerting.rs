@@ -207,7 +207,7 @@ fn rule(condition: &SourceDocument<'_>) -> Option<Value> {
     condition.warn(
         node.place,
         &format!("a short window of {minutes}m is added"),
-        "a rule has two windows here; the short one ends the alert soon after the trouble",
+        "a rule has two windows here; the short one ends the alert soon after the problem",
     );
     let mut rule = json!({
         "name": condition.our_name(),

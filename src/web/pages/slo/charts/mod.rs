@@ -126,7 +126,7 @@ fn futures(view: &SloView) -> Vec<Future> {
 
 fn keys(futures: &[Future], view: &SloView) -> Vec<FutureKey> {
     let text = |letter| match letter {
-        "A" => format!("the rate of {} goes on", view.summary.pace.lately()),
+        "A" => format!("the rate of {} continues", view.summary.pace.lately()),
         _ => "the burn stops now".to_owned(),
     };
     futures

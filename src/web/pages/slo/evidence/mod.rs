@@ -68,7 +68,7 @@ const SPANS: &[Explained] = &[
     ),
     (
         "no_leg",
-        "spans of legs without the attribute that `legs.by` tells legs apart by",
+        "spans of legs without the attribute of `legs.by`",
         "Set it on every span that finishes or fails a leg, or correct `legs.by`.",
     ),
     (
@@ -140,7 +140,7 @@ const WORKFLOWS: &[Explained] = &[
     ),
     (
         "unknown_legs",
-        "workflows of which no span told how many legs there are: not judged",
+        "workflows whose number of legs is unknown: not judged",
         "Set the attribute of `legs.expect` on the span that starts the work.",
     ),
     (
@@ -156,7 +156,7 @@ const WORKFLOWS: &[Explained] = &[
     ),
     (
         "many_messages_one_workflow",
-        "starts that published several messages: nothing tells these apart, so the first that ends \
+        "starts that published several messages: nothing distinguishes these, so the first that ends \
          ends the workflow",
         "Add `{ message: span.messaging.message.id }`, or the attribute with the message id, as the \
          first entry of `correlate`. Where `start` selects a request that publishes them, let it select \
@@ -216,7 +216,7 @@ const SAMPLING: &[Explained] = &[
 const DETAILS: &[Explained] = &[
     (
         CUSTOMERS_OVERFLOW,
-        "events of customers beyond the first 10,000 of an hour or day, which are not told apart",
+        "events of customers beyond the first 10,000 of an hour or day, which are not counted separately",
         "Name an attribute in `customer` that stays the same over a customer's events: this one may be new with each.",
     ),
     (
@@ -236,13 +236,13 @@ const DETAILS: &[Explained] = &[
     ),
     (
         "too_many_stage_spans",
-        "messages that there was no room for: where the time goes is told less precisely",
+        "messages beyond the limit: stages are less precise",
         "Declare the stages that matter in `stages`, or write `stages: none`.",
     ),
     (
         "too_many_stages",
         "times in stages that are one too many: they are shown as `other`",
-        "Queues whose names hold ids are told apart for ever: declare stages in `stages`.",
+        "Queues whose names contain ids count as separate stages: declare stages in `stages`.",
     ),
 ];
 

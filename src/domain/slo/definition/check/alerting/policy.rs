@@ -202,7 +202,7 @@ fn burn_rate(value: YamlValue<'_>) -> Checked<BurnTrigger> {
         );
         let about = "Long window, in whole minutes: the burn matters.";
         let long = fields.required("long", about, values::whole_minutes);
-        let about = "Short window, in whole minutes: it still goes on.";
+        let about = "Short window, in whole minutes: it shows that the problem continues.";
         let short = fields.required("short", about, values::whole_minutes);
         let (long, short) = (long?, short?);
         if short >= long {

@@ -21,7 +21,7 @@ pub(crate) fn read(fields: &Fields<'_>) -> Checked<Vec<Correlator>> {
         let correlators = value.list(|value| Ok((correlator(value)?, value.place())))?;
         if correlators.is_empty() {
             return Err(value.error_with_help(
-                "`correlate` is empty: nothing would tell which spans belong together",
+                "`correlate` is empty: nothing would show which spans belong together",
                 "write `[trace]`, or an attribute of all of them first: `[span.order.id, trace]`"
                     .to_owned(),
             ));

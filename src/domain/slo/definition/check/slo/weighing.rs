@@ -31,7 +31,7 @@ pub(crate) fn of_workflow(fields: &Fields<'_>) -> Checked<Weighing> {
     let trace_ids = fields.or(
         "traceIdRandomness",
         "presumed",
-        "Which trace ids are random, so that they tell what samplers keep: all (`presumed`), or those with \
+        "Which trace ids are random, so that samplers decide by them: all (`presumed`), or those with \
          the random flag of W3C Trace Context (`flagged`).",
         |value| {
             value.word(&[
