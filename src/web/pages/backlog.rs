@@ -45,7 +45,7 @@ impl Backlog {
         }
     }
 
-    /// Formats `40 a minute more`; `None` if the number does not grow.
+    /// Formats `40 a minute more`; `None` without such workflows.
     pub(crate) fn pace_text(self) -> Option<String> {
         (self.workflows > 0).then(|| match self.per_minute {
             rate if rate <= 0.0 => "no longer growing".to_owned(),
