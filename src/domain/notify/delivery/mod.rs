@@ -237,9 +237,10 @@ pub fn message_id(transition: Uuid) -> String {
     format!("msg_{}", transition.simple())
 }
 
-/// Returns the key that orders deliveries: for one key and target the oldest open one is sent
-/// first. It is also PagerDuty's dedup key, so after a lost resolve the next episode's resolve
-/// closes the incident.
+/// Returns the key that orders deliveries: for one key and target the oldest open one is sent first.
+///
+/// It is also PagerDuty's dedup key, so after a lost resolve the next episode's resolve closes the
+/// incident.
 ///
 /// A group is included by its digest: its values come from senders, and may have any length.
 pub fn alert_key(slo: &Name, group: Option<&Group>, severity: Severity) -> String {
