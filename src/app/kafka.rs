@@ -55,7 +55,8 @@ impl App {
     pub(super) async fn read_kafka(
         &self,
         consumer: &Ingest,
-        (tasks, shutdown): (&TaskTracker, &CancellationToken),
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
     ) -> anyhow::Result<KafkaProblems> {
         let (problems, said) = watch::channel(Vec::new());
         let config = &self.config.kafka;

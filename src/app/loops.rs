@@ -103,11 +103,7 @@ impl Loops {
         if let Some(replica) = self.read_replica {
             replica.spawn(tasks, &periodic);
         }
-        monitoring::spawn_watcher(
-            tasks,
-            &periodic,
-            (&self.config, &self.store, &self.in_force),
-        );
+        monitoring::spawn_watcher(tasks, &periodic, &self.config, &self.store, &self.in_force);
         tasks.spawn(follow_definitions(self.keeper, periodic));
         Ok(())
     }
@@ -261,8 +257,14 @@ impl Loops {
             heartbeat_method: self.config.watching.heartbeat_method,
             ..deliver_settings(&self.config.delivery)
         };
-        let parts = (&self.config, &self.store, &self.in_force);
-        monitoring::spawn_emergency(tasks, periodic, parts, &settings)?;
+        monitoring::spawn_emergency(
+            tasks,
+            periodic,
+            &self.config,
+            &self.store,
+            &self.in_force,
+            &settings,
+        )?;
         let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());
         let reminder = Reminder::new(store.clone(), catalog.clone(), &settings)?;
         tasks.spawn(

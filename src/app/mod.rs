@@ -180,7 +180,7 @@ impl App {
         let received = CancellationToken::new();
         commits.spawn(committing.run(received.clone()));
         let consumer = self.consumer(recorder);
-        let kafka_problems = self.read_kafka(&consumer, (&serving, &shutdown)).await?;
+        let kafka_problems = self.read_kafka(&consumer, &serving, &shutdown).await?;
         let otlp = self.receiver(consumer);
         let refused = otlp.refused_senders();
         let until = || shutdown.clone().cancelled_owned();
@@ -222,7 +222,7 @@ impl App {
         received.cancel();
         commits.close();
         commits.wait().await;
-        leave(&store, replica, (clock.now(), limits)).await;
+        leave(&store, replica, clock.now(), limits).await;
         self.database.close().await
     }
 
@@ -333,7 +333,7 @@ async fn read_clock(store: &Store, clock: &Clock) -> Result<(), StoreError> {
 
 /// Records that this replica ended in order and left nothing unprocessed. Otherwise the other
 /// replicas would wait for its senders for a while.
-async fn leave(store: &Store, replica: ReplicaId, (now, limits): (Timestamp, OutageLimits)) {
+async fn leave(store: &Store, replica: ReplicaId, now: Timestamp, limits: OutageLimits) {
     let left = async {
         let mut tx = store.begin("record the end of this replica").await?;
         tx.leave(replica, now, &limits).await?;

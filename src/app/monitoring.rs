@@ -35,7 +35,9 @@ const UNNAMED: &str = "throughline";
 pub(super) fn spawn_watcher(
     tasks: &TaskTracker,
     periodic: &Periodic,
-    (config, store, in_force): (&Config, &Store, &InForce),
+    config: &Config,
+    store: &Store,
+    in_force: &InForce,
 ) {
     let watching = &config.watching;
     let heartbeat = watching.heartbeat_target.clone();
@@ -83,7 +85,9 @@ fn measure(report: &WatchReport, metrics: &Metrics, now: Timestamp) {
 pub(super) fn spawn_emergency(
     tasks: &TaskTracker,
     periodic: &Periodic,
-    (config, store, in_force): (&Config, &Store, &InForce),
+    config: &Config,
+    store: &Store,
+    in_force: &InForce,
     deliver: &DeliverSettings,
 ) -> anyhow::Result<()> {
     let watching = &config.watching;
@@ -217,10 +221,7 @@ impl Pulse {
             tx.keep_database_identity().await?;
         }
         match before.committed_at() {
-            Some(committed_at) => {
-                tx.note_lost_commits((self.replica, committed_at), now)
-                    .await
-            }
+            Some(committed_at) => tx.note_lost_commits(self.replica, committed_at, now).await,
             None => Ok(None),
         }
     }

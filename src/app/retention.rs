@@ -129,7 +129,7 @@ impl CleanUpSteps {
                 return tx.forget_stage_spans(now, keep).await;
             }
             CleanUp::Counts => {
-                let kept = retention(&catalog, (now, horizon));
+                let kept = retention(&catalog, now, horizon);
                 tx.drop_old_counts(now, &kept).await?;
             }
             CleanUp::EndSampling => {
@@ -174,7 +174,7 @@ fn slos(catalog: &Catalog) -> impl Iterator<Item = &Slo> {
     catalog.slos.values().map(AsRef::as_ref)
 }
 
-fn retention(catalog: &Catalog, (now, horizon): (Timestamp, Duration)) -> Retention {
+fn retention(catalog: &Catalog, now: Timestamp, horizon: Duration) -> Retention {
     let minutes = catalog.slos.values().map(|slo| needs_minutes(slo, now));
     let minutes = minutes.max().unwrap_or(DAY * 30);
     Retention {
@@ -233,7 +233,7 @@ mod tests {
         let mut catalog = Catalog::default();
         catalog.slos.insert(slo.name.clone(), Arc::new(slo));
         let now = Timestamp::from_secs(1_795_327_200);
-        let kept = retention(&catalog, (now, DAY * 7));
+        let kept = retention(&catalog, now, DAY * 7);
         (
             kept.minutes.as_secs() / 86_400,
             kept.hours.as_secs() / 86_400,

@@ -93,7 +93,7 @@ impl Emergency {
             target: None,
         });
         self.hold(target).await;
-        let alarm = outage.look(answer, (now, self.settings.after));
+        let alarm = outage.look(answer, now, self.settings.after);
         let mut attempt = None;
         if let (Some(alarm), Some(target)) = (alarm, target.as_ref()) {
             let class = self.notify(target, alarm, now).await;

@@ -180,7 +180,7 @@ impl Deliverer {
         };
         failpoint::reach(Failpoint::DeliveryAnswered);
         let (took, class) = (started.elapsed(), tried.reaction.class);
-        let mut report = self.settle(target, &dispatch, tried, (now, took)).await?;
+        let mut report = self.settle(target, &dispatch, tried, now, took).await?;
         report.messages.push((class, took));
         Ok(report)
     }

@@ -53,7 +53,7 @@ impl Reconciler {
         let mut tx = self.store.begin("compare targets with alerts").await?;
         let repairs = Repairs {
             ends: tx
-                .reconcile_ends(&targets, (now, now - SETTLES_WITHIN))
+                .reconcile_ends(&targets, now, now - SETTLES_WITHIN)
                 .await?,
             beginnings: tx
                 .revive_beginnings(&targets, now, now - SHOWN_WITHIN)

@@ -193,11 +193,11 @@ impl Sender {
                     former: previous_routing_key.as_ref(),
                 };
                 let pinned = dispatch.pinned_key();
-                let key = self
+                let (key, pinned) = self
                     .routing_keys
                     .choose(key_secrets, notification.kind(), pinned)
                     .await?;
-                to_pagerduty(url.as_deref(), key, notification, context)
+                to_pagerduty(url.as_deref(), &key, pinned, notification, context)
             }
             TargetKind::SlackBot {
                 token,
@@ -220,7 +220,7 @@ impl Sender {
             }
             TargetKind::Alertmanager { urls } => {
                 return self
-                    .send_to_alertmanager(this, urls, (notification, context))
+                    .send_to_alertmanager(this, urls, notification, context)
                     .await;
             }
         };
@@ -235,8 +235,8 @@ impl Sender {
         notification: &Notification,
     ) -> WebhookMessage {
         let id = message_id(dispatch.delivery.message);
-        let content = (notification, &dispatch.context);
-        let mut message = WebhookMessage::new(format, content, id, &target.name);
+        let context = &dispatch.context;
+        let mut message = WebhookMessage::new(format, notification, context, id, &target.name);
         if notification.is_heartbeat() {
             message.method = self.settings.heartbeat_method.into();
         }
@@ -268,7 +268,8 @@ impl Sender {
         &self,
         this: AttemptContext<'_>,
         urls: &[SecretOrPlain],
-        (notification, context): (&Notification, &RenderContext),
+        notification: &Notification,
+        context: &RenderContext,
     ) -> Result<AttemptResult, PrepareError> {
         let urls = reminder::addresses(urls).await?;
         let alerts =

@@ -31,7 +31,8 @@ impl Deliverer {
         target: &Target,
         dispatch: &Dispatch,
         tried: AttemptResult,
-        (started_at, took): (Timestamp, Duration),
+        started_at: Timestamp,
+        took: Duration,
     ) -> Result<DeliveryReport, StoreError> {
         let now = started_at + took;
         let mut report = DeliveryReport::default();
@@ -48,9 +49,9 @@ impl Deliverer {
         }
         for claimed in std::iter::once(&dispatch.delivery).chain(&dispatch.with) {
             let settlement = settlement(claimed, tried.reaction, now);
-            let attempt = attempt(claimed, &tried, settlement, (started_at, took));
+            let attempt = attempt(claimed, &tried, settlement, started_at, took);
             log(target, claimed, &attempt);
-            report.add(settle_one(&mut tx, target, (claimed, settlement), &attempt).await?);
+            report.add(settle_one(&mut tx, target, claimed, settlement, &attempt).await?);
         }
         tx.commit().await?;
         failpoint::reach(Failpoint::DeliverySettled);
@@ -61,7 +62,8 @@ impl Deliverer {
 async fn settle_one(
     tx: &mut Tx<'_>,
     target: &Target,
-    (claimed, settlement): (&ClaimedDelivery, Settlement),
+    claimed: &ClaimedDelivery,
+    settlement: Settlement,
     attempt: &Attempt,
 ) -> Result<DeliveryReport, StoreError> {
     tx.record_attempt(claimed.id, attempt).await?;
@@ -90,7 +92,8 @@ fn attempt(
     claimed: &ClaimedDelivery,
     tried: &AttemptResult,
     settlement: Settlement,
-    (started_at, took): (Timestamp, Duration),
+    started_at: Timestamp,
+    took: Duration,
 ) -> Attempt {
     Attempt {
         number: claimed.attempt,

@@ -244,7 +244,7 @@ impl History {
             correlated: day.correlated.clone(),
             ..SpanCounts::default()
         };
-        tx.write_counts((WRITER, self.now), &day.moves, &spans)
+        tx.write_counts(WRITER, self.now, &day.moves, &spans)
             .await?;
         let judging = |slo| self.judging(slo);
         let mut recording = Recording::new(&mut tx, state, &judging);
@@ -252,7 +252,7 @@ impl History {
             .apply(&day.recent, &GroupsOfBatches::default())
             .await?;
         recording
-            .write_counts((WRITER, self.now), &SpanCounts::default())
+            .write_counts(WRITER, self.now, &SpanCounts::default())
             .await?;
         let pieces: Vec<&FoundStageEvidence> = day.pieces.iter().collect();
         tx.add_stage_spans(self.now, &pieces).await?;

@@ -199,20 +199,20 @@ impl Order {
             service: Service::Checkout,
             joined: Joined::Root,
             steps: vec![
-                self.step(("POST /orders", SpanKind::Server), (placed, published)),
-                self.publish(("orders publish", "orders"), placed, published),
+                self.step("POST /orders", SpanKind::Server, placed, published),
+                self.publish("orders publish", "orders", placed, published),
             ],
         };
         vec![checkout, self.at_payments(taken, self.paid_at())]
     }
 
     fn at_payments(&self, taken: Timestamp, done: Timestamp) -> Visit {
-        let mut process = self.take_out(("orders process", "orders"), taken, done);
-        let mut charge = self.step(("card charge", SpanKind::Client), (taken, done));
+        let mut process = self.take_out("orders process", "orders", taken, done);
+        let mut charge = self.step("card charge", SpanKind::Client, taken, done);
         let mut steps = Vec::with_capacity(3);
         match self.payment {
             Payment::Charged => {
-                let publish = self.publish(("fulfilment publish", "fulfilment"), done, done);
+                let publish = self.publish("fulfilment publish", "fulfilment", done, done);
                 steps.extend([process, charge, publish]);
             }
             Payment::Declined => {
@@ -246,20 +246,26 @@ impl Order {
             service: Service::Warehouse,
             joined: Joined::Linked,
             steps: vec![
-                self.take_out(("fulfilment process", "fulfilment"), taken, packed),
-                self.step(("stock reserve", SpanKind::Internal), (taken, packed)),
-                self.publish(("notifications publish", "notifications"), packed, packed),
+                self.take_out("fulfilment process", "fulfilment", taken, packed),
+                self.step("stock reserve", SpanKind::Internal, taken, packed),
+                self.publish("notifications publish", "notifications", packed, packed),
             ],
         };
-        let process = ("notifications process", "notifications");
         let mailer = Visit {
             service: Service::Mailer,
             joined: Joined::Child,
             steps: vec![
-                self.take_out(process, mailed_from, confirmed),
+                self.take_out(
+                    "notifications process",
+                    "notifications",
+                    mailed_from,
+                    confirmed,
+                ),
                 self.step(
-                    ("confirmation send", SpanKind::Client),
-                    (mailed_from, confirmed),
+                    "confirmation send",
+                    SpanKind::Client,
+                    mailed_from,
+                    confirmed,
                 ),
             ],
         };
@@ -268,8 +274,10 @@ impl Order {
 
     fn step(
         &self,
-        (name, kind): (&'static str, SpanKind),
-        (start, end): (Timestamp, Timestamp),
+        name: &'static str,
+        kind: SpanKind,
+        start: Timestamp,
+        end: Timestamp,
     ) -> ShopStep {
         ShopStep {
             name,
@@ -286,22 +294,24 @@ impl Order {
 
     fn publish(
         &self,
-        (name, queue): (&'static str, &'static str),
+        name: &'static str,
+        queue: &'static str,
         start: Timestamp,
         end: Timestamp,
     ) -> ShopStep {
-        let mut step = self.step((name, SpanKind::Producer), (start, end));
+        let mut step = self.step(name, SpanKind::Producer, start, end);
         self.describe_message(&mut step, queue, ["publish", "send"]);
         step
     }
 
     fn take_out(
         &self,
-        (name, queue): (&'static str, &'static str),
+        name: &'static str,
+        queue: &'static str,
         start: Timestamp,
         end: Timestamp,
     ) -> ShopStep {
-        let mut step = self.step((name, SpanKind::Consumer), (start, end));
+        let mut step = self.step(name, SpanKind::Consumer, start, end);
         self.describe_message(&mut step, queue, ["process", "process"]);
         step
     }

@@ -48,15 +48,17 @@ impl TransitionContext<'_> {
     pub(super) async fn context(
         &self,
         tx: &mut Tx<'_>,
-        (of, sample): (&SloEvaluation<'_>, &EventSample),
-        (long, began_at): (Duration, Timestamp),
+        of: &SloEvaluation<'_>,
+        sample: &EventSample,
+        long: Duration,
+        began_at: Timestamp,
     ) -> Result<Context, StoreError> {
         let now = self.transition.at;
         let range = whole_minutes(now, long);
         let newest = tx.newest_minute_with_events(self.slo, range).await?;
         let counts = of.measured.counted(long);
         Ok(Context {
-            changes: self.recent_changes(tx, (of, sample), began_at).await?,
+            changes: self.recent_changes(tx, of, sample, began_at).await?,
             trend: self.trend(tx, of, long).await?,
             top_customers: self.top_customers(tx, of, range).await?,
             // Events that arrived after the counts were read are in the sample, but not in this
@@ -98,7 +100,8 @@ impl TransitionContext<'_> {
     async fn recent_changes(
         &self,
         tx: &mut Tx<'_>,
-        (of, sample): (&SloEvaluation<'_>, &EventSample),
+        of: &SloEvaluation<'_>,
+        sample: &EventSample,
         began_at: Timestamp,
     ) -> Result<Vec<RecentChange>, StoreError> {
         let now = self.transition.at;

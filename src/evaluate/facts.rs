@@ -136,8 +136,8 @@ impl TransitionContext<'_> {
     }
 
     async fn nth_today(&self, tx: &mut Tx<'_>) -> Result<Option<u32>, StoreError> {
-        let of = (self.slo, self.severity);
-        tx.nth_today(of, self.transition.at, SOON).await
+        tx.nth_today(self.slo, self.severity, self.transition.at, SOON)
+            .await
     }
 
     fn declared(&self, of: &SloEvaluation<'_>) -> Vec<Name> {
@@ -310,7 +310,7 @@ impl TransitionContext<'_> {
             worst: self.worst(tx, of, range).await?,
             differences: differences(&sample.bad, &sample.good, DIFFERENCES),
             slowest_stage: self.slowest_stage(tx, range).await?,
-            context: Box::pin(self.context(tx, (of, &sample), (long, began_at))).await?,
+            context: Box::pin(self.context(tx, of, &sample, long, began_at)).await?,
             page_url: self.page_base_url.map(|base| self.page_url(base)),
             ..numbers
         }))
@@ -344,7 +344,7 @@ impl TransitionContext<'_> {
     ) -> Result<Vec<WorstWorkflow>, StoreError> {
         let now = self.transition.at;
         let counted = self.counted(range);
-        let workflows = tx.worst_workflows(self.slo, (&counted, now), WORST).await?;
+        let workflows = tx.worst_workflows(self.slo, &counted, now, WORST).await?;
         let named = |workflow: WorkflowRecord| WorstWorkflow {
             page_url: self.workflow_url(of, &workflow),
             links: self.trace_links(&workflow),

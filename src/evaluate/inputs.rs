@@ -103,7 +103,7 @@ impl Evaluator {
         let counts = read_counts(&mut tx, subjects, &alerts, &expected, now).await?;
         let mut measured = read_measured(&mut tx, subjects, counts, now, freshness).await?;
         let watermark = healthy_until.map_or(now, |until| until.min(now));
-        settled::read(&mut tx, subjects, &mut measured, (watermark, now)).await?;
+        settled::read(&mut tx, subjects, &mut measured, watermark, now).await?;
         read_ageing(&mut tx, subjects, &mut measured, now).await?;
         self.find_nearest_finishes(subjects, &mut measured, now);
         let reading = EvaluationInputs {
@@ -146,7 +146,7 @@ impl Counted {
     /// Adds the counts of a range, including the timeouts that are estimated from missing ends.
     fn add(&mut self, stretch: Stretch, due: EventCounts, ended: EventCounts) {
         let usual = *self.usual.get_or_insert(due);
-        let (sum, missing) = with_missing(self.expected_ends, (due, ended), usual);
+        let (sum, missing) = with_missing(self.expected_ends, due, ended, usual);
         match stretch {
             Stretch::LookBack(length) => {
                 self.by_length.insert(length, sum);
@@ -163,7 +163,8 @@ impl Counted {
 /// same range, and by the usual weight of an event.
 pub(super) fn with_missing(
     expected: Option<ExpectedEnds>,
-    (due, ended): (EventCounts, EventCounts),
+    due: EventCounts,
+    ended: EventCounts,
     usual: EventCounts,
 ) -> (EventCounts, Option<EndShortfall>) {
     let missing = expected.and_then(|expected| expected.shortfall(due, ended));

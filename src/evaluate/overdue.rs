@@ -201,7 +201,7 @@ impl DeadlineScan {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let spans = SpanCounts::default();
-        recording.write_counts((self.writer, now), &spans).await
+        recording.write_counts(self.writer, now, &spans).await
     }
 }
 

@@ -69,7 +69,7 @@ impl Unplaced {
             discarded: followed.discarded,
             ..SpanCounts::default()
         };
-        recording.write_counts((self.writer, now), &spans).await?;
+        recording.write_counts(self.writer, now, &spans).await?;
         tx.commit().await?;
         Ok(followed.placed)
     }

@@ -39,7 +39,8 @@ pub(super) async fn read(
     tx: &mut Tx<'_>,
     subjects: &[Subject],
     measured: &mut BTreeMap<SloId, Measured>,
-    (watermark, now): (Timestamp, Timestamp),
+    watermark: Timestamp,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     let of_interest: Vec<(SloId, &Name, &Slo, &Measured)> = subjects
         .iter()
@@ -57,7 +58,7 @@ pub(super) async fn read(
     let (mut windows, mut due, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for (id, name, slo, of) in of_interest {
         let delay = ids.get(name).and_then(|whole| delays.get(whole));
-        let up_to = settled_until(slo, (watermark, now), delay.copied());
+        let up_to = settled_until(slo, watermark, now, delay.copied());
         for length in settled_lengths(slo) {
             let range = TimeRange::ending_at(up_to, length);
             let ends = of.expected_ends.map(|ends| ends.range_of_ends(range));
@@ -94,7 +95,7 @@ fn has_bad_lately(slo: &Slo, of: &Measured) -> bool {
 
 impl SettledWindow {
     fn add(&self, due: EventCounts, ended: EventCounts, to: &mut SettledCounts) {
-        let (counts, missing) = with_missing(self.expected, (due, ended), self.usual);
+        let (counts, missing) = with_missing(self.expected, due, ended, self.usual);
         to.counts.insert(self.length, counts);
         to.ends_missing
             .extend(missing.map(|missing| (self.length, missing)));

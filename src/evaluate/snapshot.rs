@@ -35,14 +35,14 @@ pub(super) async fn keep(
     let (TransitionKind::Firing | TransitionKind::Resolved) = facts.kind else {
         return Ok(());
     };
-    let windows = [facts.long.secs, facts.short.secs].map(Duration::from_secs);
+    let [long, short] = [facts.long.secs, facts.short.secs].map(Duration::from_secs);
     let began = facts.began_at.or(facts.fired_at);
     let at = facts.evaluated_at;
-    let plan = SnapshotPlan::new(began.unwrap_or(at), at, windows.into());
+    let plan = SnapshotPlan::new(began.unwrap_or(at), at, long, short);
     let points = points(tx, slo, of.slo, plan.range, plan.step).await?;
     let burn = of.measured.burn_context(of.slo);
     let picture = IncidentSnapshot::new(&plan, &points, &burn, facts.factor);
-    tx.keep_incident_snapshot((facts.episode, facts.kind), &picture, at)
+    tx.keep_incident_snapshot(facts.episode, facts.kind, &picture, at)
         .await
 }
 
@@ -60,7 +60,7 @@ async fn points(
         step,
     };
     let mut points = tx.series(&[id], query).await?.remove(&id);
-    let excluded = tx.corrections((id, slo), range, step).await?;
+    let excluded = tx.corrections(id, slo, range, step).await?;
     points.get_or_insert_default().extend(excluded);
     Ok(points.unwrap_or_default())
 }

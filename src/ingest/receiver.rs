@@ -167,8 +167,9 @@ impl<D: TraceConsumer> Receiver<D> {
             Ok(Ok(settled)) => settled.clone().unwrap_or(Err(Failure::Panicked)),
             Ok(Err(_)) => Err(Failure::Panicked),
             Err(_) => {
-                let request = (&*payload.bytes, &payload.services);
-                self.late.keep(request, outcome, Instant::now());
+                let now = Instant::now();
+                self.late
+                    .keep(&payload.bytes, &payload.services, outcome, now);
                 Err(self.too_slow().into())
             }
         }
@@ -297,8 +298,15 @@ fn read<D: TraceConsumer>(
 ) -> Result<ReadRequest<D::Batch>, Failure> {
     let bytes = body::decompress(payload.bytes, payload.encoding, limit, &mut admission)?;
     let mut batch = consumer.begin();
-    let payload = (&*bytes, payload.format, &payload.services);
-    let (spans, refusals) = read_spans(consumer, &mut batch, payload, &mut admission)?;
+    let (format, services) = (payload.format, &payload.services);
+    let (spans, refusals) = read_spans(
+        consumer,
+        &mut batch,
+        &bytes,
+        format,
+        services,
+        &mut admission,
+    )?;
     Ok(ReadRequest {
         batch,
         spans,
@@ -311,7 +319,9 @@ fn read<D: TraceConsumer>(
 pub(super) fn read_spans<D: TraceConsumer>(
     consumer: &D,
     batch: &mut D::Batch,
-    (bytes, format, services): (&[u8], RequestFormat, &AllowedServices),
+    bytes: &[u8],
+    format: RequestFormat,
+    services: &AllowedServices,
     admission: &mut AdmissionPermit,
 ) -> Result<(usize, Rejections), Failure> {
     let asked_keys = consumer.asked_keys(batch);

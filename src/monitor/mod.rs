@@ -124,7 +124,7 @@ impl Watcher {
                 finding: Some(&finding),
                 seen,
             };
-            self.take(step, (signs.now, catalog), report).await?;
+            self.take(step, signs.now, catalog, report).await?;
         }
         for (key, seen) in kept {
             let step = CheckStep {
@@ -132,7 +132,7 @@ impl Watcher {
                 finding: None,
                 seen: Some(seen),
             };
-            self.take(step, (signs.now, catalog), report).await?;
+            self.take(step, signs.now, catalog, report).await?;
         }
         Ok(())
     }
@@ -141,14 +141,15 @@ impl Watcher {
     async fn take(
         &self,
         of: CheckStep<'_>,
-        (now, catalog): (Timestamp, &Catalog),
+        now: Timestamp,
+        catalog: &Catalog,
         report: &mut WatchReport,
     ) -> Result<(), StoreError> {
         let state = of.seen.as_ref().map_or(CheckState::WELL, |seen| seen.state);
         let (found, hold_times) = of.finding.map_or((Found::No, AFTER_THE_END), |finding| {
             (Found::Yes, finding.hold_times)
         });
-        let (next, announcement) = step(state, found, (now, hold_times), Uuid::now_v7());
+        let (next, announcement) = step(state, found, now, hold_times, Uuid::now_v7());
         if next == state {
             return Ok(());
         }
@@ -165,7 +166,7 @@ impl Watcher {
             return Ok(());
         }
         if let Some(announcement) = announcement {
-            let notice = self.notice(&of, &check, (announcement, now));
+            let notice = self.notice(&of, &check, announcement, now);
             enqueue(&mut tx, notice, &check, now).await?;
         }
         tx.commit().await?;
@@ -195,7 +196,8 @@ impl Watcher {
         &self,
         of: &CheckStep<'_>,
         check: &HealthCheck,
-        (announcement, now): (CheckAnnouncement, Timestamp),
+        announcement: CheckAnnouncement,
+        now: Timestamp,
     ) -> PlatformNotification {
         let (kind, episode, since) = match announcement {
             CheckAnnouncement::Opened { episode } => {

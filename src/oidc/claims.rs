@@ -147,7 +147,8 @@ pub(super) fn of_id_token(claims: &Claims, groups_claim: &str) -> KnownUser {
 pub(super) async fn user_info(
     client: &OidcClient,
     tokens: &TokenAnswer,
-    (claims, groups_claim): (&Claims, &str),
+    claims: &Claims,
+    groups_claim: &str,
     http: &HttpClient,
 ) -> Result<KnownUser, LoginError> {
     let subject = claims.subject().clone();

@@ -193,8 +193,9 @@ impl IdentityProvider {
         claims::check_access_token(&client, id_token, claims, &tokens)?;
         let mut found = claims::of_id_token(claims, &settings.groups_claim);
         if !found.is_complete() {
-            let about = (claims, settings.groups_claim.as_str());
-            found = found.or(claims::user_info(&client, &tokens, about, http).await?);
+            let groups_claim = &settings.groups_claim;
+            let more = claims::user_info(&client, &tokens, claims, groups_claim, http);
+            found = found.or(more.await?);
         }
         Ok(found.identity(claims.subject().as_str(), id_token.to_string()))
     }

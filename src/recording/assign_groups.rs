@@ -79,7 +79,7 @@ impl Recording<'_, '_> {
             ids.append(&mut self.tx.known_groups(slo, asked.collect()).await?);
             groups.retain(|key, _| !ids.contains_key(&(slo, *key)));
             if !groups.is_empty() {
-                self.make_groups((slo, grouping), groups, other, &mut ids)
+                self.make_groups(slo, grouping, groups, other, &mut ids)
                     .await?;
             }
         }
@@ -90,7 +90,8 @@ impl Recording<'_, '_> {
     /// are counted in the group of all others.
     async fn make_groups(
         &mut self,
-        (slo, grouping): (SloId, &Grouping),
+        slo: SloId,
+        grouping: &Grouping,
         mut groups: Groups,
         other: Group,
         ids: &mut GroupIds,

@@ -78,7 +78,7 @@ impl Committer {
         if part.definitions < state.definitions {
             return Ok(Commit::Outdated(state.definitions));
         }
-        self.record((&mut tx, state), part, now).await?;
+        self.record(&mut tx, state, part, now).await?;
         tx.commit().await?;
         Ok(Commit::Done)
     }
@@ -86,7 +86,8 @@ impl Committer {
     /// Judges and counts the evidence, and stores the rest of what was found.
     async fn record(
         &self,
-        (tx, state): (&mut Tx<'_>, LedgerState),
+        tx: &mut Tx<'_>,
+        state: LedgerState,
         part: &CommitPart<'_>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -127,7 +128,7 @@ impl Committer {
             let reason = (slo, DiscardReason::TooMuchStageEvidence);
             *spans.discarded.entry(reason).or_default() += missed;
         }
-        recording.write_counts((self.writer, now), &spans).await
+        recording.write_counts(self.writer, now, &spans).await
     }
 }
 

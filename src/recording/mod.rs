@@ -75,13 +75,14 @@ impl<'a, 'c> Recording<'a, 'c> {
     /// Writes the differences of the counts, and the other counts of spans, at a time.
     pub async fn write_counts(
         self,
-        at: (Writer, Timestamp),
+        writer: Writer,
+        now: Timestamp,
         spans: &SpanCounts,
     ) -> Result<(), StoreError> {
         let Self {
             tx, delta, lists, ..
         } = self;
-        tx.write_changes(at, (&delta, &lists), spans).await
+        tx.write_changes(writer, now, &delta, &lists, spans).await
     }
 
     /// Returns the rules for one workflow; those in `lost` may have had an end that was lost.
@@ -131,10 +132,10 @@ impl<'a, 'c> Recording<'a, 'c> {
         after: Option<CountedWorkflow<'_>>,
     ) {
         let epoch = row.map_or(self.state.epoch, |row| row.epoch);
-        let change = (row.map(LockedWorkflow::counted), after);
-        self.lists.push(id, epoch, change);
+        let before = row.map(LockedWorkflow::counted);
+        self.lists.push(id, epoch, before, after);
         if (self.judging)(id.0).staging == Staging::Staged {
-            self.lists.push_staged(id, epoch, change);
+            self.lists.push_staged(id, epoch, before, after);
         }
     }
 }

@@ -30,11 +30,12 @@ impl Tx<'_> {
     /// Writes the differences of the counts of verdicts, and what was counted of spans at `now`.
     pub async fn write_counts(
         &mut self,
-        at: (Writer, Timestamp),
+        writer: Writer,
+        now: Timestamp,
         delta: &CountDelta,
         spans: &SpanCounts,
     ) -> Result<(), StoreError> {
-        self.write_changes(at, (delta, &ListChanges::default()), spans)
+        self.write_changes(writer, now, delta, &ListChanges::default(), spans)
             .await
     }
 
@@ -45,8 +46,10 @@ impl Tx<'_> {
     /// writers never deadlock.
     pub(crate) async fn write_changes(
         &mut self,
-        (writer, now): (Writer, Timestamp),
-        (delta, lists): (&CountDelta, &ListChanges),
+        writer: Writer,
+        now: Timestamp,
+        delta: &CountDelta,
+        lists: &ListChanges,
         spans: &SpanCounts,
     ) -> Result<(), StoreError> {
         let customers = self.customers_with_room(&delta.customers).await?;
@@ -62,8 +65,8 @@ impl Tx<'_> {
         batch.learn_end_sampling(now, &delta.ends);
         batch.note_delayed_ends(now, &delta.delayed_ends);
         batch.note_delayed_timeouts(now, &delta.delayed_timeouts);
-        batch.add_correlated_spans((writer, now), &spans.correlated);
-        batch.add_start_spans((writer, now), &spans.starts);
+        batch.add_correlated_spans(writer, now, &spans.correlated);
+        batch.add_start_spans(writer, now, &spans.starts);
         batch.add_heard_workflows(spans.heard.as_ref());
         self.run_batch("counts.write", batch).await
     }

@@ -82,7 +82,7 @@ async fn shown(state: &WebState, name: &str, token: &str) -> Result<(Bytes, u64)
     let id: Uuid = id.ok_or(WebError::NoSuchPage)?;
     let now = state.clock.now();
     // An invalid signature gets no hint at other valid URLs.
-    let until = SignedLinks::check_chart(&state.signing_key, (id, token), now)
+    let until = SignedLinks::check_chart(&state.signing_key, id, token, now)
         .map_err(|_| WebError::NoSuchPage)?;
     let secs = until.saturating_since(now).as_secs();
     if let Some(png) = state.cards.kept(id) {

@@ -63,7 +63,7 @@ pub(super) async fn observe(
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let method = request.method().clone();
     let scheme = if state.tls.is_some() { "https" } else { "http" };
-    let span = span(&request, (scheme, route), &id);
+    let span = span(&request, scheme, route, &id);
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
@@ -84,7 +84,7 @@ pub(super) async fn observe(
 }
 
 /// Makes the span at the error level, so that all log lines of the request have its id.
-fn span(request: &Request, (scheme, route): (&'static str, &str), id: &RequestId) -> Span {
+fn span(request: &Request, scheme: &'static str, route: &str, id: &RequestId) -> Span {
     let method = method_label(request.method().as_str());
     let span = tracing::error_span!(
         "request",

@@ -111,7 +111,7 @@ async fn what_is_planned_is_not_among_the_worst_workflows() {
     let range = minutes(200, 400);
     let hurt = async |tx: &mut Tx<'_>, excluded: &[TimeRange]| -> (Vec<String>, i64) {
         let counted = orders(excluded).counted(range);
-        let worst = tx.worst_workflows(slo, (&counted, minute(400)), 9).await;
+        let worst = tx.worst_workflows(slo, &counted, minute(400), 9).await;
         let labels = worst.unwrap().into_iter().map(|one| one.label).collect();
         let customers = tx.worst_customers(slo, &counted, 9).await.unwrap();
         (labels, customers.customers)

@@ -85,7 +85,7 @@ async fn s10_a_verdict_under_way_that_has_not_seen_the_loss_is_waited_for() {
     assert_eq!(due.looked_at, 1);
     let spans = SpanCounts::default();
     recording
-        .write_counts((Writer(5), at(600)), &spans)
+        .write_counts(Writer(5), at(600), &spans)
         .await
         .unwrap();
     app.replica().send([batch()]).await;

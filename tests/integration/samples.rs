@@ -137,7 +137,7 @@ impl<'a> Replica<'a> {
             }
             let spans = SpanCounts::default();
             recording
-                .write_counts((self.writer, at(0)), &spans)
+                .write_counts(self.writer, at(0), &spans)
                 .await
                 .unwrap();
             tx.commit().await.unwrap();

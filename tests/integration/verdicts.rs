@@ -131,7 +131,7 @@ impl Replica {
             .apply(&gathered, &GroupsOfBatches::default())
             .await?;
         recording
-            .write_counts((self.writer, at(secs)), &spans)
+            .write_counts(self.writer, at(secs), &spans)
             .await?;
         tx.commit().await
     }
@@ -152,7 +152,7 @@ impl Replica {
         recording.judge_due(&context, 10_000).await.unwrap();
         let spans = SpanCounts::default();
         recording
-            .write_counts((self.writer, at(secs)), &spans)
+            .write_counts(self.writer, at(secs), &spans)
             .await
             .unwrap();
         tx.commit().await.unwrap();

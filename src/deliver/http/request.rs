@@ -63,7 +63,8 @@ impl WebhookMessage {
     /// Makes a message. `id` is the same for all attempts; `receiver` is the target's name.
     pub(crate) fn new(
         format: WebhookFormat,
-        (notification, context): (&Notification, &RenderContext),
+        notification: &Notification,
+        context: &RenderContext,
         id: String,
         receiver: &Name,
     ) -> Self {
@@ -141,7 +142,8 @@ pub(crate) async fn to_teams(
 
 pub(crate) fn to_pagerduty(
     base: Option<&str>,
-    (key, pinned): (SecretString, PinnedKey),
+    key: &SecretString,
+    pinned: PinnedKey,
     notification: &Notification,
     context: &RenderContext,
 ) -> Prepared {

@@ -107,7 +107,7 @@ pub enum InvalidChangeEvent {
 impl ChangeEventReport {
     /// Validates the report and returns the change event to store under `id`. Strings that are too
     /// long are truncated.
-    pub fn check(self, (id, now): (Uuid, Timestamp)) -> Result<ChangeEvent, InvalidChangeEvent> {
+    pub fn check(self, id: Uuid, now: Timestamp) -> Result<ChangeEvent, InvalidChangeEvent> {
         let kind = ChangeEventKind::named(&self.kind).ok_or(InvalidChangeEvent::Kind(self.kind))?;
         if self.labels.len() > MOST_LABELS {
             return Err(InvalidChangeEvent::Labels(self.labels.len()));
@@ -186,7 +186,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_795_327_200);
 
     fn check(report: ChangeEventReport) -> Result<ChangeEvent, InvalidChangeEvent> {
-        report.check((Uuid::from_u128(1), NOW))
+        report.check(Uuid::from_u128(1), NOW)
     }
 
     fn deploy() -> ChangeEventReport {

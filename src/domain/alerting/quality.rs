@@ -114,7 +114,8 @@ pub(super) fn unusable(
 pub(super) fn uncorrelated(
     starts: StartSpans,
     lacking: String,
-    (window, guard): (WindowStatus, Guard),
+    window: WindowStatus,
+    guard: Guard,
 ) -> Option<LimitStatus> {
     if starts.uncorrelated <= 0 {
         return None;

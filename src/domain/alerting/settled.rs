@@ -60,7 +60,8 @@ pub fn settled_lengths(slo: &Slo) -> BTreeSet<Duration> {
 /// counts as long as its timeouts lie in the shortest window.
 pub fn settled_until(
     slo: &Slo,
-    (watermark, now): (Timestamp, Timestamp),
+    watermark: Timestamp,
+    now: Timestamp,
     delay: Option<TimeoutDelay>,
 ) -> Timestamp {
     let shortest = settled_lengths(slo).first().copied().unwrap_or_default();
@@ -113,10 +114,10 @@ mod tests {
     #[test]
     fn timeouts_are_counted_a_grace_after_their_deadline() {
         let slo = slo(MINUTE);
-        assert_eq!(settled_until(&slo, (at(600), at(600)), None), at(540));
-        assert_eq!(settled_until(&slo, (at(659), at(659)), None), at(540));
+        assert_eq!(settled_until(&slo, at(600), at(600), None), at(540));
+        assert_eq!(settled_until(&slo, at(659), at(659), None), at(540));
         // Ingest was not healthy since.
-        assert_eq!(settled_until(&slo, (at(360), at(659)), None), at(300));
+        assert_eq!(settled_until(&slo, at(360), at(659), None), at(300));
     }
 
     #[test]
@@ -126,7 +127,7 @@ mod tests {
             behind: MINUTE * 10,
             last_counted_at: at(6_000),
         };
-        let settled = |now| settled_until(&slo, (at(now), at(now)), Some(delay));
+        let settled = |now| settled_until(&slo, at(now), at(now), Some(delay));
         assert_eq!(settled(6_000), at(5_340));
         assert_eq!(settled(6_299), at(5_580));
         assert_eq!(settled(6_300), at(6_240));

@@ -63,7 +63,8 @@ impl DatabaseOutage {
     pub fn look(
         &mut self,
         answer: Option<LastAnswer>,
-        (now, after): (Timestamp, Duration),
+        now: Timestamp,
+        after: Duration,
     ) -> Option<OutageNotice> {
         match (answer, self.notified_at) {
             (Some(answer), None) => {
@@ -184,28 +185,28 @@ mod tests {
     #[test]
     fn t11_a_minute_without_an_answer_is_told_at_most_every_five_and_its_end_once() {
         let mut state = DatabaseOutage::new(seen(0));
-        assert_eq!(state.look(Some(seen(5)), (at(5), MINUTE)), None);
-        assert_eq!(state.look(None, (at(64), MINUTE)), None);
+        assert_eq!(state.look(Some(seen(5)), at(5), MINUTE), None);
+        assert_eq!(state.look(None, at(64), MINUTE), None);
         let began = OutageNotice::Began(seen(5));
-        assert_eq!(state.look(None, (at(65), MINUTE)), Some(began));
+        assert_eq!(state.look(None, at(65), MINUTE), Some(began));
         // The notification did not reach the target, so it is still to be sent.
-        assert_eq!(state.look(None, (at(70), MINUTE)), Some(began));
+        assert_eq!(state.look(None, at(70), MINUTE), Some(began));
         state.notified(began, at(70));
-        assert_eq!(state.look(None, (at(369), MINUTE)), None);
-        assert_eq!(state.look(None, (at(370), MINUTE)), Some(began));
+        assert_eq!(state.look(None, at(369), MINUTE), None);
+        assert_eq!(state.look(None, at(370), MINUTE), Some(began));
         state.notified(began, at(370));
         let over = OutageNotice::Ended(seen(5));
-        assert_eq!(state.look(Some(seen(400)), (at(400), MINUTE)), Some(over));
+        assert_eq!(state.look(Some(seen(400)), at(400), MINUTE), Some(over));
         state.notified(over, at(400));
-        assert_eq!(state.look(Some(seen(405)), (at(405), MINUTE)), None);
+        assert_eq!(state.look(Some(seen(405)), at(405), MINUTE), None);
     }
 
     #[test]
     fn an_outage_that_was_short_is_not_told() {
         let mut state = DatabaseOutage::new(seen(0));
-        assert_eq!(state.look(None, (at(59), MINUTE)), None);
-        assert_eq!(state.look(Some(seen(61)), (at(61), MINUTE)), None);
-        assert_eq!(state.look(None, (at(120), MINUTE)), None);
+        assert_eq!(state.look(None, at(59), MINUTE), None);
+        assert_eq!(state.look(Some(seen(61)), at(61), MINUTE), None);
+        assert_eq!(state.look(None, at(120), MINUTE), None);
     }
 
     #[test]

@@ -59,18 +59,17 @@ impl CheckState {
 pub fn step(
     state: CheckState,
     is_found: Found,
-    (now, hold_times): (Timestamp, HoldTimes),
+    now: Timestamp,
+    hold_times: HoldTimes,
     new_episode: Uuid,
 ) -> (CheckState, Option<CheckAnnouncement>) {
     let (phase, announcements) = match (state.phase, is_found) {
         (CheckPhase::Well | CheckPhase::Suspect { .. }, Found::No) => (CheckPhase::Well, None),
-        (CheckPhase::Well, Found::Yes) => suspect((now, now), hold_times, new_episode),
-        (CheckPhase::Suspect { since }, Found::Yes) => {
-            suspect((since, now), hold_times, new_episode)
-        }
+        (CheckPhase::Well, Found::Yes) => suspect(now, now, hold_times, new_episode),
+        (CheckPhase::Suspect { since }, Found::Yes) => suspect(since, now, hold_times, new_episode),
         (open @ CheckPhase::Open { .. }, Found::Yes) => (open, None),
         (CheckPhase::Open { episode, opened_at }, Found::No) => {
-            recovering((episode, opened_at, now), now, hold_times)
+            recovering(episode, opened_at, now, now, hold_times)
         }
         (
             CheckPhase::Recovering {
@@ -85,7 +84,7 @@ pub fn step(
                 well_since,
             },
             Found::No,
-        ) => recovering((episode, opened_at, well_since), now, hold_times),
+        ) => recovering(episode, opened_at, well_since, now, hold_times),
     };
     let version = state.version + i64::from(phase != state.phase);
     (CheckState { version, phase }, announcements)
@@ -99,7 +98,8 @@ pub enum Found {
 }
 
 fn suspect(
-    (since, now): (Timestamp, Timestamp),
+    since: Timestamp,
+    now: Timestamp,
     hold_times: HoldTimes,
     episode: Uuid,
 ) -> (CheckPhase, Option<CheckAnnouncement>) {
@@ -114,7 +114,9 @@ fn suspect(
 }
 
 fn recovering(
-    (episode, opened_at, well_since): (Uuid, Timestamp, Timestamp),
+    episode: Uuid,
+    opened_at: Timestamp,
+    well_since: Timestamp,
     now: Timestamp,
     hold_times: HoldTimes,
 ) -> (CheckPhase, Option<CheckAnnouncement>) {
@@ -149,7 +151,7 @@ mod tests {
         for (secs, is_found) in looks {
             let now = Timestamp::from_secs(*secs);
             let episode = Uuid::from_u128(u128::from(secs.unsigned_abs()) + 1);
-            let (next, announcement) = step(state, *is_found, (now, PATIENCE), episode);
+            let (next, announcement) = step(state, *is_found, now, PATIENCE, episode);
             announcements.extend(announcement.map(|announcement| (*secs, announcement)));
             state = next;
         }

@@ -304,7 +304,7 @@ pub(crate) fn arbitrary() -> impl Strategy<Value = AlertSnapshot> {
             ..base.worst[0].clone()
         };
         AlertSnapshot {
-            context: full_of(&base.context, (&service, &worst.label), &url),
+            context: full_of(&base.context, &service, &worst.label, &url),
             display_name: name.clone(),
             group,
             service: Some(service),
@@ -336,7 +336,7 @@ pub(crate) fn arbitrary() -> impl Strategy<Value = AlertSnapshot> {
     })
 }
 
-fn full_of(context: &Context, (title, customer): (&str, &str), url: &str) -> Context {
+fn full_of(context: &Context, title: &str, customer: &str, url: &str) -> Context {
     let change = RecentChange {
         kind: ChangeKind::Flag,
         at: Timestamp::from_secs(1_795_328_240),

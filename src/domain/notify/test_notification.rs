@@ -106,8 +106,8 @@ impl TestNotification {
             window_secs: 30 * 86_400,
             calendar: None,
             within_secs: Some(4.0),
-            long: window(3_600, (1_240, 8_070)),
-            short: window(300, (93, 707)),
+            long: window(3_600, 1_240, 8_070),
+            short: window(300, 93, 707),
             customers_affected: Some(412),
             customers_total: Some(CustomerTotal {
                 customers: 9_120,
@@ -125,7 +125,7 @@ impl TestNotification {
             finish_unmatched_since: None,
             fired_at: Some(self.at),
             development: None,
-            worst: self.worst((words.label, words.customer), began),
+            worst: self.worst(words.label, words.customer, began),
             differences: vec![Difference {
                 attribute: "span.payment.provider".to_owned(),
                 value: words.value,
@@ -144,7 +144,7 @@ impl TestNotification {
         })
     }
 
-    fn worst(&self, (label, customer): (String, String), began: Timestamp) -> Vec<WorstWorkflow> {
+    fn worst(&self, label: String, customer: String, began: Timestamp) -> Vec<WorstWorkflow> {
         let late = |trace_id| WorstWorkflow {
             label,
             trace_id,
@@ -164,8 +164,8 @@ impl TestNotification {
         AlertSnapshot {
             kind: TransitionKind::Resolved,
             version: 2,
-            long: window(3_600, (18, 8_982)),
-            short: window(300, (0, 750)),
+            long: window(3_600, 18, 8_982),
+            short: window(300, 0, 750),
             budget_empty_in_secs: None,
             episode_summary: Some(EpisodeSummary {
                 unusable: None,
@@ -223,7 +223,7 @@ impl Words {
     }
 }
 
-fn window(secs: u64, (bad, good): (i64, i64)) -> WindowStatus {
+fn window(secs: u64, bad: i64, good: i64) -> WindowStatus {
     let counts = counts(bad, good);
     WindowStatus::new(secs, counts, counts.bad_ratio().map(|ratio| ratio / 0.005))
 }

@@ -135,7 +135,8 @@ pub(super) fn metadata_of(installation: Uuid) -> String {
 /// Commits offsets to Kafka, for tools that show the lag.
 pub(super) fn commit_offsets(
     consumer: &BaseConsumer<RebalanceContext>,
-    (topic, installation): (&str, &str),
+    topic: &str,
+    installation: &str,
     offsets: &[(i32, i64)],
     mode: CommitMode,
 ) -> KafkaResult<()> {

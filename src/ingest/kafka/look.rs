@@ -60,8 +60,10 @@ impl KafkaSource {
             is_news
         });
         for seen in &answers.seen {
-            let found = (seen.at, seen.bounds);
-            if let Some(loss) = self.progress.look(seen.asked, seen.begins, found) {
+            let loss = self
+                .progress
+                .look(seen.asked, seen.begins, seen.at, seen.bounds);
+            if let Some(loss) = loss {
                 self.note_loss(seen, &loss).await?;
             }
         }

@@ -135,8 +135,9 @@ impl PollLoop {
     /// Commits this replica's offsets to Kafka.
     fn commit(&self, mode: CommitMode) {
         let offsets = self.progress.take_uncommitted();
-        let names = (&*self.topic, &*self.installation);
-        if let Err(error) = commit_offsets(&self.consumer, names, &offsets, mode) {
+        let (topic, installation) = (&*self.topic, &*self.installation);
+        let committed = commit_offsets(&self.consumer, topic, installation, &offsets, mode);
+        if let Err(error) = committed {
             tracing::debug!(%error, "cannot commit offsets to Kafka; the database has them");
         }
     }

@@ -205,14 +205,15 @@ impl SharedProgress {
         &self,
         asked: Asked,
         begins: Option<i64>,
-        (at, bounds): (Timestamp, LogBounds),
+        at: Timestamp,
+        bounds: LogBounds,
     ) -> Option<LogLoss> {
         self.with(asked, |assigned| {
             if let Some(begins) = begins.filter(|_| assigned.under_way == 0) {
                 assigned.progress.begins_at(begins);
             }
-            let is_idle = assigned.under_way == 0;
-            assigned.progress.look((at, bounds), (asked.next, is_idle))
+            let under_way = assigned.under_way;
+            assigned.progress.look(at, bounds, asked.next, under_way)
         })
         .flatten()
     }

@@ -82,8 +82,9 @@ impl<D: TraceConsumer> MessageReader<D> {
                 Ok(Ok(read)) => read,
                 Err(error) if error.is_panic() => {
                     let failure = Failure::Panicked;
-                    let why = (failure.as_label(), failure.to_string());
-                    return self.one_by_one(&messages, why).await;
+                    let reason = failure.to_string();
+                    let rest = self.one_by_one(&messages, failure.as_label(), reason);
+                    return rest.await;
                 }
                 Ok(Err(_)) | Err(_) => return false,
             };
@@ -97,9 +98,7 @@ impl<D: TraceConsumer> MessageReader<D> {
                 Err(CommitError::Outdated) => {}
                 Err(CommitError::Unavailable(_)) => return false,
                 Err(CommitError::Refused(refused)) => {
-                    return self
-                        .one_by_one(&messages, ("refused", refused.reason))
-                        .await;
+                    return self.one_by_one(&messages, "refused", refused.reason).await;
                 }
             }
         }
@@ -109,7 +108,8 @@ impl<D: TraceConsumer> MessageReader<D> {
     async fn one_by_one(
         &self,
         messages: &Arc<[LogMessage]>,
-        (label, reason): (&'static str, String),
+        label: &'static str,
+        reason: String,
     ) -> bool {
         if let [message] = &**messages {
             let refused = DeadLetter::new(message, label, reason);
@@ -164,8 +164,15 @@ impl<D: TraceConsumer> MessageReader<D> {
             RequestFormat::Protobuf
         };
         let mut admission = self.gate.enter()?;
-        let payload = (bytes, format, &AllowedServices::All);
-        let (spans, refusals) = read_spans(&self.consumer, batch, payload, &mut admission)?;
+        let services = &AllowedServices::All;
+        let (spans, refusals) = read_spans(
+            &self.consumer,
+            batch,
+            bytes,
+            format,
+            services,
+            &mut admission,
+        )?;
         match refusals.other_content {
             Some(content) if spans == 0 => Err(Malformed::Json(content.to_string()).into()),
             _ => Ok(()),

@@ -50,7 +50,8 @@ impl LateRequests {
     /// Keeps a request whose sender was answered 503 at `answered_at`.
     pub(crate) fn keep(
         &self,
-        (body, services): (&[u8], &AllowedServices),
+        body: &[u8],
+        services: &AllowedServices,
         outcome: LateOutcome,
         answered_at: Instant,
     ) {
@@ -130,7 +131,7 @@ mod tests {
         let (late, now) = (LateRequests::default(), Instant::now());
         let (first, outcome) = watch::channel(None);
         assert!(late.find(b"spans", &ALL).is_none());
-        late.keep((b"spans", &ALL), outcome, now);
+        late.keep(b"spans", &ALL, outcome, now);
         assert!(late.find(b"other spans", &ALL).is_none());
         assert!(late.find(b"spans", &ALL).is_some());
         let shop = AllowedServices::Only(["shop".to_owned()].into());
@@ -141,11 +142,7 @@ mod tests {
         first.send_replace(Some(Ok(Rejections::default())));
         let known = late.find(b"spans", &ALL).unwrap();
         assert_eq!(*known.borrow(), Some(Ok(Rejections::default())));
-        late.keep(
-            (b"other spans", &ALL),
-            watch::channel(None).1,
-            now + KEPT_FOR,
-        );
+        late.keep(b"other spans", &ALL, watch::channel(None).1, now + KEPT_FOR);
         assert!(late.find(b"spans", &ALL).is_none(), "it is old");
         assert!(
             late.find(b"other spans", &ALL).is_none(),
@@ -155,7 +152,7 @@ mod tests {
             MalformedProtobuf::Truncated.into(),
         ))))
         .1;
-        late.keep((b"spans", &ALL), failed, now + KEPT_FOR);
+        late.keep(b"spans", &ALL, failed, now + KEPT_FOR);
         assert!(late.find(b"spans", &ALL).is_none(), "it has failed");
     }
 
@@ -165,7 +162,7 @@ mod tests {
         let senders: Vec<_> = (0..=MOST_KEPT).map(|_| watch::channel(None)).collect();
         for (index, (_, outcome)) in senders.iter().enumerate() {
             let at = now + Duration::from_micros(index as u64);
-            late.keep((&index.to_be_bytes(), &ALL), outcome.clone(), at);
+            late.keep(&index.to_be_bytes(), &ALL, outcome.clone(), at);
         }
         assert!(late.find(&0_usize.to_be_bytes(), &ALL).is_none());
         assert!(late.find(&1_usize.to_be_bytes(), &ALL).is_some());

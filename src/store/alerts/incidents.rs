@@ -78,7 +78,8 @@ impl Tx<'_> {
     /// `None` if the episode is over.
     pub async fn raise_version(
         &mut self,
-        (slo, severity): (SloId, Severity),
+        slo: SloId,
+        severity: Severity,
         episode: Uuid,
     ) -> Result<Option<i64>, StoreError> {
         sqlx::query_scalar(
@@ -122,7 +123,8 @@ impl Tx<'_> {
     /// changes nothing.
     pub async fn keep_incident_snapshot(
         &mut self,
-        (episode, kind): (Uuid, TransitionKind),
+        episode: Uuid,
+        kind: TransitionKind,
         incident_snapshot: &IncidentSnapshot,
         at: Timestamp,
     ) -> Result<(), StoreError> {

@@ -185,7 +185,8 @@ impl Tx<'_> {
     /// began, if one is sent now; only if the previous episode ended within `soon` before.
     pub async fn nth_today(
         &mut self,
-        (slo, severity): (SloId, Severity),
+        slo: SloId,
+        severity: Severity,
         now: Timestamp,
         soon: Duration,
     ) -> Result<Option<u32>, StoreError> {

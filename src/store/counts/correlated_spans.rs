@@ -21,7 +21,8 @@ impl Batch {
     /// Adds spans that belong to a workflow to the day of `now`.
     pub(crate) fn add_correlated_spans(
         &mut self,
-        (writer, now): (Writer, Timestamp),
+        writer: Writer,
+        now: Timestamp,
         correlated: &BTreeMap<SloId, i64>,
     ) {
         if correlated.is_empty() {

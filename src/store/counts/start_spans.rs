@@ -20,7 +20,8 @@ impl Batch {
     /// Counts spans in the minute of `now`.
     pub(crate) fn add_start_spans(
         &mut self,
-        (writer, now): (Writer, Timestamp),
+        writer: Writer,
+        now: Timestamp,
         starts: &BTreeMap<SloId, StartSpans>,
     ) {
         if starts.is_empty() {

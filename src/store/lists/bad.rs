@@ -91,7 +91,8 @@ impl BadChanges {
         &mut self,
         id: &EventId,
         epoch: i32,
-        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+        before: Option<CountedWorkflow<'_>>,
+        after: Option<CountedWorkflow<'_>>,
     ) {
         let (before, after) = (
             before.and_then(BadWorkflow::of),
@@ -249,7 +250,8 @@ impl Tx<'_> {
     pub async fn worst_workflows(
         &mut self,
         slo: SloId,
-        (pieces, now): (&[TimeRange], Timestamp),
+        pieces: &[TimeRange],
+        now: Timestamp,
         limit: u32,
     ) -> Result<Vec<WorkflowRecord>, StoreError> {
         let (lower, upper) = bounds(pieces);

@@ -27,12 +27,13 @@ impl ListChanges {
         &mut self,
         id: &EventId,
         epoch: i32,
-        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+        before: Option<CountedWorkflow<'_>>,
+        after: Option<CountedWorkflow<'_>>,
     ) {
-        self.deadlines.push(id, epoch, (before, after));
-        self.bad.push(id, epoch, (before, after));
-        self.sampled.push(id, epoch, (before, after));
-        self.search.push(id, epoch, (before, after));
+        self.deadlines.push(id, epoch, before, after);
+        self.bad.push(id, epoch, before, after);
+        self.sampled.push(id, epoch, before, after);
+        self.search.push(id, epoch, before, after);
     }
 
     /// Adds a workflow of an SLO that distinguishes stages.
@@ -40,14 +41,15 @@ impl ListChanges {
         &mut self,
         id: &EventId,
         epoch: i32,
-        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+        before: Option<CountedWorkflow<'_>>,
+        after: Option<CountedWorkflow<'_>>,
     ) {
-        self.stages.push(id, epoch, (before, after));
+        self.stages.push(id, epoch, before, after);
     }
 
     /// Keeps the deadline of a workflow that was looked at, if it is still open.
     pub(crate) fn keep_deadline(&mut self, id: &EventId, epoch: i32, judged: &JudgedWorkflow) {
-        self.deadlines.push(id, epoch, (None, Some((judged, None))));
+        self.deadlines.push(id, epoch, None, Some((judged, None)));
     }
 }
 

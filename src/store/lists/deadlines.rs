@@ -38,7 +38,8 @@ impl NewDeadlines {
         &mut self,
         id: &EventId,
         epoch: i32,
-        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+        before: Option<CountedWorkflow<'_>>,
+        after: Option<CountedWorkflow<'_>>,
     ) {
         let due = |counted: Option<CountedWorkflow<'_>>| {
             counted.and_then(|(judged, _)| judged.verdict.due)

@@ -18,7 +18,8 @@ impl SampledChanges {
         &mut self,
         id: &EventId,
         epoch: i32,
-        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+        before: Option<CountedWorkflow<'_>>,
+        after: Option<CountedWorkflow<'_>>,
     ) {
         let (before, after) = (sampled_at(before), sampled_at(after));
         if before == after {

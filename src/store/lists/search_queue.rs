@@ -22,7 +22,8 @@ impl QueuedWorkflows {
         &mut self,
         (SloId(slo), key): &EventId,
         epoch: i32,
-        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+        before: Option<CountedWorkflow<'_>>,
+        after: Option<CountedWorkflow<'_>>,
     ) {
         let found_by = |counted: CountedWorkflow<'_>| {
             let workflow = &counted.0.workflow;

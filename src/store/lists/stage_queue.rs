@@ -28,7 +28,8 @@ impl QueuedStages {
         &mut self,
         id: &EventId,
         epoch: i32,
-        (before, after): (Option<CountedWorkflow<'_>>, Option<CountedWorkflow<'_>>),
+        before: Option<CountedWorkflow<'_>>,
+        after: Option<CountedWorkflow<'_>>,
     ) {
         if aggregated_as(before) != aggregated_as(after) {
             self.0.push(id, epoch, KEYS_A_ROW);

@@ -41,7 +41,8 @@ impl Tx<'_> {
     pub async fn reconcile_ends(
         &mut self,
         targets: &[Name],
-        (now, shown_before): (Timestamp, Timestamp),
+        now: Timestamp,
+        shown_before: Timestamp,
     ) -> Result<u64, StoreError> {
         let statement = sqlx::query(
             "-- target_alerts.reconcile_ends

@@ -46,7 +46,8 @@ impl Tx<'_> {
     /// time from which evidence is lost.
     pub async fn note_lost_commits(
         &mut self,
-        (replica, committed_at): (ReplicaId, Timestamp),
+        replica: ReplicaId,
+        committed_at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<TimeRange>, StoreError> {
         let query = sqlx::query_as(

@@ -20,7 +20,8 @@ impl Tx<'_> {
     /// Returns corrections to a series of `step`: the negated counts of the excluded ranges.
     pub async fn corrections(
         &mut self,
-        (id, slo): (SloId, &Slo),
+        id: SloId,
+        slo: &Slo,
         range: TimeRange,
         step: Duration,
     ) -> Result<Vec<SeriesPoint>, StoreError> {
@@ -63,7 +64,7 @@ impl Tx<'_> {
         let mut ageing = BTreeMap::new();
         for (id, slo) in slos {
             let mut points = counts.remove(id).unwrap_or_default();
-            points.extend(self.corrections((*id, slo), range, step).await?);
+            points.extend(self.corrections(*id, slo, range, step).await?);
             ageing.insert(*id, Ageing::new(&Series::new(range, step, &points)));
         }
         Ok(ageing)

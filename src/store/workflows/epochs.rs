@@ -142,7 +142,7 @@ impl Tx<'_> {
         match self.next_to_purge(oldest.epoch, after, floor).await? {
             NextWorkflows::Needed => return Ok(Progress::Done),
             NextWorkflows::UpTo(up_to) => {
-                self.remember_purged(oldest.epoch, (after, up_to), now)
+                self.remember_purged(oldest.epoch, after, up_to, now)
                     .await?;
             }
             NextWorkflows::None => self.drop_epoch(oldest.epoch).await?,

@@ -80,7 +80,8 @@ impl Tx<'_> {
     pub(crate) async fn remember_purged(
         &mut self,
         epoch: i32,
-        (after, up_to): (Option<PurgedUpTo>, PurgedUpTo),
+        after: Option<PurgedUpTo>,
+        up_to: PurgedUpTo,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let statement = sqlx::query(

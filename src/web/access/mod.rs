@@ -123,7 +123,7 @@ pub(super) async fn check(State(state): State<WebState>, request: Request, next:
     let running = next.run(Request::from_parts(parts, body));
     match pending {
         None => running.await,
-        Some(pending) => write(state, running, (pending, caller)).await,
+        Some(pending) => write(state, running, pending, caller).await,
     }
 }
 
@@ -132,7 +132,8 @@ pub(super) async fn check(State(state): State<WebState>, request: Request, next:
 async fn write(
     state: WebState,
     running: impl Future<Output = Response> + Send + 'static,
-    (pending, caller): (PendingEntry, Option<Caller>),
+    pending: PendingEntry,
+    caller: Option<Caller>,
 ) -> Response {
     let tasks = state.access.tasks.clone();
     let running = tasks.spawn(running.in_current_span());
@@ -185,7 +186,7 @@ async fn admit(
             let may = may(&caller, needed).map_err(WebError::from);
             let may = may.and_then(|()| check_named(state, parts, &caller));
             let admitted = match may {
-                Ok(()) => visible::narrow(state, parts, (&caller, needed)).await,
+                Ok(()) => visible::narrow(state, parts, &caller, needed).await,
                 Err(error) => Err(error),
             };
             let admitted = admitted.and_then(|narrowed| of_service(narrowed, need));
@@ -248,7 +249,7 @@ fn refuse(state: &WebState, parts: &Parts, error: &WebError) -> Response {
         let next = parts.uri.path_and_query();
         let next = next.filter(|_| reads(&parts.method));
         let next = next.map_or("/", |next| next.as_str());
-        session::refuse(&asked, state, (access, next))
+        session::refuse(&asked, state, access, next)
     } else {
         asked.refuse(state, error)
     };

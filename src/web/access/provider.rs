@@ -93,7 +93,7 @@ pub(in crate::web) async fn finish(
     let pending = pending.and_then(|text| PendingLogin::parse(text, state.clock.now()));
     let next = pending.as_ref().map_or("/", PendingLogin::next);
     let next = own_path(next);
-    let begun = begin(&state, provider, (&parts, pending.as_ref()), response).await;
+    let begun = begin(&state, provider, &parts, pending.as_ref(), response).await;
     let mut response = match begun {
         Ok((session, caller)) => {
             let mut response = see_other(&next);
@@ -117,7 +117,8 @@ pub(in crate::web) async fn finish(
 async fn begin(
     state: &WebState,
     provider: &LoginProvider,
-    (parts, pending): (&Parts, Option<&PendingLogin>),
+    parts: &Parts,
+    pending: Option<&PendingLogin>,
     response: ProviderResponse,
 ) -> Result<(HeaderValue, Caller), WebError> {
     let secrets = pending.map(|pending| pending.secrets(&state.signing_key));
@@ -131,7 +132,7 @@ async fn begin(
         return Err(AccessError::Denied(plain(&error, LONGEST_CODE)).into());
     }
     let code = response.code.ok_or(AccessError::NoPendingLogin)?;
-    let identity = identify(state, provider, parts, (code, &secrets)).await?;
+    let identity = identify(state, provider, parts, code, &secrets).await?;
     let who = Who::named(&identity.name);
     let name = who.clone().or(Some(&identity.subject)).unwrap_or_default();
     let Some(permissions) = provider.roles.permissions_of(&identity.groups) else {
@@ -149,8 +150,8 @@ async fn begin(
         permissions: permissions.clone(),
         id_token,
     };
-    let login = (SessionLogin::Provider(user), None);
-    let session = session::begin(state, &parts.headers, login).await?;
+    let login = SessionLogin::Provider(user);
+    let session = session::begin(state, &parts.headers, login, None).await?;
     Ok((session, Caller { who, permissions }))
 }
 
@@ -159,7 +160,8 @@ async fn identify(
     state: &WebState,
     provider: &LoginProvider,
     parts: &Parts,
-    (code, secrets): (String, &LoginSecrets),
+    code: String,
+    secrets: &LoginSecrets,
 ) -> Result<AuthenticatedUser, AccessError> {
     let peer = peer(state, parts);
     check_attempts(state, peer)?;
@@ -187,7 +189,7 @@ fn refuse(asked: &Negotiation, state: &WebState, error: &AccessError, next: &str
     if let AccessError::Provider(cause) = error {
         tracing::warn!(error = %cause, "a login at the OpenID Connect provider failed");
     }
-    session::refuse(asked, state, (error, next))
+    session::refuse(asked, state, error, next)
 }
 
 /// Compares digests, so that the time does not depend on where the texts differ.
@@ -196,7 +198,7 @@ fn is_same(expected: &str, found: &str) -> bool {
 }
 
 fn keep(response: &mut Response, state: &WebState, text: &str, lasts: u64) {
-    if let Some(cookie) = cookie(state, (COOKIE, COOKIE_PATH), text, lasts) {
+    if let Some(cookie) = cookie(state, COOKIE, COOKIE_PATH, text, lasts) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
 }

@@ -95,7 +95,7 @@ pub(in crate::web) async fn log_in(
         }
         Err(WebError::Access(error)) => {
             state.metrics.auth_failure("pages", error.as_label());
-            refuse(&asked, &state, (&error, &form.next))
+            refuse(&asked, &state, &error, &form.next)
         }
         Err(error) => asked.refuse(&state, &error),
     }
@@ -115,7 +115,7 @@ pub(in crate::web) async fn log_out(
         None => see_other("/"),
         Some(url) => provider::log_out_elsewhere(&asked, &state, &url),
     };
-    if let Some(cookie) = cookie(&state, (COOKIE, COOKIE_PATH), "", 0) {
+    if let Some(cookie) = cookie(&state, COOKIE, COOKIE_PATH, "", 0) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
@@ -125,7 +125,8 @@ pub(in crate::web) async fn log_out(
 pub(super) fn refuse(
     asked: &Negotiation,
     state: &WebState,
-    (error, next): (&AccessError, &str),
+    error: &AccessError,
+    next: &str,
 ) -> Response {
     let page = LoginPage {
         problem: match error {
@@ -157,8 +158,8 @@ async fn with_token(
     let TokenGrant::User(permissions) = grant else {
         return Err(AccessError::OnlySends { name }.into());
     };
-    let login = (SessionLogin::Token(id), Some(expires_at));
-    let cookie = begin(state, &parts.headers, login).await?;
+    let login = SessionLogin::Token(id);
+    let cookie = begin(state, &parts.headers, login, Some(expires_at)).await?;
     let who = Who::named(&name);
     Ok((cookie, Caller { who, permissions }))
 }
@@ -168,7 +169,8 @@ async fn with_token(
 pub(super) async fn begin(
     state: &WebState,
     headers: &HeaderMap,
-    (login, until): (SessionLogin, Option<Timestamp>),
+    login: SessionLogin,
+    until: Option<Timestamp>,
 ) -> Result<HeaderValue, WebError> {
     let secret: [u8; 32] = rand::random();
     let now = state.clock.now();
@@ -187,7 +189,7 @@ pub(super) async fn begin(
     tx.commit().await?;
     let lasts = session.expires_at.saturating_since(now).as_secs();
     let id = URL_SAFE_NO_PAD.encode(secret);
-    cookie(state, (COOKIE, COOKIE_PATH), &id, lasts).ok_or(WebError::NoSuchPage)
+    cookie(state, COOKIE, COOKIE_PATH, &id, lasts).ok_or(WebError::NoSuchPage)
 }
 
 async fn end(state: &WebState, headers: &HeaderMap) -> Result<Option<EndedSession>, WebError> {
@@ -219,7 +221,8 @@ pub(in crate::web) fn kept<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h
 /// Makes a cookie that scripts cannot read and that requests from other sites do not send.
 pub(in crate::web) fn cookie(
     state: &WebState,
-    (name, path): (&str, &str),
+    name: &str,
+    path: &str,
     value: &str,
     max_age: u64,
 ) -> Option<HeaderValue> {

@@ -152,7 +152,8 @@ fn labels_text(scopes: &[SloScope]) -> String {
 pub(super) async fn narrow(
     state: &WebState,
     parts: &mut Parts,
-    (caller, role): (&Caller, AccessRole),
+    caller: &Caller,
+    role: AccessRole,
 ) -> Result<WebState, WebError> {
     let narrowed = state.narrowed(&caller.permissions.scopes(role));
     if !narrowed.is_restricted() {

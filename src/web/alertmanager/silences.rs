@@ -156,7 +156,7 @@ pub(in crate::web) async fn write(
         let draft = body.draft(who.clone());
         let terms = draft.terms(now).map_err(WebError::BadSilence)?;
         if let Some(id) = former {
-            replace(&state, &mut tx, &id, (who, now)).await?;
+            replace(&state, &mut tx, &id, who, now).await?;
         }
         let silence_id = add(&state, &mut tx, terms, now).await?.id;
         let answer = serde_json::to_value(PostedSilence { silence_id }).unwrap_or_default();
@@ -172,13 +172,14 @@ async fn replace(
     state: &WebState,
     tx: &mut Tx<'_>,
     id: &str,
-    (who, now): (Who, Timestamp),
+    who: Who,
+    now: Timestamp,
 ) -> Result<(), WebError> {
     let silence = found(state, tx, id).await?;
     if silence.terms.repeat.is_some() && silence.state(now) != SilenceState::Expired {
         return Err(WebError::BadSilence(DraftError::Repeats));
     }
-    silences::end(state, tx, &silence, (who, now)).await
+    silences::end(state, tx, &silence, who, now).await
 }
 
 pub(in crate::web) async fn delete(

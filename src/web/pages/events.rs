@@ -84,7 +84,7 @@ async fn record(
     let now = state.clock.now();
     let event = ChangeEvent {
         reported_by: who.or(None),
-        ..body.check((Uuid::now_v7(), now))?
+        ..body.check(Uuid::now_v7(), now)?
     };
     let mut tx = state.store.begin("record what happened").await?;
     if let Some(answer) = once.answered(&mut tx, now).await? {

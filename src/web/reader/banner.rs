@@ -24,7 +24,8 @@ pub(in crate::web) struct PastBanner {
 impl PastBanner {
     /// Returns `None` if the page shows the present.
     pub(in crate::web) fn new(
-        (as_of, now): (AsOf, Timestamp),
+        as_of: AsOf,
+        now: Timestamp,
         definitions: &CatalogAsOf,
         now_path: String,
     ) -> Option<Self> {

@@ -156,7 +156,7 @@ pub(in crate::web) async fn choose_source(
 
 fn written(state: &WebState, at: Timestamp) -> Option<HeaderValue> {
     let at = at.as_micros().to_string();
-    session::cookie(state, (COOKIE, "/"), &at, COOKIE_LASTS)
+    session::cookie(state, COOKIE, "/", &at, COOKIE_LASTS)
 }
 
 fn written_at(headers: &HeaderMap) -> Option<Timestamp> {

@@ -126,7 +126,7 @@ impl Lane {
         }
         recording.apply(&gathered, &groups).await?;
         recording
-            .write_counts((self.writer, self.now), &SpanCounts::default())
+            .write_counts(self.writer, self.now, &SpanCounts::default())
             .await?;
         let pieces: Vec<_> = batch.pieces.iter().collect();
         tx.add_stage_spans(self.now, &pieces).await?;

@@ -254,7 +254,7 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
     ];
     let mut tx = app.store.begin("read workflows").await.unwrap();
     let range = TimeRange::new(at(0), at(3_600));
-    let worst = tx.worst_workflows(deploy, (&[range], at(3_600)), 2).await;
+    let worst = tx.worst_workflows(deploy, &[range], at(3_600), 2).await;
     let labels: Vec<_> = worst.unwrap().into_iter().map(|one| one.label).collect();
     assert_eq!(labels, ["order-3", "order-2"]);
     let ids = [app.only(), deploy, rollback];

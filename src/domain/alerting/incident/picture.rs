@@ -53,7 +53,7 @@ pub struct IncidentSnapshot {
 
 impl SnapshotPlan {
     /// Plans a snapshot from some time before `first_bad` until `to`.
-    pub fn new(first_bad: Timestamp, to: Timestamp, (long, short): (Duration, Duration)) -> Self {
+    pub fn new(first_bad: Timestamp, to: Timestamp, long: Duration, short: Duration) -> Self {
         let shown_from = (first_bad - BEFORE).min(to - BEFORE);
         let reach = to.saturating_since(shown_from) + long;
         let step = step(reach, short);
@@ -176,11 +176,11 @@ mod tests {
     fn a_picture_of_an_hour_is_fine_and_one_of_a_week_is_small() {
         let at = Timestamp::from_secs(1_795_328_700);
         let minutes = Duration::from_mins;
-        let fresh = SnapshotPlan::new(at, at, (hours(1), minutes(5)));
+        let fresh = SnapshotPlan::new(at, at, hours(1), minutes(5));
         assert_eq!(fresh.step, minutes(5));
-        let week = SnapshotPlan::new(at - hours(168), at, (hours(1), minutes(5)));
+        let week = SnapshotPlan::new(at - hours(168), at, hours(1), minutes(5));
         assert!(week.step > minutes(5));
-        let slow = SnapshotPlan::new(at, at, (hours(72), hours(6)));
+        let slow = SnapshotPlan::new(at, at, hours(72), hours(6));
         assert_eq!(slow.step, minutes(20), "a part of the short window");
     }
 
@@ -192,7 +192,7 @@ mod tests {
             let to = Timestamp::from_secs(1_795_328_711);
             let long = Duration::from_mins(long);
             let short = Duration::from_mins((long.as_secs() / 60 / parts).max(1));
-            let plan = SnapshotPlan::new(to - Duration::from_secs(lasted), to, (long, short));
+            let plan = SnapshotPlan::new(to - Duration::from_secs(lasted), to, long, short);
             let points = plan.range.length().as_secs() / plan.step.as_secs();
             prop_assert!(points <= MOST + 3, "{points}");
             prop_assert_eq!(plan.step.as_secs() % 60, 0);

@@ -19,7 +19,8 @@ pub struct AlertLabels(BTreeMap<String, String>);
 impl AlertLabels {
     /// Makes labels. Those of the SLO never replace the built-in ones.
     pub fn new<'a>(
-        (slo, group): (&Name, Option<&Group>),
+        slo: &Name,
+        group: Option<&Group>,
         severity: Severity,
         service: Option<&str>,
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -62,7 +63,8 @@ impl AlertLabels {
     /// Returns the labels of an alert of a declared SLO.
     pub fn of_slo(slo: &Slo, group: Option<&Group>, severity: Severity) -> Self {
         Self::new(
-            (&slo.name, group),
+            &slo.name,
+            group,
             severity,
             slo.service.as_deref(),
             text(&slo.labels),
@@ -72,7 +74,8 @@ impl AlertLabels {
     /// Returns the labels of the alert in a snapshot, as they were then.
     pub fn of_facts(facts: &AlertSnapshot) -> Self {
         Self::new(
-            (&facts.slo, facts.group.as_ref()),
+            &facts.slo,
+            facts.group.as_ref(),
             facts.severity,
             facts.service.as_deref(),
             text(&facts.labels),

@@ -215,7 +215,8 @@ mod tests {
 
     fn orders() -> AlertLabels {
         AlertLabels::new(
-            (&"orders".parse().unwrap(), None),
+            &"orders".parse().unwrap(),
+            None,
             Severity::Page,
             Some("checkout"),
             [("team", "shop")],
@@ -269,7 +270,8 @@ mod tests {
             values: Some(vec![Some("rollback".to_owned())]),
         };
         let of_group = AlertLabels::new(
-            (&"orders".parse().unwrap(), Some(&group)),
+            &"orders".parse().unwrap(),
+            Some(&group),
             Severity::Ticket,
             None,
             [("slo", "a label never hides what the alert is of")],
@@ -292,7 +294,8 @@ mod tests {
     #[test]
     fn prometheus_sees_the_labels_that_have_a_value_under_names_that_it_knows() {
         let labels = AlertLabels::new(
-            (&"orders".parse().unwrap(), None),
+            &"orders".parse().unwrap(),
+            None,
             Severity::Page,
             None,
             [("service.name", "shop"), ("empty", "")],

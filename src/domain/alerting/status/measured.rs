@@ -286,7 +286,7 @@ impl Measured {
         let uncorrelated = match &slo.indicator {
             Indicator::Workflow(workflow) => {
                 let lacking = workflow.identified_by();
-                quality::uncorrelated(self.starts, lacking, (window.clone(), guard))
+                quality::uncorrelated(self.starts, lacking, window.clone(), guard)
             }
             Indicator::Span(_) => None,
         };

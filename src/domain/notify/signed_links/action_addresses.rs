@@ -68,7 +68,7 @@ mod tests {
             format!("https://slo.example.com/actions/acknowledge/{episode}")
         );
         let subject = (Purpose::Acknowledge, episode.to_string());
-        let until = SigningKey::new([7; 32]).check(token, (subject.0, &subject.1), now);
+        let until = SigningKey::new([7; 32]).check(token, subject.0, &subject.1, now);
         assert_eq!(until, Ok(now + ACKNOWLEDGE_FOR));
         assert!(
             actions.silence.is_some_and(|url| url.len() < 255),

@@ -45,11 +45,12 @@ impl SignedLinks {
     /// Verifies the token of such a URL, and returns its expiry.
     pub fn check_chart(
         key: &SigningKey,
-        (transition, token): (Uuid, &str),
+        transition: Uuid,
+        token: &str,
         now: Timestamp,
     ) -> Result<Timestamp, TokenError> {
         let subject = transition.simple().to_string();
-        key.check(token, (Purpose::ShowChart, &subject), now)
+        key.check(token, Purpose::ShowChart, &subject, now)
     }
 }
 
@@ -70,7 +71,7 @@ mod tests {
             path,
             "https://slo.example/charts/00000000000000000000000000000007.png"
         );
-        let check = |transition, at| SignedLinks::check_chart(&key, (transition, token), at);
+        let check = |transition, at| SignedLinks::check_chart(&key, transition, token, at);
         assert_eq!(check(transition, now), Ok(now + CHART_LIVES));
         assert_eq!(
             check(transition, now + CHART_LIVES),

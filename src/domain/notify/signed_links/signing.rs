@@ -65,7 +65,8 @@ impl SigningKey {
     pub fn check(
         &self,
         token: &str,
-        (purpose, subject): (Purpose, &str),
+        purpose: Purpose,
+        subject: &str,
         now: Timestamp,
     ) -> Result<Timestamp, TokenError> {
         let (expires, proof) = token.split_once('.').ok_or(TokenError::Forged)?;
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn a_token_proves_one_purpose_for_one_subject_until_it_expires() {
         let token = KEY.token(Purpose::Acknowledge, "episode-7", an_hour());
-        let check = |token: &str, purpose, subject, now| KEY.check(token, (purpose, subject), now);
+        let check = |token: &str, purpose, subject, now| KEY.check(token, purpose, subject, now);
         let acknowledge = Purpose::Acknowledge;
         assert_eq!(check(&token, acknowledge, "episode-7", NOW), Ok(an_hour()));
         let forged = Err(TokenError::Forged);
@@ -185,7 +186,7 @@ mod tests {
     fn another_key_proves_nothing_and_none_is_shown() {
         let token = SigningKey::new([8; 32]).token(Purpose::ShowChart, "x", an_hour());
         assert_eq!(
-            KEY.check(&token, (Purpose::ShowChart, "x"), NOW),
+            KEY.check(&token, Purpose::ShowChart, "x", NOW),
             Err(TokenError::Forged)
         );
         assert_eq!(format!("{KEY:?}"), "SigningKey(..)");
@@ -200,7 +201,7 @@ mod tests {
             let mut changed = token.clone();
             if let Some(was) = token.get(at..=at) && was != with {
                 changed.replace_range(at..=at, &with);
-                prop_assert!(KEY.check(&changed, (Purpose::Silence, &subject), NOW).is_err());
+                prop_assert!(KEY.check(&changed, Purpose::Silence, &subject, NOW).is_err());
             }
         }
     }

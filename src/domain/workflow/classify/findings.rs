@@ -147,7 +147,8 @@ impl ClassifiedBatch {
     pub(super) fn add(
         &mut self,
         correlation: Correlation,
-        (evidence, indicator): (Evidence, &Indicator),
+        evidence: Evidence,
+        indicator: &Indicator,
         span: &dyn SpanView,
     ) {
         let slo = evidence.slo;
@@ -323,7 +324,8 @@ impl ClassifiedBatch {
     )]
     pub(super) fn weigh(
         &mut self,
-        (id, slo): (SloId, &Slo),
+        id: SloId,
+        slo: &Slo,
         fact: &Fact,
         span: &dyn SpanView,
     ) -> Option<Option<Sample>> {

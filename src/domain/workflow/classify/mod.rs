@@ -239,8 +239,18 @@ impl Classifier {
                 Some(Err(why)) if entry.is_current => findings.discard(entry.id, role, why),
                 None | Some(Err(_)) => {}
                 Some(Ok((_, fact))) if !self.may_start(entry, &fact) => {}
-                Some(Ok(found)) if entry.is_current => add(found, entry, span, findings),
-                Some(Ok(found)) => add(found, entry, span, older.get_or_insert_default()),
+                Some(Ok((correlation, fact))) if entry.is_current => {
+                    add(correlation, fact, entry, span, findings);
+                }
+                Some(Ok((correlation, fact))) => {
+                    add(
+                        correlation,
+                        fact,
+                        entry,
+                        span,
+                        older.get_or_insert_default(),
+                    );
+                }
             }
         });
         if let Some(older) = older {
@@ -264,13 +274,14 @@ fn is_by_trace(indicator: &Indicator) -> bool {
 
 /// Adds the evidence of a span, unless its sampling rules that out.
 fn add(
-    (correlation, fact): (Correlation, Fact),
+    correlation: Correlation,
+    fact: Fact,
     entry: &DeclaredRevision,
     span: &dyn SpanView,
     findings: &mut ClassifiedBatch,
 ) {
     let (id, slo) = (entry.id, &*entry.slo);
-    let Some(sample) = findings.weigh((id, slo), &fact, span) else {
+    let Some(sample) = findings.weigh(id, slo, &fact, span) else {
         return;
     };
     let group_by = slo.group_by.as_ref();
@@ -281,11 +292,11 @@ fn add(
         label: span.trace_id().to_string(),
         fact,
         trace_id: span.trace_id(),
-        customer: customer((id, slo), span, findings),
+        customer: customer(id, slo, span, findings),
         sample,
         group: group_by.map_or_else(GroupValues::default, |by| group(by, id, span, findings)),
     };
-    findings.add(correlation, (evidence, &slo.indicator), span);
+    findings.add(correlation, evidence, &slo.indicator, span);
 }
 
 /// Returns the selectors of an indicator that decide which spans are evidence.
@@ -448,7 +459,8 @@ const fn needs_start(workflow: &WorkflowIndicator, role: Role) -> bool {
 }
 
 fn customer(
-    (id, slo): (SloId, &Slo),
+    id: SloId,
+    slo: &Slo,
     span: &dyn SpanView,
     findings: &mut ClassifiedBatch,
 ) -> Option<String> {

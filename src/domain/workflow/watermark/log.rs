@@ -142,20 +142,22 @@ impl PartitionProgress {
             .is_some_and(|at| at > seen_at + CLOCK_TOLERANCE)
     }
 
-    /// Records the bounds of the log at `at`; `asked_at` was the position of reading, and with
-    /// `is_idle` no message was being committed. Returns a detected loss. It must be recorded
+    /// Records the bounds of the log at `at`; `asked_at` was the position of reading, and
+    /// `under_way` commits had not ended. Returns a detected loss. It must be recorded
     /// before [`go_on`](Self::go_on); until then nothing after it counts.
     pub fn look(
         &mut self,
-        (at, bounds): (Timestamp, LogBounds),
-        (asked_at, is_idle): (Option<i64>, bool),
+        at: Timestamp,
+        bounds: LogBounds,
+        asked_at: Option<i64>,
+        under_way: usize,
     ) -> Option<LogLoss> {
         self.remember(LogEnd {
             at,
             offset: bounds.end,
         });
         let next = self.next?;
-        let is_empty = is_idle && bounds.start == bounds.end;
+        let is_empty = under_way == 0 && bounds.start == bounds.end;
         let gap = self.gap.unwrap_or(LogGap {
             from: next,
             to: next,
@@ -247,7 +249,7 @@ mod tests {
         [start, end]: [i64; 2],
     ) -> Option<LogLoss> {
         let next = progress.next();
-        progress.look((at(second), LogBounds { start, end }), (next, true))
+        progress.look(at(second), LogBounds { start, end }, next, 0)
     }
 
     #[test]
@@ -367,7 +369,7 @@ mod tests {
         let asked_at = progress.next();
         progress.commit(read(0, 10, None), at(1));
         let bounds = LogBounds { start: 0, end: 8 };
-        assert_eq!(progress.look((at(1), bounds), (asked_at, true)), None);
+        assert_eq!(progress.look(at(1), bounds, asked_at, 0), None);
         assert_eq!(progress.up_to(), Some(at(1)));
     }
 

@@ -140,7 +140,8 @@ pub(crate) async fn put(
     state: WebState,
     Path(name): Path<String>,
     Params(query): Params<WriteQuery>,
-    (headers, body): (HeaderMap, Bytes),
+    headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
     let done = async {
         let bad_name = || DefinitionError::BadName { name: name.clone() };

@@ -105,8 +105,10 @@ async fn tell(
     acknowledged: &Acknowledgement,
 ) -> Result<(), WebError> {
     let told = &last.facts;
-    let alert = (last.slo, told.severity);
-    let Some(version) = tx.raise_version(alert, told.episode).await? else {
+    let version = tx
+        .raise_version(last.slo, told.severity, told.episode)
+        .await?;
+    let Some(version) = version else {
         return Err(WebError::IncidentOver);
     };
     let transition = AlertTransition {

@@ -60,7 +60,7 @@ pub(in crate::web) async fn confirm(
     Query(permit): Query<Permit>,
 ) -> Response {
     let facts = async {
-        check(&state, action, (&id, &permit.token))?;
+        check(&state, action, &id, &permit.token)?;
         let mut tx = state.reads().begin("read an incident").await?;
         let mut transitions = found(&state, &mut tx, &id).await?;
         transitions.pop().ok_or(WebError::NoSuchPage)
@@ -91,14 +91,14 @@ pub(in crate::web) async fn perform(
 ) -> Response {
     let by = who.or(body.by.as_deref());
     let done = async {
-        check(&state, action, (&id, &body.token))?;
+        check(&state, action, &id, &body.token)?;
         match action {
             SignedAction::Acknowledge => {
                 take_on(&state, &id, by).await?;
                 Ok(format!("/incidents/{id}"))
             }
             SignedAction::Silence => {
-                silence(&state, &id, (&body.token, by)).await?;
+                silence(&state, &id, &body.token, by).await?;
                 Ok("/silences".to_owned())
             }
         }
@@ -109,11 +109,7 @@ pub(in crate::web) async fn perform(
     }
 }
 
-fn check(
-    state: &WebState,
-    action: SignedAction,
-    (id, token): (&str, &str),
-) -> Result<(), WebError> {
+fn check(state: &WebState, action: SignedAction, id: &str, token: &str) -> Result<(), WebError> {
     let purpose = match action {
         SignedAction::Acknowledge => Purpose::Acknowledge,
         SignedAction::Silence => Purpose::Silence,
@@ -121,7 +117,7 @@ fn check(
     let now = state.clock.now();
     state
         .signing_key
-        .check(token, (purpose, id), now)
+        .check(token, purpose, id, now)
         .map(drop)
         .map_err(WebError::Token)
 }
@@ -130,7 +126,8 @@ fn check(
 async fn silence(
     state: &WebState,
     id: &str,
-    (token, by): (&str, Option<String>),
+    token: &str,
+    by: Option<String>,
 ) -> Result<(), WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("silence an alert").await?;

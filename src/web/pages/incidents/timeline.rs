@@ -34,7 +34,8 @@ pub(super) struct TimelineEntry {
 pub(super) fn of(
     transitions: &[AlertTransition],
     told: Vec<IncidentDelivery>,
-    (acknowledged, notes): (Option<&Acknowledgement>, &[IncidentNote]),
+    acknowledged: Option<&Acknowledgement>,
+    notes: &[IncidentNote],
 ) -> Vec<TimelineEntry> {
     let mut moments = Vec::new();
     moments.extend(transitions.first().and_then(|first| {

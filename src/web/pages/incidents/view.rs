@@ -109,7 +109,7 @@ impl IncidentView {
                 .map(|first_bad| fired_at.saturating_since(first_bad).as_secs()),
             detection: detection(&alert_at_firing),
             incident_summary: ended.and_then(|end| end.facts.episode_summary.clone()),
-            timeline: timeline::of(transitions, told, (acknowledged.as_ref(), &notes)),
+            timeline: timeline::of(transitions, told, acknowledged.as_ref(), &notes),
             acknowledged,
             notes,
             snapshot_at_firing,

@@ -152,8 +152,7 @@ async fn view(
     let evaluated_at = evaluated
         .filter_map(|(_, summary)| summary.evaluated_at)
         .max();
-    let moment = (as_of, state.clock.now());
-    let banner = PastBanner::new(moment, &definitions, filter.of_now());
+    let banner = PastBanner::new(as_of, state.clock.now(), &definitions, filter.of_now());
     let banner = banner.map(|of| of.with_evaluation(evaluated_at, None));
     Ok(OverviewView {
         as_of: now,
@@ -239,7 +238,7 @@ async fn days(
     let mut days = tx.series(&ids, query).await?;
     for (id, summary) in summaries {
         if let (Some(id), Some(slo)) = (id, catalog.slos.get(&summary.name)) {
-            let corrections = tx.corrections((*id, slo), query.range, day).await?;
+            let corrections = tx.corrections(*id, slo, query.range, day).await?;
             days.entry(*id).or_default().extend(corrections);
         }
     }

@@ -27,7 +27,8 @@ use crate::{
 
 pub(super) async fn view(
     state: &WebState,
-    (month, period): (&str, TimeRange),
+    month: &str,
+    period: TimeRange,
     team: &str,
 ) -> Result<MonthReport, WebError> {
     let now = state.clock.now();
@@ -40,7 +41,7 @@ pub(super) async fn view(
     let is_wanted = |slo: &&Arc<Slo>| team.is_empty() || team_of(slo).is_some_and(|of| of == team);
     let slos: Vec<&Arc<Slo>> = catalog.slos.values().filter(is_wanted).collect();
     let just_before = Timestamp::from_micros(period.from.as_micros().saturating_sub(1));
-    let rows = rows(state, &slos, (period, now)).await?;
+    let rows = rows(state, &slos, period, now).await?;
     let has_events = |row: &ReportRow| row.period.good + row.period.bad > 0;
     let goes_on = period.to > now || rows.iter().any(has_events);
     Ok(MonthReport {
@@ -57,7 +58,8 @@ pub(super) async fn view(
 async fn rows(
     state: &WebState,
     slos: &[&Arc<Slo>],
-    (period, now): (TimeRange, Timestamp),
+    period: TimeRange,
+    now: Timestamp,
 ) -> Result<Vec<ReportRow>, WebError> {
     let mut tx = state.reads().begin("read the report of a month").await?;
     let records = tx.slos().await?.into_iter();
@@ -69,11 +71,11 @@ async fn rows(
     let sets = known.iter().map(|(id, slo)| (*id, slo.counted(period)));
     let sums = tx.sums_of_sets(&sets.collect::<Vec<_>>()).await?;
     let mut earlier = EarlierDefinitions::read(&mut tx).await?;
-    let incidents = incidents_of(&mut tx, None, (period, now)).await?;
+    let incidents = incidents_of(&mut tx, None, period, now).await?;
     let mut rows = Vec::new();
     for ((_, slo), counts) in known.into_iter().zip(&sums) {
         let mut row = PeriodRow::new(period, counts, slo.objective.ratio());
-        earlier.name(&mut tx, (&slo.name, &mut row)).await?;
+        earlier.name(&mut tx, &slo.name, &mut row).await?;
         let own = incidents.iter().filter(|(name, _)| *name == slo.name);
         row.incidents.extend(own.map(|(_, one)| one.clone()));
         rows.push(ReportRow {

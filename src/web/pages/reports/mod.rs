@@ -74,7 +74,7 @@ pub(in crate::web) async fn get(
     let read = async {
         let text = query.text(&asked)?;
         let period = period(&month)?;
-        let view = load::view(&state, (&month, period), &query.team).await?;
+        let view = load::view(&state, &month, period, &query.team).await?;
         Ok((view, text))
     };
     match read.await {

@@ -199,7 +199,7 @@ pub(in crate::web) async fn end_by_id(
     let now = state.clock.now();
     let mut tx = state.store.begin("end a silence").await?;
     let silence = found(state, &mut tx, id).await?;
-    end(state, &mut tx, &silence, (who, now)).await?;
+    end(state, &mut tx, &silence, who, now).await?;
     let silence = found(state, &mut tx, id).await?;
     tx.commit().await?;
     Ok(SilenceView::new(&silence, now))
@@ -210,7 +210,8 @@ pub(in crate::web) async fn end(
     state: &WebState,
     tx: &mut Tx<'_>,
     silence: &Silence,
-    (who, now): (Who, Timestamp),
+    who: Who,
+    now: Timestamp,
 ) -> Result<(), WebError> {
     state.check_silence(&silence.terms)?;
     let ended = Ended {

@@ -91,7 +91,8 @@ impl GroupsView {
     /// Reads the groups; `None` if the SLO is not grouped.
     pub(super) async fn read(
         tx: &mut Tx<'_>,
-        (id, slo): (SloId, &Slo),
+        id: SloId,
+        slo: &Slo,
         as_of: AsOf,
     ) -> Result<Option<Self>, StoreError> {
         let Some(by) = &slo.group_by else {
@@ -233,7 +234,7 @@ async fn list(state: &WebState, slo: &Arc<Slo>) -> Result<GroupListView, WebErro
     let mut tx = state.reads().begin("read the groups of an SLO").await?;
     let record = tx.slo(&slo.name).await?;
     let groups = match &record {
-        Some(record) => GroupsView::read(&mut tx, (record.id, slo), now).await?,
+        Some(record) => GroupsView::read(&mut tx, record.id, slo, now).await?,
         None => None,
     };
     let groups = groups.ok_or(WebError::NoSuchPage)?;

@@ -58,45 +58,46 @@ const UNKNOWN: SloId = SloId(0);
 
 pub(super) async fn view(
     state: &WebState,
-    (slo, whose): (&Slo, Whose),
-    (range, as_of): (Range, AsOf),
+    slo: &Slo,
+    whose: Whose,
+    range: Range,
+    as_of: AsOf,
 ) -> Result<SloView, WebError> {
     let now = as_of.at;
     let mut tx = state.reads().begin("read an SLO").await?;
-    let (record, group, state_now) = own_record(&mut tx, slo, (whose, as_of)).await?;
+    let (record, group, state_now) = own_record(&mut tx, slo, whose, as_of).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
     let mut summary = Summary::new(slo, record.as_ref());
     let window = slo.window.counted(now);
     let first_event_at = record.as_ref().and_then(|record| record.first_event_at);
-    let past = past(&mut tx, (id, slo), range, now).await?;
+    let past = past(&mut tx, id, slo, range, now).await?;
     let last_hour = TimeRange::ending_at(now, HOUR);
     let recent = slo.counted(last_hour);
     let (customers, customers_total) = customers(&mut tx, id, &recent, &summary).await?;
     let sample = tx.event_sample(id, last_hour).await?;
-    let (worst, oldest) =
-        workflows(&mut tx, (id, slo), (&recent, as_of), &state.trace_viewers).await?;
+    let (worst, oldest) = workflows(&mut tx, id, slo, &recent, as_of, &state.trace_viewers).await?;
     let reach = TimeRange::ending_at(now, range.length());
-    let stages = stages::over(&mut tx, (id, slo), reach).await?;
+    let stages = stages::over(&mut tx, id, slo, reach).await?;
     let transitions = history::within(state, &mut tx, Some(id), window, MOST_TRANSITIONS).await?;
     summary.burn_rate_at_firing = rate_at_firing(&summary, &transitions);
     let sampled = sample.bad.iter().chain(&sample.good);
     let services = concerned(slo.service.as_deref(), sampled);
     let services = services.as_deref();
     let ranges = [window, slo.window.trailing(now)];
-    let [counts, usual] = sums(&mut tx, (id, slo), ranges).await?;
-    let burn = burn_context((slo, first_event_at), &summary, usual, now);
-    let quality = Quality::read((state, as_of), &mut tx, (id, slo), (&summary, &counts)).await?;
+    let [counts, usual] = sums(&mut tx, id, slo, ranges).await?;
+    let burn = burn_context(slo, first_event_at, &summary, usual, now);
+    let quality = Quality::read(state, as_of, &mut tx, id, slo, &summary, &counts).await?;
     Ok(SloView {
         as_of: now,
         state_now,
         is_past: as_of.is_past,
         range,
-        groups: worst_groups(&mut tx, (id, slo), (group.as_ref(), as_of)).await?,
+        groups: worst_groups(&mut tx, id, slo, group.as_ref(), as_of).await?,
         group,
         counts: counts.into(),
         evidence: quality.evidence,
         excluded: ExclusionView::all(slo, window),
-        sampling: sampling_notes(&mut tx, id, (&counts, &summary.rules), now).await?,
+        sampling: sampling_notes(&mut tx, id, &counts, &summary.rules, now).await?,
         correlation: quality.correlation,
         unmatched_selectors: quality.unmatched,
         clocks: quality.clocks,
@@ -112,7 +113,7 @@ pub(super) async fn view(
         burn_history: burn_history(slo, &burn, &past.range, range.length()),
         bad_by_reason: ReasonPoint::all(&past.bars),
         definition: DefinitionView::of(slo),
-        ageing: ageing(&mut tx, (id, slo), now).await?,
+        ageing: ageing(&mut tx, id, slo, now).await?,
         burn,
         past,
         summary,
@@ -121,7 +122,8 @@ pub(super) async fn view(
 
 async fn ageing(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
+    id: SloId,
+    slo: &Slo,
     now: Timestamp,
 ) -> Result<Ageing, StoreError> {
     let mut ageing = tx.ageing(&[(id, slo)], slo.window.length(), now).await?;
@@ -131,11 +133,13 @@ async fn ageing(
 /// Returns the worst groups; `None` for a group, which has no groups.
 async fn worst_groups(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
-    (group, as_of): (Option<&GroupHead>, AsOf),
+    id: SloId,
+    slo: &Slo,
+    group: Option<&GroupHead>,
+    as_of: AsOf,
 ) -> Result<Option<GroupsView>, WebError> {
     match group {
-        None => Ok(GroupsView::read(tx, (id, slo), as_of)
+        None => Ok(GroupsView::read(tx, id, slo, as_of)
             .await?
             .map(GroupsView::worst)),
         Some(_) => Ok(None),
@@ -147,7 +151,8 @@ async fn worst_groups(
 async fn own_record(
     tx: &mut Tx<'_>,
     slo: &Slo,
-    (whose, as_of): (Whose, AsOf),
+    whose: Whose,
+    as_of: AsOf,
 ) -> Result<(Option<SloRecord>, Option<GroupHead>, Option<SloState>), WebError> {
     let (mut record, group) = match whose {
         Whose::Slo => (tx.slo(&slo.name).await?, None),
@@ -179,22 +184,24 @@ fn rate_at_firing(summary: &Summary, newest_first: &[TransitionView]) -> Option<
 /// of open workflows are not stored.
 async fn workflows(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
-    (recent, as_of): (&[TimeRange], AsOf),
+    id: SloId,
+    slo: &Slo,
+    recent: &[TimeRange],
+    as_of: AsOf,
     viewers: &[TraceViewer],
 ) -> Result<(Vec<WorkflowView>, Vec<WorkflowView>), StoreError> {
     let now = as_of.at;
-    let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
+    let worst = tx.worst_workflows(id, recent, now, MOST).await?;
     let oldest = if as_of.is_past {
         Vec::new()
     } else {
         tx.oldest_open_workflows(id, MOST).await?
     };
     let both = worst.iter().chain(&oldest);
-    let mut own = stages::of_workflows(tx, (id, slo), both, now).await?;
+    let mut own = stages::of_workflows(tx, id, slo, both, now).await?;
     let mut view = |record: WorkflowRecord| {
         let stages = own.remove(&record.key).unwrap_or_default();
-        WorkflowView::new(record, stages, &slo.name, (viewers, now))
+        WorkflowView::new(record, stages, &slo.name, viewers, now)
     };
     let oldest = oldest.into_iter().map(&mut view).collect();
     Ok((worst.into_iter().map(view).collect(), oldest))
@@ -203,7 +210,8 @@ async fn workflows(
 /// Returns the counts of each range.
 async fn sums<const N: usize>(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
+    id: SloId,
+    slo: &Slo,
     ranges: [TimeRange; N],
 ) -> Result<[EventCounts; N], StoreError> {
     let counted = ranges.map(|range| (id, slo.counted(range)));
@@ -241,10 +249,13 @@ struct Quality {
 
 impl Quality {
     async fn read(
-        (state, as_of): (&WebState, AsOf),
+        state: &WebState,
+        as_of: AsOf,
         tx: &mut Tx<'_>,
-        (id, slo): (SloId, &Slo),
-        (summary, events): (&Summary, &EventCounts),
+        id: SloId,
+        slo: &Slo,
+        summary: &Summary,
+        events: &EventCounts,
     ) -> Result<Self, StoreError> {
         if as_of.is_past {
             return Ok(Self::default());
@@ -267,7 +278,8 @@ impl Quality {
 async fn sampling_notes(
     tx: &mut Tx<'_>,
     id: SloId,
-    (counts, rules): (&EventCounts, &[RuleStatus]),
+    counts: &EventCounts,
+    rules: &[RuleStatus],
     now: Timestamp,
 ) -> Result<Vec<SamplingNote>, StoreError> {
     let ends = match counts.unobservable + counts.orphan {
@@ -279,7 +291,8 @@ async fn sampling_notes(
 
 /// Returns the inputs of burn rates at this time, as rules use them.
 fn burn_context(
-    (slo, first_event_at): (&Slo, Option<Timestamp>),
+    slo: &Slo,
+    first_event_at: Option<Timestamp>,
     summary: &Summary,
     usual: EventCounts,
     now: Timestamp,
@@ -305,7 +318,8 @@ fn burn_context(
 
 async fn past(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
+    id: SloId,
+    slo: &Slo,
     range: Range,
     now: Timestamp,
 ) -> Result<Past, StoreError> {
@@ -327,9 +341,9 @@ async fn past(
         length: range.length(),
     };
     Ok(Past {
-        budget: BudgetPast::read(tx, (id, slo), now).await?,
-        range: series(tx, (id, slo), line, now).await?,
-        bars: series(tx, (id, slo), bars, now).await?,
+        budget: BudgetPast::read(tx, id, slo, now).await?,
+        range: series(tx, id, slo, line, now).await?,
+        bars: series(tx, id, slo, bars, now).await?,
     })
 }
 
@@ -342,7 +356,8 @@ pub(super) struct StretchLimits {
 
 pub(super) async fn series(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
+    id: SloId,
+    slo: &Slo,
     reach: StretchLimits,
     now: Timestamp,
 ) -> Result<Series, StoreError> {
@@ -355,6 +370,6 @@ pub(super) async fn series(
     };
     let points = tx.series(&[id], query).await?.remove(&id);
     let mut points = points.unwrap_or_default();
-    points.extend(tx.corrections((id, slo), range, reach.step).await?);
+    points.extend(tx.corrections(id, slo, range, reach.step).await?);
     Ok(Series::new(range, reach.step, &points))
 }

@@ -102,7 +102,7 @@ pub(crate) async fn get(
     Params(params): Params<SloQuery>,
 ) -> Response {
     let name = name.strip_suffix(".json").unwrap_or(&name);
-    answer(&asked, &state, (name, Whose::Slo), &params).await
+    answer(&asked, &state, name, Whose::Slo, &params).await
 }
 
 pub(crate) async fn get_group(
@@ -117,7 +117,7 @@ pub(crate) async fn get_group(
         return asked.refuse(&state, &WebError::NoSuchGroup { slo: name, group });
     };
     let whose = Whose::Group(SloId(id));
-    answer(&asked, &state, (&name, whose), &params).await
+    answer(&asked, &state, &name, whose, &params).await
 }
 
 /// The SLO or group of a page.
@@ -130,10 +130,11 @@ enum Whose {
 async fn answer(
     asked: &Negotiation,
     state: &WebState,
-    (name, whose): (&str, Whose),
+    name: &str,
+    whose: Whose,
     params: &SloQuery,
 ) -> Response {
-    match read(asked, state, (name, whose), params).await {
+    match read(asked, state, name, whose, params).await {
         Err(error) => asked.refuse(state, &error),
         Ok(read) => asked.reply(state, Ok(read.view), |view| {
             SloPage::new(state, &read.slo, view, read.banner)
@@ -151,7 +152,8 @@ struct SloReading {
 async fn read(
     asked: &Negotiation,
     state: &WebState,
-    (name, whose): (&str, Whose),
+    name: &str,
+    whose: Whose,
     params: &SloQuery,
 ) -> Result<SloReading, WebError> {
     let range = params.range(asked)?;
@@ -160,9 +162,8 @@ async fn read(
     let Some(slo) = declared_in(&definitions.catalog, name) else {
         return Err(undeclared(state, name).await);
     };
-    let view = load::view(state, (&slo, whose), (range, as_of)).await?;
-    let moment = (as_of, state.clock.now());
-    let banner = PastBanner::new(moment, &definitions, view.address());
+    let view = load::view(state, &slo, whose, range, as_of).await?;
+    let banner = PastBanner::new(as_of, state.clock.now(), &definitions, view.address());
     let banner = banner.map(|of| of.with_evaluation(view.summary.evaluated_at, view.state_now));
     Ok(SloReading { slo, view, banner })
 }

@@ -64,7 +64,8 @@ struct OwnStage {
 /// Reads the stages; `None` if the definition does not request stages.
 pub(super) async fn over(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
+    id: SloId,
+    slo: &Slo,
     range: TimeRange,
 ) -> Result<Option<StagesView>, StoreError> {
     let Some(workflow) = slo.staged() else {
@@ -78,7 +79,8 @@ pub(super) async fn over(
 /// Returns the stages of each of `workflows` that has any, by key.
 pub(in crate::web::pages) async fn of_workflows(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
+    id: SloId,
+    slo: &Slo,
     workflows: impl Iterator<Item = &WorkflowRecord>,
     now: Timestamp,
 ) -> Result<BTreeMap<EventKey, OwnStages>, StoreError> {

@@ -47,7 +47,8 @@ impl WorkflowView {
         record: WorkflowRecord,
         stages: OwnStages,
         slo: &Name,
-        (viewers, now): (&[TraceViewer], Timestamp),
+        viewers: &[TraceViewer],
+        now: Timestamp,
     ) -> Self {
         let end = record.ended_at.unwrap_or(now);
         let traced = Traced {

@@ -50,7 +50,7 @@ pub(super) async fn view(
         return Ok(None);
     };
     let linked = tx.linked_evidence(id, key).await?;
-    let staged = Staged::read(&mut tx, (id, slo), key, now).await?;
+    let staged = Staged::read(&mut tx, id, slo, key, now).await?;
     let workflow = &stored.judged.workflow;
     let known = StoryEvidence {
         workflow,
@@ -59,7 +59,7 @@ pub(super) async fn view(
     };
     let story = WorkflowStory::new(known);
     let ended_at = staged.ended_at.or_else(|| end(workflow));
-    let traces = TraceView::all(&story.traces(&known), workflow, (&state.trace_viewers, now));
+    let traces = TraceView::all(&story.traces(&known), workflow, &state.trace_viewers, now);
     let verdict = stored.judged.verdict;
     let corrections = workflow.details.corrections.iter();
     let missing = story.missing.iter().map(|step| step.text(times::zone()));
@@ -85,7 +85,7 @@ pub(super) async fn view(
             .judged
             .weight
             .map(|weight| seconds(weight.millionths())),
-        current: current(&mut tx, id, (&staged, ended_at), now).await?,
+        current: current(&mut tx, id, &staged, ended_at, now).await?,
         missing: missing.collect(),
         clock_skew_seconds: story.clock_skew_us().map(seconds),
         remarks: remarks(slo, &stored, now),
@@ -125,7 +125,8 @@ impl Staged {
     /// Has no sections if the definition does not request stages, or the start is unknown.
     async fn read(
         tx: &mut Tx<'_>,
-        (id, slo): (SloId, &Slo),
+        id: SloId,
+        slo: &Slo,
         key: EventKey,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
@@ -167,7 +168,8 @@ fn counted(workflow: &StageWorkflow) -> Option<Breakdown> {
 async fn current(
     tx: &mut Tx<'_>,
     id: SloId,
-    (staged, ended_at): (&Staged, Option<Timestamp>),
+    staged: &Staged,
+    ended_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Option<CurrentStage>, StoreError> {
     let Some(last) = staged.sections.last().filter(|_| ended_at.is_none()) else {

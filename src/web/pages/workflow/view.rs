@@ -184,7 +184,8 @@ impl TraceView {
     pub(super) fn all(
         traces: &[TraceId],
         workflow: &Workflow,
-        (viewers, now): (&[TraceViewer], Timestamp),
+        viewers: &[TraceViewer],
+        now: Timestamp,
     ) -> Vec<Self> {
         let from = workflow.start.map(|start| start.at);
         let to = workflow.latest_end().unwrap_or(now);

@@ -217,7 +217,7 @@ impl Finder<'_> {
         let mut all = BTreeMap::new();
         for (id, records) in open {
             let Some(slo) = self.slo(id) else { continue };
-            let own = of_workflows(tx, (id, &slo), records.into_iter(), self.now).await?;
+            let own = of_workflows(tx, id, &slo, records.into_iter(), self.now).await?;
             all.extend(own.into_iter().map(|(key, stages)| ((id, key.0), stages)));
         }
         Ok(all)
@@ -249,7 +249,7 @@ impl Finder<'_> {
             let viewers = &self.state.trace_viewers;
             self.found.workflows.push(FoundView {
                 slo: name.clone(),
-                workflow: WorkflowView::new(record, own, name, (viewers, self.now)),
+                workflow: WorkflowView::new(record, own, name, viewers, self.now),
             });
         }
     }

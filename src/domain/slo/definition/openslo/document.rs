@@ -60,7 +60,7 @@ impl<'a> SourceSheet<'a> {
     ) -> impl Iterator<Item = SourceDocument<'a>> {
         self.nodes
             .iter()
-            .filter_map(move |node| document(&self.findings, node, (version, kinds)))
+            .filter_map(move |node| document(&self.findings, node, version, kinds))
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
@@ -71,7 +71,8 @@ impl<'a> SourceSheet<'a> {
 fn document<'a>(
     findings: &'a Diagnostics<'a>,
     node: &'a YamlNode,
-    (version, kinds): (&str, &[&str]),
+    version: &str,
+    kinds: &[&str],
 ) -> Option<SourceDocument<'a>> {
     let envelope = |key: &str| {
         let entry = node.entry(key);

@@ -101,7 +101,7 @@ fn slo(document: &SourceDocument<'_>, library: &Library<'_>) -> Vec<Value> {
                 let target = ratio(&document.scalar(&entry.value));
                 spec.insert("objectives".to_owned(), json!([{ "target": target }]));
             }
-            "alertPolicies" => policies(document, library, entry, (&mut spec, &mut own)),
+            "alertPolicies" => policies(document, library, entry, &mut spec, &mut own),
             _ => drop(own.insert(entry.key.clone(), json)),
         }
     }
@@ -197,7 +197,8 @@ fn policies(
     document: &SourceDocument<'_>,
     library: &Library<'_>,
     entry: &Entry,
-    (spec, own): (&mut Map<String, Value>, &mut Map<String, Value>),
+    spec: &mut Map<String, Value>,
+    own: &mut Map<String, Value>,
 ) {
     let mut references = Vec::new();
     for item in items(&entry.value) {

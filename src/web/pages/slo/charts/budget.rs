@@ -33,13 +33,14 @@ pub(in crate::web::pages::slo) struct BudgetPast {
 impl BudgetPast {
     pub(in crate::web::pages::slo) async fn read(
         tx: &mut Tx<'_>,
-        (id, slo): (SloId, &Slo),
+        id: SloId,
+        slo: &Slo,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let (resolution, step) = steps(slo.window.length());
         if let Some(period) = slo.window.period(now) {
             let so_far = TimeRange::new(period.from, now);
-            let series = of_period(tx, (id, slo), so_far, resolution).await?;
+            let series = of_period(tx, id, slo, so_far, resolution).await?;
             return Ok(Self { series, step });
         }
         let reach = StretchLimits {
@@ -47,7 +48,7 @@ impl BudgetPast {
             step,
             length: 2 * slo.window.length(),
         };
-        let series = series(tx, (id, slo), reach, now).await?;
+        let series = series(tx, id, slo, reach, now).await?;
         Ok(Self { series, step })
     }
 
@@ -116,7 +117,8 @@ pub(in crate::web::pages::slo) fn range(slo: &Slo, now: Timestamp) -> TimeRange 
 /// events are subtracted.
 async fn of_period(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
+    id: SloId,
+    slo: &Slo,
     so_far: TimeRange,
     resolution: Resolution,
 ) -> Result<Series, StoreError> {
@@ -129,7 +131,7 @@ async fn of_period(
     };
     let points = tx.series(&[id], query).await?.remove(&id);
     let mut points = points.unwrap_or_default();
-    points.extend(tx.corrections((id, slo), range, step).await?);
+    points.extend(tx.corrections(id, slo, range, step).await?);
     let before = slo.counted(TimeRange::new(range.from, so_far.from));
     let sums = tx.sums_of_sets(&[(id, before)]).await?;
     points.extend(sums.into_iter().map(|counts| SeriesPoint {

@@ -56,8 +56,8 @@ async fn read(
         _ => Vec::new(),
     };
     let now = state.clock.now();
-    let banner = PastBanner::new((as_of, now), &definitions, path(&slo.name, range));
-    let view = DurationsView::new(&slo, range, (query, rows), as_of.at);
+    let banner = PastBanner::new(as_of, now, &definitions, path(&slo.name, range));
+    let view = DurationsView::new(&slo, range, query, rows, as_of.at);
     Ok((view, banner))
 }
 

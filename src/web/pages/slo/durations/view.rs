@@ -84,7 +84,8 @@ impl DurationsView {
     pub(super) fn new(
         slo: &Slo,
         range: Range,
-        (query, rows): (SeriesQuery, Vec<DurationsOfStep>),
+        query: SeriesQuery,
+        rows: Vec<DurationsOfStep>,
         now: Timestamp,
     ) -> Self {
         let mut columns = by_stage(query, rows);

@@ -28,7 +28,8 @@ const MOST_SETS: usize = 8;
 pub(super) async fn view(
     state: &WebState,
     slo: &Slo,
-    (by, before): (CalendarUnit, Option<Timestamp>),
+    by: CalendarUnit,
+    before: Option<Timestamp>,
 ) -> Result<HistoryView, WebError> {
     let now = state.clock.now();
     let mut tx = state.reads().begin("read the history of an SLO").await?;
@@ -40,13 +41,13 @@ pub(super) async fn view(
     periods.truncate(MOST_PERIODS);
     let mut rows = Vec::new();
     if let (Some(record), Some(oldest)) = (record, periods.last()) {
-        rows = counted(&mut tx, (record.id, slo), &periods).await?;
+        rows = counted(&mut tx, record.id, slo, &periods).await?;
         let mut earlier = EarlierDefinitions::read(&mut tx).await?;
         for row in &mut rows {
-            earlier.name(&mut tx, (&slo.name, row)).await?;
+            earlier.name(&mut tx, &slo.name, row).await?;
         }
         let range = TimeRange::new(oldest.from, newest);
-        for (_, incident) in incidents(&mut tx, Some(record.id), (range, now)).await? {
+        for (_, incident) in incidents(&mut tx, Some(record.id), range, now).await? {
             let within = |row: &&mut PeriodRow| (row.from..row.to).contains(&incident.fired_at);
             if let Some(row) = rows.iter_mut().find(within) {
                 row.incidents.push(incident);
@@ -82,7 +83,8 @@ fn periods(by: CalendarUnit, newest: Timestamp, first: Timestamp) -> Vec<TimeRan
 
 async fn counted(
     tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
+    id: SloId,
+    slo: &Slo,
     periods: &[TimeRange],
 ) -> Result<Vec<PeriodRow>, StoreError> {
     let sets = periods.iter().map(|period| (id, slo.counted(*period)));
@@ -112,7 +114,8 @@ impl EarlierDefinitions {
     pub(in crate::web::pages) async fn name(
         &mut self,
         tx: &mut Tx<'_>,
-        (slo, row): (&Name, &mut PeriodRow),
+        slo: &Name,
+        row: &mut PeriodRow,
     ) -> Result<(), StoreError> {
         let before_end = self.times.iter().rev().find(|(_, from)| *from < row.to);
         let Some((revision, _)) = before_end.copied() else {
@@ -148,7 +151,8 @@ async fn objectives(
 pub(in crate::web::pages) async fn incidents(
     tx: &mut Tx<'_>,
     slo: Option<SloId>,
-    (range, now): (TimeRange, Timestamp),
+    range: TimeRange,
+    now: Timestamp,
 ) -> Result<Vec<(Name, IncidentCost)>, StoreError> {
     // They may have ended after the range.
     let until_now = TimeRange::new(range.from, now.max(range.to));

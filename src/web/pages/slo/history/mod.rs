@@ -73,7 +73,7 @@ pub(crate) async fn get(
         let Some(slo) = declared(&state, &name) else {
             return Err(undeclared(&state, &name).await);
         };
-        let view = load::view(&state, &slo, (unit, query.before)).await?;
+        let view = load::view(&state, &slo, unit, query.before).await?;
         Ok((view, is_csv || asked.wants_csv()))
     };
     let (view, is_csv) = match read.await {

@@ -208,7 +208,7 @@ enum Fit {
 
 fn fit(findings: &Diagnostics<'_>, used: &Use, rule: &Rule, promise: BudgetTerms) -> Fit {
     let limit = match rule.asked {
-        RuleTrigger::Burn(burn) => return fit_burn(findings, used, rule, (burn, promise)),
+        RuleTrigger::Burn(burn) => return fit_burn(findings, used, rule, burn, promise),
         RuleTrigger::Limit(limit) => limit,
     };
     if let Some((why, help)) = limit::never_reached(limit, promise) {
@@ -227,7 +227,8 @@ fn fit_burn(
     findings: &Diagnostics<'_>,
     used: &Use,
     rule: &Rule,
-    (burn, promise): (BurnTrigger, BudgetTerms),
+    burn: BurnTrigger,
+    promise: BudgetTerms,
 ) -> Fit {
     let fitted = match used.policy.origin {
         Origin::BuiltIn => Ok(fit_built_in(rule.severity, burn, promise)),
