@@ -6,14 +6,16 @@
 //! invalid, nothing is applied and the previous set stays active, also at startup: alerts by the
 //! previous definitions are better than no alerts. A set without any SLO, or with a file that
 //! became empty, is refused in the same way until a person confirms it (`throughline definitions
-//! clear`). What the API wrote is kept in every set, and checked together with the files.
+//! clear`). What the API wrote is kept in every set, and checked together with the files. So is
+//! `--slo-selector`, which replicas agree on as they do on files.
 
-use std::{collections::BTreeMap, error::Error as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, error::Error as _, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use super::definitions::{self, Definitions};
 use crate::{
+    config::DefinitionsConfig,
     domain::{
         model::{
             ids::{Name, Revision},
@@ -40,7 +42,7 @@ pub struct InForce {
 
 #[derive(Debug)]
 pub struct CatalogKeeper {
-    folder: PathBuf,
+    config: DefinitionsConfig,
     store: Store,
     metrics: Metrics,
     replica: ReplicaId,
@@ -89,12 +91,12 @@ const ALIVE: Duration = Duration::from_secs(3);
 
 /// The problem that a replica reports if another replica's files were activated after its own were
 /// read.
-const SUPERSEDED: &str = "the files differ from the active definitions, which another replica activated: \
-                          they are activated when they change, or on SIGHUP";
+const SUPERSEDED: &str = "the files or `--slo-selector` differ from the active definitions, which another \
+                          replica activated: they are activated when they change, or on SIGHUP";
 
 impl CatalogKeeper {
     pub fn new(
-        folder: PathBuf,
+        config: DefinitionsConfig,
         store: Store,
         metrics: Metrics,
         replica: ReplicaId,
@@ -103,12 +105,12 @@ impl CatalogKeeper {
         let empty = Classifier::with_revisions(Revision::default(), BTreeMap::new());
         let (classifier, classifier_in_force) = watch::channel(Arc::new(empty));
         let status = DefinitionsStatus {
-            folder: folder.display().to_string(),
+            folder: config.folder.display().to_string(),
             ..DefinitionsStatus::default()
         };
         let (status, status_in_force) = watch::channel(Arc::new(status));
         let keeper = Self {
-            folder,
+            config,
             store,
             metrics,
             replica,
@@ -140,7 +142,7 @@ impl CatalogKeeper {
             anyhow::bail!(
                 "the definitions in `{}` are refused, and there are none from an earlier run:\n  \
                  {problems}",
-                self.folder.display()
+                self.config.folder.display()
             );
         }
         let problems = self.problems();
@@ -159,8 +161,8 @@ impl CatalogKeeper {
     /// If the database does not answer.
     pub async fn look(&mut self, now: Timestamp, change: Change) -> anyhow::Result<Look> {
         let followed = self.follow().await?;
-        let folder = self.folder.clone();
-        let read = tokio::task::spawn_blocking(move || definitions::read(&folder)).await?;
+        let config = self.config.clone();
+        let read = tokio::task::spawn_blocking(move || definitions::read_selected(&config)).await?;
         let found = read.map_err(|error| explain(&error));
         let is_known = self.seen.as_ref() == Some(&found);
         let is_requested = change == Change::Requested;
@@ -283,8 +285,8 @@ impl CatalogKeeper {
         let (same, all) = (others.same + 1, others.all + 1);
         Ok((same * 2 <= all).then(|| {
             let problem = format!(
-                "the files differ from the active definitions: {same} of {all} replicas have them, \
-                 and they are activated when more than half do, or by `throughline definitions apply`"
+                "the files or `--slo-selector` differ from the active definitions: {same} of {all} \
+                 replicas have them, and they are activated when more than half do, or by `throughline definitions apply`"
             );
             (vec![problem], PendingFiles::Apply(files.into()))
         }))
@@ -351,8 +353,16 @@ impl CatalogKeeper {
     fn accept(&self) -> Look {
         self.note(Vec::new(), None);
         self.metrics.definitions_last_reload_successful.set(1.0);
-        let slos = self.catalog.borrow().slos.len();
-        tracing::info!(slos, "definitions are active");
+        let catalog = self.catalog.borrow();
+        let slos = catalog.slos.len();
+        match &catalog.selector {
+            None => tracing::info!(slos, "definitions are active"),
+            Some(selector) => tracing::info!(
+                slos,
+                other_slos = catalog.other_slos.len(),
+                "definitions are active: `--slo-selector {selector}` leaves the other SLOs to other installations"
+            ),
+        }
         Look::InForce { slos }
     }
 

@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::domain::slo::definition::{DefinitionFile, Problem};
+use crate::{
+    config::DefinitionsConfig,
+    domain::slo::definition::{DefinitionFile, Problem},
+};
 
 /// The size limit of a file: a larger one cannot be a definition.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -31,6 +34,16 @@ pub struct ReadError {
     path: String,
     #[source]
     source: io::Error,
+}
+
+/// Reads the folder, together with the selector of the SLOs that are judged.
+pub fn read_selected(config: &DefinitionsConfig) -> Result<Definitions, ReadError> {
+    let mut definitions = read(&config.folder)?;
+    let selector = config.slo_selector.iter();
+    definitions
+        .files
+        .extend(selector.map(DefinitionFile::slo_selector));
+    Ok(definitions)
 }
 
 /// Reads `path`: a folder with its subfolders, or a single file of any name. Files are named by

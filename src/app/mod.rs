@@ -108,8 +108,9 @@ impl App {
         prepare(&store, clock.now(), config.receiver.horizon).await?;
         note_restore(&store, clock.now()).await?;
         let replica = ReplicaId(rand::random());
-        let folder = config.definitions.folder.clone();
-        let (mut keeper, in_force) = CatalogKeeper::new(folder, store, metrics.clone(), replica);
+        let definitions = config.definitions.clone();
+        let (mut keeper, in_force) =
+            CatalogKeeper::new(definitions, store, metrics.clone(), replica);
         let signing_key = signing_key(&database.store, clock.now()).await?;
         let method = config.access.method(config.pages.listen);
         let tokens = read_tokens(&database.store, method, clock.now()).await?;

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         model::ids::Name,
         slo::{
-            Catalog,
+            Catalog, SloSelector,
             definition::{DefinitionFile, Problem, ProblemSeverity, load},
         },
     },
@@ -34,6 +34,10 @@ pub struct ValidateArgs {
     /// removed, where alerts that fire would never resolve
     #[arg(long, value_name = "PATH")]
     pub against: Option<PathBuf>,
+
+    /// Count the SLOs that an installation with this setting judges
+    #[arg(long, env = "THROUGHLINE_SLO_SELECTOR", value_name = "SELECTOR")]
+    pub slo_selector: Option<SloSelector>,
 
     /// How problems are written
     #[arg(short, long, value_enum, default_value_t = ValidateOutput::Text)]
@@ -85,7 +89,7 @@ pub(super) struct ValidationReport {
 
 pub fn run(args: &ValidateArgs) -> ExitCode {
     let findings = match check_against(&args.paths, args.against.as_deref()) {
-        Ok(findings) => findings,
+        Ok(findings) => findings.selected_by(args.slo_selector.clone()),
         Err(error) => {
             let cause = std::error::Error::source(&error);
             let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
@@ -179,6 +183,13 @@ pub(super) fn check(paths: &[PathBuf]) -> Result<ValidationReport, definitions::
 }
 
 impl ValidationReport {
+    fn selected_by(mut self, selector: Option<SloSelector>) -> Self {
+        if let Some(selector) = selector {
+            self.catalog = self.catalog.map(|catalog| catalog.selected_by(selector));
+        }
+        self
+    }
+
     fn text(&self, output: ValidateOutput, colour: Colour) -> String {
         match output {
             ValidateOutput::Text => {
@@ -186,14 +197,14 @@ impl ValidationReport {
             }
             ValidateOutput::Github => render_github(&self.problems),
             ValidateOutput::Json => {
-                let slos = self
-                    .catalog
-                    .as_ref()
-                    .map_or(0, |catalog| catalog.slos.len());
+                let catalog = self.catalog.as_ref();
+                let slos = catalog.map_or(0, |catalog| catalog.slos.len());
+                let others = catalog.map_or(0, |catalog| catalog.other_slos.len());
                 let report = serde_json::json!({
                     "valid": self.catalog.is_some(),
                     "files": self.files,
                     "slos": slos,
+                    "other_slos": others,
                     "problems": self.problems,
                 });
                 format!("{report:#}\n")
@@ -220,7 +231,13 @@ impl ValidationReport {
         match &self.catalog {
             Some(catalog) => {
                 let slos = quantity(catalog.slos.len(), "SLO");
-                format!("{files}, {slos}: {counted}")
+                let others = match &catalog.selector {
+                    Some(_) => {
+                        format!(", {} left to other installations", catalog.other_slos.len())
+                    }
+                    None => String::new(),
+                };
+                format!("{files}, {slos}{others}: {counted}")
             }
             None => format!("{files}: {counted}"),
         }
@@ -249,6 +266,22 @@ mod tests {
         let alone = check(std::slice::from_ref(&slo)).unwrap();
         assert_eq!(alone.summary(), "1 file: 1 error, 0 warnings");
         assert_eq!(alone.problems[0].file, slo.display().to_string());
+    }
+
+    #[test]
+    fn slos_that_a_selector_leaves_to_other_installations_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), SLO).unwrap();
+        std::fs::write(folder.path().join("b.yaml"), TARGET).unwrap();
+        let report = check(&[folder.path().to_owned()]).unwrap();
+        let report = report.selected_by(Some("team=checkout".parse().unwrap()));
+        assert_eq!(
+            report.summary(),
+            "2 files, 0 SLOs, 1 left to other installations: 0 errors, 0 warnings"
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&report.text(ValidateOutput::Json, Colour::Plain)).unwrap();
+        assert_eq!((&json["slos"], &json["other_slos"]), (&0.into(), &1.into()));
     }
 
     #[test]

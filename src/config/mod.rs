@@ -28,7 +28,9 @@ pub use self::{
     tls::TlsConfig,
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
 };
-use crate::domain::{alerting::trace_link::TraceViewer, model::ids::Name, notify::HeartbeatMethod};
+use crate::domain::{
+    alerting::trace_link::TraceViewer, model::ids::Name, notify::HeartbeatMethod, slo::SloSelector,
+};
 
 /// Settings of `throughline serve`.
 #[derive(Clone, Debug, Args)]
@@ -68,6 +70,11 @@ pub struct DefinitionsConfig {
         default_value = "slo-definitions"
     )]
     pub folder: PathBuf,
+    /// Judge only the SLOs whose labels match, as `team=checkout`, `team in (checkout, payments)` or
+    /// `team!=checkout,!canary`; `namespace` is a label too. The others are checked and left to other
+    /// installations
+    #[arg(long, env = "THROUGHLINE_SLO_SELECTOR", value_name = "SELECTOR")]
+    pub slo_selector: Option<SloSelector>,
 }
 
 #[derive(Clone, Debug, Args)]

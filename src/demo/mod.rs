@@ -167,6 +167,7 @@ impl DemoSettings {
         Config {
             definitions: DefinitionsConfig {
                 folder: definitions.to_owned(),
+                slo_selector: None,
             },
             database: DatabaseConfig {
                 url: None,

@@ -60,6 +60,7 @@ mod tests {
         Config {
             definitions: DefinitionsConfig {
                 folder: PathBuf::new(),
+                slo_selector: None,
             },
             database: DatabaseConfig {
                 url: None,

@@ -251,10 +251,12 @@ impl WebError {
     fn help(&self) -> &'static str {
         match self {
             Self::NoSuchSlo { .. } => {
-                "it may have been renamed, or its file was not loaded; the overview lists all that are"
+                "it may have been renamed, its file was not loaded, or `--slo-selector` leaves it to another \
+                 installation; the overview lists all that are"
             }
             Self::RemovedSlo { .. } => {
-                "its definition was removed or renamed; put it back under this name to continue its history"
+                "its definition was removed or renamed, or `--slo-selector` leaves it to another installation; \
+                 put it back under this name to continue its history"
             }
             Self::NoSuchGroup { .. } => "the page of the SLO lists those that it has",
             Self::NoSuchWorkflow { .. } => {

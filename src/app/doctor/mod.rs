@@ -38,7 +38,7 @@ pub struct Examined<'a> {
 /// Returns a line for each check, in an order that is the same in every run.
 pub async fn examine(examined: Examined<'_>) -> Vec<Diagnosis> {
     let mut found = examine_database(examined.database).await;
-    let (catalog, diagnosis) = examine_definitions(&examined.definitions.folder);
+    let (catalog, diagnosis) = examine_definitions(examined.definitions);
     found.push(diagnosis);
     let delivery = examined.delivery;
     let policy = AddressPolicy::new(delivery.private_ranges(), delivery.target_ports.clone());
@@ -138,10 +138,10 @@ fn bytes(blocks: impl Into<u64>, size: impl Into<u64>) -> u64 {
 }
 
 /// Returns the catalog if the definitions are valid.
-fn examine_definitions(folder: &Path) -> (Option<Catalog>, Diagnosis) {
+fn examine_definitions(config: &DefinitionsConfig) -> (Option<Catalog>, Diagnosis) {
     let check = "definitions";
-    let shown = folder.display();
-    let read = match definitions::read(folder) {
+    let shown = config.folder.display();
+    let read = match definitions::read_selected(config) {
         Ok(read) => read,
         Err(error) => {
             let text = format!("{:#}", anyhow::Error::from(error));
@@ -165,11 +165,16 @@ fn examine_definitions(folder: &Path) -> (Option<Catalog>, Diagnosis) {
         }
     };
     let (catalog, warnings) = loaded;
-    let text = format!(
+    let declared = catalog.slos.len() + catalog.other_slos.len();
+    let mut text = format!(
         "`{shown}` declares {} and {}",
-        format::counted(count(catalog.slos.len()), "SLO"),
+        format::counted(count(declared), "SLO"),
         format::counted(count(catalog.targets.len()), "target")
     );
+    if let Some(selector) = &catalog.selector {
+        let others = count(catalog.other_slos.len());
+        text += &format!("; `--slo-selector {selector}` leaves {others} to other installations");
+    }
     let diagnosis = if catalog.slos.is_empty() {
         Diagnosis::warn(check, text, "without an SLO nothing is measured")
     } else if warnings.is_empty() {

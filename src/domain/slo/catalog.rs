@@ -2,20 +2,41 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{GroupBy, Indicator, Slo, Target, target::renamed_targets};
+use super::{GroupBy, Indicator, Slo, SloSelector, Target, target::renamed_targets};
 use crate::domain::model::ids::{Name, SloId};
 
 /// Everything declared, valid as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// All SLOs by name.
+    /// Those that this installation judges, by name.
     pub slos: BTreeMap<Name, Arc<Slo>>,
+    /// Which those are; `None` if all.
+    pub selector: Option<SloSelector>,
+    /// The SLOs that are left to other installations.
+    pub other_slos: BTreeMap<Name, Arc<Slo>>,
     pub targets: BTreeMap<Name, Arc<Target>>,
     /// The present name of each target, by its names in earlier definitions.
     pub former_targets: BTreeMap<Name, Name>,
 }
 
 impl Catalog {
+    /// This catalog, of which the SLOs that `selector` does not match are left to other installations.
+    #[must_use]
+    pub fn selected_by(mut self, selector: SloSelector) -> Self {
+        let (slos, others) = self
+            .slos
+            .into_iter()
+            .partition(|(_, slo)| selector.matches(&slo.labels));
+        (self.slos, self.other_slos) = (slos, others);
+        self.selector = Some(selector);
+        self
+    }
+
+    /// The SLO of this name, whichever installation judges it.
+    pub fn declared(&self, name: &Name) -> Option<&Arc<Slo>> {
+        self.slos.get(name).or_else(|| self.other_slos.get(name))
+    }
+
     /// Returns this catalog as the successor of `before`: it includes the former names of its
     /// targets.
     #[must_use]

@@ -12,6 +12,7 @@ mod group_by;
 mod hidden;
 mod policy;
 mod revisions;
+mod slo_selector;
 mod spec;
 mod stages;
 mod target;
@@ -27,6 +28,7 @@ pub use self::{
         PROMISE_STEPS, Severity, whole_seconds,
     },
     revisions::{SloRevision, SloRevisions},
+    slo_selector::{InvalidSloSelector, SloSelector},
     spec::{
         CancelPolicy, Completion, Correlator, FanOut, Indicator, LinkBatch, MAX_LEGS, Slo, Source,
         SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,

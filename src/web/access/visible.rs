@@ -5,7 +5,7 @@
 //! check. What a handler reads from the database by another key than the SLO must pass
 //! [`WebState::sees`].
 
-use std::{convert::Infallible, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use axum::{
     RequestPartsExt as _,
@@ -54,12 +54,15 @@ impl WebState {
             return self.clone();
         }
         let all = Arc::clone(&self.catalog.borrow());
-        let visible = all.slos.iter();
-        let visible = visible.filter(|(_, slo)| may_see(scopes, &slo.labels));
+        let visible = |slos: &BTreeMap<Name, Arc<Slo>>| {
+            let mut slos = slos.clone();
+            slos.retain(|_, slo| may_see(scopes, &slo.labels));
+            slos
+        };
         let catalog = Catalog {
-            slos: visible
-                .map(|(name, slo)| (name.clone(), Arc::clone(slo)))
-                .collect(),
+            slos: visible(&all.slos),
+            selector: all.selector.clone(),
+            other_slos: visible(&all.other_slos),
             targets: all.targets.clone(),
             former_targets: all.former_targets.clone(),
         };
@@ -127,7 +130,7 @@ impl WebState {
             return Ok(());
         };
         let is_own = |slo: &Slo| may_see(scopes, &slo.labels);
-        let was_own = all.slos.get(name).is_none_or(|slo| is_own(slo));
+        let was_own = all.declared(name).is_none_or(|slo| is_own(slo));
         match written {
             _ if !was_own => Err(AccessError::NameOfOthers(name.to_string())),
             Some(slo) if is_own(slo) => Ok(()),

@@ -264,3 +264,86 @@ async fn files_that_what_the_api_wrote_cannot_do_without_are_refused_until_that_
     loaded(&service.api, 1.0).await;
     has_sources(&service.api, &[("orders", "orders.yaml")]).await;
 }
+
+/// Both SLOs of this text, of which the first belongs to the team `checkout`.
+fn two_teams() -> String {
+    let of_team = |name: &str, team: &str| {
+        let labels = format!("{{ name: {name}, labels: {{ team: {team} }} }}");
+        ORDERS.replace("{ name: orders }", &labels)
+    };
+    format!(
+        "{}---\n{}",
+        of_team("orders", "checkout"),
+        of_team("refunds", "payments")
+    )
+}
+
+#[tokio::test]
+async fn an_installation_judges_the_slos_that_its_selector_matches_and_checks_all() {
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, &two_teams()).flag("--slo-selector", "team=checkout");
+    let service = site.start().await;
+    has_sources(&service.api, &[("orders", "orders.yaml")]).await;
+    let shown = service.api.json("/api/v1/definitions").await;
+    assert_eq!(shown["slo_selector"], "team=checkout");
+    assert_eq!(shown["other_slos"], serde_json::json!(["refunds"]));
+    let overview = service.api.json("/api/v1/slos").await;
+    assert_eq!(overview["other_slos"], 1);
+    let said = service.said();
+    assert!(said.contains("leaves the other SLOs"), "{said}");
+
+    site.define(&two_teams().replace("team: payments } }", "team: payments } }\nwrong: true"));
+    loaded(&service.api, 0.0).await;
+    site.define(&two_teams());
+    loaded(&service.api, 1.0).await;
+    let extra = ORDERS.replace("name: orders", "name: extra");
+    let answer = write(&service.api, "extra", &extra).await;
+    let warnings = answer["warnings"].to_string();
+    assert!(
+        warnings.contains("left to other installations"),
+        "{warnings}"
+    );
+}
+
+#[tokio::test]
+async fn an_slo_that_a_changed_selector_leaves_to_others_is_like_one_whose_file_was_removed() {
+    let database = TestDatabase::create().await;
+    let with = |selector| Site::on(&database, &two_teams()).flag("--slo-selector", selector);
+    let service = with("team").start().await;
+    let both = [("orders", "orders.yaml"), ("refunds", "orders.yaml")];
+    has_sources(&service.api, &both).await;
+    service.kill();
+
+    let service = with("team=payments").start().await;
+    has_sources(&service.api, &both[1..]).await;
+    let gone = service.api.json("/api/v1/slos/orders").await;
+    let text = gone.to_string();
+    assert!(
+        text.contains("not declared any more") && text.contains("--slo-selector"),
+        "{text}"
+    );
+    service.kill();
+
+    // One that matches nothing any more may be a mistake, so it is refused like an empty folder.
+    let service = with("team=nobody").start().await;
+    has_sources(&service.api, &both[1..]).await;
+    let warnings = service.api.json("/readyz").await["warnings"].to_string();
+    assert!(
+        warnings.contains("no SLO matches `--slo-selector team=nobody`"),
+        "{warnings}"
+    );
+}
+
+#[tokio::test]
+async fn a_selector_that_cannot_be_read_is_refused_at_the_start() {
+    let output = program()
+        .args(["serve", "--slo-selector", "team of (a)"])
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("`team of (a)` is no requirement: write `team=checkout`"),
+        "{text}"
+    );
+}

@@ -5,6 +5,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{DefinitionFile, check::load};
+use crate::domain::slo::Catalog;
 
 /// Returns a hash that is the same for the same files, in every version and on every machine.
 pub fn digest(files: &[DefinitionFile]) -> i64 {
@@ -22,14 +23,21 @@ pub fn digest(files: &[DefinitionFile]) -> i64 {
 /// One sentence for each loss; empty if it may. Deleting a file, or a document in it, is an
 /// ordinary change as long as an SLO remains.
 pub fn emptied(before: &[DefinitionFile], now: &[DefinitionFile]) -> Vec<String> {
-    let declared = |files| load(files).map_or(0, |(catalog, _)| catalog.slos.len());
+    let catalog = |files| load(files).map_or_else(|_| Catalog::default(), |(catalog, _)| catalog);
     let mut losses = Vec::new();
-    let active = declared(before);
-    if active > 0 && declared(now) == 0 {
+    let (active, next) = (catalog(before).slos.len(), catalog(now));
+    if active > 0 && next.slos.is_empty() {
         let slos = if active == 1 { "SLO is" } else { "SLOs are" };
+        let (found, cure) = match &next.selector {
+            Some(selector) if !next.other_slos.is_empty() => (
+                format!("no SLO matches `--slo-selector {selector}`"),
+                "correct the selector",
+            ),
+            _ => ("the files declare no SLO".to_owned(), "restore the files"),
+        };
         losses.push(format!(
-            "the files declare no SLO, but {active} {slos} active: restore the files, or run \
-             `throughline definitions clear` if no SLO is to be monitored any more"
+            "{found}, but {active} {slos} active: {cure}, or run `throughline definitions clear` if no SLO \
+             is to be monitored any more"
         ));
     }
     for file in now.iter().filter(|file| is_blank(&file.text)) {

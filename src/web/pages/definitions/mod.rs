@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::{exclusions::ExclusionView, targets::kind_text};
 use crate::{
     domain::{
-        model::{ids::Name, time::Timestamp},
+        model::{format, ids::Name, time::Timestamp},
         slo::definition::{DefinitionFile, load, with_written},
     },
     store::DefinitionSet,
@@ -46,6 +46,10 @@ pub(crate) struct DefinitionsView {
     /// Errors and warnings in the files, as `throughline validate` reports them.
     findings: Vec<ProblemView>,
     slos: Vec<DeclaredSlo>,
+    /// Which SLOs are judged here, as in `--slo-selector`; `null` if all.
+    slo_selector: Option<String>,
+    /// Names of the SLOs that are left to other installations.
+    other_slos: Vec<Name>,
     /// The definitions that the API wrote.
     written: Vec<WrittenView>,
     targets: Vec<DeclaredTarget>,
@@ -192,6 +196,8 @@ async fn view(state: &WebState) -> Result<DefinitionsView, WebError> {
         problems: status.problems.clone(),
         findings: status.findings.iter().cloned().map(ProblemView).collect(),
         slos: slos.collect(),
+        slo_selector: catalog.selector.as_ref().map(ToString::to_string),
+        other_slos: catalog.other_slos.keys().cloned().collect(),
         written,
         targets: targets.collect(),
     })
@@ -208,6 +214,11 @@ struct DefinitionsPage {
 impl DefinitionsPage {
     fn time_text(&self, exclusion: &ExclusionView) -> String {
         exclusion.time_text(self.now)
+    }
+
+    fn others_text(&self) -> String {
+        let others = i64::try_from(self.view.other_slos.len()).unwrap_or(i64::MAX);
+        format::counted(others, "SLO")
     }
 
     fn loaded_text(&self) -> String {

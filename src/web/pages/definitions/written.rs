@@ -23,8 +23,8 @@ use crate::{
         slo::{
             Catalog,
             definition::{
-                DefinitionFile, Problem, WrittenDefinition, check_written, load, with_replaced,
-                written,
+                DefinitionFile, Problem, ProblemSeverity, WrittenDefinition, check_written, load,
+                with_replaced, written,
             },
         },
     },
@@ -98,7 +98,7 @@ impl WrittenView {
 
     /// Returns whether the caller may see it: everyone may see policies and exclusions.
     pub(super) fn is_seen(&self, state: &WebState) -> bool {
-        let is_own = |name| self.kind == "SLO" && state.sees(&name);
+        let is_own = |name| self.kind == "SLO" && state.catalog.borrow().declared(&name).is_some();
         !state.is_restricted() || self.name.parse().is_ok_and(is_own)
     }
 
@@ -154,10 +154,11 @@ pub(crate) async fn put(
         let (declared, warnings) = checked(&files, check_written(&file, &name))
             .map_err(|problems| change.own(&file, problems))
             .map_err(DefinitionError::NotValid)?;
-        let written = declared.slos.get(&name);
+        let written = declared.declared(&name);
         let written = written.filter(|slo| slo.source.file == file.path);
         state.check_definition(&name, written.map(|slo| &**slo))?;
-        let warnings = change.own(&file, warnings);
+        let mut warnings = change.own(&file, warnings);
+        warnings.extend(left_to_others(&declared, &name, &file));
         let status = if change.is_known {
             StatusCode::OK
         } else {
@@ -221,6 +222,19 @@ fn checked(
             Err(problems)
         }
     }
+}
+
+/// The warning that this installation does not judge what is written.
+fn left_to_others(catalog: &Catalog, name: &Name, file: &DefinitionFile) -> Option<Problem> {
+    let selector = catalog.selector.as_ref()?;
+    let slo = catalog.other_slos.get(name)?;
+    let message = format!(
+        "the labels of `{name}` do not match `--slo-selector {selector}`: it is left to other installations"
+    );
+    (slo.source.file == file.path).then(|| Problem {
+        severity: ProblemSeverity::Warning,
+        ..Problem::of_file(&file.path, message, None)
+    })
 }
 
 fn answer(

@@ -57,6 +57,8 @@ pub(crate) struct OverviewView {
     /// The number of SLOs per state, without the filter.
     states: BTreeMap<&'static str, usize>,
     definition_problems: Vec<String>,
+    /// How many SLOs `--slo-selector` leaves to other installations.
+    other_slos: usize,
     spans_received: u64,
     spans_rejected: u64,
     last_span_at: Option<Timestamp>,
@@ -160,6 +162,7 @@ async fn view(
         evaluated_at,
         states,
         definition_problems: state.definitions.borrow().problems.clone(),
+        other_slos: catalog.other_slos.len(),
         spans_received: facts.spans_received,
         spans_rejected: facts.spans_rejected,
         last_span_at: facts.last_span_at,

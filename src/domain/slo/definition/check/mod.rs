@@ -4,6 +4,7 @@
 mod alerting;
 pub(super) mod document;
 mod foreign;
+mod selected;
 mod selector;
 mod slo;
 mod values;
@@ -41,7 +42,8 @@ use crate::domain::{
 };
 
 /// Returns everything that `files` declare, with warnings; or all errors. What the API wrote counts
-/// unless a file declares the same.
+/// unless a file declares the same. SLOs that the installation leaves to others
+/// are checked like those that it judges.
 pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
     let sheets: Vec<Sheet<'_>> = effective(files).map(Sheet::open).collect();
     let catalog = catalog(&sheets);
@@ -49,7 +51,7 @@ pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Pro
     if problems.iter().any(Problem::is_error) {
         Err(problems)
     } else {
-        Ok((catalog, problems))
+        Ok((selected::of_installation(catalog, files)?, problems))
     }
 }
 
@@ -72,12 +74,13 @@ pub fn load_beside(
     Ok(slos.filter(|slo| slo.source.file == file.path).collect())
 }
 
-/// Leaves out what the API wrote and a file overrides.
+/// The files with definitions, without what the API wrote and a file overrides.
 fn effective(files: &[DefinitionFile]) -> impl Iterator<Item = &DefinitionFile> {
     let overridden = written(files).into_iter();
     let overridden = overridden.filter(|one| one.overridden_by.is_some());
     let overridden: BTreeSet<String> = overridden.map(|one| one.name).collect();
-    files.iter().filter(move |file| {
+    let files = files.iter().filter(|file| !file.is_slo_selector());
+    files.filter(move |file| {
         let name = file.written_name();
         name.is_none_or(|name| !overridden.contains(name))
     })

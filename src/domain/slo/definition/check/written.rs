@@ -52,7 +52,7 @@ pub fn with_replaced(in_force: &[DefinitionFile], file: DefinitionFile) -> Vec<D
     all
 }
 
-/// Returns whether both have the same files, regardless of what the API wrote.
+/// Returns whether both have the same files and the same selector of SLOs, regardless of what the API wrote.
 pub fn has_files(one: &[DefinitionFile], other: &[DefinitionFile]) -> bool {
     let of_folder = |file: &&DefinitionFile| file.written_name().is_none();
     one.iter()
@@ -86,7 +86,9 @@ pub fn written(files: &[DefinitionFile]) -> Vec<WrittenDefinition> {
 /// Returns the positions of all declarations in files, without what the API wrote.
 fn declared(files: &[DefinitionFile]) -> BTreeMap<(&'static str, String), String> {
     let mut all = BTreeMap::new();
-    for file in files.iter().filter(|file| file.written_name().is_none()) {
+    let of_folder =
+        |file: &&DefinitionFile| file.written_name().is_none() && !file.is_slo_selector();
+    for file in files.iter().filter(of_folder) {
         for (kind, name, line) in Sheet::open(file).documents() {
             if let Some(name) = name {
                 let place = format!("{}:{line}", file.path);
