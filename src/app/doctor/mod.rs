@@ -173,7 +173,8 @@ fn examine_definitions(config: &DefinitionsConfig) -> (Option<Catalog>, Diagnosi
     );
     if let Some(selector) = &catalog.selector {
         let others = count(catalog.other_slos.len());
-        text += &format!("; `--slo-selector {selector}` leaves {others} to other installations");
+        text =
+            format!("{text}; `--slo-selector {selector}` leaves {others} to other installations");
     }
     let diagnosis = if catalog.slos.is_empty() {
         Diagnosis::warn(check, text, "without an SLO nothing is measured")

@@ -41,8 +41,9 @@ use crate::domain::{
     slo::{Catalog, Slo, Target, exclusion::Exclusion},
 };
 
-/// Returns everything that `files` declare, with warnings; or all errors. What the API wrote counts
-/// unless a file declares the same. SLOs that the installation leaves to others
+/// Everything that `files` declare, with what is doubtful about it; or all that is wrong with them.
+///
+/// What the API wrote counts unless a file declares the same. SLOs that the installation leaves to others
 /// are checked like those that it judges.
 pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
     let sheets: Vec<Sheet<'_>> = effective(files).map(Sheet::open).collect();

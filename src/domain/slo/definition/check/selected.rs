@@ -85,8 +85,8 @@ mod tests {
         let mut files = files("team=checkout");
         files[1].text = slo("refunds", "payments").replace("99%", "101%");
         let problem = |files: &[DefinitionFile]| {
-            let problems = load(files).unwrap_err().into_iter();
-            problems.filter(Problem::is_error).last().unwrap()
+            let mut problems = load(files).unwrap_err().into_iter();
+            problems.rfind(Problem::is_error).unwrap()
         };
         assert_eq!(problem(&files).file, "b.yaml");
         files[1].text = slo("orders", "payments");
