@@ -15,7 +15,8 @@
 //! ```
 //!
 //! `server` is the HTTP server of all ports, which `ingest` and `web` use; `oidc` is the client of the
-//! login provider, for `web`. `ingest`, `evaluate`, `deliver`, `monitor` and `web` use `domain`,
+//! login provider, for `web`; `installations` asks several services, for the pages of `throughline
+//! overview`; both by the client of `http`. `ingest`, `evaluate`, `deliver`, `monitor` and `web` use `domain`,
 //! `store` and, where they judge workflows, `recording`, but never each other: they communicate
 //! through rows in Postgres, so any of them may crash at any instruction, and any number of replicas
 //! may run. Only `app` knows all of them; `demo` runs the same `app` with a simulated shop that sends
@@ -49,7 +50,9 @@ pub mod demo;
 pub mod domain;
 pub mod evaluate;
 pub mod failpoint;
+mod http;
 pub mod ingest;
+pub mod installations;
 pub mod monitor;
 pub mod oidc;
 pub mod postgres;

@@ -13,6 +13,7 @@ pub mod doctor;
 mod kafka;
 mod loops;
 mod monitoring;
+pub mod overview;
 pub mod periodic;
 mod ports;
 mod reconciling;
@@ -308,7 +309,10 @@ impl App {
                 otlp_http: addresses.otlp_http,
             },
             writes: write_rules(&self.config),
-            hosts: allowed_hosts(&self.config),
+            hosts: allowed_hosts_of(
+                self.config.evaluation.public_url.as_deref(),
+                &self.config.pages.allowed_hosts,
+            ),
             tls: self.tls.pages.clone(),
             access: Access::new(rules, self.tokens.subscribe(), tasks),
             signing_key: self.signing_key.clone(),
@@ -383,12 +387,10 @@ async fn signing_key(store: &Store, now: Timestamp) -> anyhow::Result<SigningKey
     Ok(key)
 }
 
-fn allowed_hosts(config: &Config) -> AllowedHosts {
+fn allowed_hosts_of(public_url: Option<&str>, more: &[String]) -> AllowedHosts {
     let own = nix::unistd::gethostname().ok();
     let own = own.and_then(|name| name.into_string().ok());
-    let more = config.pages.allowed_hosts.iter().cloned();
-    let public_url = config.evaluation.public_url.as_deref();
-    AllowedHosts::new(public_url, own.into_iter().chain(more))
+    AllowedHosts::new(public_url, own.into_iter().chain(more.iter().cloned()))
 }
 
 fn write_rules(config: &Config) -> WriteRules {

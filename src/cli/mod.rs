@@ -7,6 +7,7 @@ pub mod demo;
 pub mod doctor;
 pub mod export;
 mod output;
+pub mod overview;
 pub mod problems;
 pub mod schema;
 pub mod serve;
@@ -52,6 +53,7 @@ const EXIT_CODES: &str = "Exit codes: 0 fine, 1 what was checked is bad or the s
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Overview(overview::OverviewArgs),
     Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
@@ -94,6 +96,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(args) => serve::run(*args, &self.log),
+            Command::Overview(args) => overview::run(args, &self.log),
             Command::Demo(args) => {
                 // The demo prints its progress on standard output; the log is only for problems.
                 telemetry::start(&self.log, "warn", None)?;

@@ -3,6 +3,7 @@
 
 mod access;
 mod file;
+mod installations;
 mod kafka;
 mod oidc;
 mod reference;
@@ -22,6 +23,9 @@ use ipnet::IpNet;
 pub use self::{
     access::{AccessConfig, AuthMethod, OtlpAuth, TrustedProxies},
     file::{CONFIG_FILE, FileConfig, FileSettings},
+    installations::{
+        InstallationAddress, InstallationToken, InstallationsConfig, InvalidInstallation,
+    },
     kafka::{KafkaConfig, SaslMechanism},
     oidc::OidcConfig,
     reference::{SettingGroup, SettingReference, reference},

@@ -1,33 +1,25 @@
-//! Requests to the provider: no redirects, no proxy, a deadline, and a size limit for responses.
+//! Requests to the provider, with bounds.
 
-use std::{error::Error, net::IpAddr, pin::Pin, time::Duration};
+use std::{net::IpAddr, pin::Pin, time::Duration};
 
 use openidconnect::{
     AsyncHttpClient, HttpRequest, HttpResponse,
     http::response::Builder,
     url::{ParseError, Url},
 };
-use reqwest::redirect::Policy;
 
-/// The limit per request; a login needs up to three.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// Documents, keys and tokens are some kilobytes.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+pub(super) use crate::http::HttpError;
+use crate::http::{AnswerBounds, BoundedClient};
+
+/// A login takes up to three requests. Documents, keys and tokens are some kilobytes.
+const BOUNDS: AnswerBounds = AnswerBounds {
+    timeout: Duration::from_secs(5),
+    bytes: 1024 * 1024,
+};
 
 /// Makes the requests. Clones share their connections.
 #[derive(Clone, Debug)]
-pub(super) struct HttpClient(reqwest::Client);
-
-/// The error of a request. Its texts contain no URL and no body.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HttpError {
-    #[error("no answer within {TIMEOUT:?}")]
-    Timeout,
-    #[error("the answer has more than {MAX_ANSWER_BYTES} bytes")]
-    TooLarge,
-    #[error("{0}")]
-    Network(String),
-}
+pub(super) struct HttpClient(BoundedClient);
 
 /// The reason why logins at a provider cannot be configured.
 #[derive(Debug, thiserror::Error)]
@@ -42,35 +34,20 @@ pub enum BuildProviderError {
 
 impl HttpClient {
     pub(super) fn new() -> Result<Self, BuildProviderError> {
-        // Fails only if the process has installed a provider before, which works as well.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(BuildProviderError::Client)
+        let client = BoundedClient::new(BOUNDS);
+        client.map(Self).map_err(BuildProviderError::Client)
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let request = reqwest::Request::try_from(request).map_err(error)?;
-        let mut response = self.0.execute(request).await.map_err(error)?;
-        let mut answer = Builder::new().status(response.status());
-        if let Some(headers) = answer.headers_mut() {
-            headers.clone_from(response.headers());
+        let request = reqwest::Request::try_from(request);
+        let request = request.map_err(|error| self.0.error(error))?;
+        let answer = self.0.send(request).await?;
+        let mut response = Builder::new().status(answer.status);
+        if let Some(headers) = response.headers_mut() {
+            *headers = answer.headers;
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(error)? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(HttpError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let answer = answer.body(body);
-        answer.map_err(|error| HttpError::Network(error.to_string()))
+        let response = response.body(answer.body);
+        response.map_err(|error| HttpError::Network(error.to_string()))
     }
 }
 
@@ -94,19 +71,6 @@ pub(super) fn check_encrypted(url: &Url) -> Result<(), BuildProviderError> {
     } else {
         Err(BuildProviderError::NotEncrypted)
     }
-}
-
-/// Makes the error from the innermost cause, which is the most specific one.
-fn error(error: reqwest::Error) -> HttpError {
-    if error.is_timeout() {
-        return HttpError::Timeout;
-    }
-    let error = error.without_url();
-    let mut cause: &dyn Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    HttpError::Network(cause.to_string())
 }
 
 #[cfg(test)]

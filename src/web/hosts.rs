@@ -34,6 +34,16 @@ impl AllowedHosts {
         }
     }
 
+    /// The host that a request asks for, if it is none of ours. Without one, as in HTTP/1.0, no browser
+    /// asks.
+    pub(super) fn stranger(&self, request: &Request) -> Option<String> {
+        let named = request.headers().get(header::HOST);
+        let named = named.map(|host| String::from_utf8_lossy(host.as_bytes()));
+        let in_target = request.uri().authority().map(Authority::as_str);
+        let mut hosts = [named.as_deref(), in_target].into_iter().flatten();
+        hosts.find(|host| !self.allow(host)).map(str::to_owned)
+    }
+
     /// Returns whether a host is allowed. `host` may have a port.
     fn allow(&self, host: &str) -> bool {
         // `Host` never has a user, so text before an `@` is meant to mislead.
@@ -51,18 +61,9 @@ impl AllowedHosts {
     }
 }
 
-/// Rejects requests for a host that is not allowed. Requests without a host, as in HTTP/1.0, do not
-/// come from a browser.
+/// Refuses requests for a host that is not ours.
 pub(super) async fn check(State(state): State<WebState>, request: Request, next: Next) -> Response {
-    let named = request.headers().get(header::HOST);
-    let named = named.map(|host| String::from_utf8_lossy(host.as_bytes()));
-    let in_target = request.uri().authority().map(Authority::as_str);
-    let stranger = [named.as_deref(), in_target]
-        .into_iter()
-        .flatten()
-        .find(|host| !state.hosts.allow(host))
-        .map(str::to_owned);
-    match stranger {
+    match state.hosts.stranger(&request) {
         None => next.run(request).await,
         Some(host) => {
             let (parts, _) = request.into_parts();

@@ -16,6 +16,7 @@ mod csv;
 mod error;
 mod health;
 mod hosts;
+pub mod installations;
 mod metrics;
 mod page;
 mod pages;
@@ -55,7 +56,7 @@ pub use reader::ReadReplica;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, PendingFiles, WebState};
 pub use write::{Anonymous, WriteRules};
 
-use crate::server::{self, Port, Versions, limits::ConnectionLimits};
+use crate::server::{self, Port, Versions, limits::ConnectionLimits, tls::Tls};
 
 /// Scripts, styles and data are allowed only from this service; inline scripts and styles are not
 /// allowed.
@@ -82,7 +83,7 @@ pub async fn serve(
 
 pub fn router(state: WebState) -> Router {
     let limit = WorkLimit::new(state.clone());
-    let is_encrypted = state.tls.is_some();
+    let encryption = state.tls.clone();
     let router = pages()
         .merge(api(&state))
         .route_layer(middleware::from_fn_with_state(state.clone(), access::check))
@@ -93,7 +94,7 @@ pub fn router(state: WebState) -> Router {
         .merge(scraped(&state))
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(
-            state.clone(),
+            state.time_zone,
             reader::choose_time_zone,
         ))
         .layer(middleware::from_fn_with_state(
@@ -106,12 +107,17 @@ pub fn router(state: WebState) -> Router {
         .layer(CatchPanicLayer::new())
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(state, request::observe));
+    secured(router, encryption.as_ref())
+}
+
+/// Adds the headers that tell browsers what pages may do.
+fn secured(router: Router, encryption: Option<&Tls>) -> Router {
     [
         Some(("content-security-policy", CONTENT_SECURITY_POLICY)),
         Some(("x-content-type-options", "nosniff")),
         Some(("referrer-policy", "same-origin")),
         Some(("cross-origin-opener-policy", "same-origin")),
-        is_encrypted.then_some(("strict-transport-security", "max-age=31536000")),
+        encryption.map(|_| ("strict-transport-security", "max-age=31536000")),
     ]
     .into_iter()
     .flatten()

@@ -45,6 +45,8 @@ pub(super) struct Layout {
     pub(super) refreshes: bool,
     /// True if browsers have sessions, so that there is a button to log out.
     pub(super) can_log_out: bool,
+    /// Which pages there are besides.
+    pub(super) site: PageSite,
     pub(super) version: &'static str,
     pub(super) style: &'static str,
     pub(super) script: &'static str,
@@ -67,8 +69,32 @@ pub(super) enum Section {
     Other,
 }
 
+/// Which service a page is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PageSite {
+    OneInstallation,
+    /// Of `throughline overview`, which has few.
+    Installations,
+}
+
 impl Layout {
+    pub(super) fn is_of_installations(&self) -> bool {
+        self.site == PageSite::Installations
+    }
+
     pub(super) fn new(state: &WebState, section: Section, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            age: reader::age(),
+            can_log_out: state.access.has_login(),
+            version: state.version,
+            site: PageSite::OneInstallation,
+            ..Self::of_installations(section, "")
+        }
+    }
+
+    /// Of a page of several installations.
+    pub(super) fn of_installations(section: Section, title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
             section,
@@ -76,11 +102,12 @@ impl Layout {
             json: None,
             permalink: None,
             past: None,
-            age: reader::age(),
+            age: None,
             search: String::new(),
             refreshes: true,
-            can_log_out: state.access.has_login(),
-            version: state.version,
+            can_log_out: false,
+            site: PageSite::Installations,
+            version: env!("CARGO_PKG_VERSION"),
             style: assets::style().path.as_str(),
             script: assets::script().path.as_str(),
             icon: "ok",
@@ -164,20 +191,27 @@ impl Negotiation {
         view: Result<V, WebError>,
         page: impl FnOnce(V) -> P,
     ) -> Response {
-        let answer = view.and_then(|view| match self.format {
+        let answer = view.and_then(|view| Ok(self.show(view, page)?));
+        answer.unwrap_or_else(|error| self.refuse(state, &error))
+    }
+
+    /// The same of a view that there always is.
+    pub(super) fn show<V: Serialize, P: Template>(
+        &self,
+        view: V,
+        page: impl FnOnce(V) -> P,
+    ) -> askama::Result<Response> {
+        let (body, tag) = match self.format {
             ResponseFormat::Json | ResponseFormat::Alertmanager => {
-                Ok((json_text(&view), timeless(&view)))
+                (json_text(&view), timeless(&view))
             }
             ResponseFormat::Html => {
                 let body = page(view).render()?;
                 let tag = fingerprint(body.as_bytes());
-                Ok((body, tag))
+                (body, tag)
             }
-        });
-        match answer {
-            Ok((body, tag)) => self.cached(body, &weak(&tag)),
-            Err(error) => self.refuse(state, &error),
-        }
+        };
+        Ok(self.cached(body, &weak(&tag)))
     }
 
     /// Answers with JSON at a URL that has no page.

@@ -49,6 +49,8 @@ const MOST_TRANSITIONS: u32 = 100;
 pub(crate) struct AlertsView {
     as_of: Timestamp,
     evaluated_at: Option<Timestamp>,
+    /// Where people reach these pages, as `--public-url` has it.
+    public_url: Option<String>,
     firing: Vec<FiringView>,
     /// Of the last 28 days, newest first.
     transitions: Vec<TransitionView>,
@@ -110,6 +112,7 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
     Ok(AlertsView {
         as_of: now,
         evaluated_at: summaries.iter().filter_map(|slo| slo.evaluated_at).max(),
+        public_url: state.writes.public_url.clone(),
         firing,
         transitions,
     })

@@ -9,7 +9,7 @@ use axum::{
 };
 use chrono_tz::Tz;
 
-use crate::web::{access::session, query, state::WebState};
+use crate::web::{access::session, query};
 
 /// The cookie with the reader's choice.
 const COOKIE: &str = "tz";
@@ -27,7 +27,7 @@ pub(in crate::web) fn zone() -> Tz {
 
 /// Sets the reader's time zone for a request. An unknown name is ignored.
 pub(in crate::web) async fn choose(
-    State(state): State<WebState>,
+    State(default): State<Tz>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -36,7 +36,7 @@ pub(in crate::web) async fn choose(
     } else {
         asked(request.uri())
             .or_else(|| session::kept(request.headers(), COOKIE)?.parse().ok())
-            .unwrap_or(state.time_zone)
+            .unwrap_or(default)
     };
     ZONE.scope(zone, next.run(request)).await
 }

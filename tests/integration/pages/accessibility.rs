@@ -100,7 +100,7 @@ async fn every_page_is_valid_and_open_to_everybody() {
     assert_valid(addresses.collect()).await;
 }
 
-async fn assert_valid(addresses: Vec<String>) {
+pub(super) async fn assert_valid(addresses: Vec<String>) {
     let mut command = Command::new("node");
     command
         .arg("check.mjs")

@@ -19,6 +19,7 @@ mod fixture;
 mod groups;
 mod history;
 mod incidents;
+mod installations;
 mod moments;
 mod openapi;
 mod people;

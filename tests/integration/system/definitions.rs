@@ -266,7 +266,7 @@ async fn files_that_what_the_api_wrote_cannot_do_without_are_refused_until_that_
 }
 
 /// Both SLOs of this text, of which the first belongs to the team `checkout`.
-fn two_teams() -> String {
+pub(super) fn two_teams() -> String {
     let of_team = |name: &str, team: &str| {
         let labels = format!("{{ name: {name}, labels: {{ team: {team} }} }}");
         ORDERS.replace("{ name: orders }", &labels)
@@ -309,12 +309,14 @@ async fn an_installation_judges_the_slos_that_its_selector_matches_and_checks_al
 async fn an_slo_that_a_changed_selector_leaves_to_others_is_like_one_whose_file_was_removed() {
     let database = TestDatabase::create().await;
     let with = |selector| Site::on(&database, &two_teams()).flag("--slo-selector", selector);
-    let service = with("team").start().await;
+    let site = with("team");
+    let service = site.start().await;
     let both = [("orders", "orders.yaml"), ("refunds", "orders.yaml")];
     has_sources(&service.api, &both).await;
     service.kill();
 
-    let service = with("team=payments").start().await;
+    let site = with("team=payments");
+    let service = site.start().await;
     has_sources(&service.api, &both[1..]).await;
     let gone = service.api.json("/api/v1/slos/orders").await;
     let text = gone.to_string();
@@ -325,7 +327,8 @@ async fn an_slo_that_a_changed_selector_leaves_to_others_is_like_one_whose_file_
     service.kill();
 
     // One that matches nothing any more may be a mistake, so it is refused like an empty folder.
-    let service = with("team=nobody").start().await;
+    let site = with("team=nobody");
+    let service = site.start().await;
     has_sources(&service.api, &both[1..]).await;
     let warnings = service.api.json("/readyz").await["warnings"].to_string();
     assert!(

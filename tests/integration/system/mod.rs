@@ -14,6 +14,7 @@ mod kills;
 mod login;
 pub(crate) mod notify_test;
 mod outage;
+mod overview;
 mod replicas;
 pub(crate) mod restore;
 pub(crate) mod secrets;

@@ -57,6 +57,8 @@ pub(crate) struct OverviewView {
     /// The number of SLOs per state, without the filter.
     states: BTreeMap<&'static str, usize>,
     definition_problems: Vec<String>,
+    /// Where people reach these pages, as `--public-url` has it.
+    public_url: Option<String>,
     /// How many SLOs `--slo-selector` leaves to other installations.
     other_slos: usize,
     spans_received: u64,
@@ -141,20 +143,12 @@ async fn view(
     let last_day = TimeRange::ending_at(now, Resolution::Day.length());
     let transitions = history::within(state, &mut tx, None, last_day, 12).await?;
     let kafka = kafka::read(&mut tx).await?;
-    let budget_remaining_by_day = summaries
-        .iter()
-        .map(|(id, summary)| {
-            (
-                summary.name.to_string(),
-                spark_points(summary, id.and_then(|id| days.get(&id)), now),
-            )
-        })
-        .collect();
+    let budget_remaining_by_day = budgets_by_day(&summaries, &days, now);
     let evaluated = summaries.iter();
     let evaluated_at = evaluated
         .filter_map(|(_, summary)| summary.evaluated_at)
         .max();
-    let banner = PastBanner::new(as_of, state.clock.now(), &definitions, filter.of_now());
+    let banner = PastBanner::new((as_of, state.clock.now()), &definitions, filter.of_now());
     let banner = banner.map(|of| of.with_evaluation(evaluated_at, None));
     Ok(OverviewView {
         as_of: now,
@@ -162,6 +156,7 @@ async fn view(
         evaluated_at,
         states,
         definition_problems: state.definitions.borrow().problems.clone(),
+        public_url: state.writes.public_url.clone(),
         other_slos: catalog.other_slos.len(),
         spans_received: facts.spans_received,
         spans_rejected: facts.spans_rejected,
@@ -311,6 +306,18 @@ fn states<'a>(summaries: impl Iterator<Item = &'a Summary>) -> BTreeMap<&'static
         *states.entry(summary.face().word).or_insert(0) += 1;
     }
     states
+}
+
+fn budgets_by_day(
+    summaries: &[(Option<SloId>, Summary)],
+    days: &BTreeMap<SloId, Vec<SeriesPoint>>,
+    now: Timestamp,
+) -> BTreeMap<String, Vec<Option<f64>>> {
+    let budgets = summaries.iter().map(|(id, summary)| {
+        let days = id.and_then(|id| days.get(&id));
+        (summary.name.to_string(), spark_points(summary, days, now))
+    });
+    budgets.collect()
 }
 
 /// Returns the budget left at the end of each day; the last point is that of the evaluation.

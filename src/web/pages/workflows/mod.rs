@@ -24,7 +24,7 @@ use crate::{
     },
 };
 pub(in crate::web::pages) use find::find;
-use query::ListedOutcome;
+pub(in crate::web) use query::ListedOutcome;
 pub(crate) use query::WorkflowsQuery;
 
 /// A lag of the search index up to this is not shown.
@@ -35,6 +35,8 @@ pub(crate) struct WorkflowsView {
     as_of: Timestamp,
     /// The lag of the search index behind the recorded workflows.
     search_lag_seconds: f64,
+    /// Where people reach these pages, as `--public-url` has it.
+    public_url: Option<String>,
     workflows: Vec<FoundView>,
     /// The value of `after` for the next page. It may be set although fewer workflows were found
     /// than requested, if not all candidates could be examined.
@@ -72,6 +74,7 @@ async fn view(state: &WebState, query: &WorkflowsQuery) -> Result<WorkflowsView,
     Ok(WorkflowsView {
         as_of: state.clock.now(),
         search_lag_seconds: lag.as_secs_f64(),
+        public_url: state.writes.public_url.clone(),
         workflows: found.workflows,
         next: found.next,
     })

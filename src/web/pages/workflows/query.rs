@@ -83,14 +83,14 @@ pub(super) struct SearchCursor {
 
 /// A value of the filter by outcome.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::web::pages) struct ListedOutcome {
-    pub(in crate::web::pages) value: &'static str,
-    pub(in crate::web::pages) text: &'static str,
+pub(in crate::web) struct ListedOutcome {
+    pub(in crate::web) value: &'static str,
+    pub(in crate::web) text: &'static str,
 }
 
 impl ListedOutcome {
     /// All bad outcomes together, and each outcome.
-    pub(in crate::web::pages) const ALL: [Self; 13] = [
+    pub(in crate::web) const ALL: [Self; 13] = [
         Self {
             value: "bad",
             text: "Bad",

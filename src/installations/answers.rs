@@ -1,0 +1,113 @@
+//! What the API of an installation answers, as far as it is shown. Fields that another version has
+//! besides are left out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::{
+    alerting::{
+        alert::{AlertState, AlertStatus, firing},
+        rule_status::{RuleStatus, WindowStatus, leading_rule},
+        status::SloState,
+    },
+    model::{
+        format,
+        ids::{Name, SloId},
+        time::Timestamp,
+    },
+    slo::Severity,
+    workflow::Outcome,
+};
+
+/// Of `/api/v1/slos`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SlosAnswer {
+    /// Where people reach the pages of the installation, if it knows that.
+    pub public_url: Option<String>,
+    pub slos: Vec<ListedSlo>,
+    pub next: Option<Name>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListedSlo {
+    pub name: Name,
+    pub display_name: String,
+    pub service: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub objective_ratio: f64,
+    pub window_seconds: u64,
+    /// `None` before the first evaluation.
+    pub state: Option<SloState>,
+    pub budget_remaining_ratio: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_remaining_at_worst_ratio: Option<f64>,
+    pub budget_empty_in_seconds: Option<u64>,
+    pub in_flight: i64,
+    pub overdue: i64,
+    pub leading_window: WindowStatus,
+    pub rules: Vec<RuleStatus>,
+    pub alerts: Vec<AlertStatus>,
+}
+
+/// Of `/api/v1/alerts`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AlertsAnswer {
+    pub public_url: Option<String>,
+    pub firing: Vec<ListedAlert>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListedAlert {
+    pub slo: Name,
+    pub display_name: String,
+    pub group: Option<String>,
+    pub group_id: Option<SloId>,
+    pub severity: Severity,
+    pub state: AlertState,
+    pub began_at: Timestamp,
+    pub incident: Option<Uuid>,
+    pub budget_remaining_ratio: Option<f64>,
+    pub customers_affected_last_hour: Option<i64>,
+}
+
+/// Of `/api/v1/workflows`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WorkflowsAnswer {
+    pub public_url: Option<String>,
+    pub workflows: Vec<FoundWorkflow>,
+    pub next: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FoundWorkflow {
+    pub slo: Name,
+    pub key: String,
+    pub label: String,
+    pub trace_id: String,
+    pub customer: Option<String>,
+    pub outcome: Outcome,
+    pub started_at: Option<Timestamp>,
+    pub duration_seconds: Option<f64>,
+}
+
+impl ListedSlo {
+    /// The most urgent first, as on the overview of an installation.
+    pub fn urgency(&self) -> (SloState, u64, i64) {
+        #[expect(clippy::cast_possible_truncation, reason = "only an order")]
+        let left = (self.budget_remaining_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
+        (
+            self.state.unwrap_or(SloState::NoData),
+            self.budget_empty_in_seconds.unwrap_or(u64::MAX),
+            left,
+        )
+    }
+
+    /// How fast the budget burns, as the page of the SLO prints it.
+    pub fn burn_text(&self) -> String {
+        let fired = firing(&self.alerts).and_then(|alert| alert.rule.as_ref());
+        let factor = leading_rule(&self.rules, fired).map(|rule| rule.factor);
+        format::burn_rate(self.leading_window.burn_rate, factor)
+    }
+}

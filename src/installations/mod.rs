@@ -1,0 +1,216 @@
+//! Several installations of Throughline, each asked by its API.
+//!
+//! All are asked at the same time, and none for longer than the timeout. What one cannot answer is a
+//! problem of that one: the answers of the others are there.
+
+mod answers;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use reqwest::StatusCode;
+use secrecy::SecretString;
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::{task::JoinSet, time};
+
+pub use self::answers::{
+    AlertsAnswer, FoundWorkflow, ListedAlert, ListedSlo, SlosAnswer, WorkflowsAnswer,
+};
+use crate::{
+    config::{InstallationAddress, InstallationToken},
+    http::{AnswerBounds, BoundedClient, HttpError},
+};
+
+/// An answer with 200 SLOs has some megabytes.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Installations {
+    client: BoundedClient,
+    all: Arc<[Installation]>,
+    timeout: Duration,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    pub name: String,
+    pub url: String,
+    token: Option<SecretString>,
+}
+
+/// What one installation answered.
+#[derive(Debug)]
+pub struct InstallationAnswer<T> {
+    pub installation: Installation,
+    pub result: Result<T, InstallationProblem>,
+}
+
+/// Why an installation has not answered a question.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallationProblem {
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("it refuses ({status}): {detail}")]
+    Refused { status: u16, detail: String },
+    #[error("it answers {status}, but not as this version of Throughline does")]
+    Foreign { status: u16 },
+}
+
+/// Settings that do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidInstallations {
+    #[error("two installations are named `{0}`: write another name before one of the addresses")]
+    SameName(String),
+    #[error("there is a token for `{0}`, but no installation of this name")]
+    UnknownName(String),
+    #[error("cannot make an HTTP client: install `ca-certificates`")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Asks one installation.
+#[derive(Debug)]
+pub struct InstallationApi {
+    client: BoundedClient,
+    installation: Installation,
+}
+
+/// How the API explains a refusal: problem details (RFC 9457).
+#[derive(Debug, Deserialize)]
+struct RefusalDetail {
+    detail: String,
+}
+
+impl Installations {
+    pub fn new(
+        addresses: Vec<InstallationAddress>,
+        tokens: Vec<InstallationToken>,
+        timeout: Duration,
+    ) -> Result<Self, InvalidInstallations> {
+        let tokens = tokens.into_iter().map(|of| (of.name, of.token));
+        let mut tokens: BTreeMap<String, SecretString> = tokens.collect();
+        let mut all: Vec<Installation> = Vec::new();
+        for InstallationAddress { name, url } in addresses {
+            if all.iter().any(|known| known.name == name) {
+                return Err(InvalidInstallations::SameName(name));
+            }
+            let token = tokens.remove(&name);
+            all.push(Installation { name, url, token });
+        }
+        if let Some((name, _)) = tokens.pop_first() {
+            return Err(InvalidInstallations::UnknownName(name));
+        }
+        let bounds = AnswerBounds {
+            timeout,
+            bytes: MOST_BYTES,
+        };
+        Ok(Self {
+            client: BoundedClient::new(bounds).map_err(InvalidInstallations::Client)?,
+            all: all.into(),
+            timeout,
+        })
+    }
+
+    /// Asks all of them, and returns the answers in the order of the settings.
+    pub async fn ask<T, A>(
+        &self,
+        question: impl Fn(InstallationApi) -> A,
+    ) -> Vec<InstallationAnswer<T>>
+    where
+        T: Send + 'static,
+        A: Future<Output = Result<T, InstallationProblem>> + Send + 'static,
+    {
+        let mut asked = JoinSet::new();
+        for (number, installation) in self.all.iter().enumerate() {
+            let answer = question(InstallationApi {
+                client: self.client.clone(),
+                installation: installation.clone(),
+            });
+            let timeout = self.timeout;
+            asked.spawn(async move {
+                let answer = time::timeout(timeout, answer).await;
+                (
+                    number,
+                    answer.unwrap_or(Err(InstallationProblem::Timeout(timeout))),
+                )
+            });
+        }
+        let answers: BTreeMap<usize, Result<T, InstallationProblem>> =
+            asked.join_all().await.into_iter().collect();
+        let answers = self.all.iter().zip(answers.into_values());
+        answers
+            .map(|(installation, result)| InstallationAnswer {
+                installation: installation.clone(),
+                result,
+            })
+            .collect()
+    }
+}
+
+impl InstallationApi {
+    /// `path` begins with `/`.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, InstallationProblem> {
+        let Installation { url, token, .. } = &self.installation;
+        let url = format!("{url}{path}");
+        let answer = self.client.get_json(&url, token.as_ref()).await?;
+        let status = answer.status.as_u16();
+        let foreign = || InstallationProblem::Foreign { status };
+        if answer.status == StatusCode::OK {
+            return serde_json::from_slice(&answer.body).map_err(|_| foreign());
+        }
+        let refusal = serde_json::from_slice(&answer.body);
+        let RefusalDetail { detail } = refusal.map_err(|_| foreign())?;
+        Err(InstallationProblem::Refused { status, detail })
+    }
+
+    /// All SLOs that match `q`, part by part.
+    pub async fn slos(self, q: String) -> Result<SlosAnswer, InstallationProblem> {
+        let path = format!("/api/v1/slos?q={q}");
+        let mut all: SlosAnswer = self.get(&path).await?;
+        while let Some(after) = all.next.take() {
+            let part: SlosAnswer = self.get(&format!("{path}&after={after}")).await?;
+            all.slos.extend(part.slos);
+            all.next = part.next.filter(|next| *next > after);
+        }
+        Ok(all)
+    }
+}
+
+impl From<HttpError> for InstallationProblem {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Timeout(timeout) => Self::Timeout(timeout),
+            HttpError::TooLarge(_) | HttpError::Network(_) => Self::Unreachable(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(addresses: &[&str], tokens: &[&str]) -> Option<String> {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        let tokens = tokens.iter().map(|text| text.parse().unwrap()).collect();
+        let made = Installations::new(addresses, tokens, Duration::from_secs(1));
+        made.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_name_is_of_one_installation_and_a_token_of_a_known_one() {
+        let two = ["a=http://localhost:1", "b=http://localhost:2"];
+        assert_eq!(problem(&two, &["a=tl_x"]), None);
+        let text = problem(&[two[0], "a=http://localhost:2"], &[]).unwrap();
+        assert!(
+            text.starts_with("two installations are named `a`"),
+            "{text}"
+        );
+        let text = problem(&two, &["c=tl_x"]).unwrap();
+        assert!(
+            text.contains("a token for `c`") && !text.contains("tl_x"),
+            "{text}"
+        );
+    }
+}

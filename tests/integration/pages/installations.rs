@@ -1,0 +1,257 @@
+//! Several installations with databases of their own, behind one overview: shown and searched as one,
+//! and what one of them cannot answer is one line.
+
+use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
+
+use axum::{Router, http::StatusCode, routing::any};
+use serde_json::{Value, json};
+use throughline::{
+    clock::{Clock, ManualClock},
+    config::AuthMethod,
+    domain::access::KnownTokens,
+    installations::Installations,
+    web::{
+        self as pages, AllowedHosts, WebState, WriteRules,
+        installations::{OverviewState, router},
+    },
+};
+use tokio::{net::TcpListener, task::JoinSet};
+
+use super::{accessibility::assert_valid, client};
+use crate::support::{
+    app::{HOUR, ORDERS, TestApp, good, minute_long, time, web},
+    span::span,
+};
+
+/// An installation that judges one SLO, in which one workflow is open.
+async fn installation(slo: &str, order: &str) -> TestApp {
+    let orders = minute_long(
+        "placed",
+        "shipped",
+        "span.order.id",
+        "customer: span.customer.id",
+    );
+    let named = format!("name: {slo}, labels: {{ team: {slo} }}");
+    let app = TestApp::new()
+        .slo(&orders.replace("name: orders", &named))
+        .at("12:00")
+        .await;
+    let placed = span("placed").attribute("order.id", order);
+    app.at_second(1.0)
+        .send([placed.attribute("customer.id", "acme")])
+        .await;
+    app.index().await;
+    app.tick().await;
+    app
+}
+
+/// Serves installations and what only looks like one.
+#[derive(Default)]
+struct Servers {
+    tasks: JoinSet<()>,
+    addresses: Vec<String>,
+}
+
+impl Servers {
+    async fn add(&mut self, name: &str, router: Router) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        self.addresses.push(format!("{name}=http://{address}"));
+        self.tasks
+            .spawn(async move { axum::serve(listener, router).await.unwrap() });
+    }
+
+    fn overview(&self, tokens: &[&str], timeout: Duration) -> Router {
+        let addresses = self.addresses.iter().map(|one| one.parse().unwrap());
+        let tokens = tokens.iter().map(|one| one.parse().unwrap());
+        let all = Installations::new(addresses.collect(), tokens.collect(), timeout);
+        router(OverviewState {
+            installations: all.unwrap(),
+            clock: Clock::Manual(ManualClock::new(time("12:01"))),
+            hosts: Arc::new(AllowedHosts::new(None, [])),
+            time_zone: chrono_tz::Tz::UTC,
+        })
+    }
+}
+
+const PATIENT: Duration = Duration::from_mins(1);
+
+async fn json(overview: &Router, path: &str) -> Value {
+    client::get(overview, path).await.json()
+}
+
+fn pairs(items: &Value, field: &str) -> Vec<(String, String)> {
+    let items = items.as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    items
+        .map(|item| (text(&item["installation"]), text(&item[field])))
+        .collect()
+}
+
+fn pair(installation: &str, value: &str) -> (String, String) {
+    (installation.to_owned(), value.to_owned())
+}
+
+#[tokio::test]
+async fn two_installations_are_shown_and_searched_as_one() {
+    let (shop, bank) = (
+        installation("orders", "4711").await,
+        installation("refunds", "0815").await,
+    );
+    let mut servers = Servers::default();
+    servers.add("shop", shop.router()).await;
+    let public = WebState {
+        writes: WriteRules {
+            public_url: Some("https://bank.example/".to_owned()),
+            ..bank.web_state().writes
+        },
+        ..bank.web_state()
+    };
+    servers.add("bank", pages::router(public)).await;
+    let overview = servers.overview(&[], PATIENT);
+
+    let all = json(&overview, "/api/v1/slos").await;
+    let both = [pair("shop", "orders"), pair("bank", "refunds")];
+    assert_eq!(pairs(&all["slos"], "name"), both);
+    assert_eq!(all["slos"][1]["url"], "https://bank.example/slos/refunds");
+    assert_eq!(all["installations"][0]["problem"], Value::Null);
+    let one = json(&overview, "/api/v1/slos?q=team%3Drefunds").await;
+    assert_eq!(pairs(&one["slos"], "name"), both[1..]);
+
+    let found = json(&overview, "/api/v1/workflows?q=0815").await;
+    assert_eq!(pairs(&found["workflows"], "label"), [pair("bank", "0815")]);
+    let newest = json(&overview, "/api/v1/workflows?customer=acme").await;
+    assert_eq!(newest["workflows"].as_array().unwrap().len(), 2);
+    let page = client::get(&overview, "/workflows?q=0815").await.body;
+    assert!(
+        page.contains("https://bank.example/workflows/refunds/"),
+        "{page}"
+    );
+
+    let page = client::get(&overview, "/").await;
+    assert_eq!(page.header("x-content-type-options"), "nosniff");
+    for text in [
+        "2 of 2 installations answered",
+        "/slos/orders\"",
+        "https://bank.example/slos/refunds",
+    ] {
+        assert!(page.body.contains(text), "{text}: {}", page.body);
+    }
+    let named = [("if-none-match", page.header("etag"))];
+    assert_eq!(client::get_with(&overview, "/", &named).await.status, 304);
+    let other_host = [("host", "evil.example")];
+    assert_eq!(
+        client::get_with(&overview, "/", &other_host).await.status,
+        421
+    );
+    assert_eq!(client::get(&overview, "/silences").await.status, 404);
+    assert_eq!(
+        client::post_json(&overview, "/", &json!({})).await.status,
+        405
+    );
+}
+
+#[tokio::test]
+async fn alerts_of_all_installations_are_one_list() {
+    let shop = TestApp::new()
+        .slo(ORDERS)
+        .history(HOUR * 48, good(10))
+        .await;
+    shop.stall().await;
+    shop.ticks([0, 5, 10]).await;
+    let bank = installation("refunds", "0815").await;
+    let mut servers = Servers::default();
+    servers.add("bank", bank.router()).await;
+    servers.add("shop", shop.router()).await;
+    let overview = servers.overview(&[], PATIENT);
+    let firing = json(&overview, "/api/v1/alerts").await;
+    assert_eq!(pairs(&firing["firing"], "slo"), [pair("shop", "orders")]);
+    let page = client::get(&overview, "/alerts").await.body;
+    assert!(
+        page.contains("1 FIRING") && page.contains("/incidents/"),
+        "{page}"
+    );
+    let slos = json(&overview, "/api/v1/slos?state=Paging").await;
+    assert_eq!(pairs(&slos["slos"], "name"), [pair("shop", "orders")]);
+}
+
+/// Installations of which only `shop` answers.
+async fn troubled(servers: &mut Servers, shop: &TestApp) {
+    servers.add("shop", shop.router()).await;
+    let closed = WebState {
+        access: web::access(AuthMethod::Token, Arc::new(KnownTokens::default())),
+        ..shop.web_state()
+    };
+    servers.add("closed", pages::router(closed)).await;
+    let garbage = || Router::new().fallback(any(async || "<html>"));
+    servers.add("garbage", garbage()).await;
+    let broken = Router::new().fallback(any(async || (StatusCode::BAD_GATEWAY, "no")));
+    servers.add("broken", broken).await;
+    let slow = Router::new().fallback(any(future::pending::<&'static str>));
+    servers.add("slow", slow).await;
+    // Nobody listens there any more.
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    servers.addresses.push(format!("away=http://{gone}"));
+}
+
+#[tokio::test]
+async fn what_an_installation_cannot_answer_is_one_line_and_hides_no_other() {
+    let shop = installation("orders", "4711").await;
+    let mut servers = Servers::default();
+    troubled(&mut servers, &shop).await;
+    let overview = servers.overview(&["closed=thl_wrong"], Duration::from_secs(3));
+    for (path, of_shop) in [
+        ("/", "orders"),
+        ("/workflows?q=4711", "4711"),
+        ("/alerts", "Nothing fires"),
+    ] {
+        let page = client::get(&overview, path).await.body;
+        assert!(
+            page.contains(of_shop) && page.contains("1 of 6 installations answered"),
+            "{page}"
+        );
+        assert_eq!(page.matches("is missing on this page").count(), 5, "{page}");
+        assert!(!page.contains("thl_wrong"), "{page}");
+    }
+    let all = json(&overview, "/api/v1/slos").await;
+    assert_eq!(pairs(&all["slos"], "name"), [pair("shop", "orders")]);
+    let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
+    let problems = all["installations"].as_array().unwrap().iter();
+    let problems: BTreeMap<String, String> = problems
+        .map(|one| (text(one, "name"), text(one, "problem")))
+        .collect();
+    for (name, start) in [
+        ("closed", "it refuses (401): "),
+        (
+            "garbage",
+            "it answers 200, but not as this version of Throughline does",
+        ),
+        ("broken", "it answers 502, but not as"),
+        ("slow", "no answer within 3s"),
+        ("away", "it cannot be reached: "),
+    ] {
+        assert!(problems[name].starts_with(start), "{name}: {problems:?}");
+    }
+    assert_eq!(problems["shop"], "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_overview_is_valid_and_open_to_everybody() {
+    let shop = installation("orders", "4711").await;
+    let mut servers = Servers::default();
+    troubled(&mut servers, &shop).await;
+    let overview = servers.overview(&[], Duration::from_secs(1));
+    let empty = Servers::default().overview(&[], PATIENT);
+    let mut shown = Servers::default();
+    shown.add("troubled", overview).await;
+    shown.add("empty", empty).await;
+    let addresses = shown.addresses.iter().flat_map(|one| {
+        let (_, url) = one.split_once('=').unwrap();
+        ["/", "/alerts", "/workflows"].map(|path| format!("{url}{path}"))
+    });
+    assert_valid(addresses.collect()).await;
+}
