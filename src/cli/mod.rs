@@ -11,6 +11,7 @@ pub mod overview;
 pub mod problems;
 pub mod schema;
 pub mod serve;
+pub mod size;
 mod table;
 pub mod token;
 pub mod validate;
@@ -57,6 +58,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
+    Size(size::SizeArgs),
     Doctor(doctor::DoctorArgs),
     Status(status::StatusArgs),
     Alerts(alerts::AlertsArgs),
@@ -106,6 +108,7 @@ impl Cli {
             Command::Doctor(args) => doctor::run(&args),
             Command::Deliveries(args) => deliveries::run(args),
             Command::Schema(args) => Ok(schema::run(&args)),
+            Command::Size(args) => size::run(&args),
             Command::Definitions(args) => definitions::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Convert(args) => convert::run(&args),

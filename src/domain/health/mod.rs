@@ -2,9 +2,10 @@
 //!
 //! [`mod@findings`] derives problems from the state of all replicas, targets and SLOs; [`step`]
 //! turns repeated findings into one notification that opens and one that resolves; [`why_withheld`]
-//! returns the reasons to withhold the heartbeat. A problem of the service is never an alert on a
+//! returns the reasons to withhold the heartbeat; [`capacity`] says which machines a load needs. A problem of the service is never an alert on a
 //! customer's SLO.
 
+pub mod capacity;
 mod clean_up;
 mod database_outage;
 pub mod diagnosis;

@@ -1,0 +1,412 @@
+//! The machines that a load needs, by what was measured.
+//!
+//! The work of the service is proportional to the spans that it scans, that of PostgreSQL to the workflows.
+//! Installations share the SLOs, and each scans all spans: that part does not become smaller by more
+//! of them. Half of every core stays free.
+
+/// A measured cost, and where it was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CostCoefficient {
+    pub name: &'static str,
+    pub value: f64,
+    pub unit: &'static str,
+    pub source: &'static str,
+}
+
+const SCAN: CostCoefficient = CostCoefficient {
+    name: "service, per span that is scanned",
+    value: 4.7,
+    unit: "us of CPU",
+    source: "OTLP over HTTP without compression, 100 SLOs with stages; 2.0 with `stages: none`, 2.6 more with gzip",
+};
+const RECEIVE: CostCoefficient = CostCoefficient {
+    name: "service, per span of an SLO besides",
+    value: 12.0,
+    unit: "us of CPU",
+    source: "8 for a start, 16 for a finish",
+};
+const RECORD: CostCoefficient = CostCoefficient {
+    name: "PostgreSQL, per workflow with a start and a finish",
+    value: 87.0,
+    unit: "us of CPU",
+    source: "`cargo bench --bench recording -- workflows`",
+};
+const SEARCH: CostCoefficient = CostCoefficient {
+    name: "PostgreSQL, per workflow for the search",
+    value: 21.0,
+    unit: "us of CPU",
+    source: "the same",
+};
+const UPDATE: CostCoefficient = CostCoefficient {
+    name: "PostgreSQL, per further span of an SLO",
+    value: 36.0,
+    unit: "us of CPU",
+    source: "half of what the lock takes of the first, and the update",
+};
+const EVALUATE: CostCoefficient = CostCoefficient {
+    name: "PostgreSQL, per evaluation of an SLO, every 5 s",
+    value: 2_400.0,
+    unit: "us",
+    source: "`cargo bench --bench evaluating`: 97 ms for 40 SLOs with 90 days",
+};
+const WORKFLOW: CostCoefficient = CostCoefficient {
+    name: "disk, per workflow with its search",
+    value: 491.0,
+    unit: "bytes",
+    source: "the table of sizes: 280 and 211, kept for up to twice the horizon",
+};
+const COUNTS: CostCoefficient = CostCoefficient {
+    name: "disk, counts per SLO and replica",
+    value: 13_000_000.0,
+    unit: "bytes",
+    source: "the table of sizes: by minute for 33 days, by hour for 400, events in every minute",
+};
+
+/// All of them, in the order of the documentation.
+pub const COEFFICIENTS: [CostCoefficient; 8] = [
+    SCAN, RECEIVE, RECORD, SEARCH, UPDATE, EVALUATE, WORKFLOW, COUNTS,
+];
+
+/// The most workflows a second that were measured; more is extrapolated.
+pub const MOST_MEASURED: f64 = 47_000.0;
+/// The cores of a replica.
+pub const REPLICA_CORES: f64 = 4.0;
+/// The part of a core that is planned to be busy.
+const BUSY: f64 = 0.5;
+/// One that dies is replaced by another.
+const LEAST_REPLICAS: f64 = 2.0;
+/// As `--database-connections` has it.
+const CONNECTIONS: f64 = 12.0;
+/// What a server of PostgreSQL takes without a pooler before it.
+const MOST_CONNECTIONS: f64 = 500.0;
+/// Replicas that come and go still have nearly equal shares.
+const PARTITIONS_PER_REPLICA: f64 = 3.0;
+const EVALUATION_SECONDS: f64 = 5.0;
+const DAY_SECONDS: f64 = 86_400.0;
+const MICROS: f64 = 1e6;
+/// Workflows that are kept while the partition before still is.
+const HORIZONS_KEPT: f64 = 2.0;
+
+/// What is sent, and how long it is kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Workload {
+    pub spans_per_second: f64,
+    /// The share of the spans that an SLO selects.
+    pub slo_share: f64,
+    pub workflows_per_second: f64,
+    /// `--horizon`.
+    pub horizon_days: f64,
+    pub slos: u32,
+}
+
+/// The largest database server that there is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DatabaseServer {
+    pub cores: f64,
+    pub disk_bytes: f64,
+}
+
+/// What one installation needs, of all that share the SLOs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sizing {
+    pub installations: u32,
+    pub service_cores: f64,
+    pub replicas: u32,
+    pub database_cores: f64,
+    pub connections: u32,
+    pub disk_bytes: f64,
+    /// Of the topic that all installations read.
+    pub partitions: u32,
+    /// What an installation can bear, the least first.
+    pub limits: Vec<PartLimit>,
+}
+
+/// How many times its load an installation bears before this part is full, if all of the load grows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PartLimit {
+    pub part: &'static str,
+    pub times: f64,
+}
+
+/// A load that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum InvalidWorkload {
+    #[error("{0} must be a number above 0")]
+    NotPositive(&'static str),
+    #[error("the share of spans in SLOs is a number from 0 to 1, or a percentage")]
+    Share,
+    #[error(
+        "{workflows} workflows a second need at least as many spans of SLOs, but there are {spans}: raise \
+         the share of spans in SLOs, or count fewer workflows"
+    )]
+    TooFewSpans { workflows: f64, spans: f64 },
+    #[error(
+        "{needed} installations are needed, but there are {slos} SLOs, and an SLO is judged by one \
+         installation: name a larger database server, or shorten the horizon"
+    )]
+    TooFewSlos { needed: u32, slos: u32 },
+}
+
+impl Workload {
+    fn check(&self, server: DatabaseServer) -> Result<(), InvalidWorkload> {
+        let positive = [
+            ("the number of spans", self.spans_per_second),
+            ("the horizon", self.horizon_days),
+            ("the number of SLOs", f64::from(self.slos)),
+            ("the number of cores", server.cores),
+            ("the size of the disk", server.disk_bytes),
+        ];
+        let is_positive = |value: f64| value.is_finite() && value > 0.0;
+        if let Some((name, _)) = positive.into_iter().find(|(_, value)| !is_positive(*value)) {
+            return Err(InvalidWorkload::NotPositive(name));
+        }
+        if !(0.0..=1.0).contains(&self.slo_share) {
+            return Err(InvalidWorkload::Share);
+        }
+        let (workflows, spans) = (self.workflows_per_second, self.slo_spans());
+        if !workflows.is_finite() || workflows < 0.0 {
+            return Err(InvalidWorkload::NotPositive("the number of workflows"));
+        }
+        // Multiplied shares are not exact.
+        if workflows > spans * (1.0 + 1e-9) {
+            return Err(InvalidWorkload::TooFewSpans { workflows, spans });
+        }
+        Ok(())
+    }
+
+    /// Spans of SLOs a second.
+    fn slo_spans(&self) -> f64 {
+        self.spans_per_second * self.slo_share
+    }
+
+    /// Those besides a start and a finish of each workflow.
+    fn further_spans(&self) -> f64 {
+        (self.slo_spans() - 2.0 * self.workflows_per_second).max(0.0)
+    }
+
+    fn service_cores(&self, installations: f64) -> f64 {
+        let scanned = self.spans_per_second * SCAN.value;
+        let received = self.slo_spans() / installations * RECEIVE.value;
+        (scanned + received) / MICROS / BUSY
+    }
+
+    fn replicas(&self, installations: f64) -> f64 {
+        let needed = self.service_cores(installations) / REPLICA_CORES;
+        needed.ceil().max(LEAST_REPLICAS)
+    }
+
+    fn database_cores(&self, installations: f64) -> f64 {
+        let workflows = self.workflows_per_second * (RECORD.value + SEARCH.value);
+        let further = self.further_spans() * UPDATE.value;
+        let evaluations = f64::from(self.slos) / EVALUATION_SECONDS * EVALUATE.value;
+        (workflows + further + evaluations) / installations / MICROS / BUSY
+    }
+
+    fn disk_bytes(&self, installations: f64) -> f64 {
+        let kept = self.workflows_per_second * self.horizon_days * DAY_SECONDS * HORIZONS_KEPT;
+        let counts = f64::from(self.slos) * self.replicas(installations) * COUNTS.value;
+        (kept * WORKFLOW.value + counts) / installations
+    }
+}
+
+/// Returns what each of as few installations as possible needs.
+pub fn size(load: Workload, server: DatabaseServer) -> Result<Sizing, InvalidWorkload> {
+    load.check(server)?;
+    let fits = |installations: u32| {
+        let of = f64::from(installations);
+        load.database_cores(of) <= server.cores && load.disk_bytes(of) <= server.disk_bytes
+    };
+    let by_cores = load.database_cores(1.0) / server.cores;
+    let by_disk = load.disk_bytes(1.0) / server.disk_bytes;
+    let needed = whole(by_cores.max(by_disk)).max(1);
+    // Fewer replicas write fewer counts, so fewer installations than that may suffice, never more.
+    let installations = (1..=needed.min(load.slos)).find(|number| fits(*number));
+    let slos = load.slos;
+    let installations = installations.ok_or(InvalidWorkload::TooFewSlos { needed, slos })?;
+    let of = f64::from(installations);
+    let most_replicas = (MOST_CONNECTIONS / CONNECTIONS).floor();
+    let mut limits = vec![
+        PartLimit {
+            part: "cores of PostgreSQL",
+            times: server.cores / load.database_cores(of),
+        },
+        PartLimit {
+            part: "disk of PostgreSQL",
+            times: server.disk_bytes / load.disk_bytes(of),
+        },
+        PartLimit {
+            part: "connections to PostgreSQL",
+            times: most_replicas * REPLICA_CORES / load.service_cores(of),
+        },
+    ];
+    limits.sort_by(|one, other| one.times.total_cmp(&other.times));
+    Ok(Sizing {
+        installations,
+        service_cores: load.service_cores(of),
+        replicas: whole(load.replicas(of)),
+        database_cores: load.database_cores(of),
+        connections: whole(load.replicas(of) * CONNECTIONS),
+        disk_bytes: load.disk_bytes(of),
+        partitions: whole(load.replicas(of) * PARTITIONS_PER_REPLICA),
+        limits,
+    })
+}
+
+/// Rounded up.
+fn whole(number: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked, and the cast saturates"
+    )]
+    let whole = number.ceil() as u32;
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: DatabaseServer = DatabaseServer {
+        cores: 32.0,
+        disk_bytes: 8e12,
+    };
+
+    const SMALL: Workload = Workload {
+        spans_per_second: 10_000.0,
+        slo_share: 0.01,
+        workflows_per_second: 50.0,
+        horizon_days: 7.0,
+        slos: 100,
+    };
+
+    /// In all installations.
+    fn needs(sizing: &Sizing) -> [f64; 5] {
+        let of = f64::from(sizing.installations);
+        [
+            sizing.service_cores * of,
+            f64::from(sizing.replicas) * of,
+            sizing.database_cores * of,
+            f64::from(sizing.connections) * of,
+            sizing.disk_bytes * of,
+        ]
+    }
+
+    #[test]
+    fn a_small_load_needs_one_installation_that_adds_up() {
+        let sizing = size(SMALL, SERVER).unwrap();
+        assert_eq!((sizing.installations, sizing.replicas), (1, 2));
+        assert_eq!((sizing.connections, sizing.partitions), (24, 6));
+        // 10,000 times 4.7 us and 100 times 12 us, half busy.
+        assert!((sizing.service_cores - 0.0964).abs() < 1e-9, "{sizing:?}");
+        // 50 times 108 us and 20 evaluations of 2.4 ms, half busy.
+        assert!((sizing.database_cores - 0.1068).abs() < 1e-9, "{sizing:?}");
+        // 50 a second in 14 days, and counts of 100 SLOs by two replicas.
+        let expected = 50.0 * 86_400.0 * 14.0 * 491.0 + 100.0 * 2.0 * 13e6;
+        assert!((sizing.disk_bytes - expected).abs() < 1.0, "{sizing:?}");
+    }
+
+    #[test]
+    fn more_of_anything_never_needs_less() {
+        let loads = |factor: f64| {
+            let more = |change: fn(&mut Workload, f64)| {
+                let mut load = SMALL;
+                change(&mut load, factor);
+                load
+            };
+            [
+                more(|load, factor| load.spans_per_second *= factor),
+                more(|load, factor| load.slo_share *= factor),
+                more(|load, factor| load.workflows_per_second *= factor / 50.0),
+                more(|load, factor| load.horizon_days *= factor),
+                more(|load, factor| load.slos *= whole(factor)),
+            ]
+        };
+        let small = DatabaseServer {
+            cores: 1.0,
+            disk_bytes: 2e11,
+        };
+        for step in 0..7 {
+            let (less, more) = (f64::from(1 << step), f64::from(2 << step));
+            let less = loads(less.min(50.0));
+            let more = loads(more.min(50.0));
+            for (less, more) in less.into_iter().zip(more) {
+                let (one, other) = (size(less, small).unwrap(), size(more, small).unwrap());
+                assert!(one.installations <= other.installations, "{more:?}");
+                let mut pairs = needs(&one).into_iter().zip(needs(&other));
+                let is_less = pairs.all(|(one, other)| one <= other * (1.0 + 1e-9));
+                assert!(is_less, "{less:?} {more:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ten_million_spans_a_second_are_shared_by_installations_that_all_scan_them() {
+        let load = Workload {
+            spans_per_second: 1e7,
+            slo_share: 0.01,
+            workflows_per_second: 50_000.0,
+            slos: 1_000,
+            ..SMALL
+        };
+        let sizing = size(load, SERVER).unwrap();
+        assert_eq!(sizing.installations, 4, "{sizing:?}");
+        assert_eq!(sizing.limits[0].part, "disk of PostgreSQL");
+        assert!(sizing.service_cores > 94.0, "each scans all: {sizing:?}");
+        assert!(sizing.disk_bytes <= SERVER.disk_bytes);
+        assert!(sizing.limits.iter().take(2).all(|limit| limit.times >= 1.0));
+        let shorter = Workload {
+            horizon_days: 1.0,
+            ..load
+        };
+        assert_eq!(size(shorter, SERVER).unwrap().installations, 1);
+    }
+
+    #[test]
+    fn a_load_that_cannot_be_is_refused() {
+        let problem = |change: fn(&mut Workload)| {
+            let mut load = SMALL;
+            change(&mut load);
+            size(load, SERVER).unwrap_err().to_string()
+        };
+        assert_eq!(
+            problem(|load| load.spans_per_second = 0.0),
+            "the number of spans must be a number above 0"
+        );
+        assert!(problem(|load| load.horizon_days = f64::NAN).contains("the horizon"));
+        assert!(problem(|load| load.slo_share = 1.1).contains("from 0 to 1"));
+        assert!(problem(|load| load.workflows_per_second = 101.0).contains("there are 100"));
+        let one = |load: &mut Workload| {
+            (load.spans_per_second, load.slo_share, load.slos) = (1e7, 0.1, 1);
+            load.workflows_per_second = 1e5;
+        };
+        assert!(problem(one).contains("an SLO is judged by one installation"));
+        let all = Workload {
+            slo_share: 1.0,
+            workflows_per_second: 10_000.0,
+            ..SMALL
+        };
+        assert!(size(all, SERVER).is_ok(), "every span a workflow");
+        let none = Workload {
+            slo_share: 0.0,
+            workflows_per_second: 0.0,
+            ..SMALL
+        };
+        assert!(size(none, SERVER).is_ok());
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_coefficients() {
+        let documentation = include_str!("../../../.github/OPERATING.md");
+        for CostCoefficient {
+            name,
+            value,
+            unit,
+            source,
+        } in COEFFICIENTS
+        {
+            let row = format!("| {name} | {value} {unit} | {source} |");
+            assert!(documentation.contains(&row), "{row}");
+        }
+    }
+}
