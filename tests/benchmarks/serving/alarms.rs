@@ -42,7 +42,7 @@ impl Receiver {
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(take(stream, sender.clone()));
+                take(stream, &sender).await;
             }
         });
         Self {
@@ -68,7 +68,7 @@ impl Receiver {
 }
 
 /// Reads one request, which is complete when its body is JSON.
-async fn take(mut stream: TcpStream, sender: mpsc::UnboundedSender<(String, Instant)>) {
+async fn take(mut stream: TcpStream, sender: &mpsc::UnboundedSender<(String, Instant)>) {
     let (mut text, mut buffer) = (Vec::new(), vec![0; 64 * 1_024]);
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
         text.extend_from_slice(&buffer[..length]);
@@ -92,7 +92,7 @@ pub(super) struct Alarms {
 impl Alarms {
     pub(super) fn to(otlp: SocketAddr, receiver: Receiver) -> Self {
         Self {
-            client: reqwest::Client::new(),
+            client: reqwest::Client::builder().timeout(WITHIN).build().unwrap(),
             url: format!("http://{otlp}/v1/traces"),
             receiver,
         }
@@ -107,7 +107,10 @@ impl Alarms {
             let request = time::timeout(WITHIN, self.receiver.first_of(&slo)).await;
             took.push(request.unwrap() - replied);
         }
-        println!("webhook after the reply to the deciding span: {}", quantiles(took));
+        println!(
+            "webhook after the reply to the deciding span: {}",
+            quantiles(took)
+        );
     }
 
     async fn send(&self, number: usize) {

@@ -127,7 +127,8 @@ spec:
 /// The median and the 99th percentile of `took`, in words.
 fn quantiles(mut took: Vec<Duration>) -> String {
     took.sort();
-    let millis = |rank: usize| took[(took.len() * rank / 100).min(took.len() - 1)].as_secs_f64() * 1e3;
+    let millis =
+        |rank: usize| took[(took.len() * rank / 100).min(took.len() - 1)].as_secs_f64() * 1e3;
     format!(
         "p50 {:.1} ms, p99 {:.1} ms of {}",
         millis(50),

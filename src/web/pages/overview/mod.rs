@@ -148,7 +148,7 @@ async fn view(
     let evaluated_at = evaluated
         .filter_map(|(_, summary)| summary.evaluated_at)
         .max();
-    let banner = PastBanner::new((as_of, state.clock.now()), &definitions, filter.of_now());
+    let banner = PastBanner::new(as_of, state.clock.now(), &definitions, filter.of_now());
     let banner = banner.map(|of| of.with_evaluation(evaluated_at, None));
     Ok(OverviewView {
         as_of: now,
