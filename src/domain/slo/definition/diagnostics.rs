@@ -150,9 +150,8 @@ impl<'a> Diagnostics<'a> {
         problems
     }
 
-    /// Returns whether nothing was found.
-    pub(super) fn is_empty(&self) -> bool {
-        self.problems.borrow().is_empty()
+    pub(super) fn has_errors(&self) -> bool {
+        self.problems.borrow().iter().any(Problem::is_error)
     }
 
     /// Returns the line of a byte, counted from 1.

@@ -8,6 +8,7 @@ use super::{
         diagnostics::{Diagnostics, SourceSpan, is_secret_key},
         emptied::is_blank,
         fields::Fields,
+        openslo::{ConvertedDocument, OPENSLO_VERSION},
         shape::Shape,
         suggest,
         value::{Checked, YamlValue},
@@ -65,7 +66,21 @@ pub(crate) type ReadSpec<'r, S> =
 #[derive(Debug)]
 pub(crate) struct Sheet<'a> {
     pub(crate) findings: Diagnostics<'a>,
-    documents: Vec<(DocumentKind, Range<usize>, YamlNode)>,
+    /// Collects what follows from a problem that was reported.
+    ignored: Diagnostics<'a>,
+    documents: Vec<SheetDocument>,
+    /// Documents of OpenSLO v1.
+    pub(crate) openslo: Vec<(Range<usize>, YamlNode)>,
+}
+
+/// A document of ours, or one that was converted.
+#[derive(Debug)]
+pub(crate) struct SheetDocument {
+    kind: DocumentKind,
+    range: Range<usize>,
+    node: YamlNode,
+    /// Whether it lacks a part that could not be converted, which was reported.
+    is_partial: bool,
 }
 
 /// The parts of a document other than its `spec`.
@@ -113,14 +128,44 @@ impl<'a> Sheet<'a> {
         for (_, node) in &nodes {
             mask_secrets(node, &mut findings);
         }
-        let documents = nodes
-            .into_iter()
-            .filter_map(|(range, node)| Some((kind(&node, &findings)?, range, node)))
-            .collect();
+        let (openslo, ours): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|(_, node)| {
+            let version = node.entry("apiVersion");
+            version.and_then(|entry| entry.value.text()) == Some(OPENSLO_VERSION)
+        });
+        let document = |(range, node)| {
+            Some(SheetDocument {
+                kind: kind(&node, &findings)?,
+                range,
+                node,
+                is_partial: false,
+            })
+        };
+        let documents = ours.into_iter().filter_map(document).collect();
         Self {
             findings,
+            ignored: Diagnostics::new(file),
             documents,
+            openslo,
         }
+    }
+
+    /// Returns a converted document of this sheet.
+    pub(crate) fn converted(&self, one: &ConvertedDocument<'_>) -> Option<SheetDocument> {
+        let at = one.origin.node.place.0;
+        let mut ranges = self.openslo.iter().map(|(range, _)| range);
+        let node = one.node();
+        Some(SheetDocument {
+            kind: kind(&node, &self.findings)?,
+            range: ranges.find(|range| range.contains(&at))?.clone(),
+            node,
+            is_partial: one.is_partial,
+        })
+    }
+
+    /// Adds converted documents.
+    pub(crate) fn add(&mut self, documents: Vec<SheetDocument>) {
+        self.documents.extend(documents);
+        self.documents.sort_by_key(|document| document.range.start);
     }
 
     pub(crate) fn named<S>(
@@ -130,13 +175,17 @@ impl<'a> Sheet<'a> {
     ) -> impl Iterator<Item = Named<'a, S>> {
         self.documents
             .iter()
-            .filter(move |(kind, ..)| *kind == wanted)
-            .filter_map(move |(_, range, node)| {
-                let document = YamlValue::of(&self.findings, node);
-                let (metadata, spec) = read(document, wanted, spec).ok()?;
+            .filter(move |document| document.kind == wanted)
+            .filter_map(move |document| {
+                let findings = match document.is_partial {
+                    true => &self.ignored,
+                    false => &self.findings,
+                };
+                let value = YamlValue::of(findings, &document.node);
+                let (metadata, spec) = read(value, wanted, spec).ok()?;
                 Some(Named {
-                    findings: &self.findings,
-                    range: range.clone(),
+                    findings,
+                    range: document.range.clone(),
                     metadata,
                     spec,
                 })
@@ -146,10 +195,11 @@ impl<'a> Sheet<'a> {
     /// Returns kind, name and line of each document, valid or not; the name is `None` if it is not
     /// a text.
     pub(crate) fn documents(&self) -> impl Iterator<Item = (DocumentKind, Option<&str>, usize)> {
-        self.documents.iter().map(|(kind, range, node)| {
-            let metadata = node.entry("metadata");
+        self.documents.iter().map(|document| {
+            let metadata = document.node.entry("metadata");
             let name = metadata.and_then(|entry| entry.value.entry("name")?.value.text());
-            (*kind, name, self.findings.line_of(range.start))
+            let line = self.findings.line_of(document.range.start);
+            (document.kind, name, line)
         })
     }
 
@@ -345,9 +395,8 @@ fn mask_literals(node: &YamlNode, group: &str, findings: &mut Diagnostics<'_>) {
                     "env" => text.is_some_and(values::is_env_name),
                     // The URL of a webhook of Slack or Teams is secret as a whole.
                     "url" => text.is_some() && !matches!(group, "slack" | "teams"),
-                    "file" | "channel" | "fallback" | "previousName" | "latePolicy" => {
-                        text.is_some()
-                    }
+                    "file" | "channel" | "fallback" | "previousName" | "latePolicy" | "target"
+                    | "description" => text.is_some(),
                     _ => false,
                 };
                 if !is_shown {

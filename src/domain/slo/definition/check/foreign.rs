@@ -16,8 +16,8 @@ pub(crate) struct ForeignFormat {
 const FORMATS: [ForeignFormat; 6] = [
     ForeignFormat {
         prefix: "openslo",
-        name: "OpenSLO",
-        help: "`throughline convert --from openslo` does it; `objectives[0].target: 0.99` is `objective: 99%`; `timeWindow[0].duration: 4w` is `window: 28d`, \
+        name: "another version of OpenSLO",
+        help: "`apiVersion: openslo/v1` is read as it is; in ours, `objectives[0].target: 0.99` is `objective: 99%`; `timeWindow[0].duration: 4w` is `window: 28d`, \
                `calendar` is `window: { calendar: month, timeZone: UTC }`; `indicator` selects spans \
                (`workflow` or `span`) and has no query; `alertPolicies` has names or policies in place; \
                `notificationTargets` of a policy are `notify: { page: [...], ticket: [...] }` of the SLO",

@@ -4,6 +4,7 @@
 mod alerting;
 pub(super) mod document;
 mod foreign;
+mod in_place;
 mod selected;
 mod selector;
 mod slo;
@@ -46,7 +47,7 @@ use crate::domain::{
 /// What the API wrote counts unless a file declares the same. SLOs that the installation leaves to others
 /// are checked like those that it judges.
 pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
-    let sheets: Vec<Sheet<'_>> = effective(files).map(Sheet::open).collect();
+    let sheets: Vec<Sheet<'_>> = in_place::open(effective(files));
     let catalog = catalog(&sheets);
     let problems: Vec<Problem> = sheets.into_iter().flat_map(Sheet::into_problems).collect();
     if problems.iter().any(Problem::is_error) {
@@ -64,7 +65,7 @@ pub fn load_beside(
 ) -> Result<Vec<Arc<Slo>>, Vec<Problem>> {
     // Of two definitions with one name the first counts.
     let files = std::iter::once(file).chain(effective(others));
-    let sheets: Vec<Sheet<'_>> = files.map(Sheet::open).collect();
+    let sheets: Vec<Sheet<'_>> = in_place::open(files);
     let catalog = catalog(&sheets);
     let own = sheets.into_iter().next().map(Sheet::into_problems);
     let own = own.unwrap_or_default();

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{DefinitionFile, Problem, emptied::is_blank},
-    document::{DocumentKind, Sheet},
+    super::{DefinitionFile, Problem},
+    document::DocumentKind,
+    in_place,
 };
 use crate::domain::model::ids::Name;
 
@@ -71,8 +72,8 @@ pub fn written(files: &[DefinitionFile]) -> Vec<WrittenDefinition> {
     }
     let declared = declared(files);
     let definition = |(name, file): (&str, &DefinitionFile)| {
-        let sheet = Sheet::open(file);
-        let (kind, ..) = sheet.documents().next()?;
+        let sheets = in_place::open(std::iter::once(file));
+        let (kind, ..) = sheets.first()?.documents().next()?;
         Some(WrittenDefinition {
             name: name.to_owned(),
             kind: kind.as_str(),
@@ -88,10 +89,10 @@ fn declared(files: &[DefinitionFile]) -> BTreeMap<(&'static str, String), String
     let mut all = BTreeMap::new();
     let of_folder =
         |file: &&DefinitionFile| file.written_name().is_none() && !file.is_slo_selector();
-    for file in files.iter().filter(of_folder) {
-        for (kind, name, line) in Sheet::open(file).documents() {
+    for sheet in in_place::open(files.iter().filter(of_folder)) {
+        for (kind, name, line) in sheet.documents() {
             if let Some(name) = name {
-                let place = format!("{}:{line}", file.path);
+                let place = format!("{}:{line}", sheet.findings.path());
                 all.entry((kind.as_str(), name.to_owned())).or_insert(place);
             }
         }
@@ -102,13 +103,14 @@ fn declared(files: &[DefinitionFile]) -> BTreeMap<(&'static str, String), String
 /// Returns why `file` is not a definition of this name that the API may write. Errors in the
 /// definition itself are not included.
 pub fn check_written(file: &DefinitionFile, name: &Name) -> Vec<Problem> {
-    let sheet = Sheet::open(file);
-    let documents: Vec<_> = sheet.documents().collect();
+    let sheets = in_place::open(std::iter::once(file));
+    let documents = sheets.iter().flat_map(|sheet| sheet.documents());
+    let documents: Vec<_> = documents.collect();
     let problem = |message: String, help: &str| {
         vec![Problem::of_file(&file.path, message, Some(help.to_owned()))]
     };
     match documents[..] {
-        [] if sheet.findings.is_empty() || is_blank(&file.text) => {
+        [] if sheets.iter().all(|sheet| !sheet.findings.has_errors()) => {
             problem("there is no definition".to_owned(), ONE)
         }
         [(DocumentKind::AlertNotificationTarget, ..)] => problem(
@@ -136,6 +138,15 @@ mod tests {
             "apiVersion: throughline/v1\nkind: SLO\nmetadata: {{ name: {name} }}\nspec:\n  \
              objective: 99%\n  window: 30d\n  indicator:\n    \
              span: {{ match: '{{ true }}', good: '{{ true }}' }}\n"
+        )
+    }
+
+    fn openslo(policy: &str) -> String {
+        format!(
+            "apiVersion: openslo/v1\nkind: SLO\nmetadata: {{ name: a }}\nspec:\n  \
+             objectives: [{{ target: 0.99 }}]\n  timeWindow: [{{ duration: 30d }}]\n  \
+             alertPolicies: [{policy}]\n  indicator: {{ spec: {{ thresholdMetric: {{ metricSource: {{\n    \
+             type: throughline, spec: {{ span: {{ match: '{{ true }}', good: '{{ true }}' }} }} }} }} }} }}\n"
         )
     }
 
@@ -190,12 +201,21 @@ mod tests {
             problems.first().map(|problem| problem.message.clone())
         };
         assert_eq!(problem(&slo("a")), None);
+        assert_eq!(problem(&openslo("{ alertPolicyRef: b }")), None);
         assert_eq!(problem("kind: [").as_deref(), None, "that is wrong itself");
         for (text, message) in [
             (slo("b"), "the definition is named `b`, and the address `a`"),
             (
                 format!("{}---\n{}", slo("a"), slo("a")),
                 "there are 2 definitions",
+            ),
+            (
+                openslo("{ kind: AlertPolicy, metadata: { name: b } }"),
+                "there are 2 definitions",
+            ),
+            (
+                "apiVersion: openslo/v1\nkind: Service\nmetadata: { name: a }\n".to_owned(),
+                "there is no definition",
             ),
             (
                 slo("a").replace("SLO", "AlertNotificationTarget"),

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::document::{Library, SourceDocument, items, renamed};
+use super::{
+    converted::ConvertedDocument,
+    document::{Library, SourceDocument, items, renamed},
+};
 use crate::domain::slo::{
     definition::yaml::{Entry, YamlNode},
     duration::{format_duration, parse_duration},
@@ -12,21 +15,21 @@ use crate::domain::slo::{
 
 /// The policies of all files, by their names in OpenSLO.
 #[derive(Debug)]
-pub(super) struct Policies(BTreeMap<String, ConvertedPolicy>);
+pub(super) struct Policies<'a>(BTreeMap<String, ConvertedPolicy<'a>>);
 
 /// A converted policy.
 #[derive(Clone, Debug)]
-pub(super) struct ConvertedPolicy {
+pub(super) struct ConvertedPolicy<'a> {
     pub(super) name: String,
     /// The targets to notify, by our names.
     pub(super) targets: Vec<String>,
     pub(super) severities: Vec<&'static str>,
     /// The policy with the targets that are inline; empty if it is only referred to.
-    pub(super) in_place: Vec<Value>,
+    pub(super) in_place: Vec<ConvertedDocument<'a>>,
 }
 
-impl Policies {
-    pub(super) fn new(library: &Library<'_>) -> Self {
+impl<'a> Policies<'a> {
+    pub(super) fn new(library: &Library<'a>) -> Self {
         let all = library.all().iter();
         let policies = all.filter(|document| document.kind == "AlertPolicy");
         let converted = policies.map(|document| {
@@ -37,18 +40,18 @@ impl Policies {
     }
 
     /// Returns the policies that this name is converted to.
-    pub(super) fn written_by(&self, name: &str) -> Vec<Value> {
+    pub(super) fn written_by(&self, name: &str) -> Vec<ConvertedDocument<'a>> {
         let policy = self.0.get(name);
         policy.map_or_else(Vec::new, |policy| policy.in_place.clone())
     }
 
     /// Returns the policies that an SLO refers to, or that are inline.
-    pub(super) fn used_by<'a>(
+    pub(super) fn used_by(
         &self,
         document: &SourceDocument<'a>,
         library: &Library<'a>,
         entry: &'a Entry,
-    ) -> Vec<ConvertedPolicy> {
+    ) -> Vec<ConvertedPolicy<'a>> {
         let mut used = Vec::new();
         for item in items(&entry.value) {
             if let Some(inline) = document.inside(item, "AlertPolicy") {
@@ -64,10 +67,16 @@ impl Policies {
                     in_place: Vec::new(),
                     ..policy.clone()
                 }),
+                None if library.has_our_policy(name) => used.push(ConvertedPolicy {
+                    name: name.to_owned(),
+                    targets: Vec::new(),
+                    severities: Vec::new(),
+                    in_place: Vec::new(),
+                }),
                 None => document.error(
                     reference.place,
                     &format!("there is no AlertPolicy `{name}` in these files"),
-                    "convert it together with the file that has it",
+                    "add the file that has it",
                 ),
             }
         }
@@ -75,12 +84,12 @@ impl Policies {
     }
 }
 
-fn policy<'a>(document: &SourceDocument<'a>, library: &Library<'a>) -> ConvertedPolicy {
+fn policy<'a>(document: &SourceDocument<'a>, library: &Library<'a>) -> ConvertedPolicy<'a> {
     let (mut metadata, own) = document.metadata();
     let (targets, mut in_place) = targets(document);
     if let (Some(Value::String(name)), Some(spec)) = (own.get("policy"), own.get("spec")) {
         metadata.insert("name".to_owned(), name.as_str().into());
-        in_place.push(written(document.kind, &metadata, spec));
+        in_place.push(ConvertedDocument::new(document, &metadata, spec.clone()));
         return ConvertedPolicy {
             name: name.clone(),
             targets,
@@ -98,12 +107,13 @@ fn policy<'a>(document: &SourceDocument<'a>, library: &Library<'a>) -> Converted
     if rules.is_empty() {
         document.error(
             document.node.place,
-            "it has no condition that could be carried over",
-            "add a rule: a policy without one never fires",
+            "it has no condition that can be evaluated",
+            "add a condition: a policy without one never fires",
         );
     }
     let spec = json!({ "rules": rules });
-    in_place.push(written(document.kind, &metadata, &spec));
+    let converted = ConvertedDocument::new(document, &metadata, spec.clone());
+    in_place.push(converted.partial(rules.is_empty()));
     let name = metadata.get("name").and_then(Value::as_str);
     ConvertedPolicy {
         name: name.unwrap_or_default().to_owned(),
@@ -111,10 +121,6 @@ fn policy<'a>(document: &SourceDocument<'a>, library: &Library<'a>) -> Converted
         severities: severities(&spec),
         in_place,
     }
-}
-
-fn written(kind: &str, metadata: &Map<String, Value>, spec: &Value) -> Value {
-    json!({ "apiVersion": "throughline/v1", "kind": kind, "metadata": metadata, "spec": spec })
 }
 
 fn severities(spec: &Value) -> Vec<&'static str> {
@@ -130,29 +136,35 @@ fn severities(spec: &Value) -> Vec<&'static str> {
 fn report_settings(document: &SourceDocument<'_>) {
     for (key, usual, why) in [
         ("description", None, "a policy has no description here"),
-        ("alertWhenBreaching", Some("true"), "an alert always begins"),
+        (
+            "alertWhenBreaching",
+            Some("true"),
+            "an alert always begins: delete it",
+        ),
         (
             "alertWhenResolved",
             Some("true"),
-            "targets are always notified of the end",
+            "targets are always notified of the end: delete it",
         ),
         (
             "alertWhenNoData",
             Some("false"),
-            "add a rule with `absence`",
+            "write the policy as `apiVersion: throughline/v1`, with a rule on `absence`",
         ),
     ] {
         let Some(entry) = document.spec(key) else {
             continue;
         };
-        if Some(document.scalar(&entry.value).as_str()) != usual {
-            document.lost(entry, why);
+        match usual {
+            Some(usual) if document.scalar(&entry.value) == usual => {}
+            Some(_) => document.unsupported(entry, why),
+            None => document.lost(entry, why),
         }
     }
 }
 
 /// Returns the names of the targets, and the inline targets of the policy.
-fn targets(document: &SourceDocument<'_>) -> (Vec<String>, Vec<Value>) {
+fn targets<'a>(document: &SourceDocument<'a>) -> (Vec<String>, Vec<ConvertedDocument<'a>>) {
     let (mut names, mut in_place) = (Vec::new(), Vec::new());
     let entry = document.spec("notificationTargets");
     for item in entry.map_or(&[][..], |entry| items(&entry.value)) {
@@ -181,7 +193,7 @@ fn condition<'a>(
         policy.error(
             reference.value.place,
             &format!("there is no AlertCondition `{name}` in these files"),
-            "convert it together with the file that has it",
+            "add the file that has it",
         );
     }
     found
@@ -233,18 +245,16 @@ fn report_condition(condition: &SourceDocument<'_>, node: &YamlNode) {
         node,
         &["kind", "op", "threshold", "lookbackWindow", "alertAfter"],
     );
-    for (key, usual, why) in [
-        (
-            "op",
-            "gte",
-            "an alert begins when the burn rate reaches the threshold",
-        ),
-        ("kind", "burnrate", "only burn rates are known"),
-    ] {
+    let unusual = |key: &str, usual: &str| {
         let entry = node.entry(key);
-        if let Some(entry) = entry.filter(|entry| entry.value.text() != Some(usual)) {
-            condition.lost(entry, why);
-        }
+        entry.filter(|entry| entry.value.text() != Some(usual))
+    };
+    if let Some(entry) = unusual("op", "gte") {
+        let why = "an alert begins when the burn rate reaches the threshold";
+        condition.lost(entry, why);
+    }
+    if let Some(entry) = unusual("kind", "burnrate") {
+        condition.unsupported(entry, "only burn rates are known: write `kind: burnrate`");
     }
 }
 
@@ -273,10 +283,10 @@ fn severity(condition: &SourceDocument<'_>) -> &'static str {
 }
 
 /// Converts a target. `None` if there is no such kind of target here.
-pub(super) fn target(document: &SourceDocument<'_>) -> Option<Value> {
+pub(super) fn target<'a>(document: &SourceDocument<'a>) -> Option<ConvertedDocument<'a>> {
     let (metadata, own) = document.metadata();
     if let Some(spec) = own.get("spec") {
-        return Some(written(document.kind, &metadata, spec));
+        return Some(ConvertedDocument::new(document, &metadata, spec.clone()));
     }
     if let Some(description) = document.spec("description") {
         document.lost(description, "a target has no description here");
@@ -284,17 +294,20 @@ pub(super) fn target(document: &SourceDocument<'_>) -> Option<Value> {
     let entry = document.spec("target")?;
     let kind = document.scalar(&entry.value);
     let variable = renamed(document.name).to_uppercase().replace('-', "_");
-    let secret = |suffix: &str| json!({ "env": format!("{variable}_{suffix}") });
-    let spec = match kind.to_lowercase().replace(['-', '_', ' '], "").as_str() {
-        "slack" => json!({ "slack": { "url": secret("URL") } }),
-        "pagerduty" => json!({ "pagerduty": { "routingKey": secret("ROUTING_KEY") } }),
-        "teams" | "msteams" | "microsoftteams" => json!({ "teams": { "url": secret("URL") } }),
-        "webhook" => json!({ "webhook": { "url": secret("URL") } }),
-        "alertmanager" => json!({ "alertmanager": { "urls": [secret("URL")] } }),
+    let kind_word = kind.to_lowercase().replace(['-', '_', ' '], "");
+    let is_key = kind_word == "pagerduty";
+    let variable = format!("{variable}_{}", if is_key { "ROUTING_KEY" } else { "URL" });
+    let secret = json!({ "env": variable });
+    let spec = match kind_word.as_str() {
+        "slack" => json!({ "slack": { "url": secret } }),
+        "pagerduty" => json!({ "pagerduty": { "routingKey": secret } }),
+        "teams" | "msteams" | "microsoftteams" => json!({ "teams": { "url": secret } }),
+        "webhook" => json!({ "webhook": { "url": secret } }),
+        "alertmanager" => json!({ "alertmanager": { "urls": [secret] } }),
         _ => {
             document.error(
                 entry.value.place,
-                &format!("a target of kind `{kind}` is not carried over"),
+                &format!("there is no kind of target `{kind}` here"),
                 "known are slack, pagerduty, teams, alertmanager and webhook: declare one of these",
             );
             return None;
@@ -303,7 +316,7 @@ pub(super) fn target(document: &SourceDocument<'_>) -> Option<Value> {
     document.warn(
         entry.value.place,
         "OpenSLO has no address of a target, so it is read from a variable",
-        &format!("set the variable that begins with {variable}_"),
+        &format!("set {variable}, or declare the target as `apiVersion: throughline/v1`"),
     );
-    Some(written(document.kind, &metadata, &spec))
+    Some(ConvertedDocument::new(document, &metadata, spec))
 }

@@ -28,9 +28,9 @@ pub(super) struct SourceSheet<'a> {
 
 /// A document, or an inline object of another one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SourceDocument<'a> {
-    pub(super) findings: &'a Diagnostics<'a>,
-    pub(super) node: &'a YamlNode,
+pub(crate) struct SourceDocument<'a> {
+    pub(crate) findings: &'a Diagnostics<'a>,
+    pub(crate) node: &'a YamlNode,
     pub(super) kind: &'a str,
     pub(super) name: &'a str,
 }
@@ -39,6 +39,7 @@ pub(super) struct SourceDocument<'a> {
 #[derive(Debug)]
 pub(super) struct Library<'a> {
     documents: Vec<SourceDocument<'a>>,
+    our_policies: BTreeSet<&'a str>,
     used: RefCell<BTreeSet<(&'a str, &'a str)>>,
 }
 
@@ -68,7 +69,7 @@ impl<'a> SourceSheet<'a> {
     }
 }
 
-fn document<'a>(
+pub(super) fn document<'a>(
     findings: &'a Diagnostics<'a>,
     node: &'a YamlNode,
     version: &str,
@@ -154,10 +155,20 @@ impl<'a> SourceDocument<'a> {
     /// Reports a field that has no counterpart.
     pub(super) fn lost(&self, entry: &Entry, why: &str) {
         let message = format!(
-            "{} `{}`: `{}` is not carried over",
+            "{} `{}`: `{}` has no effect here",
             self.kind, self.name, entry.key
         );
         self.findings.warn(entry.key_place, message, why.to_owned());
+    }
+
+    /// Reports a value without which the result would mean something else.
+    pub(super) fn unsupported(&self, entry: &Entry, why: &str) {
+        let what = format!(
+            "`{}: {}` is not supported",
+            entry.key,
+            self.scalar(&entry.value)
+        );
+        self.error(entry.value.place, &what, why);
     }
 
     /// Reports what is converted with another meaning, or not at all.
@@ -296,15 +307,21 @@ fn from_annotation(text: String) -> Value {
 }
 
 impl<'a> Library<'a> {
-    pub(super) fn new(documents: Vec<SourceDocument<'a>>) -> Self {
+    pub(super) fn new(documents: Vec<SourceDocument<'a>>, our_policies: BTreeSet<&'a str>) -> Self {
         Self {
             documents,
+            our_policies,
             used: RefCell::default(),
         }
     }
 
     pub(super) fn all(&self) -> &[SourceDocument<'a>] {
         &self.documents
+    }
+
+    /// Returns whether a policy of ours has this name.
+    pub(super) fn has_our_policy(&self, name: &str) -> bool {
+        self.our_policies.contains(name)
     }
 
     /// Finds the object of a reference.
@@ -330,7 +347,7 @@ impl<'a> Library<'a> {
                 }
                 _ => continue,
             };
-            document.warn(document.node.place, "it is not carried over", why);
+            document.warn(document.node.place, "it has no effect here", why);
         }
     }
 }

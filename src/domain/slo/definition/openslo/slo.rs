@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     alerting::{ConvertedPolicy, Policies},
+    converted::ConvertedDocument,
     document::{Library, SourceDocument, at, items},
 };
 use crate::domain::slo::definition::yaml::{Entry, YamlNode};
@@ -20,13 +21,14 @@ const FIELDS: [&str; 8] = [
 ];
 /// `metricSource.type` of our own indicators.
 pub(super) const SOURCE_TYPE: &str = "throughline";
+const ADD_INDICATOR: &str = "select spans: `metricSource: { type: throughline, spec: ... }`, with `workflow` or `span` in `spec`";
 
 /// Returns the SLO, and its inline policies and targets.
 pub(super) fn read<'a>(
     document: &SourceDocument<'a>,
     library: &Library<'a>,
-    policies: &Policies,
-) -> Vec<Value> {
+    policies: &Policies<'a>,
+) -> Vec<ConvertedDocument<'a>> {
     let (metadata, mut own) = document.metadata();
     let mut spec = Map::new();
     if let Some(entry) = document.node.entry("spec") {
@@ -45,34 +47,35 @@ pub(super) fn read<'a>(
         library.find("Service", service);
     }
     budgeting(document);
-    spec.extend(objective(document).map(|objective| ("objective".to_owned(), objective)));
-    spec.extend(window(document).map(|window| ("window".to_owned(), window)));
-    spec.extend(indicator(document, library).map(|found| ("indicator".to_owned(), found)));
+    let indicator = indicator(document, library);
+    let parts = [
+        ("objective", objective(document)),
+        ("window", window(document)),
+        ("indicator", indicator.map(|(node, sli)| sli.json(node))),
+    ];
+    let is_partial = parts.iter().any(|(_, part)| part.is_none());
+    for (key, part) in parts {
+        spec.extend(part.map(|part| (key.to_owned(), part)));
+    }
     let used = document.spec("alertPolicies");
     let used = used.map_or_else(Vec::new, |entry| policies.used_by(document, library, entry));
     add_alerting(&mut spec, &used);
     spec.extend(own);
-    let mut written: Vec<Value> = used.into_iter().flat_map(|used| used.in_place).collect();
-    written.push(json!({
-        "apiVersion": "throughline/v1",
-        "kind": "SLO",
-        "metadata": metadata,
-        "spec": spec,
-    }));
-    written
+    let slo = ConvertedDocument::new(document, &metadata, spec)
+        .partial(is_partial)
+        .with_indicator(indicator.map(|(node, _)| node));
+    let in_place = used.into_iter().flat_map(|used| used.in_place);
+    in_place.chain([slo]).collect()
 }
 
 fn budgeting(document: &SourceDocument<'_>) {
     let Some(method) = document.spec("budgetingMethod") else {
         return;
     };
-    let method_text = document.scalar(&method.value);
-    if method_text != "Occurrences" {
-        document.error(
-            method.value.place,
-            &format!("`{method_text}` becomes `Occurrences`"),
-            "events are counted here, not slices of time: check that the objective still fits",
-        );
+    if document.scalar(&method.value) != "Occurrences" {
+        let why = "events are counted here, not slices of time: write `Occurrences`, and check that the \
+                   objective still fits";
+        document.unsupported(method, why);
     }
 }
 
@@ -88,11 +91,14 @@ fn objective(document: &SourceDocument<'_>) -> Option<Value> {
         missing(document.node.place);
         return None;
     };
-    let (first, rest) = items(&objectives.value).split_first()?;
+    let Some((first, rest)) = items(&objectives.value).split_first() else {
+        missing(objectives.value.place);
+        return None;
+    };
     for further in rest {
         document.error(
             further.place,
-            "only its first objective is carried over",
+            "it has more than one objective",
             "an SLO has one objective here: make an SLO of each",
         );
     }
@@ -135,8 +141,20 @@ fn window(document: &SourceDocument<'_>) -> Option<Value> {
         );
         return Some("30d".into());
     };
-    let window = items(&entry.value).first()?;
-    let duration = document.scalar(&window.entry("duration")?.value);
+    let only = match items(&entry.value) {
+        [window] => window.entry("duration").map(|duration| (window, duration)),
+        _ => None,
+    };
+    let Some((window, duration)) = only else {
+        let help = "write one, such as `timeWindow: [{ duration: 30d, isRolling: true }]`";
+        document.error(
+            entry.value.place,
+            "`timeWindow` has no single `duration`",
+            help,
+        );
+        return None;
+    };
+    let duration = document.scalar(&duration.value);
     match window.entry("calendar") {
         Some(calendar) if !document.is_true(window.entry("isRolling")) => {
             calendar_window(document, &duration, calendar)
@@ -186,23 +204,26 @@ fn calendar_window(
     if let (Some(start), Some(written)) = (start, written)
         && !written.ends_with("-01 00:00:00")
     {
-        let why = "periods begin at midnight of the first day; weeks on Monday";
-        document.lost(start, why);
+        let why = "periods begin at midnight of the first day, weeks on Monday: write such a time";
+        document.unsupported(start, why);
     }
     let zone = calendar.value.entry("timeZone");
     let zone = zone.map_or_else(|| "UTC".to_owned(), |zone| document.scalar(&zone.value));
     Some(json!({ "calendar": unit, "timeZone": zone }))
 }
 
-fn indicator<'a>(document: &SourceDocument<'a>, library: &Library<'a>) -> Option<Value> {
-    let add = "add `indicator.workflow` or `indicator.span`, which select spans";
+/// Returns the indicator and the document that it is in; `None` if there is none, which is reported.
+fn indicator<'a>(
+    document: &SourceDocument<'a>,
+    library: &Library<'a>,
+) -> Option<(&'a YamlNode, SourceDocument<'a>)> {
     let sli = match (document.spec("indicatorRef"), document.spec("indicator")) {
         (Some(reference), _) => {
             let name = reference.value.text().unwrap_or_default();
             let found = library.find("SLI", name);
             if found.is_none() {
                 let what = format!("there is no SLI `{name}` in these files");
-                document.error(reference.value.place, &what, add);
+                document.error(reference.value.place, &what, ADD_INDICATOR);
             }
             found?
         }
@@ -211,38 +232,66 @@ fn indicator<'a>(document: &SourceDocument<'a>, library: &Library<'a>) -> Option
             ..*document
         },
         (None, None) => {
-            document.error(document.node.place, "it has no indicator", add);
+            document.error(document.node.place, "it has no indicator", ADD_INDICATOR);
             return None;
         }
     };
     if let Some(description) = sli.spec("description") {
         sli.lost(description, "describe the SLO");
     }
-    let source = ["raw", "total", "good", "bad"]
-        .into_iter()
-        .find_map(|part| at(sli.node, &["spec", "ratioMetric", part, "metricSource"]))
-        .or_else(|| at(sli.node, &["spec", "thresholdMetric", "metricSource"]));
-    let Some(source) = source else {
-        document.error(sli.node.place, "its indicator has no `metricSource`", add);
-        return None;
-    };
-    let kind = source
-        .value
-        .entry("type")
-        .map(|kind| sli.scalar(&kind.value));
-    if kind.as_deref() != Some(SOURCE_TYPE) {
-        let kind = kind.unwrap_or_else(|| "another system".to_owned());
-        let what = format!("its indicator is a query of {kind}, so it is written without one");
-        document.error(source.value.place, &what, add);
+    let ratio = ["raw", "total", "good", "bad"].into_iter();
+    let ratio = ratio
+        .filter_map(|part| at(sli.node, &["spec", "ratioMetric", part, "metricSource"]))
+        .chain(at(sli.node, &["spec", "thresholdMetric", "metricSource"]));
+    let sources: Vec<&Entry> = ratio.collect();
+    if sources.is_empty() {
+        let what = "its indicator has no `metricSource`";
+        sli.error(sli.node.place, what, ADD_INDICATOR);
         return None;
     }
-    let spec: Option<&YamlNode> = source.value.entry("spec").map(|spec| &spec.value);
-    spec.map(|spec| sli.json(spec))
+    our_indicator(&sli, &sources).map(|indicator| (indicator, sli))
+}
+
+/// One of the sources has the whole indicator. OpenSLO wants the others to be there.
+fn our_indicator<'a>(sli: &SourceDocument<'a>, sources: &[&'a Entry]) -> Option<&'a YamlNode> {
+    let mut indicator: Option<&'a YamlNode> = None;
+    for source in sources {
+        let kind = source.value.entry("type");
+        let kind = kind.map(|kind| sli.scalar(&kind.value));
+        if kind.as_deref() != Some(SOURCE_TYPE) {
+            let kind = kind.unwrap_or_else(|| "another system".to_owned());
+            let what = format!("its indicator is a query of {kind}, which is not evaluated here");
+            sli.error(source.value.place, &what, ADD_INDICATOR);
+            return None;
+        }
+        let Some(spec) = source.value.entry("spec").map(|spec| &spec.value) else {
+            continue;
+        };
+        if spec.entries().is_some_and(<[Entry]>::is_empty) {
+            continue;
+        }
+        match indicator {
+            Some(first) if sli.json(first) != sli.json(spec) => {
+                let help =
+                    "one `spec` says which events count and which are good: leave the others empty";
+                sli.error(spec.place, "its indicator has two of `spec`", help);
+            }
+            Some(_) => {}
+            None => indicator = Some(spec),
+        }
+    }
+    if indicator.is_none() {
+        let place = sources
+            .first()
+            .map_or(sli.node.place, |source| source.value.place);
+        sli.error(place, "its indicator has no `spec`", ADD_INDICATOR);
+    }
+    indicator
 }
 
 /// Adds alerting. In OpenSLO targets belong to a policy; here they belong to the SLO, by the
 /// severity of the rules.
-fn add_alerting(spec: &mut Map<String, Value>, used: &[ConvertedPolicy]) {
+fn add_alerting(spec: &mut Map<String, Value>, used: &[ConvertedPolicy<'_>]) {
     if used.is_empty() {
         return;
     }

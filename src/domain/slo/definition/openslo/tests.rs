@@ -106,3 +106,36 @@ fn definitions_with_errors_are_not_written() {
     let bad = fixture("definitions/bad/objective.yaml");
     assert!(!to_openslo(&[bad]).unwrap_err().is_empty());
 }
+
+#[test]
+fn in_the_folder_a_document_means_what_it_is_converted_to() {
+    let everything = fixture("definitions/good/everything.yaml");
+    let everything = to_openslo(&[everything]).unwrap();
+    for theirs in [fixture("openslo/spans.yaml"), file(&everything.documents)] {
+        let converted = from_openslo(std::slice::from_ref(&theirs));
+        let (there, here) = (loaded(theirs), loaded(file(&converted.documents)));
+        assert!(!there.slos.is_empty());
+        assert_eq!(there.targets, here.targets);
+        assert_eq!(there.slos.len(), here.slos.len());
+        for (name, slo) in &here.slos {
+            assert_eq!(meaning(&there.slos[name]), meaning(slo));
+        }
+    }
+}
+
+#[test]
+fn in_the_folder_documents_of_both_formats_refer_to_each_other() {
+    let (catalog, warnings) = load(&[fixture("definitions/good/openslo.yaml")]).unwrap();
+    let slo = &catalog.slos[&"orders".parse().unwrap()];
+    let rules = slo.alerting.rules.iter();
+    let rules: Vec<&str> = rules.map(|rule| rule.name.as_str()).collect();
+    assert_eq!(rules, ["fast", "slow"]);
+    assert_eq!(slo.notify.ticket, ["chat".parse().unwrap()]);
+    assert!(slo.customer.is_some(), "an annotation of ours");
+    assert_eq!(slo.exclusions.len(), 1, "planned work of ours");
+    assert_eq!(slo.source.line, 8);
+    assert!(slo.source.text.starts_with("apiVersion: openslo/v1"));
+    let only = "AlertCondition `slow`: a short window of 360m is added";
+    let messages: Vec<&str> = warnings.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(messages, [only]);
+}

@@ -41,7 +41,7 @@ pub fn to_openslo(files: &[DefinitionFile]) -> Result<Conversion, Vec<Problem>> 
     let all = sheets
         .iter()
         .flat_map(|sheet| sheet.documents(check::document::API_VERSION, &kinds));
-    let library = Library::new(all.collect());
+    let library = Library::new(all.collect(), BTreeSet::new());
     let targets = targets_of_policies(&library);
     let mut documents = Vec::new();
     for document in library.all() {

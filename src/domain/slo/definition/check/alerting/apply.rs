@@ -26,7 +26,7 @@ use crate::domain::{
     },
 };
 
-const STANDARD: &str = "standard";
+pub(crate) const STANDARD: &str = "standard";
 
 /// The objective and window that rules apply to, and their position in the file.
 #[derive(Clone, Copy, Debug)]
