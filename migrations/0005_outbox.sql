@@ -10,12 +10,12 @@ create table platform_notifications (
     created_at timestamptz not null default clock_timestamp(),
     constraint platform_notifications_pkey primary key (id),
     constraint platform_notifications_kind_check
-        check (kind in ('health_check', 'digest', 'heartbeat', 'test')),
+        check (kind in ('health_check', 'digest', 'heartbeat', 'test', 'report')),
     constraint platform_notifications_key_check check (key <> '')
 );
-comment on table platform_notifications is 'Notifications that are no alert transition: health checks of the service itself, digests, heartbeats and tests of a target.';
+comment on table platform_notifications is 'Notifications that are no alert transition: health checks of the service itself, digests, heartbeats, monthly reports and tests of a target.';
 comment on column platform_notifications.id is 'Message id that receivers recognise repetitions by.';
-comment on column platform_notifications.kind is 'health_check: the service has a problem, or it is over; digest: many alerts in one message; heartbeat: the service works; test: somebody tests a target.';
+comment on column platform_notifications.kind is 'health_check: the service has a problem, or it is over; digest: many alerts in one message; heartbeat: the service works; test: somebody tests a target; report: the report of a month.';
 comment on column platform_notifications.key is 'Subject of the notification. Deliveries with the same key reach a target in order.';
 comment on column platform_notifications.episode is 'The same from the first notification of a problem to its end; target_references refers to it.';
 comment on column platform_notifications.at is 'Time that the notification is about.';
@@ -138,6 +138,17 @@ comment on column target_states.probing_until is 'Time until which one delivery 
 comment on column target_states.next_free_at is 'Rate limit of the target''s kind: time from which a full burst of requests is allowed again (theoretical arrival time of the generic cell rate algorithm).';
 comment on column target_states.singles_free_at is 'For a chat: time from which ten messages one by one are allowed again (theoretical arrival time, as next_free_at).';
 comment on column target_states.digest_free_at is 'For a chat: time from which the next digest is allowed.';
+
+create table sent_reports (
+    target text        not null,
+    team   text        not null,
+    month  timestamptz not null,
+    constraint sent_reports_pkey primary key (target, team)
+);
+comment on table sent_reports is 'Monthly reports that targets are sent. The replica that moves the month forward sends the report, once.';
+comment on column sent_reports.target is 'Name of the target.';
+comment on column sent_reports.team is 'Label team of the SLOs in the report; empty for all SLOs.';
+comment on column sent_reports.month is 'Beginning of the last month whose report was sent, or was due before the report was declared.';
 
 create table target_references (
     target    text        not null,

@@ -98,6 +98,7 @@ impl Loops {
         self.spawn_stages(tasks, &periodic);
         self.spawn_search(tasks, &periodic);
         self.spawn_evaluation(tasks, &periodic);
+        self.spawn_reports(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
         self.spawn_delivery(tasks, &periodic)?;
         if let Some(replica) = self.read_replica {

@@ -17,6 +17,7 @@ pub mod overview;
 pub mod periodic;
 mod ports;
 mod reconciling;
+pub mod reports;
 mod retention;
 pub mod shutdown;
 

@@ -52,6 +52,7 @@ pub use chart_image::Cards;
 pub use health::ReadinessCheck;
 pub use hosts::AllowedHosts;
 pub use pages::overview::first_run::FIRST_SLO;
+pub use pages::reports::{ReportMessage, report_message};
 pub use reader::ReadReplica;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, PendingFiles, WebState};
 pub use write::{Anonymous, WriteRules};

@@ -11,6 +11,7 @@ pub mod exclusion;
 mod group_by;
 mod hidden;
 mod policy;
+mod report_schedule;
 mod revisions;
 mod slo_selector;
 mod spec;
@@ -27,6 +28,7 @@ pub use self::{
         AlertRule, Alerting, BurnKind, CustomerDetails, Guard, Limit, LimitRule, Notify,
         PROMISE_STEPS, Severity, whole_seconds,
     },
+    report_schedule::ReportSchedule,
     revisions::{SloRevision, SloRevisions},
     slo_selector::{InvalidSloSelector, SloSelector},
     spec::{

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::ReportSchedule;
 use crate::domain::model::ids::Name;
 
 /// Targets by name.
@@ -19,6 +20,8 @@ pub struct Target {
     /// Its name in earlier definitions.
     pub previous_name: Option<Name>,
     pub late: LatePolicy,
+    /// The reports that it is sent every month.
+    pub reports: Vec<ReportSchedule>,
 }
 
 /// The treatment of an alert's beginning that could not be delivered before its end.
@@ -41,6 +44,7 @@ impl Target {
             fallback: None,
             previous_name: None,
             late,
+            reports: Vec::new(),
         }
     }
 }

@@ -64,6 +64,7 @@ fn kind_text(content: &Notification) -> &'static str {
             | PlatformNotificationKind::SelfCheckResolved => "health_check",
             PlatformNotificationKind::Digest => "digest",
             PlatformNotificationKind::Heartbeat => "heartbeat",
+            PlatformNotificationKind::Report => "report",
         },
     }
 }

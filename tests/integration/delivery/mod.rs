@@ -7,6 +7,7 @@ mod developments;
 pub(crate) mod fallback;
 pub(crate) mod late;
 pub(crate) mod leases;
+mod monthly_reports;
 mod notices;
 pub(crate) mod order;
 mod pagerduty;

@@ -64,7 +64,8 @@ const fn action(status: MessageStatus) -> &'static str {
         | MessageStatus::Reminder
         | MessageStatus::HealthCheck
         | MessageStatus::Digest
-        | MessageStatus::Heartbeat => "trigger",
+        | MessageStatus::Heartbeat
+        | MessageStatus::Report => "trigger",
     }
 }
 

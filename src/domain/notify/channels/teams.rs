@@ -99,7 +99,7 @@ fn title(message: &Message, text: &str) -> Value {
         ) => "Warning",
         (MessageStatus::Acknowledged, _) => "Accent",
         (MessageStatus::Resolved, _) => "Good",
-        (MessageStatus::Digest | MessageStatus::Heartbeat, _) => "Default",
+        (MessageStatus::Digest | MessageStatus::Heartbeat | MessageStatus::Report, _) => "Default",
     };
     json!({
         "type": "TextBlock",

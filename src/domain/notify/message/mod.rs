@@ -92,6 +92,7 @@ pub(crate) enum MessageStatus {
     HealthCheck,
     Digest,
     Heartbeat,
+    Report,
 }
 
 /// A line with a name.

@@ -37,6 +37,7 @@ pub(super) fn message(
             Kind::SelfCheckResolved => MessageStatus::Resolved,
             Kind::Digest => MessageStatus::Digest,
             Kind::Heartbeat => MessageStatus::Heartbeat,
+            Kind::Report => MessageStatus::Report,
         },
         severity: severity(notification),
         is_test: false,
@@ -46,7 +47,9 @@ pub(super) fn message(
         ended_at: kind.is_end().then_some(notification.at),
         valid_for: match kind {
             Kind::Heartbeat => HEARTBEAT_FOR,
-            Kind::SelfCheckOpened | Kind::SelfCheckResolved | Kind::Digest => FIRING_FOR,
+            Kind::SelfCheckOpened | Kind::SelfCheckResolved | Kind::Digest | Kind::Report => {
+                FIRING_FOR
+            }
         },
         notes: wording::notes(context),
         sentences: Vec::new(),
@@ -70,7 +73,7 @@ pub(super) fn message(
 const fn severity(notification: &PlatformNotification) -> Option<Severity> {
     match notification.kind {
         Kind::SelfCheckOpened | Kind::SelfCheckResolved => Some(notification.severity),
-        Kind::Digest | Kind::Heartbeat => None,
+        Kind::Digest | Kind::Heartbeat | Kind::Report => None,
     }
 }
 
@@ -82,6 +85,7 @@ fn identity(notification: &PlatformNotification) -> MessageIdentity {
             Kind::SelfCheckOpened | Kind::SelfCheckResolved => "ThroughlineSelfCheck",
             Kind::Digest => "ThroughlineDigest",
             Kind::Heartbeat => "Watchdog",
+            Kind::Report => "ThroughlineReport",
         }
         .to_owned(),
         source: "throughline".to_owned(),

@@ -27,6 +27,8 @@ pub enum PlatformNotificationKind {
     Digest,
     /// The service works: the absence of heartbeats is the alarm.
     Heartbeat,
+    /// What a month counted for the SLOs of a team.
+    Report,
 }
 
 /// Version 1; stored as JSON in `platform_notifications`.
@@ -65,6 +67,7 @@ impl PlatformNotificationKind {
             Self::SelfCheckResolved => "slo.self_check.resolved",
             Self::Digest => "slo.digest",
             Self::Heartbeat => "slo.heartbeat",
+            Self::Report => "slo.report",
         }
     }
 }
@@ -75,7 +78,9 @@ impl PlatformNotification {
         let lead = match self.kind {
             PlatformNotificationKind::SelfCheckOpened => "Throughline itself: ",
             PlatformNotificationKind::SelfCheckResolved => "Over, Throughline itself: ",
-            PlatformNotificationKind::Digest | PlatformNotificationKind::Heartbeat => "",
+            PlatformNotificationKind::Digest
+            | PlatformNotificationKind::Heartbeat
+            | PlatformNotificationKind::Report => "",
         };
         text::plain(&format!("{lead}{}", self.title), HEADLINE_CHARS)
     }

@@ -49,11 +49,12 @@ fn repeated() -> RenderContext {
     }
 }
 
-const ALL: [PlatformNotificationKind; 4] = [
+const ALL: [PlatformNotificationKind; 5] = [
     PlatformNotificationKind::SelfCheckOpened,
     PlatformNotificationKind::SelfCheckResolved,
     PlatformNotificationKind::Digest,
     PlatformNotificationKind::Heartbeat,
+    PlatformNotificationKind::Report,
 ];
 
 #[test]

@@ -16,23 +16,18 @@ use crate::{
             time::{TimeRange, Timestamp},
             window::{Calendar, CalendarUnit, SloWindow},
         },
-        slo::Slo,
+        slo::{Catalog, Slo},
     },
-    web::{
-        error::WebError,
-        pages::slo::{EarlierDefinitions, PeriodRow, incidents_of},
-        state::WebState,
-    },
+    store::{StoreError, Tx},
+    web::pages::slo::{EarlierDefinitions, PeriodRow, incidents_of},
 };
 
 pub(super) async fn view(
-    state: &WebState,
-    month: &str,
-    period: TimeRange,
+    tx: &mut Tx<'_>,
+    catalog: &Catalog,
+    (period, now): (TimeRange, Timestamp),
     team: &str,
-) -> Result<MonthReport, WebError> {
-    let now = state.clock.now();
-    let catalog = Arc::clone(&state.catalog.borrow());
+) -> Result<MonthReport, StoreError> {
     let teams: BTreeSet<&String> = catalog
         .slos
         .values()
@@ -41,12 +36,12 @@ pub(super) async fn view(
     let is_wanted = |slo: &&Arc<Slo>| team.is_empty() || team_of(slo).is_some_and(|of| of == team);
     let slos: Vec<&Arc<Slo>> = catalog.slos.values().filter(is_wanted).collect();
     let just_before = Timestamp::from_micros(period.from.as_micros().saturating_sub(1));
-    let rows = rows(state, &slos, period, now).await?;
+    let rows = rows(tx, &slos, period, now).await?;
     let has_events = |row: &ReportRow| row.period.good + row.period.bad > 0;
     let goes_on = period.to > now || rows.iter().any(has_events);
     Ok(MonthReport {
         as_of: now,
-        month: month.to_owned(),
+        month: month_name(period.from),
         team: (!team.is_empty()).then(|| team.to_owned()),
         teams: teams.into_iter().cloned().collect(),
         slos: rows,
@@ -56,12 +51,11 @@ pub(super) async fn view(
 }
 
 async fn rows(
-    state: &WebState,
+    tx: &mut Tx<'_>,
     slos: &[&Arc<Slo>],
     period: TimeRange,
     now: Timestamp,
-) -> Result<Vec<ReportRow>, WebError> {
-    let mut tx = state.reads().begin("read the report of a month").await?;
+) -> Result<Vec<ReportRow>, StoreError> {
     let records = tx.slos().await?.into_iter();
     let ids: BTreeMap<Name, SloId> = records.map(|record| (record.name, record.id)).collect();
     let known = slos
@@ -70,12 +64,12 @@ async fn rows(
     let known: Vec<(SloId, &Arc<Slo>)> = known.collect();
     let sets = known.iter().map(|(id, slo)| (*id, slo.counted(period)));
     let sums = tx.sums_of_sets(&sets.collect::<Vec<_>>()).await?;
-    let mut earlier = EarlierDefinitions::read(&mut tx).await?;
-    let incidents = incidents_of(&mut tx, None, period, now).await?;
+    let mut earlier = EarlierDefinitions::read(tx).await?;
+    let incidents = incidents_of(tx, None, period, now).await?;
     let mut rows = Vec::new();
     for ((_, slo), counts) in known.into_iter().zip(&sums) {
         let mut row = PeriodRow::new(period, counts, slo.objective.ratio());
-        earlier.name(&mut tx, &slo.name, &mut row).await?;
+        earlier.name(tx, &slo.name, &mut row).await?;
         let own = incidents.iter().filter(|(name, _)| *name == slo.name);
         row.incidents.extend(own.map(|(_, one)| one.clone()));
         rows.push(ReportRow {

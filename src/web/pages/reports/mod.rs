@@ -4,6 +4,8 @@
 mod load;
 mod view;
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
     extract::Path,
@@ -13,8 +15,13 @@ use axum::{
 use serde::Deserialize;
 
 pub(in crate::web) use self::view::MonthReport;
+pub use self::view::ReportMessage;
 use crate::{
-    domain::model::time::{TimeRange, Timestamp},
+    domain::{
+        model::time::{TimeRange, Timestamp},
+        slo::Catalog,
+    },
+    store::{StoreError, Tx},
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
@@ -59,6 +66,18 @@ impl ReportQuery {
     }
 }
 
+/// Returns the report of a month as a message; of all SLOs if no team is given.
+pub async fn report_message(
+    tx: &mut Tx<'_>,
+    catalog: &Catalog,
+    times: (TimeRange, Timestamp),
+    team: Option<&str>,
+) -> Result<ReportMessage, StoreError> {
+    let team = team.unwrap_or_default();
+    let report = load::view(tx, catalog, times, team).await?;
+    Ok(report.message())
+}
+
 /// Redirects to the current month.
 pub(in crate::web) async fn newest(state: WebState) -> Response {
     let month = month_name(state.clock.now());
@@ -74,7 +93,10 @@ pub(in crate::web) async fn get(
     let read = async {
         let text = query.text(&asked)?;
         let period = period(&month)?;
-        let view = load::view(&state, &month, period, &query.team).await?;
+        let now = state.clock.now();
+        let catalog = Arc::clone(&state.catalog.borrow());
+        let mut tx = state.reads().begin("read the report of a month").await?;
+        let view = load::view(&mut tx, &catalog, (period, now), &query.team).await?;
         Ok((view, text))
     };
     match read.await {
@@ -90,7 +112,7 @@ pub(in crate::web) async fn get(
     }
 }
 
-/// Formats the month of `at` in UTC, as in URLs of reports: `2026-11`.
+/// The month of `at` in UTC, as addresses of reports have it: `2026-11`.
 pub(in crate::web::pages) fn month_name(at: Timestamp) -> String {
     at.to_chrono().format("%Y-%m").to_string()
 }
@@ -138,5 +160,12 @@ impl MonthReport {
 
     fn team_href(&self, team: &str) -> String {
         format!("/reports/{}?team={}", self.month, encoded(team))
+    }
+
+    fn href(&self) -> String {
+        match &self.team {
+            Some(team) => self.team_href(team),
+            None => format!("/reports/{}", self.month),
+        }
     }
 }

@@ -42,6 +42,24 @@ pub(super) struct ReportRow {
     pub(super) period: PeriodRow,
 }
 
+/// A report as a message tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportMessage {
+    pub title: String,
+    pub lines: Vec<String>,
+    /// Of the page, below the address of all pages.
+    pub path: String,
+}
+
+/// What a report says of one SLO.
+struct ReportCells {
+    objective: String,
+    good: String,
+    bad: String,
+    spent: String,
+    incidents: String,
+}
+
 impl MonthReport {
     pub(super) fn title(&self) -> String {
         match &self.team {
@@ -91,20 +109,72 @@ impl MonthReport {
             self.summary()
         );
         for row in &self.slos {
-            let period = &row.period;
-            let incidents: Vec<String> = period.incidents.iter().map(IncidentCost::text).collect();
-            let line = format!(
-                "| {} | {} | {} | {} | {} | {} |\n",
-                cell(&row.display_name),
-                period.objective_text(),
-                period.good_text(),
-                period.bad_text(),
-                period.spent_text(),
-                incidents.join("; "),
-            );
+            let ReportCells {
+                objective,
+                good,
+                bad,
+                spent,
+                incidents,
+            } = row.cells();
+            let name = cell(&row.display_name);
+            let line =
+                format!("| {name} | {objective} | {good} | {bad} | {spent} | {incidents} |\n");
             text.push_str(&line);
         }
         text
+    }
+
+    /// The SLO that spent most of its budget is first, since a message names only some.
+    pub(super) fn message(&self) -> ReportMessage {
+        let spent = |row: &&ReportRow| row.period.budget_spent_ratio.unwrap_or(-1.0);
+        let mut rows: Vec<&ReportRow> = self.slos.iter().collect();
+        rows.sort_by(|one, other| spent(other).total_cmp(&spent(one)));
+        let summary = match (&self.team, rows.is_empty()) {
+            (Some(team), true) => format!("No SLO has the label `team: {team}`."),
+            (None, true) => "No SLO is declared.".to_owned(),
+            _ => self.summary(),
+        };
+        let lines = rows.into_iter().map(ReportRow::line);
+        ReportMessage {
+            title: self.title(),
+            lines: std::iter::once(summary).chain(lines).collect(),
+            path: self.href(),
+        }
+    }
+}
+
+impl ReportRow {
+    fn cells(&self) -> ReportCells {
+        let period = &self.period;
+        let incidents: Vec<String> = period.incidents.iter().map(IncidentCost::text).collect();
+        ReportCells {
+            objective: period.objective_text(),
+            good: period.good_text(),
+            bad: period.bad_text(),
+            spent: period.spent_text(),
+            incidents: incidents.join("; "),
+        }
+    }
+
+    fn line(&self) -> String {
+        let name = plain(&self.display_name, LONGEST_TITLE);
+        let ReportCells {
+            objective,
+            good,
+            bad,
+            spent,
+            incidents,
+        } = self.cells();
+        if !self.period.is_counted() {
+            return format!("{name}: no events, objective {objective}");
+        }
+        let incidents = match incidents.as_str() {
+            "" => String::new(),
+            incidents => format!("; {incidents}"),
+        };
+        format!(
+            "{name}: {spent} of the budget spent, {bad} bad and {good} good, objective {objective}{incidents}"
+        )
     }
 }
 

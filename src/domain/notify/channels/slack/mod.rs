@@ -121,6 +121,7 @@ const fn icon(message: &Message) -> &'static str {
         (MessageStatus::Removed, _) => ":no_entry_sign:",
         (MessageStatus::Digest, _) => ":bookmark_tabs:",
         (MessageStatus::Heartbeat, _) => ":green_heart:",
+        (MessageStatus::Report, _) => ":bar_chart:",
     }
 }
 

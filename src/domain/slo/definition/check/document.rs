@@ -396,7 +396,8 @@ fn mask_literals(node: &YamlNode, group: &str, findings: &mut Diagnostics<'_>) {
                     // The URL of a webhook of Slack or Teams is secret as a whole.
                     "url" => text.is_some() && !matches!(group, "slack" | "teams"),
                     "file" | "channel" | "fallback" | "previousName" | "latePolicy" | "target"
-                    | "description" => text.is_some(),
+                    | "description" | "team" | "time" | "timeZone" => text.is_some(),
+                    "day" => true,
                     _ => false,
                 };
                 if !is_shown {

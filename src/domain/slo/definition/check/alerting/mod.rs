@@ -4,4 +4,5 @@ pub(super) mod apply;
 pub(super) mod fallback;
 mod limit;
 pub(super) mod policy;
+mod report;
 pub(super) mod target;

@@ -1,5 +1,6 @@
 //! Reads notification targets, and rejects secrets that are written in a file.
 
+use super::report;
 use crate::domain::{
     model::ids::Name,
     slo::{
@@ -46,11 +47,16 @@ pub(crate) fn read(value: YamlValue<'_>, name: Option<&NamePlace>) -> Checked<Ta
                 ("drop", LatePolicy::CollapseQuiet),
             ])
         });
+        let about = "Monthly reports that are sent here. Not for PagerDuty and Alertmanager.";
+        let reports = fields.optional("reports", about, report::reports);
         let name = name.ok_or(Reported)?.0.clone();
         let target = kind.and_then(|kind| {
+            let reports = reports?.unwrap_or_default();
+            report::check_kind(fields, &kind)?;
             let target = Target::new(name.clone(), kind);
             Ok(Target {
                 late: late?.unwrap_or(target.late),
+                reports,
                 ..target
             })
         });

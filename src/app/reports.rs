@@ -1,0 +1,130 @@
+//! Sends the report of each month to the targets that ask for it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{loops::Loops, periodic::Periodic};
+use crate::{
+    domain::{
+        model::time::{TimeRange, Timestamp},
+        notify::{
+            Notification, PlatformNotification, PlatformNotificationKind, PlatformNotificationLink,
+        },
+        slo::{Catalog, Severity},
+    },
+    store::{NewNotification, Store, StoreError, TargetReportKey},
+    web::{ReportMessage, report_message},
+};
+
+const INTERVAL: Duration = Duration::from_mins(1);
+
+/// Writes reports into the outbox when they are due. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    store: Store,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    /// The base URL of the pages.
+    page_base_url: Option<String>,
+}
+
+impl Loops {
+    pub(super) fn spawn_reports(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let public_url = self.config.evaluation.public_url.clone();
+        let reporter = Reporter::new(
+            self.store.clone(),
+            self.in_force.catalog.clone(),
+            public_url,
+        );
+        tasks.spawn(periodic.clone().run("reports", INTERVAL, move |now| {
+            let reporter = reporter.clone();
+            async move { Ok(reporter.tick(now).await?) }
+        }));
+    }
+}
+
+impl Reporter {
+    pub const fn new(
+        store: Store,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        page_base_url: Option<String>,
+    ) -> Self {
+        Self {
+            store,
+            catalog,
+            page_base_url,
+        }
+    }
+
+    /// Returns how many reports this replica has put into the outbox.
+    pub async fn tick(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let catalog = Arc::clone(&*self.catalog.borrow());
+        let declared = catalog.targets.values().flat_map(|target| {
+            let reports = target.reports.iter();
+            reports.map(|report| (&target.name, report))
+        });
+        let declared: Vec<TargetReportKey<'_>> = declared.collect();
+        let mut tx = self.store.begin("forget reports").await?;
+        tx.forget_reports(&declared).await?;
+        tx.commit().await?;
+        let mut sent = 0;
+        for report in declared {
+            if let Some(month) = report.1.due_month(now) {
+                sent += self.send(&catalog, report, (month, now)).await?;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// The claim and the deliveries are one transaction.
+    async fn send(
+        &self,
+        catalog: &Catalog,
+        (target, schedule): TargetReportKey<'_>,
+        (month, now): (TimeRange, Timestamp),
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.store.begin("send the report of a month").await?;
+        let is_due = tx.claim_report((target, schedule), month.from).await?;
+        let mut sent = 0;
+        if is_due {
+            let team = schedule.team.as_deref();
+            let message = report_message(&mut tx, catalog, (month, now), team).await?;
+            let content = Notification::from(self.notification(message, team, now));
+            let notification = NewNotification {
+                id: Uuid::now_v7(),
+                content: &content,
+                targets: std::slice::from_ref(target),
+                urgency: Severity::Ticket,
+            };
+            sent = tx.enqueue_notification(notification, now).await?;
+        }
+        tx.commit().await?;
+        Ok(sent)
+    }
+
+    fn notification(
+        &self,
+        message: ReportMessage,
+        team: Option<&str>,
+        now: Timestamp,
+    ) -> PlatformNotification {
+        let base = self.page_base_url.as_deref();
+        let link = |base: &str| PlatformNotificationLink {
+            title: "Report".to_owned(),
+            url: format!("{}{}", base.trim_end_matches('/'), message.path),
+        };
+        PlatformNotification {
+            kind: PlatformNotificationKind::Report,
+            key: format!("throughline/report/{}", team.unwrap_or("all")),
+            episode: Uuid::now_v7(),
+            severity: Severity::Ticket,
+            title: message.title,
+            lines: message.lines,
+            links: base.map(link).into_iter().collect(),
+            since: now,
+            at: now,
+        }
+    }
+}
