@@ -13,8 +13,8 @@ use crate::{
     config::{AuthMethod, Config, DatabaseConfig, Environment, TrustedProxies},
     domain::{
         access::{
-            AccessRole, ApiToken, AuditEntry, AuditOutcome, AuditSource, KnownTokens, NewToken,
-            RoleMapping, TokenGrant, TokenRecord,
+            AccessRole, ApiToken, AuditEntry, AuditOutcome, AuditSource, KnownTokens, RoleMapping,
+            TokenGrant, TokenRecord, TokenRequest,
         },
         model::time::Timestamp,
     },
@@ -27,15 +27,6 @@ use crate::{
 /// Long enough to create other tokens with it.
 const FIRST_LASTS: Duration = Duration::from_hours(30 * 24);
 const FIRST_NAME: &str = "first-run";
-const LONGEST_NAME: usize = 100;
-
-/// The settings of a new token.
-#[derive(Clone, Debug)]
-pub struct TokenRequest {
-    pub name: String,
-    pub grant: TokenGrant,
-    pub lasts: Duration,
-}
 
 /// The tokens of the service, for the command line.
 #[derive(Debug)]
@@ -51,15 +42,9 @@ impl TokenRegistry {
 
     /// Creates a token and returns it; it is not shown again.
     pub async fn create(&self, request: TokenRequest) -> anyhow::Result<(ApiToken, Timestamp)> {
-        let name = request.name.trim();
-        let is_plain = !name.is_empty() && !name.contains(char::is_control);
-        ensure!(
-            is_plain && name.chars().count() <= LONGEST_NAME,
-            "the name of a token is 1 to {LONGEST_NAME} characters without control characters"
-        );
         let store = &self.database.store;
         let token = ApiToken::from_random(rand::random());
-        let record = new_token(&token, store.now().await?, request);
+        let record = request.record(&token, Uuid::now_v7(), store.now().await?)?;
         let mut tx = store.begin("make a token").await?;
         if !tx.insert_token(&record).await? {
             bail!(
@@ -117,17 +102,6 @@ fn audit_entry(action: &str, name: &str, at: Timestamp) -> AuditEntry {
     }
 }
 
-fn new_token(token: &ApiToken, now: Timestamp, request: TokenRequest) -> NewToken {
-    NewToken {
-        id: Uuid::now_v7(),
-        name: request.name.trim().to_owned(),
-        grant: request.grant,
-        digest: token.digest(),
-        created_at: now,
-        expires_at: now + request.lasts,
-    }
-}
-
 /// Reads the tokens. If a token is required and none was ever created, creates the first one and
 /// prints it.
 pub(super) async fn read_tokens(
@@ -157,7 +131,8 @@ async fn make_first(store: &Store, now: Timestamp) -> anyhow::Result<()> {
         grant: TokenGrant::User(AccessRole::Admin.into()),
         lasts: FIRST_LASTS,
     };
-    if tx.insert_token(&new_token(&token, now, request)).await? {
+    let record = request.record(&token, Uuid::now_v7(), now)?;
+    if tx.insert_token(&record).await? {
         let entry = audit_entry("token.create", FIRST_NAME, now);
         tx.insert_audit_entry(&entry).await?;
         tx.commit().await?;

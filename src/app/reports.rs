@@ -9,7 +9,10 @@ use uuid::Uuid;
 use super::{loops::Loops, periodic::Periodic};
 use crate::{
     domain::{
-        model::time::{TimeRange, Timestamp},
+        model::{
+            ids::id_named_after,
+            time::{TimeRange, Timestamp},
+        },
         notify::{
             Notification, PlatformNotification, PlatformNotificationKind, PlatformNotificationLink,
         },
@@ -78,7 +81,8 @@ impl Reporter {
         Ok(sent)
     }
 
-    /// The claim and the deliveries are one transaction.
+    /// The claim and the deliveries are one transaction. The id is the same after a restored backup, so
+    /// that receivers drop what they have.
     async fn send(
         &self,
         catalog: &Catalog,
@@ -91,9 +95,10 @@ impl Reporter {
         if is_due {
             let team = schedule.team.as_deref();
             let message = report_message(&mut tx, catalog, (month, now), team).await?;
-            let content = Notification::from(self.notification(message, team, now));
+            let id = id_named_after(&format!("{target} {}", message.path));
+            let content = Notification::from(self.notification(message, (team, id), now));
             let notification = NewNotification {
-                id: Uuid::now_v7(),
+                id,
                 content: &content,
                 targets: std::slice::from_ref(target),
                 urgency: Severity::Ticket,
@@ -107,7 +112,7 @@ impl Reporter {
     fn notification(
         &self,
         message: ReportMessage,
-        team: Option<&str>,
+        (team, id): (Option<&str>, Uuid),
         now: Timestamp,
     ) -> PlatformNotification {
         let base = self.page_base_url.as_deref();
@@ -118,7 +123,7 @@ impl Reporter {
         PlatformNotification {
             kind: PlatformNotificationKind::Report,
             key: format!("throughline/report/{}", team.unwrap_or("all")),
-            episode: Uuid::now_v7(),
+            episode: id,
             severity: Severity::Ticket,
             title: message.title,
             lines: message.lines,

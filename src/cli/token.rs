@@ -1,18 +1,15 @@
 //! `throughline token`: creates, lists and revokes tokens, in the database of the service.
 
-use std::{collections::BTreeSet, io::Write as _, process::ExitCode, time::Duration};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 
 use super::{output, table::TextTable};
 use crate::{
-    app::access::{TokenRegistry, TokenRequest},
+    app::access::TokenRegistry,
     config::DatabaseConfig,
     domain::{
-        access::{
-            AccessRole, AllowedServices, Permission, Permissions, SloScope, TokenGrant,
-            TokenRecord, TokenRefusal,
-        },
+        access::{AccessRole, AllowedServices, Permissions, TokenGrant, TokenRecord, TokenRequest},
         model::{format, time::Timestamp},
     },
 };
@@ -104,13 +101,11 @@ pub fn run(args: TokenArgs) -> anyhow::Result<ExitCode> {
 /// Prints only the token to standard output, so that a script can use it.
 async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let registry = TokenRegistry::open(&args.database).await?;
-    let services: BTreeSet<String> = args.services.into_iter().collect();
     let request = TokenRequest {
         name: args.name,
         grant: match args.role {
-            Some(role) => TokenGrant::User(permissions(role, args.teams, args.namespaces)),
-            None if services.is_empty() => TokenGrant::Sender(AllowedServices::All),
-            None => TokenGrant::Sender(AllowedServices::Only(services)),
+            Some(role) => TokenGrant::User(Permissions::within(role, args.teams, args.namespaces)),
+            None => TokenGrant::Sender(AllowedServices::of(args.services)),
         },
         lasts: args.expires_in,
     };
@@ -124,14 +119,6 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
         format::date_time(expires_at)
     )?;
     Ok(())
-}
-
-/// Returns the role for these teams and namespaces, or for all SLOs.
-fn permissions(role: AccessRole, teams: Vec<String>, namespaces: Vec<String>) -> Permissions {
-    let teams = teams.into_iter().map(SloScope::Team);
-    let namespaces = namespaces.into_iter().map(SloScope::Namespace);
-    let scopes = teams.chain(namespaces);
-    Permissions::new(scopes.map(|scope| Permission { role, scope })).unwrap_or_else(|| role.into())
 }
 
 async fn list(database: &DatabaseConfig) -> anyhow::Result<()> {
@@ -155,27 +142,12 @@ async fn revoke(database: &DatabaseConfig, name: &str) -> anyhow::Result<()> {
 fn table(tokens: &[TokenRecord], now: Timestamp) -> String {
     let mut table = TextTable::new(["Name", "For", "State", "Made", "Expires"]);
     for token in tokens {
-        let state = match token.check(now) {
-            Ok(()) => "valid",
-            Err(TokenRefusal::Revoked { .. }) => "revoked",
-            Err(_) => "expired",
-        };
+        let (state, purpose) = (token.state(now), token.grant.to_string());
         let made = format::date_time(token.created_at);
         let expires = format::date_time(token.expires_at);
-        table.row([&token.name, &purpose(&token.grant), state, &made, &expires]);
+        table.row([&token.name, &purpose, state, &made, &expires]);
     }
     table.to_string()
-}
-
-fn purpose(grant: &TokenGrant) -> String {
-    match grant {
-        TokenGrant::User(permissions) => permissions.to_string(),
-        TokenGrant::Sender(AllowedServices::All) => "sender".to_owned(),
-        TokenGrant::Sender(AllowedServices::Only(services)) => {
-            let services: Vec<_> = services.iter().map(String::as_str).collect();
-            format!("sender of {}", services.join(", "))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -194,7 +166,7 @@ mod tests {
             expires_at: Timestamp::from_secs(expires_at),
             revoked_at: None,
         };
-        let shop = AllowedServices::Only(BTreeSet::from(["shop".to_owned()]));
+        let shop = AllowedServices::of(vec!["shop".to_owned()]);
         let tokens = [
             token(
                 "ci",

@@ -172,6 +172,11 @@ fn pages() -> Router<WebState> {
         .route("/audit", get(audit::get))
         .route("/sessions", get(access::sessions::list))
         .route("/sessions/{id}/end", post(access::sessions::press))
+        .route(
+            "/tokens",
+            get(access::tokens::list).post(access::tokens::create),
+        )
+        .route("/tokens/{id}/end", post(access::tokens::press))
         .route("/docs", get(async || Redirect::to("/docs/definitions")))
         .route("/docs/definitions", get(docs::definitions))
         .route("/docs/selectors", get(docs::selectors))
@@ -242,6 +247,8 @@ fn api(state: &WebState) -> Router<WebState> {
         .route("/api/v1/openapi.json", get(docs::openapi))
         .route("/api/v1/sessions", get(access::sessions::list))
         .route("/api/v1/sessions/{id}", delete(access::sessions::delete))
+        .route("/api/v1/tokens", get(access::tokens::list))
+        .route("/api/v1/tokens/{id}", delete(access::tokens::delete))
         .route("/api/v1/deliveries/{id}", get(deliveries::get_one))
         .route("/api/v1/deliveries/{id}/retry", post(deliveries::post))
         .route("/api/v2/status", get(alertmanager::status))

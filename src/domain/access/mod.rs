@@ -16,7 +16,7 @@ pub use permission::{InvalidPermission, Permission, Permissions, SloScope, may_s
 pub use role::{AccessRole, UnknownRole};
 pub use silences::is_within;
 pub use token::{
-    AllowedServices, ApiToken, KnownTokens, NewToken, TokenDigest, TokenGrant, TokenRecord,
-    TokenRefusal,
+    AllowedServices, ApiToken, InvalidTokenRequest, KnownTokens, NewToken, TokenDigest, TokenGrant,
+    TokenRecord, TokenRefusal, TokenRequest,
 };
 pub use user::{AuthenticatedUser, GroupRole, InvalidGroupRole, RoleMapping};

@@ -81,6 +81,18 @@ impl Permissions {
         })
     }
 
+    /// A role for the SLOs of these teams and namespaces, or for all SLOs if there are none.
+    pub fn within(
+        role: AccessRole,
+        teams: impl IntoIterator<Item = String>,
+        namespaces: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let teams = teams.into_iter().map(SloScope::Team);
+        let namespaces = namespaces.into_iter().map(SloScope::Namespace);
+        let scopes = teams.chain(namespaces);
+        Self::new(scopes.map(|scope| Permission { role, scope })).unwrap_or_else(|| role.into())
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Permission> {
         std::iter::once(&self.first).chain(&self.others)
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -36,6 +37,26 @@ pub enum AllowedServices {
     All,
     Only(BTreeSet<String>),
 }
+
+/// A token that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    pub name: String,
+    pub grant: TokenGrant,
+    pub lasts: Duration,
+}
+
+/// Why no such token is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTokenRequest {
+    #[error("the name of a token is 1 to {LONGEST_NAME} characters without control characters")]
+    Name,
+    #[error("a token is valid for at most ten years, and for some time")]
+    Lifetime,
+}
+
+const LONGEST_NAME: usize = 100;
+const LONGEST_LIFETIME: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// A token to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +140,55 @@ impl TokenDigest {
     }
 }
 
+impl TokenRequest {
+    /// Returns what is stored of `token`, which was drawn for this request.
+    pub fn record(
+        self,
+        token: &ApiToken,
+        id: Uuid,
+        now: Timestamp,
+    ) -> Result<NewToken, InvalidTokenRequest> {
+        let name = self.name.trim();
+        let is_plain = !name.is_empty() && !name.contains(char::is_control);
+        if !is_plain || name.chars().count() > LONGEST_NAME {
+            return Err(InvalidTokenRequest::Name);
+        }
+        if self.lasts.is_zero() || self.lasts > LONGEST_LIFETIME {
+            return Err(InvalidTokenRequest::Lifetime);
+        }
+        Ok(NewToken {
+            id,
+            name: name.to_owned(),
+            grant: self.grant,
+            digest: token.digest(),
+            created_at: now,
+            expires_at: now + self.lasts,
+        })
+    }
+}
+
+impl fmt::Display for TokenGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(permissions) => write!(f, "{permissions}"),
+            Self::Sender(AllowedServices::All) => f.write_str("sender"),
+            Self::Sender(AllowedServices::Only(services)) => {
+                let services: Vec<_> = services.iter().map(String::as_str).collect();
+                write!(f, "sender of {}", services.join(", "))
+            }
+        }
+    }
+}
+
 impl AllowedServices {
+    /// All services if none is named.
+    pub fn of(services: Vec<String>) -> Self {
+        if services.is_empty() {
+            return Self::All;
+        }
+        Self::Only(services.into_iter().collect())
+    }
+
     /// Returns whether spans of this service are allowed. `None` is a span without `service.name`.
     pub fn allow(&self, service: Option<&str>) -> bool {
         match self {
@@ -130,6 +199,12 @@ impl AllowedServices {
 }
 
 impl TokenRecord {
+    /// Returns `valid`, `expired` or `revoked`.
+    pub fn state(&self, now: Timestamp) -> &'static str {
+        self.check(now)
+            .map_or_else(|refusal| refusal.as_label(), |()| "valid")
+    }
+
     /// Checks whether it is valid at `now`.
     pub fn check(&self, now: Timestamp) -> Result<(), TokenRefusal> {
         let name = self.name.clone();
@@ -223,6 +298,28 @@ mod tests {
         );
         assert_eq!(text(&revoked, 9), "the token `ci` was revoked");
         assert_eq!(text(&unknown, 9), "this token is unknown here");
+    }
+
+    #[test]
+    fn a_token_has_a_name_and_an_end() {
+        let token = ApiToken::from_random([7; 32]);
+        let made = |name: &str, hours| {
+            let request = TokenRequest {
+                name: name.to_owned(),
+                grant: TokenGrant::User(AccessRole::Viewer.into()),
+                lasts: Duration::from_hours(hours),
+            };
+            let made = request.record(&token, Uuid::nil(), Timestamp::from_secs(0));
+            made.map(|made| (made.name, made.expires_at))
+        };
+        let end = Timestamp::from_secs(3_600);
+        assert_eq!(made(" ci ", 1), Ok(("ci".to_owned(), end)));
+        for name in ["", " ", "a\nb", &"x".repeat(101)] {
+            assert_eq!(made(name, 1), Err(InvalidTokenRequest::Name), "{name:?}");
+        }
+        for hours in [0, 24 * 366 * 11] {
+            assert_eq!(made("ci", hours), Err(InvalidTokenRequest::Lifetime));
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::{Builder, Uuid};
 
 /// An RFC 1123 label: 1 to 63 of `a-z`, `0-9` and `-`, a letter or digit at both ends. It names an
 /// SLO, a policy or a target in the API, on the pages, in the metrics and in the database.
@@ -18,6 +20,13 @@ pub struct Name(Box<str>);
     "`{0}` is not a name: use 1 to 63 of a-z, 0-9 and `-`, with a letter or digit at both ends"
 )]
 pub struct ParseNameError(String);
+
+/// Returns the same id for the same text, wherever it is made.
+pub fn id_named_after(text: &str) -> Uuid {
+    let digest = Sha256::digest(text);
+    let bytes = std::array::from_fn(|at| digest.get(at).copied().unwrap_or(0));
+    Builder::from_random_bytes(bytes).into_uuid()
+}
 
 impl Name {
     pub fn as_str(&self) -> &str {

@@ -77,6 +77,23 @@ impl Tx<'_> {
         Ok(self.execute(statement).await? == 1)
     }
 
+    /// The same by its id. Returns its name.
+    pub async fn revoke_token_of(
+        &mut self,
+        id: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        let query = sqlx::query_as(
+            "-- api_tokens.revoke_by_id
+             update api_tokens set revoked_at = $2 where id = $1 and revoked_at is null
+             returning name",
+        )
+        .bind(id)
+        .bind(now.to_chrono());
+        let revoked: Option<(String,)> = self.fetch_optional(query).await?;
+        Ok(revoked.map(|(name,)| name))
+    }
+
     async fn token_rows(&mut self) -> Result<Vec<TokenRow>, StoreError> {
         let query = sqlx::query_as(
             "-- api_tokens.read

@@ -52,6 +52,13 @@ pub(in crate::web) enum AccessError {
     NoLogin,
     #[error("there is no session {id}")]
     NoSuchSession { id: String },
+    #[error("there is no token {id} that could be revoked")]
+    NoSuchToken { id: String },
+    /// Of somebody who asks for a token.
+    #[error("{0}")]
+    InvalidRequest(String),
+    #[error("this service asks nobody who they are, so anybody could make a token")]
+    AnybodyCouldMake,
     /// The browser did not begin this login, or began it too long ago.
     #[error("this login was begun in another browser, or too long ago")]
     NoPendingLogin,
@@ -129,7 +136,9 @@ impl AccessError {
             | Self::OtherLabels { .. }
             | Self::Denied(_)
             | Self::NoRole { .. }
+            | Self::AnybodyCouldMake
             | Self::Provider(LoginError::InvalidToken(_)) => StatusCode::FORBIDDEN,
+            Self::InvalidRequest(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Blocked(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::InAddress | Self::NoPendingLogin | Self::Provider(LoginError::CodeRejected) => {
                 StatusCode::BAD_REQUEST
@@ -138,7 +147,9 @@ impl AccessError {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Provider(_) => StatusCode::BAD_GATEWAY,
-            Self::NoLogin | Self::NoSuchSession { .. } => StatusCode::NOT_FOUND,
+            Self::NoLogin | Self::NoSuchSession { .. } | Self::NoSuchToken { .. } => {
+                StatusCode::NOT_FOUND
+            }
         }
     }
 
@@ -182,6 +193,11 @@ impl AccessError {
             }
             Self::NoLogin => "it requires no token: open the overview, or see `--auth`",
             Self::NoSuchSession { .. } => "it has ended; `/sessions` lists those that go on",
+            Self::NoSuchToken { .. } => "`/tokens` lists all, and which are valid",
+            Self::InvalidRequest(_) => "correct the form",
+            Self::AnybodyCouldMake => {
+                "use `throughline token create`, which runs where the service runs"
+            }
             Self::NoPendingLogin | Self::Provider(LoginError::CodeRejected) => "log in again",
             Self::Denied(_) => "log in again, or ask the operator of the provider",
             Self::NoRole { .. } => {
@@ -218,8 +234,10 @@ impl AccessError {
             | Self::OtherLabels { .. } => "out_of_scope",
             Self::Blocked(_) => "blocked",
             Self::InAddress => "in_address",
-            Self::NoLogin => "no_login",
+            Self::NoLogin | Self::AnybodyCouldMake => "no_login",
             Self::NoSuchSession { .. } => "no_session",
+            Self::NoSuchToken { .. } => "no_token",
+            Self::InvalidRequest(_) => "invalid_request",
             Self::NoPendingLogin => "no_pending_login",
             Self::Denied(_) => "denied",
             Self::NoRole { .. } => "no_role",

@@ -12,6 +12,7 @@ mod record;
 mod routes;
 pub(super) mod session;
 pub(super) mod sessions;
+pub(super) mod tokens;
 mod visible;
 
 use std::{sync::Arc, time::Duration};
@@ -30,7 +31,7 @@ pub use visible::Restriction;
 use self::{
     caller::{Caller, TokenAttempts, identify},
     error::AccessError,
-    record::{Actor, PendingEntry},
+    record::{Actor, AuditSubject, PendingEntry},
     routes::{Need, need, reads},
 };
 use super::{
@@ -143,6 +144,8 @@ async fn write(
         // A login sets the actor itself.
         let actor = response.extensions_mut().remove::<Actor>();
         let actor = actor.or_else(|| caller.map(Actor::from));
+        let subject = response.extensions_mut().remove::<AuditSubject>();
+        let pending = pending.about(subject);
         pending.end(&state, actor, response.status()).await;
         response
     };

@@ -37,6 +37,10 @@ impl From<Caller> for Actor {
     }
 }
 
+/// What a request is about, where its address does not say.
+#[derive(Clone, Debug)]
+pub(super) struct AuditSubject(pub(super) String);
+
 /// The entry of a request that is not completed yet.
 #[derive(Debug)]
 pub(super) struct PendingEntry {
@@ -60,6 +64,13 @@ impl PendingEntry {
             peer: peer(state, parts),
             request_id: RequestId::known(parts),
         })
+    }
+
+    pub(super) fn about(mut self, subject: Option<AuditSubject>) -> Self {
+        if let Some(AuditSubject(name)) = subject {
+            self.subject = name.chars().take(LONGEST_PATH).collect();
+        }
+        self
     }
 
     /// Writes the entry to the table and the log. For an unknown caller only the action is

@@ -35,7 +35,11 @@ pub(super) fn need(method: &Method, route: &str) -> Need {
         | "/sessions"
         | "/sessions/{id}/end"
         | "/api/v1/sessions"
-        | "/api/v1/sessions/{id}" => Need::WholeService(AccessRole::Admin),
+        | "/api/v1/sessions/{id}"
+        | "/tokens"
+        | "/tokens/{id}/end"
+        | "/api/v1/tokens"
+        | "/api/v1/tokens/{id}" => Need::WholeService(AccessRole::Admin),
         "/metrics" => Need::WholeService(AccessRole::Viewer),
         _ if reads(method) => Need::Role(AccessRole::Viewer),
         "/api/v1/definitions/{name}" => Need::Role(AccessRole::Admin),
@@ -61,6 +65,8 @@ pub(super) fn action(method: &Method, route: &str) -> Option<&'static str> {
         "/login" => "session.begin",
         "/logout" => "session.end",
         "/sessions/{id}" | "/sessions/{id}/end" => "session.revoke",
+        "/tokens" => "token.create",
+        "/tokens/{id}" | "/tokens/{id}/end" => "token.revoke",
         "/incidents/{id}/acknowledge" => "incident.acknowledge",
         "/incidents/{id}/notes" => "incident.note",
         "/actions/{action}/{id}" => "message.action",

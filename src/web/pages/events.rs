@@ -82,14 +82,14 @@ async fn record(
     ParsedBody { body, once }: ParsedBody<ChangeEventReport>,
 ) -> Result<Value, WebError> {
     let now = state.clock.now();
-    let event = ChangeEvent {
-        reported_by: who.or(None),
-        ..body.check(Uuid::now_v7(), now)?
-    };
     let mut tx = state.store.begin("record what happened").await?;
     if let Some(answer) = once.answered(&mut tx, now).await? {
         return Ok(answer);
     }
+    let event = ChangeEvent {
+        reported_by: who.or(None),
+        ..body.check((Uuid::now_v7(), now))?
+    };
     if tx.insert_change_event(&event, now).await? == Recorded::TooMany {
         return Err(WebError::TooManyChangeEvents);
     }

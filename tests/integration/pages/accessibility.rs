@@ -18,7 +18,7 @@ use throughline::{
 use tokio::task::JoinSet;
 
 use super::{
-    access::oidc,
+    access::{self, oidc},
     browser::{answers, browser, path_of, serve},
     client::{get, post_json},
     discover, fixture, workflow,
@@ -90,13 +90,16 @@ async fn every_page_is_valid_and_open_to_everybody() {
     let empty = serve(&mut servers, &new_shop).await;
     new_shop.router = oidc::router(&new_shop, "https://id.example", None);
     let closed = serve(&mut servers, &new_shop).await;
+    new_shop.router = access::as_admin(&new_shop).await;
+    let guarded = serve(&mut servers, &new_shop).await;
     let addresses = PAGES
         .iter()
         .copied()
         .chain(others.iter().map(String::as_str))
         .map(|path| format!("http://{full}{path}"))
         .chain(["/", "/alerts", "/discover"].map(|path| format!("http://{empty}{path}")))
-        .chain([format!("http://{closed}/login")]);
+        .chain([format!("http://{closed}/login")])
+        .chain([format!("http://{guarded}/tokens")]);
     assert_valid(addresses.collect()).await;
 }
 

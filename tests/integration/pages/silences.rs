@@ -1,6 +1,8 @@
 //! Silences by page and by API: seen before they are made, made once, ended by whoever has second
 //! thoughts.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -64,6 +66,28 @@ async fn a_request_that_is_repeated_makes_one_silence() {
     assert_eq!(other.status, 422, "{}", other.body);
     let listed = get(&shop.router, "/api/v1/silences").await.json();
     assert_eq!(listed["silences"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_is_repeated_later_is_answered_as_the_first_one_was() {
+    let shop = fixture::empty(fixture::catalog()).await;
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", "another-uuid"),
+    ];
+    let asked = json!({
+        "matchers": ["slo=orders"], "ends_at": "2026-11-22T11:00:00Z", "reason": "upgrade",
+    });
+    let asked = asked.to_string();
+    let send = || post_with(&shop.router, "/api/v1/silences", &headers, &asked);
+    let first = send().await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    shop.clock.advance(Duration::from_hours(2));
+    let again = send().await;
+    assert_eq!((again.status, again.json()), (201, first.json()));
+    let new = [headers[0], ("idempotency-key", "a-new-uuid")];
+    let late = post_with(&shop.router, "/api/v1/silences", &new, &asked).await;
+    assert_eq!(late.status, 422, "it would be over: {}", late.body);
 }
 
 #[tokio::test]

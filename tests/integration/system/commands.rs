@@ -157,6 +157,8 @@ fn definitions_are_converted_from_openslo_and_back_and_what_is_lost_is_listed() 
         path.display().to_string()
     };
     let theirs = "tests/fixtures/openslo/spans.yaml";
+    let in_place = throughline(&["validate", theirs]);
+    assert_eq!(in_place.code, Some(0), "{}", in_place.out);
     let ours = throughline(&["convert", "--from", "openslo", theirs]);
     assert_eq!(ours.code, Some(1), "something is listed: {}", ours.err);
     assert!(

@@ -15,7 +15,10 @@ use crate::{
         traceql::SelectorReference,
     },
     web::{
-        access::sessions::{RevokedSession, SessionsView},
+        access::{
+            sessions::{RevokedSession, SessionsView},
+            tokens::{RevokedToken, TokensView},
+        },
         alertmanager::{
             AlertFilter, AlertGroupView, GettableAlert, GettableSilence, PostableSilence,
             PostedSilence, ReceiverView, SilenceFilter, StatusView,
@@ -302,6 +305,14 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             delete::<RevokedSession>(
                 "/api/v1/sessions/{id}",
                 "Ends a session: the browser has to log in again. Needs the role admin.",
+            ),
+            get::<TokensView>(
+                "/api/v1/tokens",
+                "The API tokens by name, also those that are not valid any more, without the tokens themselves. Needs the role admin. They are made on the page `/tokens` and by `throughline token create`.",
+            ),
+            delete::<RevokedToken>(
+                "/api/v1/tokens/{id}",
+                "Revokes a token, and ends the sessions that began with it. Needs the role admin.",
             ),
         ],
     },

@@ -13,8 +13,6 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
-use uuid::{Builder, Uuid};
 
 use super::{acknowledge::take_on, found};
 use crate::{
@@ -24,7 +22,7 @@ use crate::{
             silence::{Draft, Matcher, Silence},
             snapshot::AlertSnapshot,
         },
-        model::group::Group,
+        model::{group::Group, ids::id_named_after},
         notify::{signed_links::signing::Purpose, wording},
     },
     web::{
@@ -142,7 +140,7 @@ async fn silence(
         ..Draft::default()
     };
     let silence = Silence {
-        id: named_after(token),
+        id: id_named_after(token),
         terms: draft.terms(now).map_err(WebError::BadSilence)?,
         created_at: now,
         ended: None,
@@ -165,12 +163,6 @@ fn matchers(facts: &AlertSnapshot) -> Vec<String> {
     ];
     all.extend(group.map(|group| Matcher::equal("group", &group)));
     all.iter().map(Matcher::to_string).collect()
-}
-
-fn named_after(token: &str) -> Uuid {
-    let digest = Sha256::digest(token);
-    let bytes = std::array::from_fn(|at| digest.get(at).copied().unwrap_or(0));
-    Builder::from_random_bytes(bytes).into_uuid()
 }
 
 impl SignedAction {

@@ -120,11 +120,11 @@ pub(crate) async fn create(
 ) -> Response {
     let created = async {
         let now = state.clock.now();
-        let terms = body.draft(who)?.terms(now).map_err(WebError::BadSilence)?;
         let mut tx = state.store.begin("add a silence").await?;
         if let Some(answer) = once.answered(&mut tx, now).await? {
             return Ok(answer);
         }
+        let terms = body.draft(who)?.terms(now).map_err(WebError::BadSilence)?;
         let silence = add(&state, &mut tx, terms, now).await?;
         let answer = serde_json::to_value(SilenceView::new(&silence, now)).unwrap_or_default();
         once.keep(&mut tx, &answer).await?;

@@ -5,10 +5,16 @@ pub(super) mod oidc;
 mod proxies;
 mod table;
 mod tenants;
+mod tokens;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, header},
+    middleware,
+};
 use throughline::{
     config::AuthMethod,
     domain::{
@@ -216,6 +222,18 @@ async fn a_token_names_who_asks_whatever_the_request_says() {
     let body = r#"{"kind": "note", "title": "upgrade"}"#;
     let answer = post_with(&router, "/api/v1/events", &headers, body).await;
     assert_eq!(answer.json()["reported_by"], "editor", "{}", answer.body);
+}
+
+/// The pages as an admin sees them whose token is in every request.
+pub(super) async fn as_admin(shop: &Shop) -> Router {
+    store(shop, AccessRole::Viewer).await;
+    let authorization: HeaderValue = bearer(AccessRole::Admin).parse().unwrap();
+    let with_token = move |mut request: Request| {
+        let headers = request.headers_mut();
+        headers.insert(header::AUTHORIZATION, authorization.clone());
+        async move { request }
+    };
+    guarded(shop, AuthMethod::Token).layer(middleware::map_request(with_token))
 }
 
 /// Stores the token of `role`, so that sessions can refer to it.

@@ -54,6 +54,9 @@ GET    /definitions                             viewer
 GET    /audit                                   admin
 GET    /sessions                                admin
 POST   /sessions/{id}/end                       admin
+GET    /tokens                                  admin
+POST   /tokens                                  admin
+POST   /tokens/{id}/end                         admin
 GET    /time-zone                               viewer
 GET    /docs                                    viewer
 GET    /docs/definitions                        viewer
@@ -119,6 +122,8 @@ POST   /api/v1/events                           editor
 GET    /api/v1/audit                            admin
 GET    /api/v1/sessions                         admin
 DELETE /api/v1/sessions/{id}                    admin
+GET    /api/v1/tokens                           admin
+DELETE /api/v1/tokens/{id}                      admin
 GET    /api/v1/silences                         viewer
 POST   /api/v1/silences                         editor
 GET    /api/v2/silences                         viewer

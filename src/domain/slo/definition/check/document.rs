@@ -177,9 +177,10 @@ impl<'a> Sheet<'a> {
             .iter()
             .filter(move |document| document.kind == wanted)
             .filter_map(move |document| {
-                let findings = match document.is_partial {
-                    true => &self.ignored,
-                    false => &self.findings,
+                let findings = if document.is_partial {
+                    &self.ignored
+                } else {
+                    &self.findings
                 };
                 let value = YamlValue::of(findings, &document.node);
                 let (metadata, spec) = read(value, wanted, spec).ok()?;

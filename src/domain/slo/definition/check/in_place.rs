@@ -32,7 +32,7 @@ fn converted(sheets: &[Sheet<'_>]) -> Vec<Vec<SheetDocument>> {
     let of_sheet = |sheet: &Sheet<'_>| {
         let own = all
             .iter()
-            .filter(|one| std::ptr::eq(one.origin.findings, &sheet.findings));
+            .filter(|one| std::ptr::eq(one.origin.findings, &raw const sheet.findings));
         own.filter_map(|one| sheet.converted(one)).collect()
     };
     sheets.iter().map(of_sheet).collect()

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{DefinitionFile, Problem},
-    document::DocumentKind,
+    document::{DocumentKind, Sheet},
     in_place,
 };
 use crate::domain::model::ids::Name;
@@ -104,7 +104,7 @@ fn declared(files: &[DefinitionFile]) -> BTreeMap<(&'static str, String), String
 /// definition itself are not included.
 pub fn check_written(file: &DefinitionFile, name: &Name) -> Vec<Problem> {
     let sheets = in_place::open(std::iter::once(file));
-    let documents = sheets.iter().flat_map(|sheet| sheet.documents());
+    let documents = sheets.iter().flat_map(Sheet::documents);
     let documents: Vec<_> = documents.collect();
     let problem = |message: String, help: &str| {
         vec![Problem::of_file(&file.path, message, Some(help.to_owned()))]

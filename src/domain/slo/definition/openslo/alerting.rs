@@ -112,8 +112,10 @@ fn policy<'a>(document: &SourceDocument<'a>, library: &Library<'a>) -> Converted
         );
     }
     let spec = json!({ "rules": rules });
-    let converted = ConvertedDocument::new(document, &metadata, spec.clone());
-    in_place.push(converted.partial(rules.is_empty()));
+    in_place.push(ConvertedDocument {
+        is_partial: rules.is_empty(),
+        ..ConvertedDocument::new(document, &metadata, spec.clone())
+    });
     let name = metadata.get("name").and_then(Value::as_str);
     ConvertedPolicy {
         name: name.unwrap_or_default().to_owned(),

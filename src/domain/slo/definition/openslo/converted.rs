@@ -19,7 +19,7 @@ pub(crate) struct ConvertedDocument<'a> {
     /// Whether a part is missing, which was reported.
     pub(crate) is_partial: bool,
     /// The indicator, as it is written there.
-    indicator: Option<&'a YamlNode>,
+    pub(super) indicator: Option<&'a YamlNode>,
 }
 
 impl<'a> ConvertedDocument<'a> {
@@ -40,14 +40,6 @@ impl<'a> ConvertedDocument<'a> {
             is_partial: false,
             indicator: None,
         }
-    }
-
-    pub(super) fn with_indicator(self, indicator: Option<&'a YamlNode>) -> Self {
-        Self { indicator, ..self }
-    }
-
-    pub(super) fn partial(self, is_partial: bool) -> Self {
-        Self { is_partial, ..self }
     }
 
     /// Returns the definition as a tree, whose places are those of the fields that it comes from.
@@ -96,7 +88,11 @@ impl<'a> ConvertedDocument<'a> {
 fn entry_mut<'n>(node: &'n mut YamlNode, key: &str) -> Option<&'n mut Entry> {
     match &mut node.value {
         NodeValue::Mapping(entries) => entries.iter_mut().find(|entry| entry.key == key),
-        _ => None,
+        NodeValue::Null
+        | NodeValue::Bool
+        | NodeValue::Number(_)
+        | NodeValue::Text(_)
+        | NodeValue::Sequence(_) => None,
     }
 }
 

@@ -61,9 +61,11 @@ pub(super) fn read<'a>(
     let used = used.map_or_else(Vec::new, |entry| policies.used_by(document, library, entry));
     add_alerting(&mut spec, &used);
     spec.extend(own);
-    let slo = ConvertedDocument::new(document, &metadata, spec)
-        .partial(is_partial)
-        .with_indicator(indicator.map(|(node, _)| node));
+    let slo = ConvertedDocument {
+        is_partial,
+        indicator: indicator.map(|(node, _)| node),
+        ..ConvertedDocument::new(document, &metadata, spec)
+    };
     let in_place = used.into_iter().flat_map(|used| used.in_place);
     in_place.chain([slo]).collect()
 }
