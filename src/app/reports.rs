@@ -75,7 +75,7 @@ impl Reporter {
         let mut sent = 0;
         for report in declared {
             if let Some(month) = report.1.due_month(now) {
-                sent += self.send(&catalog, report, (month, now)).await?;
+                sent += self.send(&catalog, report, month, now).await?;
             }
         }
         Ok(sent)
@@ -87,16 +87,17 @@ impl Reporter {
         &self,
         catalog: &Catalog,
         (target, schedule): TargetReportKey<'_>,
-        (month, now): (TimeRange, Timestamp),
+        month: TimeRange,
+        now: Timestamp,
     ) -> Result<u64, StoreError> {
         let mut tx = self.store.begin("send the report of a month").await?;
         let is_due = tx.claim_report((target, schedule), month.from).await?;
         let mut sent = 0;
         if is_due {
             let team = schedule.team.as_deref();
-            let message = report_message(&mut tx, catalog, (month, now), team).await?;
+            let message = report_message(&mut tx, catalog, month, now, team).await?;
             let id = id_named_after(&format!("{target} {}", message.path));
-            let content = Notification::from(self.notification(message, (team, id), now));
+            let content = Notification::from(self.notification(message, team, id, now));
             let notification = NewNotification {
                 id,
                 content: &content,
@@ -112,7 +113,8 @@ impl Reporter {
     fn notification(
         &self,
         message: ReportMessage,
-        (team, id): (Option<&str>, Uuid),
+        team: Option<&str>,
+        id: Uuid,
         now: Timestamp,
     ) -> PlatformNotification {
         let base = self.page_base_url.as_deref();

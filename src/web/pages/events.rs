@@ -88,7 +88,7 @@ async fn record(
     }
     let event = ChangeEvent {
         reported_by: who.or(None),
-        ..body.check((Uuid::now_v7(), now))?
+        ..body.check(Uuid::now_v7(), now)?
     };
     if tx.insert_change_event(&event, now).await? == Recorded::TooMany {
         return Err(WebError::TooManyChangeEvents);

@@ -25,7 +25,8 @@ use crate::{
 pub(super) async fn view(
     tx: &mut Tx<'_>,
     catalog: &Catalog,
-    (period, now): (TimeRange, Timestamp),
+    period: TimeRange,
+    now: Timestamp,
     team: &str,
 ) -> Result<MonthReport, StoreError> {
     let teams: BTreeSet<&String> = catalog

@@ -70,11 +70,12 @@ impl ReportQuery {
 pub async fn report_message(
     tx: &mut Tx<'_>,
     catalog: &Catalog,
-    times: (TimeRange, Timestamp),
+    month: TimeRange,
+    now: Timestamp,
     team: Option<&str>,
 ) -> Result<ReportMessage, StoreError> {
     let team = team.unwrap_or_default();
-    let report = load::view(tx, catalog, times, team).await?;
+    let report = load::view(tx, catalog, month, now, team).await?;
     Ok(report.message())
 }
 
@@ -96,7 +97,7 @@ pub(in crate::web) async fn get(
         let now = state.clock.now();
         let catalog = Arc::clone(&state.catalog.borrow());
         let mut tx = state.reads().begin("read the report of a month").await?;
-        let view = load::view(&mut tx, &catalog, (period, now), &query.team).await?;
+        let view = load::view(&mut tx, &catalog, period, now, &query.team).await?;
         Ok((view, text))
     };
     match read.await {

@@ -82,10 +82,7 @@ async fn a_token_that_cannot_be_made_is_explained_in_the_form() {
     for (form, text) in [
         ("name=&purpose=viewer&expires_in=1d", "1 to 100 characters"),
         ("name=a&purpose=owner&expires_in=1d", "owner"),
-        (
-            "name=a&purpose=viewer&expires_in=soon",
-            "is not a duration",
-        ),
+        ("name=a&purpose=viewer&expires_in=soon", "is not a duration"),
         ("name=a&purpose=viewer&expires_in=99y", "above ten years"),
         (
             "name=a&purpose=sender&teams=b&expires_in=1d",

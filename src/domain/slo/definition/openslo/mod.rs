@@ -71,7 +71,7 @@ pub(super) fn document<'a>(
     findings: &'a Diagnostics<'a>,
     node: &'a YamlNode,
 ) -> Option<SourceDocument<'a>> {
-    document::document(findings, node, (OPENSLO_VERSION, &KINDS))
+    document::document(findings, node, OPENSLO_VERSION, &KINDS)
 }
 
 /// Converts documents of OpenSLO v1, which may refer to each other and to policies of ours.
