@@ -6,102 +6,24 @@ use throughline::{
     clock::ManualClock,
     domain::model::{counts::EventCounts, time::Timestamp},
 };
-use tokio::runtime::{Builder, Runtime};
-use tokio_util::sync::CancellationToken;
 
-use super::{Cluster, SpanLog, has_read};
+use super::{Cluster, has_read};
 use crate::{
     support::{
-        api::Api,
         database::TestDatabase,
         span::{request, span},
-        workload::{ORDERS, now},
+        workload::now,
     },
-    system::clock::open_with,
+    system::machine::{Machine, STEP, traces, transitions},
 };
 
-/// The longest step that is no outage is ten seconds; senders have twenty to catch up.
-pub(super) const STEP: Duration = Duration::from_secs(9);
-
-pub(super) type Traces = Vec<[u8; 16]>;
-
-pub(super) fn traces(count: usize) -> Traces {
-    (0..count).map(|_| rand::random()).collect()
-}
-
 /// A message with a span of this name for each of the traces.
-pub(super) fn message(name: &str, traces: &[[u8; 16]], at: Timestamp) -> Vec<u8> {
+pub(crate) fn message(name: &str, traces: &[[u8; 16]], at: Timestamp) -> Vec<u8> {
     let spans: Vec<_> = traces
         .iter()
         .map(|trace| span(name).trace_of(trace))
         .collect();
     request(&spans, at)
-}
-
-/// A service on a runtime of its own, so that all that it does can end in the middle of it.
-pub(super) struct Machine {
-    runtime: Option<Runtime>,
-    pub(super) api: Api,
-}
-
-impl Machine {
-    pub(super) async fn start(log: &SpanLog, database: &TestDatabase, clock: &ManualClock) -> Self {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let database = TestDatabase {
-            store: database.store.clone(),
-            options: database.options.clone(),
-        };
-        let (clock, flags) = (clock.clone(), log.flags());
-        let (opened, is_open) = tokio::sync::oneshot::channel();
-        runtime.spawn(async move {
-            let definitions = tempfile::tempdir().unwrap();
-            std::fs::write(definitions.path().join("orders.yaml"), ORDERS).unwrap();
-            let (app, api) = open_with(&database, definitions.path(), &clock, &flags).await;
-            opened.send(api).unwrap();
-            app.run(CancellationToken::new()).await
-        });
-        let machine = Self {
-            runtime: Some(runtime),
-            api: is_open.await.expect("the service starts"),
-        };
-        machine.settle().await;
-        machine
-    }
-
-    /// In this order a false timeout would be found, judged and told.
-    pub(super) async fn settle(&self) {
-        for name in ["kafka", "heartbeat", "overdue", "evaluate"] {
-            self.api.has_ticked(name).await;
-        }
-    }
-
-    pub(super) async fn assert_counts(&self, good: i64, timeout: i64) {
-        let expected = EventCounts {
-            good,
-            timeout,
-            ..EventCounts::ZERO
-        };
-        assert_eq!(self.api.counts("orders").await, expected);
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-async fn transitions(database: &TestDatabase) -> i64 {
-    sqlx::query_scalar("select count(*) from alert_transitions")
-        .fetch_one(&mut database.connect().await)
-        .await
-        .unwrap()
 }
 
 #[tokio::test]
@@ -111,7 +33,7 @@ async fn s30_two_hours_in_which_nobody_reads_the_log_and_the_catch_up_page_nobod
     let clock = ManualClock::new(began);
     let (before, in_flight) = (traces(20), traces(20));
     let (during, lost) = (traces(40), traces(3));
-    let machine = Machine::start(&cluster, &database, &clock).await;
+    let machine = Machine::start(&database, &clock, &cluster.flags()).await;
     let first = [
         message("order placed", &before, began),
         message("order confirmed", &before, began),
@@ -135,7 +57,7 @@ async fn s30_two_hours_in_which_nobody_reads_the_log_and_the_catch_up_page_nobod
     cluster.write(&waiting).await;
     cluster.mock.broker_down(1).unwrap();
     clock.set(began + Duration::from_hours(2));
-    let machine = Machine::start(&cluster, &database, &clock).await;
+    let machine = Machine::start(&database, &clock, &cluster.flags()).await;
     // Long after senders of OTLP had their time.
     for _ in 0..3 {
         clock.set(clock.now() + STEP);

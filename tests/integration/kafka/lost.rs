@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use throughline::{clock::ManualClock, domain::model::counts::EventCounts};
 
-use super::{
-    Cluster,
-    catch_up::{Machine, STEP, message, traces},
-    has_read,
+use super::{Cluster, catch_up::message, has_read};
+use crate::{
+    support::{database::TestDatabase, workload::now},
+    system::machine::{Machine, STEP, traces},
 };
-use crate::support::{database::TestDatabase, workload::now};
 
 /// The cluster keeps 5 MiB of a partition.
-fn filler() -> Vec<Vec<u8>> {
+pub(super) fn filler() -> Vec<Vec<u8>> {
     // A field that OTLP does not know, of a million bytes.
     let mut message = vec![0xfa, 0x01, 0xc0, 0x84, 0x3d];
     message.resize(message.len() + 1_000_000, 0);
@@ -24,7 +23,7 @@ async fn what_was_removed_before_it_was_read_is_lost_evidence_and_no_timeout() {
     let (cluster, database) = (Cluster::new(1), TestDatabase::create().await);
     let clock = ManualClock::new(now());
     let waiting = traces(10);
-    let machine = Machine::start(&cluster, &database, &clock).await;
+    let machine = Machine::start(&database, &clock, &cluster.flags()).await;
     cluster
         .write(&[message("order placed", &waiting, clock.now())])
         .await;
@@ -36,7 +35,7 @@ async fn what_was_removed_before_it_was_read_is_lost_evidence_and_no_timeout() {
     cluster.write(&[confirmed]).await;
     cluster.write(&filler()).await;
     clock.set(clock.now() + Duration::from_mins(25));
-    let machine = Machine::start(&cluster, &database, &clock).await;
+    let machine = Machine::start(&database, &clock, &cluster.flags()).await;
     for _ in 0..4 {
         clock.set(clock.now() + STEP);
         machine.settle().await;

@@ -1,8 +1,9 @@
 //! Spans from Kafka: the cluster that librdkafka brings along for tests, which speaks Kafka's protocol on
 //! a port of its own and belongs to the test.
 
-mod catch_up;
+pub(crate) mod catch_up;
 mod lost;
+mod outage;
 mod problems;
 mod reading;
 mod replicas;

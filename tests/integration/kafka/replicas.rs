@@ -12,14 +12,14 @@ use crate::support::{
 };
 
 /// The offsets that the database knows, of all partitions together.
-async fn committed(database: &TestDatabase) -> i64 {
+pub(super) async fn committed(database: &TestDatabase) -> i64 {
     sqlx::query_scalar("select coalesce(sum(next_offset), 0)::bigint from kafka_partitions")
         .fetch_one(&mut database.connect().await)
         .await
         .unwrap()
 }
 
-async fn all_are_committed(database: &TestDatabase, messages: usize) {
+pub(super) async fn all_are_committed(database: &TestDatabase, messages: usize) {
     let messages = i64::try_from(messages).unwrap();
     until("all messages in the database", async || {
         (committed(database).await == messages).then_some(())

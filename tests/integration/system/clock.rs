@@ -31,11 +31,7 @@ struct Flags {
 }
 
 /// The service in this process, by a clock that the test drives, not yet run.
-pub(super) async fn open(
-    database: &TestDatabase,
-    definitions: &Path,
-    clock: &ManualClock,
-) -> (App, Api) {
+async fn open(database: &TestDatabase, definitions: &Path, clock: &ManualClock) -> (App, Api) {
     open_with(database, definitions, clock, &[]).await
 }
 

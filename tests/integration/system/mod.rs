@@ -12,6 +12,7 @@ mod definitions;
 mod doctor;
 mod kills;
 mod login;
+pub(crate) mod machine;
 pub(crate) mod notify_test;
 mod outage;
 mod overview;
