@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::domain::model::time::Timestamp;
 
 /// The source of the current time: the database that replicas share, this machine, or a clock that
-/// a test sets.
+/// is set by a test or by a log that is read again.
 #[derive(Clone, Debug)]
 pub enum Clock {
     Database(DatabaseClock),

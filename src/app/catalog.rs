@@ -155,6 +155,14 @@ impl CatalogKeeper {
         Ok(())
     }
 
+    /// Loads the sets that a service has activated, and reads no files.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn follow_service(&mut self) -> anyhow::Result<()> {
+        self.follow().await.map(drop)
+    }
+
     /// Loads sets that other replicas have activated, then reads the folder.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub(super) fn check(config: &KafkaConfig) -> anyhow::Result<()> {
 }
 
 #[cfg(feature = "kafka")]
-fn settings(config: &KafkaConfig) -> KafkaSettings {
+pub(super) fn settings(config: &KafkaConfig) -> KafkaSettings {
     let login = (config.sasl_mechanism, &config.username, &config.password);
     let sasl = match login {
         (Some(mechanism), Some(username), Some(password)) => Some(SaslLogin {

@@ -156,7 +156,7 @@ impl Loops {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.in_force.classifier.clone(),
-            catch_up: self.config.receiver.catch_up,
+            catch_up: self.config.receiver.limits.catch_up,
         };
         let watermark = self.watermark.subscribe();
         tasks.spawn(periodic.clone().run("overdue", SECOND, move |now| {
@@ -170,7 +170,7 @@ impl Loops {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.in_force.classifier.clone(),
-            catch_up: self.config.receiver.catch_up,
+            catch_up: self.config.receiver.limits.catch_up,
         };
         let watermark = self.watermark.subscribe();
         tasks.spawn(
@@ -313,7 +313,7 @@ impl Loops {
 pub(super) const fn outage_limits(config: &Config) -> OutageLimits {
     OutageLimits {
         silence: SILENCE,
-        catch_up: config.receiver.catch_up,
+        catch_up: config.receiver.limits.catch_up,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod overview;
 pub mod periodic;
 mod ports;
 mod reconciling;
+pub mod replay;
 pub mod reports;
 mod retention;
 pub mod shutdown;
@@ -36,7 +37,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    config::{Config, OtlpAuth},
+    config::{Config, OtlpAuth, SpanLimitsConfig},
     domain::{
         access::KnownTokens,
         counting::durations::SharedDurations,
@@ -107,7 +108,7 @@ impl App {
         database.store = database.store.measured(metrics.database.clone());
         let store = database.store.clone();
         read_clock(&store, &clock).await?;
-        prepare(&store, clock.now(), config.receiver.horizon).await?;
+        prepare(&store, clock.now(), config.receiver.limits.horizon).await?;
         note_restore(&store, clock.now()).await?;
         let replica = ReplicaId(rand::random());
         let definitions = config.definitions.clone();
@@ -179,7 +180,7 @@ impl App {
         let (watermark, watermark_in_force) = watch::channel(Timestamp::UNIX_EPOCH);
         let committer = self.committer(writer, watermark_in_force);
         let stages = committer.stages.clone();
-        let (recorder, committing) = Recorder::new(committer);
+        let (recorder, committing) = Recorder::new(committer, self.metrics.recording.clone());
         let received = CancellationToken::new();
         commits.spawn(committing.run(received.clone()));
         let consumer = self.consumer(recorder);
@@ -237,7 +238,7 @@ impl App {
             writer,
             clock: self.clock.clone(),
             watermark,
-            catch_up: self.config.receiver.catch_up,
+            catch_up: self.config.receiver.limits.catch_up,
             stages: StageKeeper::new(store.clone(), classifier.clone(), self.replica),
             classifier,
             store,
@@ -246,16 +247,11 @@ impl App {
 
     /// Makes the consumer of spans, however they arrive.
     fn consumer(&self, recorder: Recorder) -> Ingest {
-        let config = &self.config.receiver;
         Ingest::new(IngestParts {
             classifier: self.in_force.classifier.clone(),
             recorder,
             clock: self.clock.clone(),
-            limits: TimeLimits {
-                future: config.future_tolerance,
-                horizon: config.horizon,
-                skew: Judging::DEFAULT_SKEW_TOLERANCE,
-            },
+            limits: time_limits(&self.config.receiver.limits),
             metrics: self.metrics.clone(),
             shapes: self.shapes.clone(),
         })
@@ -264,13 +260,12 @@ impl App {
     fn receiver_limits(&self) -> ReceiverLimits {
         let config = &self.config.receiver;
         ReceiverLimits {
-            body_bytes: config.max_request_mib as usize * 1024 * 1024,
             connections: self.files.bound(ConnectionLimits {
                 connections: config.max_connections as usize,
                 per_peer: config.max_connections_per_peer as usize,
                 ..ConnectionLimits::default()
             }),
-            ..ReceiverLimits::default()
+            ..body_limits(&config.limits)
         }
     }
 
@@ -327,6 +322,23 @@ impl App {
             durations: self.durations.clone(),
             version: env!("CARGO_PKG_VERSION"),
         }
+    }
+}
+
+/// Returns which times of spans are accepted.
+const fn time_limits(config: &SpanLimitsConfig) -> TimeLimits {
+    TimeLimits {
+        future: config.future_tolerance,
+        horizon: config.horizon,
+        skew: Judging::DEFAULT_SKEW_TOLERANCE,
+    }
+}
+
+/// Returns how large a request or a message may be.
+fn body_limits(config: &SpanLimitsConfig) -> ReceiverLimits {
+    ReceiverLimits {
+        body_bytes: config.max_request_mib as usize * 1024 * 1024,
+        ..ReceiverLimits::default()
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn spawn_watcher(
     let heartbeat = watching.heartbeat_target.clone();
     let settings = WatchSettings {
         evaluation_interval: config.evaluation.evaluation_interval,
-        catch_up: config.receiver.catch_up,
+        catch_up: config.receiver.limits.catch_up,
         heartbeat: heartbeat.map(|target| HeartbeatSettings {
             target,
             every: watching.heartbeat_interval,

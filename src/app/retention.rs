@@ -35,7 +35,7 @@ const KEEP_STATUSES: Duration = Duration::from_hours(90 * 24);
 impl Loops {
     pub(super) fn spawn_retention(&self, tasks: &TaskTracker, periodic: &Periodic) {
         let store = self.store.clone();
-        let horizon = self.config.receiver.horizon;
+        let horizon = self.config.receiver.limits.horizon;
         tasks.spawn(
             periodic
                 .clone()

@@ -9,6 +9,7 @@ pub mod export;
 mod output;
 pub mod overview;
 pub mod problems;
+pub mod replay;
 pub mod schema;
 pub mod serve;
 pub mod size;
@@ -60,6 +61,7 @@ enum Command {
     Schema(schema::SchemaArgs),
     Size(size::SizeArgs),
     Doctor(doctor::DoctorArgs),
+    Replay(Box<replay::ReplayArgs>),
     Status(status::StatusArgs),
     Alerts(alerts::AlertsArgs),
     Workflow(workflow::WorkflowArgs),
@@ -106,6 +108,7 @@ impl Cli {
             }
             Command::Validate(args) => Ok(validate::run(&args)),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Replay(args) => replay::run(*args, &self.log),
             Command::Deliveries(args) => deliveries::run(args),
             Command::Schema(args) => Ok(schema::run(&args)),
             Command::Size(args) => size::run(&args),

@@ -135,9 +135,6 @@ pub struct ReceiverConfig {
         default_value = "127.0.0.1:4318"
     )]
     pub otlp_http_listen: SocketAddr,
-    /// Largest OTLP request in MiB, before and after decompression
-    #[arg(long, env = "THROUGHLINE_MAX_REQUEST_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub max_request_mib: u32,
     /// Maximum number of open connections on each OTLP port. When it is reached, a new connection
     /// closes the idle one that was used least recently
     #[arg(long, env = "THROUGHLINE_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
@@ -158,6 +155,16 @@ pub struct ReceiverConfig {
         value_delimiter = ','
     )]
     pub cors_allowed_origins: Vec<String>,
+    #[command(flatten)]
+    pub limits: SpanLimitsConfig,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Receiving spans")]
+pub struct SpanLimitsConfig {
+    /// Largest OTLP request in MiB, before and after decompression
+    #[arg(long, env = "THROUGHLINE_MAX_REQUEST_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub max_request_mib: u32,
     /// How old a span may be. Older ones are rejected, and verdicts are no longer corrected
     #[arg(long, env = "THROUGHLINE_HORIZON", value_name = "DURATION", default_value = "7d", value_parser = duration)]
     pub horizon: Duration,

@@ -51,7 +51,8 @@ mod tests {
     use super::*;
     use crate::config::{
         AccessConfig, DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig,
-        KafkaConfig, OidcConfig, PagesConfig, ReceiverConfig, TlsConfig, WatchConfig,
+        KafkaConfig, OidcConfig, PagesConfig, ReceiverConfig, SpanLimitsConfig, TlsConfig,
+        WatchConfig,
     };
 
     fn config(listen: SocketAddr) -> Config {
@@ -72,14 +73,16 @@ mod tests {
             receiver: ReceiverConfig {
                 otlp_grpc_listen: free,
                 otlp_http_listen: free,
-                max_request_mib: 1,
                 max_connections: 16,
                 max_connections_per_peer: 16,
                 no_span_samples: false,
                 cors_allowed_origins: Vec::new(),
-                horizon: second,
-                future_tolerance: second,
-                catch_up: second,
+                limits: SpanLimitsConfig {
+                    max_request_mib: 1,
+                    horizon: second,
+                    future_tolerance: second,
+                    catch_up: second,
+                },
             },
             evaluation: EvaluationConfig {
                 evaluation_interval: second,

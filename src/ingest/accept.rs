@@ -214,7 +214,8 @@ mod tests {
         let (_, watermark) = watch::channel(now());
         let store = Store::at("postgres://nowhere", 1).unwrap();
         let stages = StageKeeper::new(store.clone(), classifier.clone(), ReplicaId(0));
-        let (recorder, _) = Recorder::new(Committer {
+        let metrics = Metrics::new().unwrap();
+        let committer = Committer {
             store,
             writer: Writer(0),
             clock: clock.clone(),
@@ -222,7 +223,8 @@ mod tests {
             watermark,
             catch_up: Duration::ZERO,
             stages,
-        });
+        };
+        let (recorder, _) = Recorder::new(committer, metrics.recording.clone());
         Ingest::new(IngestParts {
             classifier,
             recorder,
@@ -232,7 +234,7 @@ mod tests {
                 horizon: Duration::from_hours(1),
                 skew: Duration::from_secs(1),
             },
-            metrics: Metrics::new().unwrap(),
+            metrics,
             shapes: SharedShapes::default(),
         })
     }

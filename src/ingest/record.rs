@@ -26,8 +26,9 @@ use crate::{
         gather,
         reservoir::{ReservoirFilter, ReservoirMinima},
     },
-    recording::{Commit, CommitPart, Committer, StageKeeper},
+    recording::{Commit, CommitPart, Committer, RecordedWorkflows, StageKeeper},
     store::StoreError,
+    telemetry::metrics::RecordingMetrics,
 };
 
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -69,7 +70,7 @@ pub struct RecorderLoop {
 }
 
 impl Recorder {
-    pub fn new(committer: Committer) -> (Self, RecorderLoop) {
+    pub fn new(committer: Committer, metrics: RecordingMetrics) -> (Self, RecorderLoop) {
         let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
         let (publisher, gate) = watch::channel(ReservoirFilter::default());
         // One connection is left for heartbeats.
@@ -80,6 +81,7 @@ impl Recorder {
                 committer,
                 seen: Mutex::default(),
                 gate: publisher,
+                metrics,
             }),
             requests,
             most_commits: most_commits as usize,
@@ -220,6 +222,7 @@ struct CommitLane {
     committer: Committer,
     seen: Mutex<ReservoirMinima>,
     gate: watch::Sender<ReservoirFilter>,
+    metrics: RecordingMetrics,
 }
 
 impl CommitLane {
@@ -252,7 +255,10 @@ impl CommitLane {
                 reply_to(outdated, &Err(CommitError::Outdated));
                 Box::pin(self.commit_and_reply_to(current)).await;
             }
-            Ok(Commit::Done) => reply_to(requests, &Ok(())),
+            Ok(Commit::Done(recorded)) => {
+                self.count(recorded);
+                reply_to(requests, &Ok(()));
+            }
             Err(error) => reply_to(requests, &Err(Self::explain(&error))),
         }
     }
@@ -270,18 +276,33 @@ impl CommitLane {
         };
         // Evidence may be committed in any parts. The counts of spans are committed with the last
         // part, and so once.
+        let mut all = RecordedWorkflows::default();
         while let Some(rest) = split_off(&mut part) {
             match self.committer.commit(&part).await? {
-                Commit::Done => part.evidence = rest,
+                Commit::Done(recorded) => all += recorded,
                 outdated @ Commit::Outdated(_) => return Ok(outdated),
             }
+            part.evidence = rest;
         }
         part.findings = findings;
-        let commit = self.committer.commit(&part).await?;
-        if commit == Commit::Done {
-            self.note_sampled(findings);
+        match self.committer.commit(&part).await? {
+            Commit::Done(recorded) => all += recorded,
+            outdated @ Commit::Outdated(_) => return Ok(outdated),
         }
-        Ok(commit)
+        self.note_sampled(findings);
+        Ok(Commit::Done(all))
+    }
+
+    fn count(&self, recorded: RecordedWorkflows) {
+        for (result, workflows) in [
+            ("new", recorded.new),
+            ("changed", recorded.changed),
+            ("unchanged", recorded.unchanged),
+            ("removed", recorded.removed),
+        ] {
+            self.metrics.count(result, workflows as u64);
+        }
+        self.metrics.conflicts.inc_by(recorded.conflicts as u64);
     }
 
     fn note_sampled(&self, findings: &[&ClassifiedBatch]) {

@@ -36,6 +36,7 @@ impl Recording<'_, '_> {
             Some((*id, silence_of(known, workflow, &judging(id.0))?))
         });
         let lost = self.tx.lost_among(&silent.collect()).await?;
+        self.recorded.removed += gone.len();
         for (slo, _) in &gone {
             self.delta.note(*slo, WorkflowNote::TooLate);
         }
@@ -54,8 +55,13 @@ impl Recording<'_, '_> {
             let judging = self.judging_of(&id, &lost);
             let Some(judged) = apply_whole(id.0, before, workflow, &judging, &mut self.delta)
             else {
+                self.recorded.unchanged += 1;
                 continue;
             };
+            match row {
+                Some(_) => self.recorded.changed += 1,
+                None => self.recorded.new += 1,
+            }
             if let Some(new) = new {
                 self.delta.note_delay(id.0, before, new, &judging);
             }

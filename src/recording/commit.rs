@@ -49,10 +49,33 @@ pub struct CommitPart<'a> {
     pub definitions: Revision,
 }
 
+/// The workflows that evidence came for, by what it changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordedWorkflows {
+    pub new: usize,
+    pub changed: usize,
+    /// All of the evidence was there.
+    pub unchanged: usize,
+    /// They are older than evidence may be.
+    pub removed: usize,
+    /// How often the transaction began again because another replica was first.
+    pub conflicts: usize,
+}
+
+impl AddAssign for RecordedWorkflows {
+    fn add_assign(&mut self, other: Self) {
+        self.new += other.new;
+        self.changed += other.changed;
+        self.unchanged += other.unchanged;
+        self.removed += other.removed;
+        self.conflicts += other.conflicts;
+    }
+}
+
 /// The result of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
-    Done,
+    Done(RecordedWorkflows),
     /// Nothing was written: some of the requests were classified by definitions older than this
     /// revision.
     Outdated(Revision),
@@ -67,6 +90,12 @@ impl Committer {
             let result = commit.await;
             match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+                Ok(Commit::Done(recorded)) => {
+                    return Ok(Commit::Done(RecordedWorkflows {
+                        conflicts,
+                        ..recorded
+                    }));
+                }
                 result => return result,
             }
         }
@@ -78,9 +107,9 @@ impl Committer {
         if part.definitions < state.definitions {
             return Ok(Commit::Outdated(state.definitions));
         }
-        self.record(&mut tx, state, part, now).await?;
+        let recorded = self.record(&mut tx, state, part, now).await?;
         tx.commit().await?;
-        Ok(Commit::Done)
+        Ok(Commit::Done(recorded))
     }
 
     /// Judges and counts the evidence, and stores the rest of what was found.
@@ -90,7 +119,7 @@ impl Committer {
         state: LedgerState,
         part: &CommitPart<'_>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<RecordedWorkflows, StoreError> {
         let findings = part.findings;
         let new_links = NewLinks {
             linked: findings.iter().flat_map(|f| &f.linked).collect(),
@@ -128,7 +157,9 @@ impl Committer {
             let reason = (slo, DiscardReason::TooMuchStageEvidence);
             *spans.discarded.entry(reason).or_default() += missed;
         }
-        recording.write_counts(self.writer, now, &spans).await
+        let recorded = recording.recorded;
+        recording.write_counts(self.writer, now, &spans).await?;
+        Ok(recorded)
     }
 }
 

@@ -19,7 +19,7 @@ mod timeouts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use commit::{Commit, CommitPart, Committer};
+pub use commit::{Commit, CommitPart, Committer, RecordedWorkflows};
 pub use place_links::{LinkUpdates, NewLinks};
 pub use stage_keeper::{StageKeeper, WaitingStages};
 pub use timeouts::JudgedDue;
@@ -51,6 +51,7 @@ pub struct Recording<'a, 'c> {
     judging: JudgingBySlo<'a>,
     delta: CountDelta,
     lists: ListChanges,
+    recorded: RecordedWorkflows,
 }
 
 /// A workflow that was judged again, with its row if it has one.
@@ -69,6 +70,7 @@ impl<'a, 'c> Recording<'a, 'c> {
             judging,
             delta: CountDelta::default(),
             lists: ListChanges::default(),
+            recorded: RecordedWorkflows::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
 };
 
+pub use super::ingest_metrics::{KafkaMetrics, RecordingMetrics, by_label};
 use super::metric_builder::{MetricBuilder, RegisteredMetrics};
 
 /// The metrics of this process. Clones share the values.
@@ -32,6 +33,7 @@ pub struct Metrics {
     pub database: DatabaseMetrics,
     pub requests_answered: RequestMetrics,
     pub kafka: KafkaMetrics,
+    pub recording: RecordingMetrics,
     /// The duration of one turn of a loop, by result: `ok` or `failed`.
     pub loop_turns: HistogramVec,
     /// Seconds since the epoch of the last turn that succeeded.
@@ -87,33 +89,6 @@ pub struct RequestMetrics {
     ingest: IntCounterVec,
     /// The connections of the requests.
     pub connections: ConnectionMetrics,
-}
-
-/// Messages read from Kafka.
-#[derive(Clone, Debug)]
-pub struct KafkaMetrics {
-    messages: IntCounterVec,
-    dead_letters: IntCounterVec,
-    lost: IntCounter,
-}
-
-impl KafkaMetrics {
-    /// Counts messages. `result` is `committed` or the reason why they were set aside.
-    pub fn count(&self, result: &str, messages: u64) {
-        self.messages.with_label_values(&[result]).inc_by(messages);
-    }
-
-    /// Counts a message that was set aside. `result` is `stored`, `failed` or `dropped`.
-    pub fn count_dead_letter(&self, result: &str) {
-        self.dead_letters.with_label_values(&[result]).inc();
-    }
-
-    /// Counts messages that were removed before they were read; at least one if the number is
-    /// unknown.
-    pub fn lost(&self, messages: Option<i64>) {
-        let messages = messages.and_then(|messages| u64::try_from(messages).ok());
-        self.lost.inc_by(messages.unwrap_or(1));
-    }
 }
 
 /// Connections opened by clients, by port.
@@ -206,6 +181,7 @@ impl Metrics {
             database: builder.database()?,
             requests_answered: builder.requests_answered()?,
             kafka: builder.kafka()?,
+            recording: builder.recording()?,
             loop_turns: builder.loop_turns()?,
             delivery_attempt_seconds: builder.durations(
                 "throughline_delivery_attempt_duration_seconds",
@@ -251,33 +227,6 @@ impl MetricBuilder {
             "Transitions of alerts that this process recorded, by kind.",
             &["kind"],
         )
-    }
-
-    fn kafka(&self) -> Result<KafkaMetrics, prometheus::Error> {
-        let metrics = KafkaMetrics {
-            messages: self.counters(
-                "throughline_kafka_messages_total",
-                "Messages read from Kafka, by result: committed, or why a message was set aside.",
-                &["result"],
-            )?,
-            dead_letters: self.counters(
-                "throughline_kafka_dead_letters_total",
-                "Messages of Kafka that were set aside, by result: stored in the topic of dead letters, failed to be, or dropped because there is none.",
-                &["result"],
-            )?,
-            lost: self.counter(
-                "throughline_kafka_lost_messages_total",
-                "Messages that were removed from Kafka before they were read.",
-            )?,
-        };
-        // Exported from zero, so that the first occurrence is visible as a change.
-        for result in ["committed", "malformed", "too_large", "refused", "panicked"] {
-            metrics.count(result, 0);
-        }
-        for result in ["stored", "failed", "dropped"] {
-            metrics.dead_letters.with_label_values(&[result]).inc_by(0);
-        }
-        Ok(metrics)
     }
 
     fn evaluations_skipped(&self) -> Result<IntCounterVec, prometheus::Error> {

@@ -4,6 +4,7 @@
 //! configured: without one there is no layer for them, and they are disabled.
 
 mod export;
+mod ingest_metrics;
 pub mod metric_builder;
 pub mod metrics;
 pub mod spans;

@@ -1,12 +1,13 @@
 //! The consumer of librdkafka, and its callbacks.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientConfig, ClientContext, Offset, TopicPartitionList,
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
     error::{KafkaError, KafkaResult},
+    metadata::{MetadataPartition, MetadataTopic},
     topic_partition_list::TopicPartitionListElem,
     types::RDKafkaRespErr,
 };
@@ -18,6 +19,8 @@ use crate::ingest::server::limits::ReceiverLimits;
 
 /// The maximum of messages that wait in memory, in KiB.
 const QUEUED_KIB: &str = "65536";
+/// A broker that is there answers sooner.
+pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// More than the largest request of a Collector, before decompression.
 const RECEIVED_AT_ONCE: usize = 100_000_000;
 
@@ -157,11 +160,8 @@ pub(super) fn consumer(
     limits: &ReceiverLimits,
     progress: Arc<SharedProgress>,
 ) -> KafkaResult<LogConsumer> {
-    let mut settings = connection(config);
-    let received = RECEIVED_AT_ONCE.max(limits.body_bytes.saturating_mul(2));
+    let mut settings = reading(config, limits);
     settings
-        .set("group.id", &config.group)
-        .set("enable.auto.commit", "false")
         // Used without a position in the database, and after messages were removed.
         .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "cooperative-sticky")
@@ -169,15 +169,37 @@ pub(super) fn consumer(
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "3000")
-        .set("queued.max.messages.kbytes", QUEUED_KIB)
-        .set(
-            "receive.message.max.bytes",
-            received.min(1_000_000_000).to_string(),
-        );
+        .set("queued.max.messages.kbytes", QUEUED_KIB);
     let context = RebalanceContext { progress };
     let consumer = BaseConsumer::from_config_and_context(&settings, context)?;
     consumer.subscribe(&[&config.topic])?;
     Ok(LogConsumer(consumer))
+}
+
+/// Returns the settings of those who read.
+pub(super) fn reading(config: &KafkaSettings, limits: &ReceiverLimits) -> ClientConfig {
+    let received = RECEIVED_AT_ONCE.max(limits.body_bytes.saturating_mul(2));
+    let mut settings = connection(config);
+    settings
+        .set("group.id", &config.group)
+        .set("enable.auto.commit", "false")
+        .set(
+            "receive.message.max.bytes",
+            received.min(1_000_000_000).to_string(),
+        );
+    settings
+}
+
+/// Returns all partitions of a topic; none if it does not exist.
+pub(super) fn partitions<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+) -> KafkaResult<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), ANSWERS_WITHIN)?;
+    let topics = metadata.topics().iter();
+    let of_topic = topics.filter(|found| found.name() == topic && found.error().is_none());
+    let partitions = of_topic.flat_map(MetadataTopic::partitions);
+    Ok(partitions.map(MetadataPartition::id).collect())
 }
 
 /// Returns the settings of every connection to the brokers.

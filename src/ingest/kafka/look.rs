@@ -1,17 +1,18 @@
 //! Reads the bounds of partitions every second, stores how far they are read, and finds problems.
 
-use std::time::Duration;
-
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::Consumer as _,
     error::{KafkaError, KafkaResult},
-    metadata::{MetadataPartition, MetadataTopic},
     topic_partition_list::TopicPartitionListElem,
 };
 use tokio::task::spawn_blocking;
 
-use super::{KafkaSource, progress::Asked};
+use super::{
+    KafkaSource,
+    client::{ANSWERS_WITHIN, partitions},
+    progress::Asked,
+};
 use crate::{
     domain::{
         model::{format, time::Timestamp},
@@ -19,9 +20,6 @@ use crate::{
     },
     store::{PartitionReport, StoreError},
 };
-
-/// The time limit of a request to the brokers.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The result of one turn.
 #[derive(Debug, Default)]
@@ -136,7 +134,7 @@ impl KafkaSource {
     /// Asks the brokers, in a thread that may block.
     fn ask(&self) -> BrokerAnswers {
         let mut answers = BrokerAnswers::default();
-        match self.partitions() {
+        match partitions(&self.consumer, &self.topic) {
             Ok(partitions) if partitions.is_empty() => {
                 let problem = format!("Topic `{}` does not exist.", self.topic);
                 answers.problems.push(problem);
@@ -173,18 +171,6 @@ impl KafkaSource {
             "The brokers do not say how long `{}` is: {reason}.",
             self.topic
         )
-    }
-
-    /// Returns all partitions of the topic; none if it does not exist.
-    fn partitions(&self) -> KafkaResult<Vec<i32>> {
-        let metadata = self
-            .consumer
-            .fetch_metadata(Some(&self.topic), ANSWERS_WITHIN)?;
-        let topics = metadata.topics().iter();
-        let of_topic =
-            topics.filter(|topic| topic.name() == &*self.topic && topic.error().is_none());
-        let partitions = of_topic.flat_map(MetadataTopic::partitions);
-        Ok(partitions.map(MetadataPartition::id).collect())
     }
 
     fn see(&self, asked: Asked) -> KafkaResult<Seen> {

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use rdkafka::{Message as _, message::BorrowedMessage};
 use tokio::time::Instant;
 
-use crate::domain::{model::time::Timestamp, workflow::watermark::log::ReadRange};
+use crate::domain::{
+    model::time::Timestamp,
+    workflow::watermark::{log::ReadRange, replay::MessageTime},
+};
 
 /// The time that a batch waits for more messages.
 const LINGER: Duration = Duration::from_millis(20);
@@ -20,8 +23,8 @@ pub(super) struct LogMessage {
     pub(super) offset: i64,
     pub(super) key: Option<Bytes>,
     pub(super) bytes: Bytes,
-    /// The time at which the broker appended it, by the broker's clock.
-    appended_at: Option<Timestamp>,
+    /// `None` only from producers and brokers older than Kafka 0.10.
+    pub(super) time: Option<MessageTime>,
 }
 
 impl LogMessage {
@@ -32,14 +35,29 @@ impl LogMessage {
             offset: message.offset(),
             key: message.key().map(copy),
             bytes: message.payload().map(copy).unwrap_or_default(),
-            appended_at: match message.timestamp() {
+            time: match message.timestamp() {
                 rdkafka::Timestamp::LogAppendTime(millis) => {
-                    Some(Timestamp::from_micros(millis.saturating_mul(1_000)))
+                    Some(MessageTime::Appended(of_millis(millis)))
                 }
-                rdkafka::Timestamp::CreateTime(_) | rdkafka::Timestamp::NotAvailable => None,
+                rdkafka::Timestamp::CreateTime(millis) => {
+                    Some(MessageTime::Created(of_millis(millis)))
+                }
+                rdkafka::Timestamp::NotAvailable => None,
             },
         }
     }
+
+    /// Returns when the broker appended it, if its clock says so.
+    const fn appended_at(&self) -> Option<Timestamp> {
+        match self.time {
+            Some(MessageTime::Appended(at)) => Some(at),
+            Some(MessageTime::Created(_)) | None => None,
+        }
+    }
+}
+
+const fn of_millis(millis: i64) -> Timestamp {
+    Timestamp::from_micros(millis.saturating_mul(1_000))
 }
 
 /// Messages that are committed together.
@@ -60,10 +78,14 @@ impl MessageBatch {
     /// Returns how long it waits for more messages; zero if it is full.
     pub(super) fn patience(&self) -> Option<Duration> {
         let due_at = self.due_at?;
-        if self.bytes >= MOST_BYTES || self.messages.len() >= MOST_MESSAGES {
+        if self.is_full() {
             return Some(Duration::ZERO);
         }
         Some(due_at.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.bytes >= MOST_BYTES || self.messages.len() >= MOST_MESSAGES
     }
 
     /// Returns the ranges of offsets of each partition. Messages of a partition are in the order of
@@ -76,12 +98,12 @@ impl MessageBatch {
             match of_partition.last_mut() {
                 Some(range) if range.next == message.offset => {
                     range.next = next;
-                    range.appended_at = message.appended_at;
+                    range.appended_at = message.appended_at();
                 }
                 _ => of_partition.push(ReadRange {
                     first: message.offset,
                     next,
-                    appended_at: message.appended_at,
+                    appended_at: message.appended_at(),
                 }),
             }
         }

@@ -18,6 +18,7 @@ mod messages;
 mod poll;
 mod progress;
 mod read;
+pub mod replay;
 
 use std::{path::PathBuf, sync::Arc};
 

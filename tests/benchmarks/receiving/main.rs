@@ -230,7 +230,8 @@ async fn door(catalog: &Catalog, store: Store) -> Ingest {
     let (_, classifier) = watch::channel(Arc::new(Classifier::new(catalog, &ids)));
     let (_, watermark) = watch::channel(Clock::System.now());
     let stages = StageKeeper::new(store.clone(), classifier.clone(), ReplicaId(0));
-    let (recorder, recorder_loop) = Recorder::new(Committer {
+    let metrics = Metrics::new().unwrap();
+    let committer = Committer {
         store,
         writer: Writer(0),
         clock: Clock::System,
@@ -238,7 +239,8 @@ async fn door(catalog: &Catalog, store: Store) -> Ingest {
         watermark,
         catch_up: Duration::ZERO,
         stages: stages.clone(),
-    });
+    };
+    let (recorder, recorder_loop) = Recorder::new(committer, metrics.recording.clone());
     #[expect(clippy::disallowed_methods, reason = "it ends with its runtime")]
     tokio::spawn(recorder_loop.run(CancellationToken::new()));
     learn_workflows(&stages).await;
@@ -251,7 +253,7 @@ async fn door(catalog: &Catalog, store: Store) -> Ingest {
             horizon: HORIZON,
             skew: Judging::DEFAULT_SKEW_TOLERANCE,
         },
-        metrics: Metrics::new().unwrap(),
+        metrics,
         shapes: SharedShapes::new(),
     })
 }

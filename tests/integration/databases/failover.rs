@@ -4,6 +4,7 @@ use sqlx::{ConnectOptions as _, PgConnection};
 use throughline::{domain::model::counts::EventCounts, store::Store};
 
 use crate::{
+    kafka::{self, catch_up::message, has_read, replay::replay_into},
     support::{
         api::until,
         app::good,
@@ -49,6 +50,12 @@ impl World {
             pager,
             _tickets: tickets,
         }
+    }
+
+    /// Spans come from there as well.
+    fn reading(mut self, log: &kafka::Cluster) -> Self {
+        self.site = self.site.flag("--kafka-brokers", &log.brokers);
+        self
     }
 
     async fn fail_over(&mut self) {
@@ -163,4 +170,58 @@ async fn what_an_asynchronous_standby_lacks_is_evidence_lost_and_pages_nobody() 
         .api
         .counts_become("healthy", good(IN_FLIGHT_EVENTS))
         .await;
+}
+
+/// A service that has read the starts from the standby's past, and the ends only the primary has.
+async fn reads_ends_that_the_standby_lacks(world: &World, log: &kafka::SpanLog) -> Service {
+    let service = world.site.start().await;
+    let in_flight = traces(IN_FLIGHT);
+    log.write(&[message("healthy begun", &in_flight, now())])
+        .await;
+    has_read(&service.api, 1).await;
+    for name in ["kafka", "heartbeat"] {
+        service.api.has_ticked(name).await;
+    }
+    world.cluster.cut_off().await;
+    log.write(&[message("healthy done", &in_flight, now())])
+        .await;
+    let all = good(IN_FLIGHT_EVENTS);
+    service.api.counts_become("healthy", all).await;
+    for name in ["kafka", "heartbeat"] {
+        service.api.has_ticked(name).await;
+    }
+    service
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_on_a_promoted_standby_reads_again_what_that_lacks_of_a_topic() {
+    let log = kafka::Cluster::new(1);
+    let mut world = World::new(Replication::Asynchronous).await.reading(&log);
+    let service = reads_ends_that_the_standby_lacks(&world, &log).await;
+    service.kill();
+    world.fail_over().await;
+    let service = world.site.start().await;
+    let all = good(IN_FLIGHT_EVENTS);
+    service.api.counts_become("healthy", all).await;
+    assert_eq!(world.pages(), 0);
+}
+
+#[tokio::test]
+async fn what_a_promoted_standby_lacks_of_a_topic_is_evidence_lost_until_it_is_replayed() {
+    let log = kafka::Cluster::new(1);
+    let mut world = World::new(Replication::Asynchronous).await.reading(&log);
+    let began = now().to_rfc3339();
+    let service = reads_ends_that_the_standby_lacks(&world, &log).await;
+    world.fail_over().await;
+    until("the deadline of what was in flight", async || {
+        // Meanwhile the database may not answer.
+        let view = service.api.json("/api/v1/slos/healthy").await;
+        (view["counts"]["evidence_lost"] == IN_FLIGHT_EVENTS).then_some(())
+    })
+    .await;
+    let replayed = replay_into(&world.cluster.url(), &log, &["--from", &began]);
+    assert!(replayed.status.success(), "{replayed:?}");
+    let all = good(IN_FLIGHT_EVENTS);
+    service.api.counts_become("healthy", all).await;
+    assert_eq!(world.pages(), 0);
 }

@@ -6,6 +6,7 @@ mod lost;
 mod outage;
 mod problems;
 mod reading;
+pub(crate) mod replay;
 mod replicas;
 
 use std::{ops::Deref, time::Duration};
@@ -18,30 +19,32 @@ use rdkafka::{
     producer::{DefaultProducerContext, FutureProducer, FutureRecord},
 };
 
+use throughline::domain::model::time::Timestamp;
+
 use crate::support::{
     api::{Api, until},
     database::TestDatabase,
     service::Site,
-    workload::ORDERS,
+    workload::{ORDERS, now},
 };
 
 const TOPIC: &str = "otlp_spans";
 const DEAD_LETTERS: &str = "otlp_spans_dead";
 const WITHIN: Duration = Duration::from_secs(30);
 
-struct Cluster {
+pub(crate) struct Cluster {
     mock: MockCluster<'static, DefaultProducerContext>,
     log: SpanLog,
 }
 
 /// The brokers as clients see them.
-struct SpanLog {
-    brokers: String,
+pub(crate) struct SpanLog {
+    pub(crate) brokers: String,
     partitions: i32,
 }
 
 impl Cluster {
-    fn new(partitions: i32) -> Self {
+    pub(crate) fn new(partitions: i32) -> Self {
         let cluster = Self::without_topic(partitions);
         cluster.mock.create_topic(TOPIC, partitions, 1).unwrap();
         cluster.mock.create_topic(DEAD_LETTERS, 1, 1).unwrap();
@@ -89,12 +92,19 @@ impl SpanLog {
     }
 
     /// Writes messages to all partitions in turn.
-    async fn write(&self, messages: &[Vec<u8>]) {
+    pub(crate) async fn write(&self, messages: &[Vec<u8>]) {
+        let at = now();
+        self.write_at(messages, |_| at).await;
+    }
+
+    /// With a time for each.
+    async fn write_at(&self, messages: &[Vec<u8>], at: impl Fn(u32) -> Timestamp) {
         let producer = self.producer("none");
         let mut writing = Vec::new();
         for (message, nth) in messages.iter().zip(0..) {
             let record = FutureRecord::<[u8], _>::to(TOPIC)
                 .partition(nth % self.partitions)
+                .timestamp(at(nth.unsigned_abs()).as_micros() / 1_000)
                 .payload(message);
             writing.push(
                 producer
@@ -130,7 +140,7 @@ impl SpanLog {
 }
 
 /// Whether so many messages were committed by a replica.
-async fn has_read(api: &Api, messages: usize) {
+pub(crate) async fn has_read(api: &Api, messages: usize) {
     let wanted = f64::from(u32::try_from(messages).unwrap());
     until("messages that are read", async || {
         let read = api.metric("throughline_kafka_messages_total{result=\"committed\"}");

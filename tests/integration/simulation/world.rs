@@ -32,6 +32,7 @@ use throughline::{
     ingest::record::Recorder,
     recording::{Committer, StageKeeper},
     store::{Store, StoreError, Writer},
+    telemetry::metrics::Metrics,
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -143,7 +144,7 @@ impl World {
         let watermark = watch::Sender::new(Timestamp::UNIX_EPOCH);
         let id = ReplicaId(self.0.started.fetch_add(1, Ordering::SeqCst));
         let stages = StageKeeper::new(store.clone(), self.0.classifier.subscribe(), id);
-        let (recorder, run) = Recorder::new(Committer {
+        let committer = Committer {
             store: store.clone(),
             writer,
             clock: Clock::Manual(self.0.clock.clone()),
@@ -151,7 +152,8 @@ impl World {
             watermark: watermark.subscribe(),
             catch_up: LIMITS.catch_up,
             stages,
-        });
+        };
+        let (recorder, run) = Recorder::new(committer, Metrics::new().unwrap().recording);
         let breaths = Arc::new(AtomicI64::new(IMMORTAL));
         Replica {
             id,

@@ -96,6 +96,12 @@ impl Workload {
     }
 }
 
+/// Orders that were placed then, of which nothing more is known, each a request of its own.
+pub(crate) fn placed(orders: usize, at: Timestamp) -> Vec<Vec<u8>> {
+    let order = |_| request(&[span("order placed").trace_of(&rand::random())], at);
+    (0..orders).map(order).collect()
+}
+
 pub(crate) fn minutes_ago(minutes: u32) -> Timestamp {
     now() - Duration::from_mins(1) * minutes
 }

@@ -16,6 +16,7 @@
 #[cfg(test)]
 mod laws;
 pub mod log;
+pub mod replay;
 
 use std::{collections::BTreeMap, time::Duration};
 

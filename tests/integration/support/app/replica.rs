@@ -94,7 +94,8 @@ impl Replica {
             definitions.classifier.subscribe(),
             ReplicaId(parts.writer.0.into()),
         );
-        let (recorder, run) = Recorder::new(Committer {
+        let metrics = Metrics::new().unwrap();
+        let committer = Committer {
             store: store.clone(),
             writer: parts.writer,
             clock: clock.clone(),
@@ -102,7 +103,8 @@ impl Replica {
             watermark: watermark.subscribe(),
             catch_up: parts.settings.catch_up,
             stages,
-        });
+        };
+        let (recorder, run) = Recorder::new(committer, metrics.recording.clone());
         let loops = CancellationToken::new();
         tokio::spawn(run.run(loops.clone()));
         let door = Ingest::new(IngestParts {
@@ -115,7 +117,7 @@ impl Replica {
                 horizon: HORIZON,
                 skew: Judging::DEFAULT_SKEW_TOLERANCE,
             },
-            metrics: Metrics::new().unwrap(),
+            metrics,
             shapes: shapes.clone(),
         });
         let (catalog, settings) = (&definitions.catalog, parts.settings);

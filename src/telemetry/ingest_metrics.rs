@@ -1,0 +1,127 @@
+//! Metrics of what is read and recorded.
+
+use std::collections::BTreeMap;
+
+use prometheus::{
+    IntCounter, IntCounterVec,
+    core::Collector as _,
+    proto::{Metric, MetricFamily},
+};
+
+use super::metric_builder::MetricBuilder;
+
+/// What evidence changed.
+#[derive(Clone, Debug)]
+pub struct RecordingMetrics {
+    workflows: IntCounterVec,
+    /// Transactions that began again because another replica was first.
+    pub conflicts: IntCounter,
+}
+
+impl RecordingMetrics {
+    /// `result` is `new`, `changed`, `unchanged` or `removed`.
+    pub fn count(&self, result: &str, workflows: u64) {
+        let counter = self.workflows.with_label_values(&[result]);
+        counter.inc_by(workflows);
+    }
+
+    /// Returns the workflows so far by result.
+    pub fn workflows(&self) -> BTreeMap<String, u64> {
+        by_label(&self.workflows)
+    }
+}
+
+/// Messages that were read from Kafka.
+#[derive(Clone, Debug)]
+pub struct KafkaMetrics {
+    messages: IntCounterVec,
+    dead_letters: IntCounterVec,
+    lost: IntCounter,
+}
+
+impl KafkaMetrics {
+    /// `result` is `committed` or why the messages were set aside.
+    pub fn count(&self, result: &str, messages: u64) {
+        self.messages.with_label_values(&[result]).inc_by(messages);
+    }
+
+    /// Returns the messages so far by result.
+    pub fn messages(&self) -> BTreeMap<String, u64> {
+        by_label(&self.messages)
+    }
+
+    /// `result` is what became of a message that was set aside: `stored`, `failed` or `dropped`.
+    pub fn count_dead_letter(&self, result: &str) {
+        self.dead_letters.with_label_values(&[result]).inc();
+    }
+
+    /// Counts messages that were removed before they were read; at least one if nobody knows.
+    pub fn lost(&self, messages: Option<i64>) {
+        let messages = messages.and_then(|messages| u64::try_from(messages).ok());
+        self.lost.inc_by(messages.unwrap_or(1));
+    }
+}
+
+impl MetricBuilder {
+    pub(super) fn recording(&self) -> Result<RecordingMetrics, prometheus::Error> {
+        let metrics = RecordingMetrics {
+            workflows: self.counters(
+                "throughline_recorded_workflows_total",
+                "Workflows that spans came for, by result: new, changed, unchanged because all of it was recorded before, or removed because they are older than the horizon. A workflow is counted in each transaction that has spans of it.",
+                &["result"],
+            )?,
+            conflicts: self.counter(
+                "throughline_recording_conflicts_total",
+                "Transactions that began again because another replica had inserted the same workflow.",
+            )?,
+        };
+        for result in ["new", "changed", "unchanged", "removed"] {
+            metrics.count(result, 0);
+        }
+        Ok(metrics)
+    }
+
+    pub(super) fn kafka(&self) -> Result<KafkaMetrics, prometheus::Error> {
+        let metrics = KafkaMetrics {
+            messages: self.counters(
+                "throughline_kafka_messages_total",
+                "Messages read from Kafka, by result: committed, or why a message was set aside.",
+                &["result"],
+            )?,
+            dead_letters: self.counters(
+                "throughline_kafka_dead_letters_total",
+                "Messages of Kafka that were set aside, by result: stored in the topic of dead letters, failed to be, or dropped because there is none.",
+                &["result"],
+            )?,
+            lost: self.counter(
+                "throughline_kafka_lost_messages_total",
+                "Messages that were removed from Kafka before they were read.",
+            )?,
+        };
+        // Exported from zero, so that the first one is a change.
+        for result in ["committed", "malformed", "too_large", "refused", "panicked"] {
+            metrics.count(result, 0);
+        }
+        for result in ["stored", "failed", "dropped"] {
+            metrics.dead_letters.with_label_values(&[result]).inc_by(0);
+        }
+        Ok(metrics)
+    }
+}
+
+/// Returns the values of counters that have one label.
+pub fn by_label(counters: &IntCounterVec) -> BTreeMap<String, u64> {
+    let families = counters.collect();
+    let metrics = families.iter().flat_map(MetricFamily::get_metric);
+    let value = |metric: &Metric| {
+        let label = metric.get_label().first()?.value().to_owned();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole count"
+        )]
+        let count = metric.get_counter().get_value() as u64;
+        Some((label, count))
+    };
+    metrics.filter_map(value).collect()
+}
