@@ -60,7 +60,7 @@ fn main() {
 async fn compare() {
     let database = Database::start().await;
     let mut wire = Wire::to(&database.options).await;
-    let service = Service::start(ORDERS, Some(&wire.url()));
+    let service = Service::start(ORDERS, Some(&wire.url()), &[]);
     let senders = Senders::to(service.otlp);
     let most = senders.send(Offered::AsTaken).await;
     println!("what it takes: {most:.0} workflows/s");

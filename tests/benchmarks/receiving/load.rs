@@ -25,6 +25,9 @@ pub(super) const SPANS_A_REQUEST: u32 = 512;
 pub(super) enum Protocol {
     Http,
     Grpc,
+    /// To the floor it is sent by HTTP.
+    #[cfg(feature = "kafka")]
+    Kafka,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +72,8 @@ impl Load {
         match self.shipment.protocol {
             Protocol::Http => self.send_http(to, requests),
             Protocol::Grpc => self.send_grpc(to, requests),
+            #[cfg(feature = "kafka")]
+            Protocol::Kafka => self.send_http(to, requests),
         }
     }
 
@@ -84,8 +89,13 @@ impl Load {
         }
     }
 
+    /// The next request, not compressed.
+    pub(super) fn message(&mut self) -> Vec<u8> {
+        self.next_request().encode_to_vec()
+    }
+
     fn http_message(&mut self) -> Vec<u8> {
-        let mut body = self.next_request().encode_to_vec();
+        let mut body = self.message();
         let head = "POST /v1/traces HTTP/1.1\r\nhost: a\r\n\
                         content-type: application/x-protobuf\r\n";
         let mut encoding = "";

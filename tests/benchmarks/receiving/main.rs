@@ -5,7 +5,8 @@
 //! lines of the table: `-- http plain none` runs those that hold all of them. Many send at once, as to
 //! any receiver that is busy, so that requests share their commits. What one span in a hundred
 //! costs Postgres is not counted, since the floor has none. Read the ratios, not the times: each is
-//! the median of several rounds, in which the servers take turns.
+//! the median of several rounds, in which the servers take turns. With `--features kafka` the same
+//! requests are also read from a topic; `-- plain none` then compares all three ways.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -15,6 +16,8 @@
 mod definitions;
 mod floor;
 mod load;
+#[cfg(feature = "kafka")]
+mod log_server;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -48,6 +51,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "kafka")]
+use self::log_server::LogServer;
 use self::{
     definitions::StagesWord,
     load::{Encoding, Load, Matching, Protocol, SPANS_A_REQUEST, Shipment},
@@ -59,6 +64,14 @@ const SENDERS: u32 = 16;
 const REQUESTS_A_ROUND: u32 = 8 * SENDERS;
 /// The name of a thread that sends.
 const SENDER: &str = "sender";
+/// The thread of the brokers.
+const BROKERS: &str = "rdk:mock";
+const PROTOCOLS: &[Protocol] = &[
+    Protocol::Http,
+    Protocol::Grpc,
+    #[cfg(feature = "kafka")]
+    Protocol::Kafka,
+];
 
 fn main() {
     if !support::is_wanted() {
@@ -94,19 +107,17 @@ fn scenarios() -> impl Iterator<Item = Scenario> {
         [Matching::Nothing, Matching::OnePercent].map(|matching| (stages, matching))
     });
     shares.flat_map(|(stages, matching)| {
-        let plain = [Protocol::Http, Protocol::Grpc].map(|protocol| (protocol, Encoding::Plain));
-        let gzip = plain.map(|(protocol, _)| (protocol, Encoding::Gzip));
-        plain
+        let ways = [Encoding::Plain, Encoding::Gzip]
             .into_iter()
-            .chain(gzip)
-            .map(move |(protocol, encoding)| Scenario {
-                shipment: Shipment {
-                    protocol,
-                    encoding,
-                    matching,
-                },
-                stages,
-            })
+            .flat_map(|encoding| PROTOCOLS.iter().map(move |protocol| (*protocol, encoding)));
+        ways.map(move |(protocol, encoding)| Scenario {
+            shipment: Shipment {
+                protocol,
+                encoding,
+                matching,
+            },
+            stages,
+        })
     })
 }
 
@@ -161,8 +172,15 @@ impl Scenario {
 }
 
 struct Server {
-    address: SocketAddr,
+    way: Way,
     _runtime: Runtime,
+}
+
+/// How spans come to a server.
+enum Way {
+    Otlp(SocketAddr),
+    #[cfg(feature = "kafka")]
+    Kafka(Box<LogServer>),
 }
 
 impl Server {
@@ -172,7 +190,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         runtime.spawn(floor::serve(listener));
         Self {
-            address,
+            way: Way::Otlp(address),
             _runtime: runtime,
         }
     }
@@ -180,44 +198,73 @@ impl Server {
     /// The product's receiver with so many SLOs in force.
     fn with_slos(count: usize, scenario: &Scenario, database: &Database) -> Self {
         let runtime = runtime();
-        let listener = listen(&runtime);
-        let address = listener.local_addr().unwrap();
         let now = Clock::System.now();
         let name = format!("slos_{count}_{}", now.as_micros());
-        let door = runtime.block_on(async {
+        let (door, store) = runtime.block_on(async {
             let store = database.create(&name, now).await;
-            door(&definitions::catalog(count, scenario.stages), store).await
+            let catalog = definitions::catalog(count, scenario.stages);
+            (door(&catalog, store.clone()).await, store)
         });
-        let receiver = Receiver::new(door, ReceiverLimits::default());
-        let never = std::future::pending();
-        match scenario.shipment.protocol {
-            Protocol::Http => {
-                let origins = AllowedOrigins::default();
-                runtime.spawn(http::serve(listener, receiver, origins, never));
-            }
-            Protocol::Grpc => {
-                runtime.spawn(grpc::serve(listener, receiver, never));
-            }
-        }
+        let way = Way::to(&runtime, (door, store), scenario.shipment);
         Self {
-            address,
+            way,
             _runtime: runtime,
         }
     }
 
     /// Sends it one round, and counts what this process did beside sending.
     fn nanos_a_span(&self, loads: &mut [Load]) -> f64 {
-        let before = cpu_beside_sending();
-        thread::scope(|scope| {
-            for load in loads {
-                let send = move || load.send(self.address, REQUESTS_A_ROUND / SENDERS);
-                let sender = thread::Builder::new().name(SENDER.to_owned());
-                sender.spawn_scoped(scope, send).unwrap();
-            }
-        });
-        let spent = cpu_beside_sending().saturating_sub(before);
+        let spent = match &self.way {
+            Way::Otlp(address) => send_all(*address, loads),
+            #[cfg(feature = "kafka")]
+            Way::Kafka(log) => log.read(loads),
+        };
         spent.as_secs_f64() * 1e9 / f64::from(REQUESTS_A_ROUND * SPANS_A_REQUEST)
     }
+}
+
+impl Way {
+    /// To the product's consumer of spans.
+    #[cfg_attr(
+        not(feature = "kafka"),
+        expect(unused_variables, reason = "only Kafka's positions are stored")
+    )]
+    fn to(runtime: &Runtime, (door, store): (Ingest, Store), shipment: Shipment) -> Self {
+        let listener = listen(runtime);
+        let address = listener.local_addr().unwrap();
+        let never = std::future::pending();
+        let limits = ReceiverLimits::default();
+        match shipment.protocol {
+            Protocol::Http => {
+                let receiver = Receiver::new(door, limits);
+                let origins = AllowedOrigins::default();
+                runtime.spawn(http::serve(listener, receiver, origins, never));
+            }
+            Protocol::Grpc => {
+                let receiver = Receiver::new(door, limits);
+                runtime.spawn(grpc::serve(listener, receiver, never));
+            }
+            #[cfg(feature = "kafka")]
+            Protocol::Kafka => {
+                let log = LogServer::new(runtime, (door, store), shipment.encoding);
+                return Self::Kafka(Box::new(log));
+            }
+        }
+        Self::Otlp(address)
+    }
+}
+
+/// Sends one round, and returns what this process did beside.
+fn send_all(to: SocketAddr, loads: &mut [Load]) -> Duration {
+    let before = cpu_beside_sending();
+    thread::scope(|scope| {
+        for load in loads {
+            let send = move || load.send(to, REQUESTS_A_ROUND / SENDERS);
+            let sender = thread::Builder::new().name(SENDER.to_owned());
+            sender.spawn_scoped(scope, send).unwrap();
+        }
+    });
+    cpu_beside_sending().saturating_sub(before)
 }
 
 /// The product's door, with its recorder behind it.
@@ -285,9 +332,13 @@ fn cpu_beside_sending() -> Duration {
     let nanos = std::fs::read_dir("/proc/self/task")
         .unwrap()
         .map(|thread| thread.unwrap().path())
-        .filter(|thread| read(thread, "comm").is_some_and(|name| name.trim_end() != SENDER))
+        .filter(|thread| read(thread, "comm").is_some_and(|name| is_counted(name.trim_end())))
         .filter_map(|thread| read(&thread, "schedstat"))
         .map(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap())
         .sum();
     Duration::from_nanos(nanos)
+}
+
+fn is_counted(thread: &str) -> bool {
+    thread != SENDER && thread != BROKERS
 }

@@ -73,7 +73,7 @@ fn main() {
     let runtime = builder.enable_all().build().unwrap();
     let database = runtime.block_on(Database::start());
     let url = database.options.to_url_lossy().to_string();
-    let service = Service::start(ORDERS, Some(&url));
+    let service = Service::start(ORDERS, Some(&url), &[]);
     runtime.block_on(async {
         let mut connection = database.options.connect().await.unwrap();
         fill(&mut connection, workflows).await;

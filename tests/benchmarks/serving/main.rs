@@ -47,7 +47,7 @@ fn main() {
 
 async fn measure() {
     let receiver = Receiver::start().await;
-    let service = Arc::new(Service::start(&definitions(&receiver.url()), None));
+    let service = Arc::new(Service::start(&definitions(&receiver.url()), None, &[]));
     let senders = Senders::to(service.otlp);
     let most = senders.send(Offered::AsTaken).await;
     let half = most / 2.0;

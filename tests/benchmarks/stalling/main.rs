@@ -68,7 +68,7 @@ fn main() {
     }
     let asked = std::env::args().find_map(|argument| argument.parse().ok());
     let workflows: usize = asked.unwrap_or(WORKFLOWS);
-    let service = Service::start(ORDERS, None);
+    let service = Service::start(ORDERS, None, &[]);
     let began = Instant::now();
     let sent = AtomicUsize::new(0);
     thread::scope(|scope| {

@@ -25,7 +25,7 @@ pub(super) struct Service {
 
 impl Service {
     /// `database` is the URL of one, if not one of its own.
-    pub(super) fn start(definitions: &str, database: Option<&str>) -> Self {
+    pub(super) fn start(definitions: &str, database: Option<&str>, flags: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         // A Postgres that is started by root belongs to another account, which must come in.
         fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
@@ -47,6 +47,7 @@ impl Service {
             .args(["--otlp-grpc-listen", &grpc.to_string()])
             .args(["--otlp-http-listen", &otlp.to_string()])
             .args(["--listen", &pages.to_string()])
+            .args(flags)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();

@@ -1,0 +1,134 @@
+//! The product's consumer of Kafka. Its load is in the topic before its cost is counted, and the brokers, which
+//! librdkafka brings along, have a thread of their own.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig,
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
+};
+use throughline::{
+    clock::Clock,
+    ingest::{
+        Ingest,
+        kafka::{KafkaParts, KafkaSettings, KafkaSource},
+        server::limits::ReceiverLimits,
+    },
+    store::Store,
+    telemetry::metrics::{KafkaMetrics, Metrics},
+};
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::watch,
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    REQUESTS_A_ROUND, SENDERS, cpu_beside_sending,
+    load::{Encoding, Load},
+};
+
+const TOPIC: &str = "otlp_spans";
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(5);
+
+pub(super) struct LogServer {
+    runtime: Handle,
+    _cluster: MockCluster<'static, DefaultProducerContext>,
+    brokers: String,
+    compression: &'static str,
+    consumer: Ingest,
+    store: Store,
+    metrics: KafkaMetrics,
+}
+
+impl LogServer {
+    pub(super) fn new(
+        runtime: &Runtime,
+        (consumer, store): (Ingest, Store),
+        encoding: Encoding,
+    ) -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        // Each keeps 5 MiB: what one sender sends in a round.
+        let partitions = i32::try_from(SENDERS).unwrap();
+        cluster.create_topic(TOPIC, partitions, 1).unwrap();
+        Self {
+            runtime: runtime.handle().clone(),
+            brokers: cluster.bootstrap_servers(),
+            _cluster: cluster,
+            compression: match encoding {
+                Encoding::Plain => "none",
+                Encoding::Gzip => "gzip",
+            },
+            consumer,
+            store,
+            metrics: Metrics::new().unwrap().kafka,
+        }
+    }
+
+    /// Reads one round, and returns what this process did meanwhile.
+    pub(super) fn read(&self, loads: &mut [Load]) -> Duration {
+        self.write(loads);
+        let before = cpu_beside_sending();
+        let wanted = self.committed() + u64::from(REQUESTS_A_ROUND);
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        self.runtime.block_on(async {
+            let source = KafkaSource::start(self.parts(), &tasks, &shutdown);
+            let source = source.await.unwrap();
+            while self.committed() < wanted {
+                sleep(LOOKED_AT_EVERY).await;
+            }
+            // Before its threads end, and take their account with them.
+            let spent = cpu_beside_sending().saturating_sub(before);
+            shutdown.cancel();
+            tasks.close();
+            tasks.wait().await;
+            drop(source);
+            spent
+        })
+    }
+
+    fn write(&self, loads: &mut [Load]) {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("compression.type", self.compression)
+            .create()
+            .unwrap();
+        for (partition, load) in (0..).zip(loads) {
+            for _ in 0..REQUESTS_A_ROUND / SENDERS {
+                let message = load.message();
+                let record = BaseRecord::<[u8], _>::to(TOPIC);
+                let record = record.partition(partition).payload(&message);
+                producer.send(record).map_err(|(error, _)| error).unwrap();
+            }
+        }
+        producer.flush(Duration::from_mins(1)).unwrap();
+    }
+
+    fn committed(&self) -> u64 {
+        self.metrics.messages()["committed"]
+    }
+
+    fn parts(&self) -> KafkaParts<Ingest> {
+        KafkaParts {
+            config: KafkaSettings {
+                brokers: vec![self.brokers.clone()],
+                topic: TOPIC.to_owned(),
+                group: "throughline".to_owned(),
+                dead_letter_topic: None,
+                tls: false,
+                ca: None,
+                client_cert: None,
+                client_key: None,
+                sasl: None,
+            },
+            trace_consumer: self.consumer.clone(),
+            limits: ReceiverLimits::default(),
+            store: self.store.clone(),
+            clock: Clock::System,
+            metrics: self.metrics.clone(),
+            problems: watch::Sender::new(Vec::new()),
+        }
+    }
+}
