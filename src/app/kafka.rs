@@ -5,7 +5,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::App;
 #[cfg(feature = "kafka")]
-use super::{loops::SECOND, periodic::Periodic};
+use super::loops::{SECOND, periodic::Periodic};
 use crate::{config::KafkaConfig, ingest::Ingest};
 #[cfg(feature = "kafka")]
 use crate::{

@@ -14,9 +14,7 @@ mod kafka;
 mod loops;
 mod monitoring;
 pub mod overview;
-pub mod periodic;
 mod ports;
-mod reconciling;
 pub mod replay;
 pub mod reports;
 mod retention;
@@ -69,6 +67,7 @@ use crate::{
         ReadinessCheck, WebState, WriteRules,
     },
 };
+pub use loops::periodic;
 pub use ports::Addresses;
 
 /// The service, initialised and with all addresses bound.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
-use super::{catalog::InForce, kafka::KafkaProblems, last_span_at, periodic::Periodic};
+use super::{catalog::InForce, kafka::KafkaProblems, last_span_at, loops::periodic::Periodic};
 use crate::{
     clock::Clock,
     config::Config,

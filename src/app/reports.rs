@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{loops::Loops, periodic::Periodic};
+use super::loops::{Loops, periodic::Periodic};
 use crate::{
     domain::{
         model::{

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::{loops::Loops, periodic::Periodic, prepare};
+use super::{
+    loops::{Loops, periodic::Periodic},
+    prepare,
+};
 use crate::{
     domain::{
         alerting::limit,

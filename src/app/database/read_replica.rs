@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::app::periodic::Periodic;
+use crate::app::loops::periodic::Periodic;
 use crate::{domain::model::time::Timestamp, store::Store, web::ReadReplica};
 
 const SECOND: Duration = Duration::from_secs(1);

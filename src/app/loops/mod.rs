@@ -1,5 +1,8 @@
 //! The periodic work of the service: each loop calls one tick through [`Periodic`].
 
+pub mod periodic;
+mod reconciling;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -10,13 +13,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::periodic::Periodic;
 use super::{
     access::{refresh_provider, refresh_tokens},
     catalog::{CatalogKeeper, Change, InForce, Look},
     database::read_replica::FollowedReplica,
     kafka::KafkaProblems,
     monitoring::{self, Pulse, PulseEnd},
-    periodic::Periodic,
     ports::TlsReloaders,
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-use super::{loops::Loops, periodic::Periodic};
+use super::{Loops, periodic::Periodic};
 use crate::deliver::{Reconciler, TargetChanges};
 
 /// Short, since a missing delivery is late already.

@@ -40,8 +40,10 @@ pub(super) struct Backtest {
 impl Backtest {
     pub(super) fn new(
         committer: Committer,
-        (clock, watermark): (ManualClock, watch::Sender<Timestamp>),
-        (range, horizon): (TimeRange, Duration),
+        clock: ManualClock,
+        watermark: watch::Sender<Timestamp>,
+        range: TimeRange,
+        horizon: Duration,
     ) -> Self {
         Self {
             committer,

@@ -14,7 +14,7 @@ use crate::{
         kafka, time_limits,
     },
     clock::{Clock, DatabaseClock, ManualClock},
-    config::Environment,
+    config::{DefinitionsConfig, Environment},
     domain::{
         model::{
             ids::Revision,
@@ -64,7 +64,7 @@ async fn read_into(store: &Store, request: &ReplayRequest) -> anyhow::Result<Rep
     check_database(store, request).await?;
     let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
     let metrics = Metrics::new()?;
-    let recorded = record(store, (request, range), &metrics, (&tasks, &end)).await;
+    let recorded = record(store, request, range, &metrics, &tasks, &end).await;
     end.cancel();
     let removed = recorded?;
     tasks.close();
@@ -125,20 +125,26 @@ async fn check_database(store: &Store, request: &ReplayRequest) -> anyhow::Resul
 /// Records all messages of the range. Returns what may be missing of it.
 async fn record(
     store: &Store,
-    (request, range): (&ReplayRequest, TimeRange),
+    request: &ReplayRequest,
+    range: TimeRange,
     metrics: &Metrics,
-    (tasks, end): (&TaskTracker, &CancellationToken),
+    tasks: &TaskTracker,
+    end: &CancellationToken,
 ) -> anyhow::Result<Vec<RemovedMessages>> {
     let replica = ReplicaId(rand::random());
-    let folder = request.backtest.clone().unwrap_or_default();
-    let (keeper, in_force) = CatalogKeeper::new(folder, store.clone(), metrics.clone(), replica);
+    let definitions = DefinitionsConfig {
+        folder: request.backtest.clone().unwrap_or_default(),
+        slo_selector: None,
+    };
+    let (keeper, in_force) =
+        CatalogKeeper::new(definitions, store.clone(), metrics.clone(), replica);
     let log_clock = ManualClock::new(range.from);
     let clock = match request.backtest {
         Some(_) => Clock::Manual(log_clock.clone()),
         None => Clock::Database(DatabaseClock::default()),
     };
     let (watermark, followed) = watch::channel(range.from);
-    let committer = committer(store, request, (replica, clock, followed), &in_force);
+    let committer = committer(store, request, replica, clock, followed, &in_force);
     let (recorder, committing) = Recorder::new(committer.clone(), metrics.recording.clone());
     tasks.spawn(committing.run(end.clone()));
     let parts = ReplayParts {
@@ -160,9 +166,8 @@ async fn record(
     let log = LogReplay::begin(parts, tasks).await?;
     let removed = log.removed().to_vec();
     if request.backtest.is_some() {
-        let clocks = (log_clock, watermark);
         let horizon = request.limits.horizon;
-        let mut backtest = Backtest::new(committer, clocks, (range, horizon));
+        let mut backtest = Backtest::new(committer, log_clock, watermark, range, horizon);
         backtest.begin(keeper, &removed).await?;
         read_by_its_time(log, &mut backtest).await?;
     } else {
@@ -180,7 +185,9 @@ async fn record(
 fn committer(
     store: &Store,
     request: &ReplayRequest,
-    (replica, clock, watermark): (ReplicaId, Clock, watch::Receiver<Timestamp>),
+    replica: ReplicaId,
+    clock: Clock,
+    watermark: watch::Receiver<Timestamp>,
     in_force: &InForce,
 ) -> Committer {
     let store = store.for_use(ConnectionUse::Recording);

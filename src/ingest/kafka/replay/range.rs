@@ -151,7 +151,7 @@ impl LogRange {
             };
             ranges.push(match element.offset() {
                 Offset::Offset(next) => (range(next.max(start)), None),
-                _ => match last_at(consumer, (topic, partition), end)? {
+                _ => match last_at(consumer, topic, partition, end)? {
                     // This broker does not find messages by time: older ones are skipped.
                     Some(last) if last >= from => (range(start), None),
                     last => (range(end), last),
@@ -165,7 +165,8 @@ impl LogRange {
 /// Returns when the last message before `end` was written; `None` if there is none.
 fn last_at(
     consumer: &ReplayConsumer,
-    (topic, partition): (&str, i32),
+    topic: &str,
+    partition: i32,
     end: i64,
 ) -> KafkaResult<Option<Timestamp>> {
     if end == 0 {
