@@ -90,8 +90,9 @@ impl App {
     #[expect(clippy::unused_async, reason = "as in builds with the feature")]
     pub(super) async fn read_kafka(
         &self,
-        _door: &Ingest,
-        _tasks: (&TaskTracker, &CancellationToken),
+        _consumer: &Ingest,
+        _tasks: &TaskTracker,
+        _shutdown: &CancellationToken,
     ) -> anyhow::Result<KafkaProblems> {
         Ok(watch::channel(Vec::new()).1)
     }

@@ -11,7 +11,6 @@ pub mod exclusion;
 mod group_by;
 mod hidden;
 mod policy;
-mod report_schedule;
 mod revisions;
 mod slo_selector;
 mod spec;
@@ -28,7 +27,6 @@ pub use self::{
         AlertRule, Alerting, BurnKind, CustomerDetails, Guard, Limit, LimitRule, Notify,
         PROMISE_STEPS, Severity, whole_seconds,
     },
-    report_schedule::ReportSchedule,
     revisions::{SloRevision, SloRevisions},
     slo_selector::{InvalidSloSelector, SloSelector},
     spec::{
@@ -36,6 +34,8 @@ pub use self::{
         SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
     },
     stages::{DeclaredStage, Edge, Extent, Stages},
-    target::{LatePolicy, SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat},
+    target::{
+        LatePolicy, ReportSchedule, SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat,
+    },
     templates::{DefinitionTemplate, TEMPLATES},
 };

@@ -243,13 +243,8 @@ impl Classifier {
                     add(correlation, fact, entry, span, findings);
                 }
                 Some(Ok((correlation, fact))) => {
-                    add(
-                        correlation,
-                        fact,
-                        entry,
-                        span,
-                        older.get_or_insert_default(),
-                    );
+                    let findings = older.get_or_insert_default();
+                    add(correlation, fact, entry, span, findings);
                 }
             }
         });

@@ -1,10 +1,12 @@
 //! The targets of notifications.
 
+mod report_schedule;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::ReportSchedule;
+pub use self::report_schedule::ReportSchedule;
 use crate::domain::model::ids::Name;
 
 /// Targets by name.
