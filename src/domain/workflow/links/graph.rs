@@ -147,7 +147,7 @@ impl Graph {
                 found.insert(ChainOrigin::Trace(at.trace_id));
             }
             let divides = |target: &SpanRef| {
-                let decide = || self.divides(of, way, *target);
+                let decide = || self.divides(of, way, *target, &mut origins.waits_for);
                 *target != of.span && *dividing.entry(*target).or_insert_with(decide)
             };
             let targets = way.next(at).iter().copied();
@@ -164,8 +164,15 @@ impl Graph {
         found
     }
 
-    /// Returns whether a span on the way received messages of several workflows.
-    fn divides(&self, of: LinkedSpan, way: &WayBack<'_>, at: SpanRef) -> bool {
+    /// Returns whether a span on the way received messages of several workflows. If so, adds to
+    /// `waits_for` the arrivals that may show that they are one.
+    fn divides(
+        &self,
+        of: LinkedSpan,
+        way: &WayBack<'_>,
+        at: SpanRef,
+        waits_for: &mut BTreeSet<Awaited>,
+    ) -> bool {
         if of.batch == LinkBatch::Whole || way.next(at).len() < 2 {
             return false;
         }
@@ -176,7 +183,11 @@ impl Graph {
             ..of
         };
         self.decide(whole, way, &mut origins);
-        origins.found.len() > 1
+        let divides = origins.found.len() > 1;
+        if divides {
+            waits_for.extend(origins.waits_for);
+        }
+        divides
     }
 
     /// Returns the spans whose context a message carries, by its edges: those from which nothing

@@ -73,6 +73,28 @@ fn s34_one_end_of_two_messages_of_one_request_ends_both() {
     assert_eq!(world.verdicts(), [(Outcome::Good, Some(4.0)); 2]);
 }
 
+/// The batch `d:3` seems to join two workflows until `b:3` shows that all its messages come from
+/// `a:1`, which began behind it.
+#[test]
+fn s34_a_start_behind_a_batch_is_placed_again_when_the_batch_turns_out_to_be_of_one_workflow() {
+    let spans = [
+        start("a:1", 0.0).linked("d:3"),
+        start("d:3", 0.0).linked("b:1").linked("a:2"),
+        start("a:2", 0.0).linked("b:3"),
+        start("b:3", 0.0).linked("a:1"),
+    ];
+    let at_once = SloUnderTest::by_links().receive(&spans);
+    let world = spans.iter().fold(SloUnderTest::by_links(), |world, span| {
+        world.receive(std::slice::from_ref(span))
+    });
+    let starts = |world: &SloUnderTest| {
+        let known = world.known.iter();
+        let starts = known.map(|(id, judged)| (*id, judged.workflow.start));
+        starts.collect::<Vec<_>>()
+    };
+    assert_eq!(starts(&world), starts(&at_once));
+}
+
 #[test]
 fn s34_a_relay_in_the_trace_of_its_publish_starts_no_second_workflow() {
     SloUnderTest::by_links()
