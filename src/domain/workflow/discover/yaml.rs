@@ -54,7 +54,8 @@ impl YamlText {
 
     /// Adds a comment, wrapped.
     pub(super) fn comment(&mut self, indent: usize, text: &str) {
-        let text = plain(text, MAX_COMMENT);
+        // The two characters above the controls that YAML forbids.
+        let text = plain(text, MAX_COMMENT).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}");
         let mut line = String::new();
         for word in text.split_whitespace() {
             if !line.is_empty() && line.chars().count() + word.chars().count() > WIDTH {

@@ -424,6 +424,21 @@ fn of_a_flood_of_known_spans_few_are_copied() {
     assert!((1_000..12_000).contains(&copied), "{copied}");
 }
 
+#[test]
+fn a_proposal_loads_though_its_queue_has_characters_that_yaml_forbids() {
+    let queue = "orders\u{fffe}\u{ffff}";
+    let spans: Vec<Span> = (1..=3)
+        .flat_map(|trace| {
+            let taken = message(trace, 2, SpanKind::Consumer, queue);
+            [
+                message(trace, 1, SpanKind::Producer, queue),
+                child_of(taken, 1),
+            ]
+        })
+        .collect();
+    workflow(only(&discovered(&spans)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// With any input, a proposal is a valid definition that selects the spans it was made from.
