@@ -310,7 +310,7 @@ async fn a_service_starts_while_its_provider_is_down() {
 async fn settings_that_let_nobody_log_in_are_explained_at_the_start() {
     let database = TestDatabase::create().await;
     for (issuer, roles, expected) in [
-        ("http://id.example", "sre=admin", "not reached by https"),
+        ("http://id.example", "sre=admin", "does not use https"),
         ("id.example", "sre=admin", "the issuer is no URL"),
         ("https://id.example", "", "give groups a role"),
     ] {
