@@ -8,7 +8,7 @@ use crate::{
     telemetry,
 };
 
-/// Show and search several installations as one, to read
+/// Show and search several installations as one, read-only
 ///
 /// Serves an overview of the SLOs, the alerts and a search for workflows of all installations, by their
 /// APIs. It has no database and no login: put a proxy with a login before it. An installation that does

@@ -84,7 +84,7 @@ impl Story {
         self.consumers.send_replace(Consumers::Stalled);
         narrator.say(
             "THE WAREHOUSE HAS STOPPED taking orders out of `fulfilment`.\n\
-             No span is an error and none is slow: those that would tell are never made.\n\
+             No span is an error and none is slow: the spans that would show it are never sent.\n\
              Yet an order that is not confirmed after 20 seconds is bad; 5 more are given to spans\n\
              that are still under way.",
         );
@@ -174,11 +174,11 @@ pub(super) fn welcome(pages: &str, addresses: Addresses) -> String {
     format!(
         "Look at   {pages}\n\
          and at    {pages}/slos/{SLO}\n\
-         Spans are taken at {} (OTLP/gRPC) and {} (OTLP/HTTP), also yours.\n\
+         Spans are received at {} (OTLP/gRPC) and {} (OTLP/HTTP), also yours.\n\
          \n\
          The shop is at work: checkout, payments, warehouse and mailer, joined by the queues\n\
          `orders`, `fulfilment` and `notifications`, send their spans with the OpenTelemetry SDK.\n\
-         The promise: 99.5 % of orders are confirmed within 20 seconds.\n\
+         The objective: 99.5 % of orders are confirmed within 20 seconds.\n\
          Alerts look back over 5 minutes and 1 minute, so that you need not wait: those of a real\n\
          service look back over 1 hour and 5 minutes, and longer.",
         from_this_machine(addresses.otlp_grpc),
