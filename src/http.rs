@@ -1,4 +1,4 @@
-//! Requests whose answers are bounded: no redirects, no proxy, a deadline, and a size limit.
+//! An HTTP client with a time limit and a size limit, without redirects and proxies.
 
 use std::{error::Error, time::Duration};
 
@@ -9,7 +9,7 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// Makes the requests. Clones share their connections.
+/// The client. Clones share their connections.
 #[derive(Clone, Debug)]
 pub(crate) struct BoundedClient {
     client: Client,
@@ -29,7 +29,7 @@ pub(crate) struct BoundedAnswer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no answer. Its texts contain no address and no body.
+/// The error of a request. Its texts contain no URL and no body.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
     #[error("no answer within {0:?}")]
@@ -54,7 +54,7 @@ impl BoundedClient {
         Ok(Self { client, bounds })
     }
 
-    /// Asks for JSON, with a token where there is one.
+    /// Requests JSON, with a token if there is one.
     pub(crate) async fn get_json(
         &self,
         url: &str,
@@ -88,7 +88,7 @@ impl BoundedClient {
         })
     }
 
-    /// The innermost cause is the most specific one.
+    /// Makes the error from the innermost cause, which is the most specific one.
     pub(crate) fn error(&self, error: reqwest::Error) -> HttpError {
         if error.is_timeout() {
             return HttpError::Timeout(self.bounds.timeout);

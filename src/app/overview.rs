@@ -1,4 +1,4 @@
-//! The pages of several installations: no database, no definitions, nothing but requests to them.
+//! `throughline overview`: a server without database and definitions.
 
 use std::{fs, sync::Arc};
 

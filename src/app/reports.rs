@@ -24,7 +24,7 @@ use crate::{
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Writes reports into the outbox when they are due. Clones share everything.
+/// Writes reports into the outbox when they are due. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Reporter {
     store: Store,
@@ -61,7 +61,7 @@ impl Reporter {
         }
     }
 
-    /// Returns how many reports this replica has put into the outbox.
+    /// Adds due reports to the outbox, and returns their number.
     pub async fn tick(&self, now: Timestamp) -> Result<u64, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
         let declared = catalog.targets.values().flat_map(|target| {

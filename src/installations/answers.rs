@@ -1,5 +1,5 @@
-//! What the API of an installation answers, as far as it is shown. Fields that another version has
-//! besides are left out.
+//! The parts of an installation's API responses that are shown. Unknown fields of other versions are
+//! ignored.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,10 @@ use crate::domain::{
     workflow::Outcome,
 };
 
-/// Of `/api/v1/slos`.
+/// The response of `/api/v1/slos`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SlosAnswer {
-    /// Where people reach the pages of the installation, if it knows that.
+    /// The public URL of the installation, if it is configured.
     pub public_url: Option<String>,
     pub slos: Vec<ListedSlo>,
     pub next: Option<Name>,
@@ -51,7 +51,7 @@ pub struct ListedSlo {
     pub alerts: Vec<AlertStatus>,
 }
 
-/// Of `/api/v1/alerts`.
+/// The response of `/api/v1/alerts`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AlertsAnswer {
     pub public_url: Option<String>,
@@ -72,7 +72,7 @@ pub struct ListedAlert {
     pub customers_affected_last_hour: Option<i64>,
 }
 
-/// Of `/api/v1/workflows`.
+/// The response of `/api/v1/workflows`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct WorkflowsAnswer {
     pub public_url: Option<String>,
@@ -104,7 +104,7 @@ impl ListedSlo {
         )
     }
 
-    /// How fast the budget burns, as the page of the SLO prints it.
+    /// The burn rate, formatted as on the page of the SLO.
     pub fn burn_text(&self) -> String {
         let fired = firing(&self.alerts).and_then(|alert| alert.rule.as_ref());
         let factor = leading_rule(&self.rules, fired).map(|rule| rule.factor);

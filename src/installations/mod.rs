@@ -1,7 +1,7 @@
-//! Several installations of Throughline, each asked by its API.
+//! A client of the APIs of several installations of Throughline.
 //!
-//! All are asked at the same time, and none for longer than the timeout. What one cannot answer is a
-//! problem of that one: the answers of the others are there.
+//! All are requested concurrently, each with the timeout. An error of one installation does not
+//! affect the responses of the others.
 
 mod answers;
 
@@ -20,7 +20,7 @@ use crate::{
     http::{AnswerBounds, BoundedClient, HttpError},
 };
 
-/// An answer with 200 SLOs has some megabytes.
+/// The size limit of a response; one with 200 SLOs has some megabytes.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Clones share their connections.
@@ -31,7 +31,7 @@ pub struct Installations {
     timeout: Duration,
 }
 
-/// One of them.
+/// One installation.
 #[derive(Clone, Debug)]
 pub struct Installation {
     pub name: String,
@@ -39,14 +39,14 @@ pub struct Installation {
     token: Option<SecretString>,
 }
 
-/// What one installation answered.
+/// The result of one installation.
 #[derive(Debug)]
 pub struct InstallationAnswer<T> {
     pub installation: Installation,
     pub result: Result<T, InstallationProblem>,
 }
 
-/// Why an installation has not answered a question.
+/// The error of a request to an installation.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallationProblem {
     #[error("no answer within {0:?}")]
@@ -59,7 +59,7 @@ pub enum InstallationProblem {
     Foreign { status: u16 },
 }
 
-/// Settings that do not fit together.
+/// Settings that contradict each other.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidInstallations {
     #[error("two installations are named `{0}`: write another name before one of the addresses")]
@@ -70,14 +70,14 @@ pub enum InvalidInstallations {
     Client(#[source] reqwest::Error),
 }
 
-/// Asks one installation.
+/// Sends a request to one installation.
 #[derive(Debug)]
 pub struct InstallationApi {
     client: BoundedClient,
     installation: Installation,
 }
 
-/// How the API explains a refusal: problem details (RFC 9457).
+/// The problem details (RFC 9457) of an error response.
 #[derive(Debug, Deserialize)]
 struct RefusalDetail {
     detail: String,
@@ -113,7 +113,7 @@ impl Installations {
         })
     }
 
-    /// Asks all of them, and returns the answers in the order of the settings.
+    /// Requests all installations, and returns the results in the order of the settings.
     pub async fn ask<T, A>(
         &self,
         question: impl Fn(InstallationApi) -> A,
@@ -165,7 +165,7 @@ impl InstallationApi {
         Err(InstallationProblem::Refused { status, detail })
     }
 
-    /// All SLOs that match `q`, part by part.
+    /// Returns all SLOs that match `q`, page by page.
     pub async fn slos(self, q: String) -> Result<SlosAnswer, InstallationProblem> {
         let path = format!("/api/v1/slos?q={q}");
         let mut all: SlosAnswer = self.get(&path).await?;

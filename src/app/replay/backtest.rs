@@ -1,4 +1,4 @@
-//! Judges by the time of a log that is read again, in a database of its own.
+//! Backtest: judges a log that is read again by the time of the log, in a database of its own.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
     store::StoreError,
 };
 
-/// Timeouts are looked for so often, by the time of the log.
+/// The interval between checks for timeouts, by the time of the log.
 const JUDGED_EVERY: Duration = Duration::from_mins(1);
 /// Partitions are made for two days.
 const PREPARED_EVERY: Duration = Duration::from_hours(24);
@@ -80,7 +80,7 @@ impl Backtest {
     }
 
     /// Judges what is due at the end of the range. What comes after it is not read, so workflows that wait
-    /// then time out for nobody who looks at the database later.
+    /// then become evidence lost.
     pub(super) async fn finish(&mut self) -> anyhow::Result<()> {
         self.time.finish();
         self.show().await?;
@@ -133,7 +133,7 @@ impl Backtest {
         Ok(())
     }
 
-    /// Records that what was written in `range` is not there.
+    /// Records that the evidence of `range` is missing.
     async fn note_loss(&self, range: TimeRange) -> Result<(), StoreError> {
         if range.is_empty() {
             return Ok(());

@@ -18,11 +18,11 @@ use crate::{
     domain::model::time::{TimeRange, Timestamp},
 };
 
-/// What is read, and into which database.
+/// The part of the topic to read, and the database to record it in.
 #[derive(Clone, Debug)]
 pub struct ReplayRequest {
     pub from: Timestamp,
-    /// By default as far as the topic reaches now.
+    /// The end of the range; by default the current end of the topic.
     pub to: Option<Timestamp>,
     /// The definitions of a backtest. Without them, a service's database is repaired.
     pub backtest: Option<PathBuf>,
@@ -31,19 +31,19 @@ pub struct ReplayRequest {
     pub limits: SpanLimitsConfig,
 }
 
-/// What was read, and what it changed.
+/// The result of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayReport {
     pub topic: String,
     pub range: TimeRange,
-    /// Messages by result: `committed`, or why they cannot be used.
+    /// Messages by result: `committed`, or the reason why they cannot be used.
     pub messages: BTreeMap<String, u64>,
     pub spans: u64,
     /// Spans that were rejected, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// Spans that an SLO selected.
     pub matched: u64,
-    /// Workflows that spans came for, by what these changed: `new`, `changed`, `unchanged`, `removed`.
+    /// Workflows with new spans, by the result: `new`, `changed`, `unchanged`, `removed`.
     pub workflows: BTreeMap<String, u64>,
     pub gaps: Vec<ReplayGap>,
 }
@@ -52,9 +52,9 @@ pub struct ReplayReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayGap {
     pub partition: i32,
-    /// So many messages were removed since the partition began.
+    /// The number of messages removed since the partition was created.
     pub removed: i64,
-    /// When the first message that is left was written.
+    /// The time of the first remaining message.
     pub until: Timestamp,
 }
 

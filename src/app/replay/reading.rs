@@ -32,7 +32,7 @@ use crate::{
     telemetry::metrics::{Metrics, by_label},
 };
 
-/// In a backtest the clock follows the log in such steps.
+/// The step in which the clock of a backtest follows the log.
 const STEP: Duration = Duration::from_secs(1);
 /// A repair judges by the clock of the service, so only the size of a batch matters.
 const ANY_LENGTH: Duration = Duration::from_hours(1);
@@ -41,8 +41,8 @@ const ANY_LENGTH: Duration = Duration::from_hours(1);
 /// of a service.
 ///
 /// # Errors
-/// Why it cannot be read or recorded. What was recorded before stays, and counts nothing twice when it is
-/// read again.
+/// The topic cannot be read, or its spans cannot be recorded. What was recorded before the error stays, and
+/// is not counted twice when it is read again.
 pub async fn replay(request: &ReplayRequest) -> anyhow::Result<ReplayReport> {
     anyhow::ensure!(
         !request.kafka.brokers.is_empty(),
@@ -103,7 +103,7 @@ fn range(request: &ReplayRequest, now: Timestamp) -> anyhow::Result<TimeRange> {
     Ok(TimeRange::new(from, to.min(now)))
 }
 
-/// A backtest needs an empty database, and a repair that of a service.
+/// Checks that the database is empty for a backtest, or that of a service for a repair.
 async fn check_database(store: &Store, request: &ReplayRequest) -> anyhow::Result<()> {
     let mut tx = store.begin("read which definitions are active").await?;
     let found = tx.definitions_in_force().await?;
@@ -122,7 +122,7 @@ async fn check_database(store: &Store, request: &ReplayRequest) -> anyhow::Resul
     Ok(())
 }
 
-/// Records all messages of the range. Returns what may be missing of it.
+/// Records all messages of the range. Returns the partitions that may lack some of it.
 async fn record(
     store: &Store,
     request: &ReplayRequest,

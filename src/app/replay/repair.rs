@@ -31,7 +31,7 @@ impl Repair {
         }
     }
 
-    /// Takes over what the service has come to. The watermark is only read.
+    /// Reads the current clock, definitions and watermark of the service.
     pub(super) async fn follow(&mut self) -> anyhow::Result<()> {
         let (store, clock) = (&self.committer.store, &self.committer.clock);
         read_clock(store, clock).await?;
@@ -47,7 +47,7 @@ impl Repair {
         Ok(())
     }
 
-    /// Follows every second. A database that is away is waited for.
+    /// Follows every second; waits while the database is unavailable.
     pub(super) async fn keep_following(&mut self) {
         let mut timer = interval(SECOND);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);

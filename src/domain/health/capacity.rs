@@ -1,4 +1,4 @@
-//! The machines that a load needs, by what was measured.
+//! Capacity model: the machines that a load needs, by measured costs.
 //!
 //! The work of the service is proportional to the spans that it scans, that of PostgreSQL to the workflows.
 //! Installations share the SLOs, and each scans all spans: that part does not become smaller by more
@@ -62,24 +62,24 @@ const COUNTS: CostCoefficient = CostCoefficient {
     source: "the table of sizes: by minute for 33 days, by hour for 400, events in every minute",
 };
 
-/// All of them, in the order of the documentation.
+/// All costs, in the order of the documentation.
 pub const COEFFICIENTS: [CostCoefficient; 8] = [
     SCAN, RECEIVE, RECORD, SEARCH, UPDATE, EVALUATE, WORKFLOW, COUNTS,
 ];
 
-/// The most workflows a second that were measured; more is extrapolated.
+/// The largest measured number of workflows a second; more is extrapolated.
 pub const MOST_MEASURED: f64 = 47_000.0;
 /// The cores of a replica.
 pub const REPLICA_CORES: f64 = 4.0;
 /// The part of a core that is planned to be busy.
 const BUSY: f64 = 0.5;
-/// One that dies is replaced by another.
+/// The minimum of replicas, so that one can fail.
 const LEAST_REPLICAS: f64 = 2.0;
-/// As `--database-connections` has it.
+/// The default of `--database-connections`.
 const CONNECTIONS: f64 = 12.0;
-/// What a server of PostgreSQL takes without a pooler before it.
+/// The limit of connections to a PostgreSQL server without a pooler.
 const MOST_CONNECTIONS: f64 = 500.0;
-/// Replicas that come and go still have nearly equal shares.
+/// Partitions per replica, so that replicas have nearly equal shares when their number changes.
 const PARTITIONS_PER_REPLICA: f64 = 3.0;
 const EVALUATION_SECONDS: f64 = 5.0;
 const DAY_SECONDS: f64 = 86_400.0;
@@ -87,7 +87,7 @@ const MICROS: f64 = 1e6;
 /// Workflows that are kept while the partition before still is.
 const HORIZONS_KEPT: f64 = 2.0;
 
-/// What is sent, and how long it is kept.
+/// The load, and how long it is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Workload {
     pub spans_per_second: f64,
@@ -99,14 +99,14 @@ pub struct Workload {
     pub slos: u32,
 }
 
-/// The largest database server that there is.
+/// The largest available database server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DatabaseServer {
     pub cores: f64,
     pub disk_bytes: f64,
 }
 
-/// What one installation needs, of all that share the SLOs.
+/// The requirements of one of the installations that share the SLOs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sizing {
     pub installations: u32,
@@ -115,9 +115,9 @@ pub struct Sizing {
     pub database_cores: f64,
     pub connections: u32,
     pub disk_bytes: f64,
-    /// Of the topic that all installations read.
+    /// Partitions of the topic that all installations read.
     pub partitions: u32,
-    /// What an installation can bear, the least first.
+    /// The limits of an installation, the smallest first.
     pub limits: Vec<PartLimit>,
 }
 
@@ -128,7 +128,7 @@ pub struct PartLimit {
     pub times: f64,
 }
 
-/// A load that cannot be.
+/// The error of an impossible load.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum InvalidWorkload {
     #[error("{0} must be a number above 0")]
@@ -174,12 +174,12 @@ impl Workload {
         Ok(())
     }
 
-    /// Spans of SLOs a second.
+    /// Returns the spans of SLOs a second.
     fn slo_spans(&self) -> f64 {
         self.spans_per_second * self.slo_share
     }
 
-    /// Those besides a start and a finish of each workflow.
+    /// Returns the spans other than a start and a finish of each workflow.
     fn further_spans(&self) -> f64 {
         (self.slo_spans() - 2.0 * self.workflows_per_second).max(0.0)
     }
@@ -209,7 +209,7 @@ impl Workload {
     }
 }
 
-/// Returns what each of as few installations as possible needs.
+/// Returns the smallest number of installations, and what each needs.
 pub fn size(load: Workload, server: DatabaseServer) -> Result<Sizing, InvalidWorkload> {
     load.check(server)?;
     let fits = |installations: u32| {

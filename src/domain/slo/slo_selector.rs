@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-/// Which SLOs are judged here.
+/// A selector of the SLOs that this installation judges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SloSelector(Vec<LabelRequirement>);
 
@@ -26,7 +26,7 @@ enum LabelCondition {
     Absent,
 }
 
-/// A text that is no selector.
+/// The error of a text that is no selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSloSelector {
     #[error("it is empty: write `team=checkout`, or leave the setting out to judge all SLOs")]
@@ -42,11 +42,11 @@ pub enum InvalidSloSelector {
     NoValue(String),
 }
 
-/// What has a meaning of its own, so that neither a label nor a value has it.
+/// Characters of the syntax, which neither a label nor a value may contain.
 const RESERVED: [char; 10] = ['=', '!', ',', '(', ')', '"', '\'', '~', '<', '>'];
 
 impl SloSelector {
-    /// Whether an SLO with these labels is judged.
+    /// Returns whether an SLO with these labels is judged.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|one| one.is_met(labels))
     }
@@ -145,7 +145,7 @@ impl fmt::Display for LabelRequirement {
     }
 }
 
-/// The requirements: what is between commas that no brackets surround.
+/// Splits at the commas outside of brackets.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0_usize;
     text.split(move |character| {

@@ -1,4 +1,4 @@
-//! Which month's report each target was sent last, so that each is sent once.
+//! The last report that each target was sent, so that each is sent once.
 
 use crate::{
     domain::{

@@ -1,4 +1,4 @@
-//! `/alerts`: what fires in all installations.
+//! `/alerts`: the firing alerts of all installations.
 
 use std::cmp::Reverse;
 

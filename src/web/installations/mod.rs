@@ -1,5 +1,5 @@
-//! The pages of `throughline overview`: several installations as one, to read. Nothing is stored; every
-//! page asks all installations, and what one does not answer is said in one line.
+//! The read-only pages of `throughline overview`. Nothing is stored: every page requests all
+//! installations, and shows one line for each that does not respond.
 
 mod alerts;
 mod slos;
@@ -27,7 +27,7 @@ use crate::{
     server::{self, Port, Versions, limits::ConnectionLimits},
 };
 
-/// What these pages are made from. Clones share everything.
+/// The state of these pages. Clones share it.
 #[derive(Clone, Debug)]
 pub struct OverviewState {
     pub installations: Installations,
@@ -36,7 +36,7 @@ pub struct OverviewState {
     pub time_zone: Tz,
 }
 
-/// Serves until `shutdown`, then finishes what is under way.
+/// Serves until `shutdown`, then finishes open requests.
 pub async fn serve(
     listener: TcpListener,
     state: OverviewState,
@@ -85,7 +85,7 @@ async fn check_host(State(state): State<OverviewState>, request: Request, next: 
     }
 }
 
-/// The page, or that it cannot be drawn.
+/// Renders a page; an internal error if that fails.
 fn shown(page: askama::Result<Response>) -> Response {
     page.unwrap_or_else(|error| {
         tracing::error!(
@@ -96,20 +96,20 @@ fn shown(page: askama::Result<Response>) -> Response {
     })
 }
 
-/// How an installation answered.
+/// The status of an installation.
 #[derive(Debug, Serialize)]
 struct InstallationView {
     name: String,
     url: String,
-    /// Why what it has is missing; `None` if it answered.
+    /// The reason why its data are missing; `None` if it responded.
     problem: Option<String>,
 }
 
-/// Something of one installation.
+/// An item of one installation.
 #[derive(Debug, Serialize)]
 struct OfInstallation<T> {
     installation: String,
-    /// Its page there.
+    /// The URL of its page there.
     url: String,
     #[serde(flatten)]
     of: T,
@@ -132,7 +132,7 @@ impl InstallationView {
     }
 }
 
-/// Where people reach the pages of an installation. What it says of itself counts if it is a web address.
+/// Returns the URL of an installation's pages: its public URL if that is a web address.
 fn pages_of<'a>(installation: &'a Installation, public_url: Option<&'a str>) -> &'a str {
     let is_web = |url: &&str| url.starts_with("https://") || url.starts_with("http://");
     let public = public_url.filter(is_web).unwrap_or(&installation.url);

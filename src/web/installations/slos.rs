@@ -19,14 +19,14 @@ use crate::{
     },
 };
 
-/// Rows of a page.
+/// The rows of a page.
 const PER_PAGE: usize = 200;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct SlosQuery {
     q: String,
-    /// The word of a state.
+    /// The text of a state.
     state: String,
     page: usize,
 }
@@ -35,7 +35,7 @@ pub(super) struct SlosQuery {
 struct SlosView {
     as_of: Timestamp,
     installations: Vec<InstallationView>,
-    /// SLOs per state, of those that match the text.
+    /// The number of SLOs per state, of those that match the text.
     states: BTreeMap<&'static str, usize>,
     slos: Vec<OfInstallation<ListedSlo>>,
 }

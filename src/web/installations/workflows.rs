@@ -1,4 +1,4 @@
-//! `/workflows`: one search in all installations. Each has a list of its own to go on with.
+//! `/workflows`: one search in all installations, with a list and paging for each.
 
 use std::cmp::Reverse;
 
@@ -42,7 +42,7 @@ struct SearchView {
     more: Vec<MoreWorkflows>,
 }
 
-/// Where an installation goes on, if it has found more.
+/// The next page of an installation, if it has found more.
 #[derive(Debug, Serialize)]
 struct MoreWorkflows {
     installation: String,

@@ -1,4 +1,4 @@
-//! When a target is sent the report of a month.
+//! The schedule of monthly reports.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::domain::model::time::{TimeRange, Timestamp};
 pub struct ReportSchedule {
     /// The label `team` of its SLOs; `None` for all SLOs.
     pub team: Option<String>,
-    /// `None` for the first day of the month that is neither a Saturday nor a Sunday.
+    /// The day of the month; `None` for the first weekday.
     pub day: Option<u32>,
     pub time: NaiveTime,
     pub zone: Tz,

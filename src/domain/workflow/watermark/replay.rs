@@ -1,12 +1,12 @@
 //! The time of a log that is read again, in the order of its times, into a database of its own.
 //!
-//! Whoever judges by it finds what a service would have found that had followed the log then. The
-//! watermark follows times at which a broker appended. Times of producers tell nothing, so with them it
-//! waits for the end.
+//! Judging by it gives the result of a service that had read the log at that time. The watermark
+//! follows the times at which a broker appended. With times of producers, which prove nothing, it
+//! moves only at the end.
 
 use crate::domain::model::time::{TimeRange, Timestamp};
 
-/// When a message was written, and by whose clock.
+/// The time of a message, and whose clock it is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageTime {
     /// By the broker's, when it appended the message.
@@ -23,7 +23,7 @@ impl MessageTime {
     }
 }
 
-/// How far a log is read again.
+/// The progress of a log that is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayTime {
     now: Timestamp,

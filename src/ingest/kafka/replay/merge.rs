@@ -22,12 +22,12 @@ use crate::{
     ingest::kafka::messages::{LogMessage, MessageBatch},
 };
 
-/// How long one partition is waited for before the others are served.
+/// The time to wait for one partition before the others are served.
 const GLANCE: Duration = Duration::from_millis(100);
 /// librdkafka finds a broker that was restarted sooner.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
 
-/// How far a partition is read.
+/// The progress of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MergePhase {
     Unseen,
@@ -37,7 +37,7 @@ enum MergePhase {
     Over,
 }
 
-/// One partition, which is read up to its first message that is not of the range.
+/// One partition, read up to its first message after the range.
 struct MergedPartition {
     range: PartitionRange,
     queue: PartitionQueue<ReplayContext>,
@@ -57,7 +57,7 @@ impl fmt::Debug for MergedPartition {
 }
 
 impl MergedPartition {
-    /// When the next message was written. One without a time comes first.
+    /// Returns the time of the next message; one without a time comes first.
     fn next_at(&self) -> Timestamp {
         let time = self.heads.front().and_then(|head| head.time);
         time.map_or(Timestamp::UNIX_EPOCH, MessageTime::at)
@@ -163,7 +163,7 @@ impl MergedLog {
         partitions.filter_map(|one| one.removed).collect()
     }
 
-    /// Sends all messages in batches of at most `length`, until nobody takes them any more.
+    /// Sends all messages in batches of at most `length`, until the receiver is dropped.
     pub(super) fn read_all(
         mut self,
         batches: &mpsc::Sender<Result<ReplayBatch, ReplayError>>,
@@ -199,7 +199,7 @@ impl MergedLog {
         Ok((!is_over).then(|| ReplayBatch::of(batch)))
     }
 
-    /// The partition with the oldest message.
+    /// Returns the partition with the oldest message.
     fn nearest(&mut self) -> Option<&mut MergedPartition> {
         let with_heads = self.partitions.iter_mut();
         with_heads
@@ -216,7 +216,7 @@ impl MergedLog {
             if waited_for == 0 {
                 return Ok(());
             }
-            // Nothing comes here any more but what librdkafka has to say.
+            // Only errors and statistics of librdkafka arrive here.
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 reason = error.to_string();
             }
@@ -232,7 +232,7 @@ impl MergedLog {
         }
     }
 
-    /// Returns what goes wrong, if librdkafka may find a way by itself.
+    /// Returns an error that librdkafka may recover from by itself.
     fn poll_waited_for(&mut self) -> Result<Option<String>, ReplayError> {
         let (times, mut reason) = (self.times, None);
         for one in self.waited_for() {

@@ -1,8 +1,7 @@
 //! Reads a part of a topic again, from one time to another, beside a service that reads it.
 //!
 //! It takes partitions without joining the consumer group and commits no offsets ([`range`]). Messages
-//! of all partitions come in the order of their times ([`merge`]), so that whoever judges meanwhile can
-//! follow the log.
+//! of all partitions are in the order of their times ([`merge`]), so that judging can follow the log.
 
 mod merge;
 mod range;
@@ -32,7 +31,7 @@ use crate::{
     telemetry::metrics::KafkaMetrics,
 };
 
-/// What reading again needs.
+/// The dependencies of a replay.
 #[derive(Debug)]
 pub struct ReplayParts<D> {
     pub config: KafkaSettings,
@@ -44,7 +43,7 @@ pub struct ReplayParts<D> {
     pub batch_length: Duration,
 }
 
-/// Why a topic cannot be read again.
+/// The reason why a topic cannot be read again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     #[error("cannot read from Kafka with these settings: {0}")]
@@ -79,9 +78,9 @@ pub enum ReplayError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemovedMessages {
     pub partition: i32,
-    /// So many messages were removed since the partition began.
+    /// The number of messages removed since the partition was created.
     pub messages: i64,
-    /// When the first one that is left was written.
+    /// The time of the first remaining message.
     pub until: Timestamp,
 }
 
@@ -89,7 +88,7 @@ pub struct RemovedMessages {
 #[derive(Debug)]
 pub struct ReplayBatch {
     messages: Vec<LogMessage>,
-    /// When the first and the last of them were written, if they say so.
+    /// The times of the first and the last message, if known.
     pub times: Option<(MessageTime, MessageTime)>,
 }
 
@@ -106,7 +105,7 @@ impl<D: TraceConsumer> LogReplay<D> {
     /// or with the replay.
     pub async fn begin(parts: ReplayParts<D>, tasks: &TaskTracker) -> Result<Self, ReplayError> {
         let config = KafkaSettings {
-            // They were set aside when they were read first.
+            // They were written to the dead letters when they were read first.
             dead_letter_topic: None,
             ..parts.config
         };
@@ -146,7 +145,7 @@ impl<D: TraceConsumer> LogReplay<D> {
         self.batches.recv().await.transpose()
     }
 
-    /// Commits messages, however long the database is away.
+    /// Commits messages; retries while the database is unavailable.
     pub async fn commit(&self, batch: ReplayBatch) {
         let never = CancellationToken::new();
         self.reader.commit(batch.messages, &never).await;

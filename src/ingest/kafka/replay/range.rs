@@ -1,4 +1,4 @@
-//! Finds where a time is in each partition.
+//! Finds the offsets of a time in each partition.
 
 use std::{fmt, ops::Deref, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// What librdkafka calls back.
+/// The callbacks of librdkafka.
 #[derive(Debug)]
 pub(super) struct ReplayContext;
 
@@ -95,7 +95,7 @@ impl LogRange {
     ) -> Result<Self, ReplayError> {
         settings
             .set("enable.partition.eof", "true")
-            // A gap is noticed, not passed over.
+            // A gap is an error, not skipped.
             .set("auto.offset.reset", "error")
             // Of each partition: each has a queue of its own.
             .set("queued.max.messages.kbytes", "4096");

@@ -1,4 +1,4 @@
-//! Documents of OpenSLO v1 among ours: each is read as what `throughline convert` makes of it.
+//! Documents of OpenSLO v1 in the definitions folder, converted as by `throughline convert`.
 
 use super::{
     super::{DefinitionFile, openslo},
@@ -16,7 +16,7 @@ pub(crate) fn open<'a>(files: impl Iterator<Item = &'a DefinitionFile>) -> Vec<S
     sheets
 }
 
-/// Returns what the documents of each sheet become.
+/// Converts the OpenSLO documents of each sheet.
 fn converted(sheets: &[Sheet<'_>]) -> Vec<Vec<SheetDocument>> {
     let theirs = sheets.iter().flat_map(|sheet| {
         let nodes = sheet.openslo.iter();

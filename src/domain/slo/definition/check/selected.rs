@@ -1,6 +1,6 @@
-//! The setting `--slo-selector`. It is in the set in force beside the files, under a path that no file
-//! has, so that it is known of every earlier set too: an SLO that a new selector leaves to other
-//! installations is one whose definition was removed.
+//! The setting `--slo-selector`. It is stored with the files of the active set, under a path that no file
+//! has, so every earlier set has its selector too: an SLO that a new selector leaves to other
+//! installations counts as removed.
 
 use super::super::{DefinitionFile, Problem};
 use crate::domain::slo::{Catalog, SloSelector};
