@@ -93,14 +93,11 @@ pub struct FoundWorkflow {
 }
 
 impl ListedSlo {
-    /// The most urgent first, as on the overview of an installation.
     pub fn urgency(&self) -> (SloState, u64, i64) {
-        #[expect(clippy::cast_possible_truncation, reason = "only an order")]
-        let left = (self.budget_remaining_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
-        (
-            self.state.unwrap_or(SloState::NoData),
-            self.budget_empty_in_seconds.unwrap_or(u64::MAX),
-            left,
+        SloState::urgency(
+            self.state,
+            self.budget_empty_in_seconds,
+            self.budget_remaining_ratio,
         )
     }
 

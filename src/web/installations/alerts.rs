@@ -11,7 +11,6 @@ use crate::{
     domain::{
         alerting::{alert::AlertState, status::SloState},
         model::{format, time::Timestamp},
-        slo::Severity,
     },
     installations::{AlertsAnswer, ListedAlert},
     web::{
@@ -47,7 +46,7 @@ pub(super) async fn get(asked: Negotiation, State(state): State<OverviewState>) 
         let pages = pages_of(&answer.installation, found.public_url.as_deref());
         firing.extend(found.firing.into_iter().map(|alert| OfInstallation {
             installation: answer.installation.name.clone(),
-            url: format!("{pages}{}", alert_path(&alert)),
+            url: format!("{pages}{}", groups::path_of(&alert.slo, alert.group_id)),
             of: FiringHere {
                 incident_url: alert.incident.map(|id| format!("{pages}/incidents/{id}")),
                 alert,
@@ -61,13 +60,6 @@ pub(super) async fn get(asked: Negotiation, State(state): State<OverviewState>) 
         firing,
     };
     shown(asked.show(view, AllAlertsPage::new))
-}
-
-fn alert_path(alert: &ListedAlert) -> String {
-    match alert.group_id {
-        None => format!("/slos/{}", alert.slo),
-        Some(group) => groups::path(&alert.slo, group),
-    }
 }
 
 impl OfInstallation<FiringHere> {
@@ -85,10 +77,7 @@ impl OfInstallation<FiringHere> {
     }
 
     fn word(&self) -> &'static str {
-        match self.of.alert.severity {
-            Severity::Page => "Page",
-            Severity::Ticket => "Ticket",
-        }
+        StatusBadge::severity_text(self.of.alert.severity)
     }
 
     #[expect(

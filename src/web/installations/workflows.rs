@@ -15,7 +15,7 @@ use crate::{
         model::{format, time::Timestamp},
         workflow::Outcome,
     },
-    installations::{FoundWorkflow, WorkflowsAnswer},
+    installations::{FoundWorkflow, InstallationApi, WorkflowsAnswer},
     web::{
         page::{Layout, Negotiation, Section},
         pages::{addresses::encoded, workflows::ListedOutcome},
@@ -61,7 +61,7 @@ pub(super) async fn get(
 async fn view(state: &OverviewState, query: &SearchQuery) -> SearchView {
     let query = query.text();
     let path = format!("/api/v1/workflows?{query}");
-    let search = |api: crate::installations::InstallationApi| {
+    let search = |api: InstallationApi| {
         let path = path.clone();
         async move { api.get::<WorkflowsAnswer>(&path).await }
     };

@@ -120,10 +120,7 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
 
 impl FiringView {
     fn path(&self) -> String {
-        match self.group_id {
-            None => format!("/slos/{}", self.slo),
-            Some(group) => groups::path(&self.slo, group),
-        }
+        groups::path_of(&self.slo, self.group_id)
     }
 
     /// Returns the newest incident of the same SLO, group and severity.
@@ -209,10 +206,7 @@ impl FiringView {
     }
 
     fn word(&self) -> &'static str {
-        match self.severity {
-            Severity::Page => "Page",
-            Severity::Ticket => "Ticket",
-        }
+        StatusBadge::severity_text(self.severity)
     }
 
     #[expect(

@@ -128,10 +128,7 @@ impl TransitionView {
     }
 
     pub(crate) fn path(&self) -> String {
-        match self.group {
-            None => format!("/slos/{}", self.slo),
-            Some(_) => groups::path(&self.slo, self.id_of),
-        }
+        groups::path_of(&self.slo, self.group.as_ref().map(|_| self.id_of))
     }
 
     pub(crate) fn incident_path(&self) -> String {

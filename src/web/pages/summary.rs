@@ -192,15 +192,11 @@ impl Summary {
         StatusBadge::of(self.state)
     }
 
-    /// Returns the sort key, most urgent first: the state, then the time to exhaustion, then the
-    /// budget left.
     pub(crate) fn urgency(&self) -> (SloState, u64, i64) {
-        #[expect(clippy::cast_possible_truncation, reason = "only an order")]
-        let left = (self.budget_remaining_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
-        (
-            self.state.unwrap_or(SloState::NoData),
-            self.budget_empty_in_seconds.unwrap_or(u64::MAX),
-            left,
+        SloState::urgency(
+            self.state,
+            self.budget_empty_in_seconds,
+            self.budget_remaining_ratio,
         )
     }
 
@@ -442,6 +438,14 @@ impl StatusBadge {
             None => ("low", "New", "mut"),
         };
         Self { icon, word, class }
+    }
+
+    /// Returns the severity as a word.
+    pub(crate) const fn severity_text(severity: Severity) -> &'static str {
+        match severity {
+            Severity::Page => "Page",
+            Severity::Ticket => "Ticket",
+        }
     }
 
     pub(crate) fn of_severity(severity: Severity) -> Self {

@@ -109,6 +109,22 @@ pub enum SloState {
 pub const LAST_HOUR: Duration = Duration::from_hours(1);
 
 impl SloState {
+    /// Returns the sort key of an SLO, most urgent first: the state, then the time to exhaustion in
+    /// seconds, then the ratio of the budget left.
+    pub fn urgency(
+        state: Option<Self>,
+        budget_empty_in_seconds: Option<u64>,
+        budget_remaining_ratio: Option<f64>,
+    ) -> (Self, u64, i64) {
+        #[expect(clippy::cast_possible_truncation, reason = "only an order")]
+        let left = (budget_remaining_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
+        (
+            state.unwrap_or(Self::NoData),
+            budget_empty_in_seconds.unwrap_or(u64::MAX),
+            left,
+        )
+    }
+
     /// Returns the name that it has in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -33,7 +33,7 @@ pub(super) struct TimelineEntry {
 /// Returns the entries, oldest first.
 pub(super) fn of(
     transitions: &[AlertTransition],
-    told: Vec<IncidentDelivery>,
+    deliveries: Vec<IncidentDelivery>,
     acknowledged: Option<&Acknowledgement>,
     notes: &[IncidentNote],
 ) -> Vec<TimelineEntry> {
@@ -45,14 +45,14 @@ pub(super) fn of(
     moments.extend(transitions.iter().map(transition));
     let at: BTreeMap<Uuid, Timestamp> = transitions.iter().map(|one| (one.id, one.at)).collect();
     let mut ended = BTreeSet::new();
-    for told in told {
-        let Some(at) = at.get(&told.transition) else {
+    for one in deliveries {
+        let Some(at) = at.get(&one.transition) else {
             continue;
         };
-        if ended.insert(told.delivery) {
-            moments.extend(undelivered(&told, *at));
+        if ended.insert(one.delivery) {
+            moments.extend(undelivered(&one, *at));
         }
-        moments.extend(told.attempt.map(|attempt| attempted(&told.target, attempt)));
+        moments.extend(one.attempt.map(|attempt| attempted(&one.target, attempt)));
     }
     moments.extend(acknowledged.map(|acknowledged| {
         let by = acknowledged.by.as_deref().unwrap_or("someone");

@@ -26,7 +26,11 @@ use crate::{
     store::{AlertTransition, IncidentDelivery, Tx},
     web::{
         error::WebError,
-        pages::{sentence, slo::groups, summary::Summary},
+        pages::{
+            sentence,
+            slo::groups,
+            summary::{StatusBadge, Summary},
+        },
         reader::times,
     },
 };
@@ -82,8 +86,8 @@ impl IncidentView {
         let (id, slo) = (alert_at_firing.episode, first.slo);
         let acknowledged = tx.acknowledgements(&[id]).await?.remove(&id);
         let ids: Vec<Uuid> = transitions.iter().map(|one| one.id).collect();
-        let told = tx.incident_deliveries(&ids).await?;
-        let notified = notified(&told);
+        let deliveries = tx.incident_deliveries(&ids).await?;
+        let notified = notified(&deliveries);
         let notes = tx.notes(id).await?;
         let snapshot_at_firing = tx.incident_snapshot(id, TransitionKind::Firing).await?;
         let snapshot_at_end = tx.incident_snapshot(id, TransitionKind::Resolved).await?;
@@ -109,15 +113,15 @@ impl IncidentView {
                 .map(|first_bad| fired_at.saturating_since(first_bad).as_secs()),
             detection: detection(&alert_at_firing),
             incident_summary: ended.and_then(|end| end.facts.episode_summary.clone()),
-            timeline: timeline::of(transitions, told, acknowledged.as_ref(), &notes),
+            timeline: timeline::of(transitions, deliveries, acknowledged.as_ref(), &notes),
             acknowledged,
             notes,
             snapshot_at_firing,
             snapshot_at_end,
-            slo_path: match alert_at_firing.group {
-                None => format!("/slos/{}", alert_at_firing.slo),
-                Some(_) => groups::path(&alert_at_firing.slo, slo),
-            },
+            slo_path: groups::path_of(
+                &alert_at_firing.slo,
+                alert_at_firing.group.as_ref().map(|_| slo),
+            ),
             alert_at_firing,
             last,
             live: live.filter(|_| ended.is_none()),
@@ -153,10 +157,7 @@ impl IncidentView {
     }
 
     pub(super) fn severity_text(&self) -> &'static str {
-        match self.severity {
-            Severity::Page => "Page",
-            Severity::Ticket => "Ticket",
-        }
+        StatusBadge::severity_text(self.severity)
     }
 
     /// Formats `Sun 22 Nov 09:49 to 10:41 UTC, 52 min`, or `since 09:49 UTC, 52 min`.

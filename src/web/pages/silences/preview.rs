@@ -27,6 +27,7 @@ use crate::{
     web::{
         error::WebError,
         page::Negotiation,
+        pages::summary::StatusBadge,
         state::WebState,
         write::{body::ParsedBody, who::Who},
     },
@@ -172,10 +173,7 @@ impl PreviewView {
 
 impl MatchedAlert {
     pub(super) fn severity_text(&self) -> &'static str {
-        match self.severity {
-            Severity::Page => "Page",
-            Severity::Ticket => "Ticket",
-        }
+        StatusBadge::severity_text(self.severity)
     }
 
     pub(super) fn fires(&self) -> bool {

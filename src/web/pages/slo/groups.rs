@@ -194,8 +194,13 @@ fn values(group: &Group) -> BTreeMap<String, String> {
 }
 
 /// Returns the path of a group's page.
-pub(in crate::web) fn path(slo: &Name, group: SloId) -> String {
+fn path(slo: &Name, group: SloId) -> String {
     format!("/slos/{slo}/groups/{}", group.0)
+}
+
+/// Returns the path of the page of an SLO, or of its group.
+pub(in crate::web) fn path_of(slo: &Name, group: Option<SloId>) -> String {
+    group.map_or_else(|| format!("/slos/{slo}"), |group| path(slo, group))
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
