@@ -89,7 +89,7 @@ pub(super) async fn take_on(
         let mut first = tx.acknowledgements(&[episode]).await?;
         return first.remove(&episode).ok_or(WebError::NoSuchPage);
     }
-    tell(&mut tx, last, &acknowledged).await?;
+    enqueue_notifications(&mut tx, last, &acknowledged).await?;
     tx.commit().await?;
     tracing::info!(
         incident = %episode, user = acknowledged.by.as_deref().unwrap_or("someone"),
@@ -99,38 +99,39 @@ pub(super) async fn take_on(
 }
 
 /// Enqueues the notifications, with the numbers of the last one: nothing is evaluated for it.
-async fn tell(
+async fn enqueue_notifications(
     tx: &mut Tx<'_>,
     last: &AlertTransition,
     acknowledged: &Acknowledgement,
 ) -> Result<(), WebError> {
-    let told = &last.facts;
+    let facts = &last.facts;
     let version = tx
-        .raise_version(last.slo, told.severity, told.episode)
+        .raise_version(last.slo, facts.severity, facts.episode)
         .await?;
     let Some(version) = version else {
         return Err(WebError::IncidentOver);
     };
-    let transition = AlertTransition {
+    let acknowledgement = AlertTransition {
         id: Uuid::now_v7(),
         at: acknowledged.at,
+        suppression: None,
         facts: AlertSnapshot {
             kind: TransitionKind::Acknowledged,
             version,
             development: Some(AlertUpdate::Acknowledged),
             acknowledged: Some(acknowledged.clone()),
-            ..told.clone()
+            ..facts.clone()
         },
         ..last.clone()
     };
-    let told = AlertTransition {
-        suppression: None,
-        ..transition
-    };
     let targets = tx
-        .notified_targets(told.slo, told.facts.severity, told.facts.episode)
+        .notified_targets(
+            acknowledgement.slo,
+            acknowledgement.facts.severity,
+            acknowledgement.facts.episode,
+        )
         .await?;
-    enqueue(tx, &told, &targets).await
+    enqueue(tx, &acknowledgement, &targets).await
 }
 
 async fn enqueue(
