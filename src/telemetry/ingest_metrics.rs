@@ -10,7 +10,7 @@ use prometheus::{
 
 use super::metric_builder::MetricBuilder;
 
-/// What evidence changed.
+/// Workflows that received evidence, and repeated transactions.
 #[derive(Clone, Debug)]
 pub struct RecordingMetrics {
     workflows: IntCounterVec,
@@ -19,7 +19,7 @@ pub struct RecordingMetrics {
 }
 
 impl RecordingMetrics {
-    /// `result` is `new`, `changed`, `unchanged` or `removed`.
+    /// Counts workflows. `result` is `new`, `changed`, `unchanged` or `removed`.
     pub fn count(&self, result: &str, workflows: u64) {
         let counter = self.workflows.with_label_values(&[result]);
         counter.inc_by(workflows);
@@ -31,7 +31,7 @@ impl RecordingMetrics {
     }
 }
 
-/// Messages that were read from Kafka.
+/// Messages read from Kafka.
 #[derive(Clone, Debug)]
 pub struct KafkaMetrics {
     messages: IntCounterVec,
@@ -40,7 +40,7 @@ pub struct KafkaMetrics {
 }
 
 impl KafkaMetrics {
-    /// `result` is `committed` or why the messages were set aside.
+    /// Counts messages. `result` is `committed` or the reason why they were set aside.
     pub fn count(&self, result: &str, messages: u64) {
         self.messages.with_label_values(&[result]).inc_by(messages);
     }
@@ -50,12 +50,13 @@ impl KafkaMetrics {
         by_label(&self.messages)
     }
 
-    /// `result` is what became of a message that was set aside: `stored`, `failed` or `dropped`.
+    /// Counts a message that was set aside. `result` is `stored`, `failed` or `dropped`.
     pub fn count_dead_letter(&self, result: &str) {
         self.dead_letters.with_label_values(&[result]).inc();
     }
 
-    /// Counts messages that were removed before they were read; at least one if nobody knows.
+    /// Counts messages that were removed before they were read; at least one if the number is
+    /// unknown.
     pub fn lost(&self, messages: Option<i64>) {
         let messages = messages.and_then(|messages| u64::try_from(messages).ok());
         self.lost.inc_by(messages.unwrap_or(1));
@@ -98,7 +99,7 @@ impl MetricBuilder {
                 "Messages that were removed from Kafka before they were read.",
             )?,
         };
-        // Exported from zero, so that the first one is a change.
+        // Exported from zero, so that the first occurrence is visible as a change.
         for result in ["committed", "malformed", "too_large", "refused", "panicked"] {
             metrics.count(result, 0);
         }

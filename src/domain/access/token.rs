@@ -38,7 +38,7 @@ pub enum AllowedServices {
     Only(BTreeSet<String>),
 }
 
-/// A token that somebody asks for.
+/// The settings of a new token.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
     pub name: String,
@@ -46,7 +46,7 @@ pub struct TokenRequest {
     pub lasts: Duration,
 }
 
-/// Why no such token is made.
+/// The reason why settings of a token are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTokenRequest {
     #[error("the name of a token is 1 to {LONGEST_NAME} characters without control characters")]
@@ -58,7 +58,7 @@ pub enum InvalidTokenRequest {
 const LONGEST_NAME: usize = 100;
 const LONGEST_LIFETIME: Duration = Duration::from_hours(10 * 366 * 24);
 
-/// A token to be stored.
+/// A new token, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {
     pub id: Uuid,

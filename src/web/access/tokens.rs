@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// What a token may be for, and what the form calls it.
+/// The purposes of a token, with their labels in the form.
 pub(in crate::web) const PURPOSES: [(&str, &str); 4] = [
     ("viewer", "viewer: reads pages and API"),
     ("editor", "editor: also silences, acknowledges and retries"),
@@ -70,7 +70,7 @@ pub(in crate::web) struct RevokedToken {
     name: String,
 }
 
-/// What somebody fills in.
+/// The fields of the form.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::web) struct TokenForm {
@@ -84,7 +84,7 @@ pub(in crate::web) struct TokenForm {
     expires_in: String,
 }
 
-/// A token that was just made.
+/// A new token, for the only page that shows it.
 struct MadeToken {
     name: String,
     token: ApiToken,
@@ -155,13 +155,14 @@ async fn make(state: &WebState, form: &TokenForm) -> Result<MadeToken, WebError>
     })
 }
 
-/// Where nobody says who they are, a token would outlive the setting that lets them in.
+/// Returns whether tokens can be made here. Without authentication anyone could make one, which
+/// would stay valid when authentication is turned on.
 fn makes_tokens(state: &WebState) -> bool {
     state.access.rules.method != AuthMethod::None
 }
 
 impl TokenForm {
-    /// Returns what is asked for, or what is wrong.
+    /// Returns the settings of the token, or the reason why they are invalid.
     fn request(&self) -> Result<TokenRequest, String> {
         let [teams, namespaces, services] =
             [&self.teams, &self.namespaces, &self.services].map(|text| listed(text));
@@ -199,7 +200,7 @@ fn listed(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The API's way of revoking one.
+/// Revokes a token by the API.
 pub(in crate::web) async fn delete(
     asked: Negotiation,
     state: WebState,
@@ -210,7 +211,7 @@ pub(in crate::web) async fn delete(
     named(asked.json(&state, StatusCode::OK, revoked), name)
 }
 
-/// The page's way of revoking one.
+/// Revokes a token by the button of the page.
 pub(in crate::web) async fn press(
     asked: Negotiation,
     state: WebState,

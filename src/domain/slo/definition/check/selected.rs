@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(
             load_beside(&own, &files).unwrap().len(),
             1,
-            "whoever judges it"
+            "any installation judges it"
         );
     }
 }
