@@ -93,7 +93,7 @@ pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWork
 /// All migrations, in order. They are edited in place until the first release; from then on only
 /// added, which `tests/fixtures/migrations.released` enforces.
 pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator = sqlx::migrate!("./migrations");
+    let mut migrator = sqlx_macros::migrate!("./migrations");
     // Its lock belongs to a session, which clients of a pooler do not own.
     migrator.set_locking(false);
     migrator

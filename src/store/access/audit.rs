@@ -1,7 +1,7 @@
 //! The audit log.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::{
     domain::{

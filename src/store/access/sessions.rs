@@ -1,7 +1,7 @@
 //! Sessions of browsers that logged in with a token or at an OpenID Connect provider.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use super::{permissions, texts};

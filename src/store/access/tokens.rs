@@ -1,7 +1,7 @@
 //! API tokens, of which the database has only hashes.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use super::{permissions, texts};

@@ -1,7 +1,8 @@
 //! The incidents of SLOs at a moment.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, types::Json};
+use sqlx::types::Json;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use crate::{

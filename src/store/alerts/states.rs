@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, types::Json};
+use sqlx::types::Json;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use super::rows::{AlertRow, clear, waits};

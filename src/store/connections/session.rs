@@ -2,7 +2,7 @@
 
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use sqlx::{
-    Describe, Either, Error, Execute, Executor, Postgres, SqlStr, Transaction,
+    Either, Error, Execute, Executor, Postgres, SqlStr, Transaction,
     error::BoxDynError,
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
@@ -61,13 +61,6 @@ impl<'t> Executor<'t> for &'t mut Session<'_> {
         't: 'e,
     {
         self.transaction.prepare_with(sql, parameters)
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
-    where
-        't: 'e,
-    {
-        self.transaction.describe(sql)
     }
 }
 

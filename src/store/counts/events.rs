@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, postgres::types::PgInterval};
+use sqlx::postgres::types::PgInterval;
+use sqlx_macros::FromRow;
 
 use crate::{
     domain::{

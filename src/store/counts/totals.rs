@@ -5,7 +5,8 @@
 
 use std::fmt::Write as _;
 
-use sqlx::{AssertSqlSafe, FromRow, types::Json};
+use sqlx::{AssertSqlSafe, types::Json};
+use sqlx_macros::FromRow;
 
 use super::events::CountsRow;
 use crate::{

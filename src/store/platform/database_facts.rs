@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::{
     domain::health::diagnosis::{DatabaseFacts, EXPECTED_ON, Pooling, SchemaState},

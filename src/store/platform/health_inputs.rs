@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, types::Json};
+use sqlx::types::Json;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use crate::{
@@ -43,7 +44,7 @@ pub struct ReplicaSigns {
 }
 
 /// Counts of other live replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx_macros::FromRow)]
 pub struct OtherReplicas {
     pub same: i64,
     pub all: i64,

@@ -1,7 +1,8 @@
 //! Searches of workflows, in an order in which the next request can continue.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, types::Json};
+use sqlx::types::Json;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use super::index::ZERO_SECOND;

@@ -26,7 +26,7 @@ const DELAY_STEP_MS: i64 = 1_000;
 const DELAY_REMEMBERED: Duration = Duration::from_mins(5);
 
 /// The sampling of an SLO's ends that was observed on one day.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug, sqlx_macros::FromRow)]
 pub struct LearnedSampling {
     slo_id: i32,
     day: NaiveDate,

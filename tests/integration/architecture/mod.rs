@@ -92,8 +92,9 @@ const MAY_USE: [(&str, &[&str]); 20] = [
 ];
 
 /// Crates that are named only in these modules, or parts of them.
-const STOPS_AT: [(&str, &[&str]); 16] = [
+const STOPS_AT: [(&str, &[&str]); 17] = [
     ("sqlx", &["store"]),
+    ("sqlx_macros", &["store"]),
     ("axum", &["ingest", "server", "web"]),
     ("tonic", &["ingest"]),
     ("prost", &["ingest", "web/metrics/protobuf"]),

@@ -34,7 +34,7 @@ pub(super) struct Crowd {
 }
 
 /// What the outbox says of one delivery.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug, sqlx_macros::FromRow)]
 struct Row {
     ordering_key: String,
     version: i64,

@@ -107,7 +107,7 @@ impl FinalCheck {
 }
 
 /// A row of the outbox.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug, sqlx_macros::FromRow)]
 struct OutboxRow {
     target: String,
     state: String,
