@@ -25,12 +25,12 @@ use crate::{
         workflow::{
             EvidenceByEvent,
             classify::{ClassifiedBatch, Classifier, DiscardReason},
-            stage_buffer::StageBuffer,
+            stage_buffer::{HandleSet, StageBuffer},
             stage_evidence::{FoundStageEvidence, StageKey},
             watermark::ReplicaId,
         },
     },
-    store::{HeardWorkflows, Store, StoreError, Tx},
+    store::{HeardWorkflows, OpenStagesCursor, Store, StoreError, Tx},
 };
 
 /// The maximum number of waiting fragments: about 60 MiB.
@@ -40,6 +40,8 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(15);
 /// The time for which rows of other replicas are read. A replica that has not read them in time
 /// loads the workflows again.
 const READ_WITHIN: Duration = Duration::from_secs(15);
+/// Parts of the known workflows that one turn loads: 400,000 workflows at most.
+const PARTS_A_TURN: usize = 20;
 /// More rows than replicas write within that time.
 const MOST_SEEN: usize = 20_000;
 
@@ -67,6 +69,15 @@ struct TurnState {
     seen: BTreeSet<i64>,
     /// The definitions by which the workflows were loaded.
     set: Revision,
+    loading: Option<Loading>,
+}
+
+/// The known workflows that were loaded so far.
+#[derive(Debug)]
+struct Loading {
+    classifier: Arc<Classifier>,
+    from: OpenStagesCursor,
+    handles: HandleSet,
 }
 
 /// The stage evidence that is waiting, and the number that was dropped since the start.
@@ -143,8 +154,9 @@ impl StageKeeper {
             (buffer.is_loaded(), buffer.has_grown())
         };
         let is_changed = self.classifier.borrow().set() != turn.set;
-        if now >= began_at + NOTICED_WITHIN && (!is_loaded || has_grown || is_changed) {
-            turn.set = self.load().await?;
+        let is_needed = turn.loading.is_some() || !is_loaded || has_grown || is_changed;
+        if now >= began_at + NOTICED_WITHIN && is_needed {
+            self.load(&mut turn).await?;
         }
         let buffer = self.buffer();
         Ok(WaitingStages {
@@ -200,18 +212,37 @@ impl StageKeeper {
         stored
     }
 
-    /// Loads the known workflows, and returns the definitions that were used.
-    async fn load(&self) -> Result<Revision, StoreError> {
-        let classifier = Arc::clone(&self.classifier.borrow());
+    /// Loads known workflows. Many of them take several turns, since other replicas must be read
+    /// meanwhile.
+    async fn load(&self, turn: &mut TurnState) -> Result<(), StoreError> {
+        let loading = turn.loading.get_or_insert_with(|| {
+            self.buffer().begin_loading();
+            Loading {
+                classifier: Arc::clone(&self.classifier.borrow()),
+                from: OpenStagesCursor::START,
+                handles: HandleSet::default(),
+            }
+        });
+        let classifier = Arc::clone(&loading.classifier);
         let slos: Vec<SloId> = classifier.slos().iter().map(|(id, _)| *id).collect();
-        self.buffer().begin_loading();
-        let mut tx = self.store.begin("load the known workflows").await?;
-        let workflows = tx.workflows_with_open_stages(&slos).await?;
-        tx.commit().await?;
-        let keys = classifier.stage_keys(workflows);
-        self.buffer()
-            .finish_loading(keys.into_iter().map(StageKey::handle));
-        Ok(classifier.set())
+        for _ in 0..PARTS_A_TURN {
+            let mut tx = self.store.begin("load the known workflows").await?;
+            let (workflows, next) = tx.workflows_with_open_stages(&slos, loading.from).await?;
+            tx.commit().await?;
+            let keys = classifier.stage_keys(workflows);
+            loading
+                .handles
+                .extend(keys.into_iter().map(StageKey::handle));
+            let Some(next) = next else {
+                self.buffer()
+                    .finish_loading(std::mem::take(&mut loading.handles));
+                turn.loading = None;
+                turn.set = classifier.set();
+                return Ok(());
+            };
+            loading.from = next;
+        }
+        Ok(())
     }
 
     fn buffer(&self) -> MutexGuard<'_, StageBuffer> {

@@ -85,7 +85,7 @@ pub use slos::records::{Declaration, DueSlo, SloRecord};
 pub use tx::{Progress, Tx};
 pub use updates::SpanCounts;
 pub use workflows::epochs::LedgerState;
-pub use workflows::heard::HeardWorkflows;
+pub use workflows::heard::{HeardWorkflows, OpenStagesCursor};
 pub use workflows::reads::WorkflowRecord;
 pub(crate) use workflows::rows::{CountedWorkflow, LockedWorkflow, WorkflowColumns};
 pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWorkflow};

@@ -7,7 +7,8 @@ use foldhash::fast::FixedState;
 
 use super::stage_evidence::{FoundStageEvidence, StageKey};
 
-type HandleSet = std::collections::HashSet<u64, FixedState>;
+/// Workflows by what [`StageKey::handle`] returns.
+pub type HandleSet = std::collections::HashSet<u64, FixedState>;
 
 /// The known workflows, and the stage evidence of others. Bounded: the oldest evidence is dropped
 /// first, always all that waits for one workflow.
@@ -104,8 +105,8 @@ impl StageBuffer {
     }
 
     /// Sets the workflows that were loaded since [`begin_loading`](Self::begin_loading).
-    pub fn finish_loading(&mut self, handles: impl IntoIterator<Item = u64>) {
-        self.loaded = Some(handles.into_iter().collect());
+    pub fn finish_loading(&mut self, handles: HandleSet) {
+        self.loaded = Some(handles);
     }
 
     /// Removes all known workflows, until they are loaded again.
@@ -219,7 +220,7 @@ mod tests {
     fn loaded(most: usize) -> StageBuffer {
         let mut buffer = StageBuffer::new(most);
         buffer.begin_loading();
-        buffer.finish_loading([]);
+        buffer.finish_loading(HandleSet::default());
         buffer
     }
 
@@ -229,7 +230,7 @@ mod tests {
         assert_eq!(buffer.sort(vec![found(1, 1)]).len(), 1);
         buffer.begin_loading();
         buffer.note([key(2)]);
-        buffer.finish_loading([key(3).handle()]);
+        buffer.finish_loading([key(3).handle()].into_iter().collect());
         let all = vec![found(1, 1), found(2, 1), found(3, 1)];
         assert_eq!(buffer.sort(all), [found(2, 1), found(3, 1)]);
         assert_eq!(buffer.note([key(1)]), [found(1, 1)]);

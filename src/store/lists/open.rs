@@ -75,6 +75,9 @@ fn bucket(started_from: DateTime<Utc>, length_us: i64, within_us: i64) -> OpenBu
     }
 }
 
+/// Workflows among which the oldest open ones are looked for.
+const LOOKED_AT: i64 = 20_000;
+
 impl Tx<'_> {
     /// Returns the open workflows of each of `slos`; an SLO without any is left out.
     pub async fn open_workflows(
@@ -110,11 +113,27 @@ impl Tx<'_> {
         Ok(open.collect())
     }
 
-    /// Returns open workflows, the oldest first.
+    /// Returns at most `limit` open workflows, the oldest first; of those that began in the same
+    /// second, any. Looks at a bounded number of workflows, so some are missing if most of those
+    /// that began with them have ended.
     pub async fn oldest_open_workflows(
         &mut self,
         slo: SloId,
         limit: u32,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        // Few of many suffice where nothing ends, as in a queue that is not read.
+        let few = self.open_among_oldest(slo, limit, LOOKED_AT / 20).await?;
+        if u32::try_from(few.len()).is_ok_and(|found| found == limit) {
+            return Ok(few);
+        }
+        self.open_among_oldest(slo, limit, LOOKED_AT).await
+    }
+
+    async fn open_among_oldest(
+        &mut self,
+        slo: SloId,
+        limit: u32,
+        looked_at: i64,
     ) -> Result<Vec<WorkflowRecord>, StoreError> {
         // The counts show in which seconds to look: most workflows of most seconds have ended.
         let query = sqlx::query_as(
@@ -128,14 +147,20 @@ impl Tx<'_> {
                  from (select *, sum(workflows) over (order by started_from, length_us) - workflows
                      as before from bucket) as numbered
                  where before < $2),
-             candidate as (
-                 select distinct d.epoch, d.slo_id, k.key
+             listed as (
+                 select d.id, d.epoch, d.slo_id, d.started_second, d.keys
                  from oldest o
                  join slos s on s.id = $1
                  join deadlines d on d.slo_id = coalesce(s.parent_id, s.id)
                      and d.started_second > o.started_from - interval '1 second'
                      and d.started_second < o.started_to
-                 cross join lateral unnest(d.keys) as k (key))
+                 order by d.started_second, d.id limit $3),
+             candidate as (
+                 select distinct epoch, slo_id, key
+                 from (select *, sum(pg_column_size(keys)) over (order by started_second, id)
+                     - pg_column_size(keys) as bytes_before from listed) as summed
+                 cross join lateral unnest(keys) as k (key)
+                 where bytes_before < 16 * $3)
              select w.key, label, trace_id, customer, outcome, started_at, within_us, details,
                  null::timestamptz as ended_at
              from candidate c
@@ -144,7 +169,8 @@ impl Tx<'_> {
              order by started_at, w.key limit $2",
         )
         .bind(slo.0)
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(looked_at);
         let rows: Vec<WorkflowRow> = self.fetch_all(query).await?;
         records(rows).map_err(|source| self.failed(source))
     }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::{
@@ -22,6 +21,23 @@ pub struct HeardWorkflows {
     /// them.
     pub handles: Vec<u64>,
 }
+
+/// The place up to which the workflows with open stages were read: the number of a row, of those
+/// that were open or of those that have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenStagesCursor {
+    Open(i64),
+    Ended(i64),
+}
+
+impl OpenStagesCursor {
+    pub const START: Self = Self::Open(0);
+}
+
+/// What one part takes at most, so that no statement is long: rows, and bytes of keys (20,000
+/// workflows).
+const PART_ROWS: i64 = 1_000;
+const PART_BYTES: i64 = 320_000;
 
 impl Batch {
     /// Notifies other replicas of `heard`.
@@ -79,35 +95,60 @@ impl Tx<'_> {
             .collect())
     }
 
-    /// Returns the workflows of `slos` whose stages are still to be added up, each with the trace in
-    /// which it began.
+    /// Returns a part of the workflows of `slos` whose stages are still to be added up, each with the
+    /// trace in which it began, and where the next part begins; `None` if this was the last.
     pub async fn workflows_with_open_stages(
         &mut self,
         slos: &[SloId],
-    ) -> Result<Vec<(EventId, TraceId)>, StoreError> {
-        let rows = sqlx::query(
-            "-- heard_workflows.load
-             with listed as (
-                 select slo_id, epoch, keys, true as is_open from deadlines
-                 union all
-                 select slo_id, epoch, keys, false from stage_queue)
-             select w.slo_id, w.key, w.trace_id
-             from listed l cross join lateral unnest(l.keys) as k (key)
-             join workflows w on w.epoch = l.epoch and w.slo_id = l.slo_id and w.key = k.key
-             where l.slo_id = any ($1) and (w.outcome = 0 or not l.is_open)",
-        )
-        .bind(slos.iter().map(|slo| slo.0).collect::<Vec<i32>>())
-        .fetch_all(&mut self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        let decode = |row: &sqlx::postgres::PgRow| -> Result<(EventId, TraceId), sqlx::Error> {
-            let key = EventKey(row.try_get::<Uuid, _>("key")?.into_bytes());
-            let id = (SloId(row.try_get("slo_id")?), key);
-            Ok((id, trace_id(row.try_get("trace_id")?)?))
+        from: OpenStagesCursor,
+    ) -> Result<(Vec<(EventId, TraceId)>, Option<OpenStagesCursor>), StoreError> {
+        let (is_open, after) = match from {
+            OpenStagesCursor::Open(after) => (true, after),
+            OpenStagesCursor::Ended(after) => (false, after),
         };
-        rows.iter()
-            .map(decode)
-            .collect::<Result<_, _>>()
-            .map_err(|source| self.failed(source))
+        let rows: Vec<(i64, i32, Vec<Uuid>, Vec<Uuid>)> = self
+            .fetch_all(
+                sqlx::query_as(
+                    "-- heard_workflows.load
+                     with listed as (
+                         (select id, slo_id, epoch, keys from deadlines
+                             where $2 and id > $3 order by id limit $4)
+                         union all
+                         (select id, slo_id, epoch, keys from stage_queue
+                             where not $2 and id > $3 order by id limit $4)),
+                     part as (
+                         select * from (select *, sum(pg_column_size(keys)) over (order by id)
+                             - pg_column_size(keys) as bytes_before from listed) as summed
+                         where bytes_before < $5)
+                     select p.id, p.slo_id, coalesce(found.keys, '{}'), coalesce(found.traces, '{}')
+                     from part p cross join lateral (
+                         select array_agg(w.key) as keys, array_agg(w.trace_id) as traces
+                         from unnest(p.keys) as k (key)
+                         join workflows w
+                             on w.epoch = p.epoch and w.slo_id = p.slo_id and w.key = k.key
+                         where p.slo_id = any ($1) and (w.outcome = 0 or not $2)) as found
+                     order by p.id",
+                )
+                .bind(slos.iter().map(|slo| slo.0).collect::<Vec<i32>>())
+                .bind(is_open)
+                .bind(after)
+                .bind(PART_ROWS)
+                .bind(PART_BYTES),
+            )
+            .await?;
+        let next = match rows.last() {
+            Some((id, ..)) if is_open => Some(OpenStagesCursor::Open(*id)),
+            Some((id, ..)) => Some(OpenStagesCursor::Ended(*id)),
+            // A workflow that ends meanwhile is in the second list before it is gone from the first.
+            None => is_open.then_some(OpenStagesCursor::Ended(0)),
+        };
+        let mut workflows = Vec::new();
+        for (_, slo, keys, traces) in rows {
+            for (key, trace) in keys.into_iter().zip(traces) {
+                let trace = trace_id(trace).map_err(|source| self.failed(source))?;
+                workflows.push(((SloId(slo), EventKey(key.into_bytes())), trace));
+            }
+        }
+        Ok((workflows, next))
     }
 }
