@@ -23,9 +23,16 @@ use super::quantiles;
 const ALARMS: usize = 20;
 /// More than any rule needs to fire.
 const SPANS_AN_ALARM: usize = 1_000;
-/// The default of `--evaluation-interval`, and much more than a delivery takes.
+const BETWEEN_ALARMS: Duration = Duration::from_secs(1);
+const AN_HOUR: Duration = Duration::from_hours(1);
+/// Several times the default of `--evaluation-interval`, and much more than a delivery takes.
 const WITHIN: Duration = Duration::from_secs(30);
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// The SLO of an alarm, and its spans.
+pub(super) fn name(number: usize) -> String {
+    format!("alarm-{number}")
+}
 
 /// A receiver of webhooks.
 pub(super) struct Receiver {
@@ -56,14 +63,18 @@ impl Receiver {
         format!("http://{}/hook", self.address)
     }
 
-    /// When the first request came that names `slo`.
-    async fn first_of(&mut self, slo: &str) -> Instant {
-        loop {
+    /// When the first request came for each alarm.
+    async fn first_of_each(&mut self) -> [Instant; ALARMS] {
+        let mut first = [None; ALARMS];
+        while first.contains(&None) {
             let (body, at) = self.requests.recv().await.unwrap();
-            if body.contains(&format!("\"{slo}\"")) {
-                return at;
+            for (number, first) in first.iter_mut().enumerate() {
+                if body.contains(&format!("\"{}\"", name(number))) {
+                    first.get_or_insert(at);
+                }
             }
         }
+        first.map(Option::unwrap)
     }
 }
 
@@ -99,27 +110,32 @@ impl Alarms {
     }
 
     pub(super) async fn raise(mut self) {
-        let mut took = Vec::new();
         for number in 0..ALARMS {
-            self.send(number).await;
-            let replied = Instant::now();
-            let slo = format!("alarm-{number}");
-            let request = time::timeout(WITHIN, self.receiver.first_of(&slo)).await;
-            took.push(request.unwrap() - replied);
+            // A rule waits until its SLO is older than the rule's short window.
+            self.send(request(number, StatusCode::Ok, AN_HOUR, 1)).await;
         }
+        let mut replied = Vec::new();
+        for number in 0..ALARMS {
+            let bad = request(number, StatusCode::Error, Duration::ZERO, SPANS_AN_ALARM);
+            self.send(bad).await;
+            replied.push(Instant::now());
+            time::sleep(BETWEEN_ALARMS).await;
+        }
+        let first = time::timeout(WITHIN, self.receiver.first_of_each()).await;
+        let took = first.unwrap().into_iter().zip(replied);
         println!(
             "webhook after the reply to the deciding span: {}",
-            quantiles(took)
+            quantiles(took.map(|(first, replied)| first - replied).collect())
         );
     }
 
-    async fn send(&self, number: usize) {
+    async fn send(&self, body: Vec<u8>) {
         loop {
             let request = self
                 .client
                 .post(&self.url)
                 .header("content-type", "application/x-protobuf")
-                .body(request(number));
+                .body(body.clone());
             if request.send().await.unwrap().status().is_success() {
                 return;
             }
@@ -128,23 +144,23 @@ impl Alarms {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a sender has a clock of its own")]
-fn request(number: usize) -> Vec<u8> {
+fn request(number: usize, status: StatusCode, ago: Duration, spans: usize) -> Vec<u8> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let at = u64::try_from(now.unwrap().as_nanos()).unwrap();
-    let bad = || Span {
+    let at = u64::try_from((now.unwrap() - ago).as_nanos()).unwrap();
+    let span = || Span {
         trace_id: rand::random::<[u8; 16]>().to_vec(),
         span_id: rand::random::<[u8; 8]>().to_vec(),
-        name: format!("alarm {number}"),
+        name: name(number),
         start_time_unix_nano: at,
         end_time_unix_nano: at,
         status: Some(Status {
-            code: StatusCode::Error.into(),
+            code: status.into(),
             ..Status::default()
         }),
         ..Span::default()
     };
     let scope_spans = vec![ScopeSpans {
-        spans: (0..SPANS_AN_ALARM).map(|_| bad()).collect(),
+        spans: (0..spans).map(|_| span()).collect(),
         ..ScopeSpans::default()
     }];
     let resource_spans = vec![ResourceSpans {

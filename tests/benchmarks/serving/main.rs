@@ -103,18 +103,19 @@ spec:
 "#
     );
     for number in 0..SLOS - 1 {
+        let name = alarms::name(number);
         write!(
             text,
             r#"---
 apiVersion: throughline/v1
 kind: SLO
-metadata: {{ name: alarm-{number} }}
+metadata: {{ name: {name} }}
 spec:
   objective: 99.5%
   window: 30d
   indicator:
     span:
-      match: '{{ name = "alarm {number}" }}'
+      match: '{{ name = "{name}" }}'
       good:  '{{ status != error }}'
   notify: {{ page: [hook] }}
 "#
