@@ -27,6 +27,9 @@ pub struct SlosAnswer {
     /// The public URL of the installation, if it is configured.
     pub public_url: Option<String>,
     pub slos: Vec<ListedSlo>,
+    /// The SLOs that it leaves to other installations.
+    #[serde(default)]
+    pub other_slos: Vec<Name>,
     pub next: Option<Name>,
 }
 

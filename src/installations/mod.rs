@@ -4,6 +4,7 @@
 //! affect the responses of the others.
 
 mod answers;
+mod division;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use tokio::{task::JoinSet, time};
 pub use self::answers::{
     AlertsAnswer, FoundWorkflow, ListedAlert, ListedSlo, SlosAnswer, WorkflowsAnswer,
 };
+pub use self::division::Division;
 use crate::{
     config::{InstallationAddress, InstallationToken},
     http::{AnswerBounds, BoundedClient, HttpError},

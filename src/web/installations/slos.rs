@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{InstallationView, OfInstallation, OverviewState, pages_of, shown};
 use crate::{
     domain::model::{format, time::Timestamp},
-    installations::ListedSlo,
+    installations::{Division, ListedSlo},
     web::{
         page::{Layout, Negotiation, Section},
         pages::{addresses::encoded, summary::StatusBadge},
@@ -38,6 +38,8 @@ struct SlosView {
     /// The number of SLOs per state, of those that match the text.
     states: BTreeMap<&'static str, usize>,
     slos: Vec<OfInstallation<ListedSlo>>,
+    /// `None` if a text was searched.
+    division: Option<Division>,
 }
 
 pub(super) async fn get(
@@ -53,6 +55,7 @@ async fn view(state: &OverviewState, query: &SlosQuery) -> SlosView {
     let text = encoded(&query.q);
     let answers = state.installations.ask(|api| api.slos(text.clone())).await;
     let installations = InstallationView::all(&answers);
+    let division = query.q.is_empty().then(|| Division::new(&answers));
     let mut slos: Vec<OfInstallation<ListedSlo>> = Vec::new();
     for answer in answers {
         let Ok(found) = answer.result else { continue };
@@ -75,6 +78,7 @@ async fn view(state: &OverviewState, query: &SlosQuery) -> SlosView {
         installations,
         states,
         slos,
+        division,
     }
 }
 

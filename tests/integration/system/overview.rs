@@ -85,13 +85,13 @@ async fn two_installations_judge_a_part_of_all_slos_each_and_an_overview_shows_b
     let token = Regex::new("thl_[A-Za-z0-9_-]{43}").unwrap();
     let token = token.find(&said).expect("the log has the token").as_str();
     let installations = [("checkout", &one), ("others", &other)];
-    let overview = overview(&installations, &format!("# tokens\nothers={token}\n")).await;
-    let view = overview.api.json("/api/v1/slos").await;
+    let both = overview(&installations, &format!("# tokens\nothers={token}\n")).await;
+    let view = both.api.json("/api/v1/slos").await;
     let mut found = names(&view);
     found.sort();
     assert_eq!(found, ["checkout orders", "others refunds"], "{view}");
     until("the workflows of both", async || {
-        let found = overview.api.json("/api/v1/workflows?outcome=good").await;
+        let found = both.api.json("/api/v1/workflows?outcome=good").await;
         let found = found["workflows"].as_array().unwrap().clone();
         let of = |slo: &str| found.iter().any(|one| one["slo"] == slo);
         (of("orders") && of("refunds")).then_some(())
@@ -99,10 +99,15 @@ async fn two_installations_judge_a_part_of_all_slos_each_and_an_overview_shows_b
     .await;
 
     other.kill();
-    let view = overview.api.json("/api/v1/slos").await;
+    let view = both.api.json("/api/v1/slos").await;
     assert_eq!(names(&view), ["checkout orders"]);
     let problem = view["installations"][1]["problem"].to_string();
     assert!(problem.contains("it cannot be reached"), "{problem}");
+
+    let twice = overview(&[("a", &one), ("b", &one)], "").await;
+    let page = twice.api.text("/").await;
+    assert!(page.contains("is judged by 2 installations"), "{page}");
+    assert!(page.contains("is judged by no installation"), "{page}");
 }
 
 #[test]

@@ -59,8 +59,8 @@ pub(crate) struct OverviewView {
     definition_problems: Vec<String>,
     /// Where people reach these pages, as `--public-url` has it.
     public_url: Option<String>,
-    /// How many SLOs `--slo-selector` leaves to other installations.
-    other_slos: usize,
+    /// The SLOs that `--slo-selector` leaves to other installations.
+    other_slos: Vec<Name>,
     spans_received: u64,
     spans_rejected: u64,
     last_span_at: Option<Timestamp>,
@@ -157,7 +157,7 @@ async fn view(
         states,
         definition_problems: state.definitions.borrow().problems.clone(),
         public_url: state.writes.public_url.clone(),
-        other_slos: catalog.other_slos.len(),
+        other_slos: catalog.other_slos.keys().cloned().collect(),
         spans_received: facts.spans_received,
         spans_rejected: facts.spans_rejected,
         last_span_at: facts.last_span_at,
