@@ -9,6 +9,8 @@ use crate::{
 
 /// Rows of the queue that one transaction takes: each has the workflows of one transaction.
 const BATCH: i64 = 64;
+/// Bytes of keys after which it takes no more rows: those of 10,000 workflows, about 0.2 s.
+const BATCH_BYTES: i64 = 160_000;
 /// 2020-01-01, from which seconds are counted, so that four bytes last until 2088.
 pub(super) const ZERO_SECOND: i64 = 1_577_836_800;
 
@@ -22,7 +24,12 @@ impl Tx<'_> {
             "-- workflow_search.index
              with taken as (
                  delete from search_queue where id in (
-                     select id from search_queue order by id limit $1 for update skip locked)
+                     select id from (
+                         select id, sum(pg_column_size(keys)) over (order by id)
+                             - pg_column_size(keys) as bytes_before
+                         from (select id, keys from search_queue order by id limit $1
+                             for update skip locked) as locked) as summed
+                     where bytes_before < $3)
                  returning epochs, slo_ids, keys),
              indexed as (
                  insert into workflow_search
@@ -39,7 +46,8 @@ impl Tx<'_> {
              select count(*) from taken",
         )
         .bind(BATCH)
-        .bind(ZERO_SECOND);
+        .bind(ZERO_SECOND)
+        .bind(BATCH_BYTES);
         let (taken,): (i64,) = self.fetch_one(query).await?;
         Ok(taken.unsigned_abs())
     }
