@@ -24,11 +24,10 @@ impl Division {
         let mut left = BTreeSet::new();
         for answer in answers {
             let Ok(found) = &answer.result else { continue };
-            for name in found.slos.iter().map(|slo| &slo.name) {
-                let by = judged.entry(name).or_default();
-                if !found.other_slos.is_empty() {
-                    by.push(answer.installation.name.clone());
-                }
+            let shares = !found.other_slos.is_empty();
+            let by = shares.then_some(&answer.installation.name);
+            for slo in &found.slos {
+                judged.entry(&slo.name).or_default().extend(by.cloned());
             }
             left.extend(&found.other_slos);
         }

@@ -68,11 +68,10 @@ impl Receiver {
         let mut first = [None; ALARMS];
         while first.contains(&None) {
             let (body, at) = self.requests.recv().await.unwrap();
-            for (number, first) in first.iter_mut().enumerate() {
-                if body.contains(&format!("\"{}\"", name(number))) {
-                    first.get_or_insert(at);
-                }
-            }
+            let numbers = 0..ALARMS;
+            let mut named = numbers.filter(|of| body.contains(&format!("\"{}\"", name(*of))));
+            let number = named.next().unwrap();
+            first[number].get_or_insert(at);
         }
         first.map(Option::unwrap)
     }
@@ -146,7 +145,7 @@ impl Alarms {
 #[expect(clippy::disallowed_methods, reason = "a sender has a clock of its own")]
 fn request(number: usize, status: StatusCode, ago: Duration, spans: usize) -> Vec<u8> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let at = u64::try_from((now.unwrap() - ago).as_nanos()).unwrap();
+    let at = u64::try_from(now.unwrap().checked_sub(ago).unwrap().as_nanos()).unwrap();
     let span = || Span {
         trace_id: rand::random::<[u8; 16]>().to_vec(),
         span_id: rand::random::<[u8; 8]>().to_vec(),

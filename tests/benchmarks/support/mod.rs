@@ -1,6 +1,6 @@
 //! What the benchmarks share: a Postgres of their own, and the median of a few rounds.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{fs, num::NonZero, str::FromStr as _, thread, time::Duration};
 
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use throughline::{
@@ -14,9 +14,31 @@ pub(crate) const DAY: Duration = Duration::from_hours(24);
 /// As long as late data is taken by default.
 pub(crate) const HORIZON: Duration = Duration::from_hours(168);
 
-/// Anything but `cargo bench` only wants to know that a benchmark builds.
+/// Anything but `cargo bench` only wants to know that a benchmark builds. Prints what the figures
+/// depend on.
 pub(crate) fn is_wanted() -> bool {
-    std::env::args().any(|argument| argument == "--bench")
+    let is_wanted = std::env::args().any(|argument| argument == "--bench");
+    if is_wanted {
+        println!("{}", machine());
+    }
+    is_wanted
+}
+
+/// Such as `throughline 0.1.0 on 2 x Intel(R) Xeon(R) Processor, Linux 6.1.0`.
+fn machine() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let processors = read("/proc/cpuinfo");
+    let mut models = processors
+        .lines()
+        .filter_map(|line| line.strip_prefix("model name"));
+    let model = models.next().unwrap_or_default();
+    format!(
+        "throughline {} on {} x {}, Linux {}",
+        env!("CARGO_PKG_VERSION"),
+        thread::available_parallelism().map_or(1, NonZero::get),
+        model.trim_start_matches([' ', '\t', ':']),
+        read("/proc/sys/kernel/osrelease").trim()
+    )
 }
 
 /// An embedded server that keeps what it has committed, as the product's does.
@@ -33,6 +55,10 @@ impl Database {
         };
         let server = EmbeddedServer::start(&settings).await.unwrap();
         let options = PgConnectOptions::from_str(&server.connection_url()).unwrap();
+        let mut connection = options.connect().await.unwrap();
+        let query = sqlx::query_scalar("show server_version");
+        let version: String = query.fetch_one(&mut connection).await.unwrap();
+        println!("PostgreSQL {version}");
         Self { server, options }
     }
 
