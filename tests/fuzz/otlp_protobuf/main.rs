@@ -21,14 +21,17 @@ use throughline::{
 
 /// The texts, by key: the last of equal keys counts.
 fn texts(attributes: &[KeyValue]) -> BTreeMap<&str, Option<&str>> {
-    let text = |attribute: &'_ KeyValue| match attribute.value.as_ref()?.value.as_ref()? {
-        any_value::Value::StringValue(text) => Some(text.as_str()),
-        _ => None,
-    };
     attributes
         .iter()
         .map(|attribute| (attribute.key.as_str(), text(attribute)))
         .collect()
+}
+
+fn text(attribute: &KeyValue) -> Option<&str> {
+    match attribute.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(text),
+        _ => None,
+    }
 }
 
 fuzz_target!(|body: &[u8]| {
@@ -62,6 +65,6 @@ fuzz_target!(|body: &[u8]| {
     });
     if request.is_ok() {
         read.expect("what prost reads is not refused");
-        assert!(expected.next().is_none(), "every span is told");
+        assert!(expected.next().is_none(), "every span is read");
     }
 });
