@@ -346,7 +346,7 @@ comment on column link_evidence.span_id is 'Id of the span that gives the eviden
 comment on column link_evidence.evidence is 'The evidence, as a workflow of which nothing else is known.';
 comment on column link_evidence.workflow_keys is 'Keys of the workflows that the evidence counts for (workflows.key), by what was known when its links were last resolved.';
 comment on column link_evidence.sent_by is 'For each of workflow_keys, if the evidence is an end: the id of the span that sent the message by which the end left the trace of the start, as its 8 bytes in a big-endian number. Null where the start itself sent it.';
-comment on column link_evidence.is_unresolved is 'Whether the links must be resolved (again): the evidence is new, or a span that it was waiting for has arrived.';
+comment on column link_evidence.is_unresolved is 'Whether the links must be resolved (again): the evidence is new and about a message or a batch, or a span that it was waiting for has arrived.';
 comment on column link_evidence.is_truncated is 'Whether the work began more links away than are followed.';
 comment on column link_evidence.is_start is 'Whether the span starts workflows of the SLO. The start span that is furthest back on a chain of links identifies the workflow.';
 comment on column link_evidence.message is 'The message that the evidence is about (batch_messages.message), where the links of a batch tell by message id who published it. Null where spans alone tell.';
@@ -358,6 +358,7 @@ comment on column link_evidence.branch_spans is 'Id of that span: its 8 bytes as
 create index link_evidence_batch_idx on link_evidence using gin (workflow_keys) with (fastupdate = off) where is_batch;
 create index link_evidence_branch_batches_idx on link_evidence using gin (branch_batches) with (fastupdate = off)
     where branch_batches <> '{}';
+create index link_evidence_batch_slo_id_idx on link_evidence (slo_id) where is_batch;
 create index link_evidence_start_idx on link_evidence (trace_id, span_id, slo_id) where is_start;
 create index link_evidence_unresolved_idx on link_evidence (id) where is_unresolved;
 create index link_evidence_workflow_keys_idx on link_evidence using gin (workflow_keys) with (fastupdate = off);
@@ -376,6 +377,23 @@ comment on column pending_spans.trace_id is 'Trace of the missing span.';
 comment on column pending_spans.span_id is 'Id of the missing span: its 8 bytes as a big-endian number. 0 for any start span of the trace.';
 comment on column pending_spans.evidence_id is 'The evidence that waits for it (link_evidence.id).';
 comment on column pending_spans.epoch is 'Epoch in which the row was inserted; it selects the partition, as in workflows.';
+
+create table link_checks (
+    id           bigint   not null generated always as identity,
+    filters      bigint[] not null,
+    trace_ids    uuid[]   not null,
+    span_ids     bigint[] not null,
+    evidence_ids uuid[]   not null,
+    constraint link_checks_pkey primary key (id),
+    constraint link_checks_spans_check check (cardinality(filters) = cardinality(span_ids)
+        and cardinality(trace_ids) = cardinality(span_ids))
+);
+comment on table link_checks is 'What is left to do after transactions that stored edges or evidence, a row for each: evidence that waits for the spans is resolved again, and so is evidence that others wrote edges for at the same time. Usually done before the reply; rows that stay are those of replicas that died.';
+comment on column link_checks.id is 'Identifies the transaction.';
+comment on column link_checks.filters is 'Which links are followed, as in span_edges, for each of the spans that arrived.';
+comment on column link_checks.trace_ids is 'Traces of the spans that arrived, in the same order.';
+comment on column link_checks.span_ids is 'Ids of these spans, as in pending_spans.';
+comment on column link_checks.evidence_ids is 'The new evidence (link_evidence.id).';
 
 create table stage_spans (
     slot         smallint    not null,

@@ -1,4 +1,5 @@
-//! Resolves evidence that became resolvable in a larger number than one request may wait for.
+//! Resolves evidence that became resolvable in a larger number than one request may wait for, and
+//! carries out the checks of replicas that died before theirs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,8 +10,8 @@ use crate::{
         model::time::Timestamp,
         workflow::{JudgingContext, classify::Classifier},
     },
-    recording::{NewLinks, Recording},
-    store::{SpanCounts, Store, StoreError, Writer},
+    recording::{Recording, check_links},
+    store::{Store, StoreError, Writer},
 };
 
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ impl Unplaced {
         let mut report = UnplacedReport::default();
         loop {
             let mut tx = self.store.begin("look for evidence to place").await?;
-            let is_there_more = tx.has_unresolved_evidence().await?;
+            let is_there_more = tx.has_unresolved_links().await?;
             tx.commit().await?;
             if !is_there_more {
                 return Ok(report);
@@ -61,16 +62,13 @@ impl Unplaced {
         };
         let judging = |slo| classifier.judging(slo, &context);
         let mut recording = Recording::new(&mut tx, state, &judging);
-        let followed = recording.follow_links(&NewLinks::default()).await?;
-        recording
-            .apply(&followed.gathered, &followed.groups)
-            .await?;
-        let spans = SpanCounts {
-            discarded: followed.discarded,
-            ..SpanCounts::default()
-        };
-        recording.write_counts(self.writer, now, &spans).await?;
+        let updates = recording.resolve_left().await?;
+        let placed = updates.placed;
+        let check = recording.record_updates(updates, self.writer, now).await?;
         tx.commit().await?;
-        Ok(followed.placed)
+        if let Some(check) = check {
+            check_links(&self.store, self.writer, &judging, now, check).await?;
+        }
+        Ok(placed)
     }
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, ops::AddAssign, sync::Arc, time::D
 
 use tokio::sync::watch;
 
-use super::{NewLinks, Recording, StageKeeper};
+use super::{LinkCheck, NewLinks, Recording, StageKeeper, check_links};
 use crate::{
     clock::Clock,
     domain::{
@@ -25,6 +25,9 @@ use crate::{
 const COMMIT_WITHIN: Duration = Duration::from_secs(10);
 /// The number of times a transaction starts again because another replica was first.
 const CONFLICTS: usize = 10;
+
+/// A check that is due, and by what it judges.
+type DueCheck = (LinkCheck, JudgingContext);
 
 /// Commits evidence. Clones share what it needs.
 #[derive(Clone, Debug)]
@@ -82,34 +85,37 @@ pub enum Commit {
 }
 
 impl Committer {
-    /// Commits `part`, and starts again if another replica was first.
+    /// Commits `part`, and starts again if another replica was first. Returns when what it says of
+    /// links is compared with what others committed at the same time.
     pub async fn commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
-        let mut conflicts = 0;
-        loop {
-            let commit = tokio::time::timeout(COMMIT_WITHIN, self.try_commit(part));
-            let result = commit.await;
-            match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
-                Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
-                Ok(Commit::Done(recorded)) => {
-                    return Ok(Commit::Done(RecordedWorkflows {
-                        conflicts,
-                        ..recorded
-                    }));
-                }
-                result => return result,
-            }
+        let (committed, conflicts) = repeat(|| self.try_commit(part)).await?;
+        let (mut recorded, check) = match committed {
+            Ok(committed) => committed,
+            Err(definitions) => return Ok(Commit::Outdated(definitions)),
+        };
+        recorded.conflicts = conflicts;
+        if let Some((check, context)) = check {
+            let classifier = Arc::clone(&self.classifier.borrow());
+            let judging = |slo| classifier.judging(slo, &context);
+            check_links(&self.store, self.writer, &judging, context.now, check).await?;
         }
+        Ok(Commit::Done(recorded))
     }
 
-    async fn try_commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
+    /// Returns what was recorded, and the check that is due; the definitions in force if they are
+    /// newer than those of `part`.
+    async fn try_commit(
+        &self,
+        part: &CommitPart<'_>,
+    ) -> Result<Result<(RecordedWorkflows, Option<DueCheck>), Revision>, StoreError> {
         let now = self.clock.now();
         let (mut tx, state) = self.store.begin_recording("record evidence").await?;
         if part.definitions < state.definitions {
-            return Ok(Commit::Outdated(state.definitions));
+            return Ok(Err(state.definitions));
         }
         let recorded = self.record(&mut tx, state, part, now).await?;
         tx.commit().await?;
-        Ok(Commit::Done(recorded))
+        Ok(Ok(recorded))
     }
 
     /// Judges and counts the evidence, and stores the rest of what was found.
@@ -119,7 +125,7 @@ impl Committer {
         state: LedgerState,
         part: &CommitPart<'_>,
         now: Timestamp,
-    ) -> Result<RecordedWorkflows, StoreError> {
+    ) -> Result<(RecordedWorkflows, Option<DueCheck>), StoreError> {
         let findings = part.findings;
         let new_links = NewLinks {
             linked: findings.iter().flat_map(|f| &f.linked).collect(),
@@ -143,15 +149,16 @@ impl Committer {
             heard: self.stages.heard(&part.evidence),
             ..span_counts(findings)
         };
-        let (mut evidence, mut groups) =
-            (Cow::Borrowed(&part.evidence), GroupsOfBatches::default());
+        let (mut evidence, mut check) = (Cow::Borrowed(&part.evidence), None);
         if !new_links.is_empty() {
-            let followed = recording.follow_links(&new_links).await?;
-            join(evidence.to_mut(), followed.gathered);
-            add(&mut spans.discarded, &followed.discarded);
-            groups = followed.groups;
+            let updates = recording.record_links(&new_links).await?;
+            join(evidence.to_mut(), updates.gathered);
+            add(&mut spans.discarded, &updates.discarded);
+            check = updates.check;
         }
-        recording.apply(&evidence, &groups).await?;
+        recording
+            .apply(&evidence, &GroupsOfBatches::default())
+            .await?;
         let pieces: Vec<_> = findings.iter().flat_map(|f| &f.pieces).collect();
         for (slo, missed) in recording.tx.add_stage_spans(now, &pieces).await? {
             let reason = (slo, DiscardReason::TooMuchStageEvidence);
@@ -159,7 +166,23 @@ impl Committer {
         }
         let recorded = recording.recorded;
         recording.write_counts(self.writer, now, &spans).await?;
-        Ok(recorded)
+        Ok((recorded, check.map(|check| (check, context))))
+    }
+}
+
+/// Repeats a transaction while another replica is first. Returns its result, and how often it began
+/// again.
+pub(super) async fn repeat<T, F>(mut attempt: impl FnMut() -> F) -> Result<(T, usize), StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut conflicts = 0;
+    loop {
+        let result = tokio::time::timeout(COMMIT_WITHIN, attempt()).await;
+        match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
+            Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+            result => return result.map(|done| (done, conflicts)),
+        }
     }
 }
 

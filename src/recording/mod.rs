@@ -3,9 +3,9 @@
 //! These are the use cases that write the ledger. They call [`crate::store`] and [`crate::domain`]
 //! in turn.
 //!
-//! Writers never deadlock. All share one lock; a writer of links then takes another; then known
-//! workflows are locked in the order of their keys; only then are new ones inserted, again in that
-//! order. A writer that waits for a lock has inserted nothing yet, and one that waits for another's
+//! Writers never deadlock. All share one lock; one that moves evidence of links then takes another;
+//! then new edges and evidence are inserted in their order; then known workflows are locked in the
+//! order of their keys; only then are new ones inserted, again in that order. A writer that waits for a lock has inserted nothing yet, and one that waits for another's
 //! insert waits for a greater key than any it has inserted. If another replica has inserted the
 //! same key in between, the whole transaction is repeated from the start and finds the row.
 
@@ -14,6 +14,7 @@ mod assign_groups;
 mod commit;
 mod place_links;
 mod place_messages;
+mod resolve_links;
 mod stage_keeper;
 mod timeouts;
 
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use commit::{Commit, CommitPart, Committer, RecordedWorkflows};
 pub use place_links::{LinkUpdates, NewLinks};
+pub use resolve_links::{LinkCheck, check_links};
 pub use stage_keeper::{StageKeeper, WaitingStages};
 pub use timeouts::JudgedDue;
 

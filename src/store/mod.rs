@@ -56,7 +56,8 @@ pub use counts::totals::EventTotals;
 pub use error::{ForeignSchema, StoreError, StoreErrorKind};
 pub(crate) use links::{
     batch_messages::{Batches, MessageRow, PUBLICATION},
-    evidence::{EvidenceRow, batch_ids},
+    edges::{PendingSpans, SpanColumns},
+    evidence::{EvidenceRow, EvidenceRows, batch_ids},
 };
 pub(crate) use lists::ListChanges;
 pub use lists::bad::{AffectedCustomer, AffectedCustomers};

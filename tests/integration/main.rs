@@ -12,6 +12,7 @@ mod attributes;
 mod calendar;
 mod cases;
 mod catalogue;
+mod concurrent_links;
 mod context;
 mod counts_and_claims;
 mod customers;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Spans by column, as `unnest` takes them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SpanColumns {
     pub(crate) filters: Vec<i64>,
     pub(crate) trace_ids: Vec<Uuid>,
@@ -27,6 +27,10 @@ pub(crate) struct SpanColumns {
 }
 
 impl SpanColumns {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.filters.is_empty()
+    }
+
     pub(crate) fn push(&mut self, filter: LinkFilter, span: SpanRef) {
         self.push_awaited(filter, Awaited::Span(span));
     }
@@ -48,6 +52,9 @@ impl SpanColumns {
         self.push_awaited(filter, Awaited::StartIn(span.trace_id));
     }
 }
+
+/// Rows of `pending_spans`: filter, trace, span, and the evidence that waits.
+pub(crate) type PendingSpans = Vec<(i64, Uuid, i64, Uuid)>;
 
 impl FromIterator<(LinkFilter, SpanRef)> for SpanColumns {
     fn from_iter<I: IntoIterator<Item = (LinkFilter, SpanRef)>>(spans: I) -> Self {
@@ -124,26 +131,54 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Marks the evidence that waited for these spans as unresolved.
-    pub(crate) async fn wake(&mut self, spans: &SpanColumns) -> Result<(), StoreError> {
-        if spans.filters.is_empty() {
-            return Ok(());
+    /// Returns the evidence that waits for these spans, with what it waits for.
+    pub(crate) async fn waiting_for(
+        &mut self,
+        spans: &SpanColumns,
+    ) -> Result<PendingSpans, StoreError> {
+        if spans.is_empty() {
+            return Ok(PendingSpans::new());
         }
-        let statement = sqlx::query(concat!(
+        let query = sqlx::query_as(concat!(
             "-- pending_spans.arrived\n",
-            "with woken as (delete from pending_spans w ",
-            "using unnest($1::bigint[], $2::uuid[], $3::bigint[]) as n(filter, trace_id, span_id) ",
-            "where w.filter = n.filter and w.trace_id = n.trace_id and w.span_id = n.span_id ",
-            "returning w.evidence_id) ",
-            "update link_evidence e set is_unresolved = true ",
-            "from (select distinct evidence_id from woken) as w ",
-            "where e.id = w.evidence_id and not e.is_unresolved",
+            "select w.filter, w.trace_id, w.span_id, w.evidence_id ",
+            "from unnest($1::bigint[], $2::uuid[], $3::bigint[]) as n(filter, trace_id, span_id) ",
+            "join pending_spans w on w.filter = n.filter and w.trace_id = n.trace_id ",
+            "and w.span_id = n.span_id",
         ))
         .bind(&spans.filters)
         .bind(&spans.trace_ids)
         .bind(&spans.span_ids);
-        self.execute(statement).await?;
-        Ok(())
+        self.fetch_all(query).await
+    }
+
+    /// Removes what evidence waited for.
+    pub(super) async fn forget_pending(&mut self, spans: &PendingSpans) -> Result<(), StoreError> {
+        if spans.is_empty() {
+            return Ok(());
+        }
+        let statement = sqlx::query(concat!(
+            "-- pending_spans.delete\n",
+            "delete from pending_spans w using unnest($1::bigint[], $2::uuid[], $3::bigint[], ",
+            "$4::uuid[]) as n(filter, trace_id, span_id, evidence_id) ",
+            "where w.filter = n.filter and w.trace_id = n.trace_id and w.span_id = n.span_id ",
+            "and w.evidence_id = n.evidence_id",
+        ))
+        .bind(spans.iter().map(|(filter, ..)| *filter).collect::<Vec<_>>())
+        .bind(
+            spans
+                .iter()
+                .map(|(_, trace, ..)| *trace)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            spans
+                .iter()
+                .map(|(_, _, span, _)| *span)
+                .collect::<Vec<_>>(),
+        )
+        .bind(spans.iter().map(|(.., id)| *id).collect::<Vec<_>>());
+        self.execute(statement).await.map(drop)
     }
 
     /// Adds to `graph` the edges from these spans back to their origins. Reads one link more than
@@ -156,22 +191,23 @@ impl Tx<'_> {
     ) -> Result<BTreeSet<SpanRef>, StoreError> {
         let rows = sqlx::query(concat!(
             "-- span_edges.walk\n",
-            "with recursive walk(filter, trace_id, span_id, hops) as (",
-            "select filter, trace_id, span_id, 0 ",
+            "with recursive walk as (",
+            "select e.filter, e.trace_id, e.span_id, e.is_link, e.to_trace_id, e.to_span_id, ",
+            "e.is_link::integer as hops ",
             "from unnest($1::bigint[], $2::uuid[], $3::bigint[]) as s(filter, trace_id, span_id) ",
+            "join span_edges e on e.filter = s.filter and e.trace_id = s.trace_id ",
+            "and e.span_id = s.span_id ",
             "union ",
-            "select e.filter, e.to_trace_id, e.to_span_id, w.hops + e.is_link::integer ",
-            "from walk w join span_edges e on e.filter = w.filter and e.trace_id = w.trace_id ",
-            "and e.span_id = w.span_id where w.hops <= $4) ",
-            "select distinct e.filter, e.trace_id, e.span_id, e.is_link, e.to_trace_id, ",
-            "e.to_span_id from (select distinct filter, trace_id, span_id from walk) as w ",
-            "join span_edges e on e.filter = w.filter and e.trace_id = w.trace_id ",
-            "and e.span_id = w.span_id",
+            "select e.filter, e.trace_id, e.span_id, e.is_link, e.to_trace_id, e.to_span_id, ",
+            "w.hops + e.is_link::integer ",
+            "from walk w join span_edges e on e.filter = w.filter and e.trace_id = w.to_trace_id ",
+            "and e.span_id = w.to_span_id where w.hops <= $4) ",
+            "select distinct filter, trace_id, span_id, is_link, to_trace_id, to_span_id from walk",
         ))
         .bind(&spans.filters)
         .bind(&spans.trace_ids)
         .bind(&spans.span_ids)
-        .bind(i32::try_from(MAX_HOPS).unwrap_or(i32::MAX))
+        .bind(i32::try_from(MAX_HOPS + 1).unwrap_or(i32::MAX))
         .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;

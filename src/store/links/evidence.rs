@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{Row as _, types::Json};
 use uuid::Uuid;
 
-use super::edges::{SpanColumns, number, span, span_id};
+use super::edges::{PendingSpans, SpanColumns, number, span, span_id};
 use crate::{
     domain::{
         model::{
@@ -27,7 +27,21 @@ use crate::{
 /// The maximum number of rows that one round resolves; the rest is left for the next.
 const BATCH: i64 = 5_000;
 
+const KNOWN: &str = "-- link_evidence.known\n\
+    select e.id from unnest($1::uuid[]) as n(id) join link_evidence e on e.id = n.id";
+
+const INSERT: &str = "-- link_evidence.insert\n\
+    insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, message, \
+    is_whole, workflow_keys, sent_by, is_truncated, is_unresolved, epoch) \
+    select n.id, n.slo_id, n.filter, n.trace_id, n.span_id, n.evidence, n.is_start, n.message, \
+    n.is_whole, n.workflow_keys::uuid[], n.sent_by::bigint[], n.is_truncated, n.is_unresolved, $14 \
+    from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], $5::bigint[], $6::jsonb[], \
+    $7::boolean[], $8::uuid[], $9::boolean[], $10::text[], $11::text[], $12::boolean[], \
+    $13::boolean[]) as n(id, slo_id, filter, trace_id, span_id, evidence, is_start, message, \
+    is_whole, workflow_keys, sent_by, is_truncated, is_unresolved)";
+
 /// A row of evidence.
+#[derive(Clone, Debug)]
 pub(crate) struct EvidenceRow {
     pub(crate) id: Uuid,
     pub(crate) fragment: EvidenceFragment,
@@ -35,57 +49,110 @@ pub(crate) struct EvidenceRow {
     pub(crate) batch_ids: Vec<Uuid>,
 }
 
-type EvidenceRows = Vec<EvidenceRow>;
+impl EvidenceRow {
+    pub(crate) const fn is_start(&self) -> bool {
+        self.fragment.evidence.start.is_some()
+    }
+}
+
+pub(crate) type EvidenceRows = Vec<EvidenceRow>;
 
 impl Tx<'_> {
-    /// Adds the new ones of `linked`. Returns the starts among them.
-    pub(crate) async fn add_evidence(
+    /// Returns those of `linked` that are not stored yet, in the order of their ids. `heard` makes
+    /// the piece that is stored.
+    pub(crate) async fn new_evidence(
         &mut self,
-        linked: Vec<Linked>,
-        epoch: i32,
-    ) -> Result<Vec<(LinkFilter, SpanRef)>, StoreError> {
+        linked: &[&Linked],
+        heard: impl Fn(&Linked) -> Linked,
+    ) -> Result<EvidenceRows, StoreError> {
         if linked.is_empty() {
             return Ok(Vec::new());
         }
-        let linked: BTreeMap<_, _> = linked.into_iter().map(|one| (one.id(), one)).collect();
-        let ids: Vec<Uuid> = linked.keys().map(|id| Uuid::from_bytes(*id)).collect();
-        let slos: Vec<i32> = linked.values().map(|piece| piece.slo.0).collect();
-        let evidence = linked.values().map(|one| Json(&one.piece));
-        let spans = linked.values().map(|piece| (piece.filter, piece.span));
-        let spans: SpanColumns = spans.collect();
-        let are_starts = linked.values().map(|piece| piece.piece.start.is_some());
-        let messages = linked.values().map(|piece| piece.message);
+        let ids = linked.iter().map(|one| Uuid::from_bytes(one.id()));
+        let mut new: BTreeMap<Uuid, &Linked> = ids.zip(linked.iter().copied()).collect();
+        let ids: Vec<Uuid> = new.keys().copied().collect();
+        let known: Vec<(Uuid,)> = self.fetch_all(sqlx::query_as(KNOWN).bind(ids)).await?;
+        for (id,) in known {
+            new.remove(&id);
+        }
+        let rows = new.into_iter().map(|(id, one)| EvidenceRow {
+            id,
+            fragment: heard(one).into_fragment(),
+            batch_ids: Vec::new(),
+        });
+        Ok(rows.collect())
+    }
+
+    /// Stores new evidence with its placement. Evidence without one is unresolved.
+    ///
+    /// Fails with a conflict if another replica has stored some of it in the meantime.
+    pub(crate) async fn insert_evidence(
+        &mut self,
+        rows: &[(&EvidenceRow, Option<&Placement>)],
+        epoch: i32,
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let waits = rows.iter().flat_map(|(row, placed)| {
+            let awaited = placed.iter().flat_map(|placed| &placed.waits_for);
+            awaited.map(|awaited| (row.fragment.filter, *awaited, row.id))
+        });
+        let waits = waits.collect();
+        let fragments = rows.iter().map(|(row, _)| &row.fragment);
+        let placed = rows.iter().map(|(_, placed)| placed);
+        let ids = rows.iter().map(|(row, _)| row.id);
+        let slos = fragments.clone().map(|one| one.slo.0);
+        let spans: SpanColumns = fragments
+            .clone()
+            .map(|one| (one.filter, one.span))
+            .collect();
+        let evidence = fragments.clone().map(|one| Json(&one.evidence));
+        let are_starts = rows.iter().map(|(row, _)| row.is_start());
+        let messages = fragments.clone().map(|one| one.message);
         let messages = messages.map(|message| message.map(|EventKey(id)| Uuid::from_bytes(id)));
-        let are_whole = linked.values().map(|piece| piece.batch == LinkBatch::Whole);
-        // Evidence that an older epoch holds is not new; no other transaction inserts here, under
-        // the lock on links.
-        let rows = sqlx::query(concat!(
-            "-- link_evidence.insert\n",
-            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, ",
-            "message, is_whole, epoch) select n.*, $10 ",
-            "from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], ",
-            "$5::bigint[], $6::jsonb[], $7::boolean[], $8::uuid[], $9::boolean[]) ",
-            "as n(id, slo_id, filter, trace_id, span_id, evidence, is_start, message, is_whole) ",
-            "where not exists (select 1 from link_evidence e where e.id = n.id) ",
-            "returning filter, trace_id, span_id, is_start",
+        let are_whole = fragments.map(|one| one.batch == LinkBatch::Whole);
+        let nowhere = || "{}".to_owned();
+        let keys = placed.clone().map(|one| one.map_or_else(nowhere, keys));
+        let senders = placed.clone().map(|one| one.map_or_else(nowhere, senders));
+        let cut = placed.clone().map(|one| one.is_some_and(|one| one.is_cut));
+        let are_unresolved = placed.map(Option::is_none);
+        let statement = sqlx::query(INSERT)
+            .bind(ids.collect::<Vec<_>>())
+            .bind(slos.collect::<Vec<_>>())
+            .bind(spans.filters)
+            .bind(spans.trace_ids)
+            .bind(spans.span_ids)
+            .bind(evidence.collect::<Vec<_>>())
+            .bind(are_starts.collect::<Vec<_>>())
+            .bind(messages.collect::<Vec<_>>())
+            .bind(are_whole.collect::<Vec<_>>())
+            .bind(keys.collect::<Vec<_>>())
+            .bind(senders.collect::<Vec<_>>())
+            .bind(cut.collect::<Vec<_>>())
+            .bind(are_unresolved.collect::<Vec<_>>())
+            .bind(epoch);
+        self.execute(statement).await?;
+        self.wait(&waits, epoch).await
+    }
+
+    /// Marks evidence as unresolved, and forgets that it waited for spans that have arrived.
+    pub(crate) async fn resolve_again(
+        &mut self,
+        ids: &BTreeSet<Uuid>,
+        arrived: &PendingSpans,
+    ) -> Result<(), StoreError> {
+        self.forget_pending(arrived).await?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let statement = sqlx::query(concat!(
+            "-- link_evidence.resolve_again\n",
+            "update link_evidence e set is_unresolved = true from unnest($1::uuid[]) as n(id) ",
+            "where e.id = n.id and not e.is_unresolved",
         ))
-        .bind(ids)
-        .bind(slos)
-        .bind(spans.filters)
-        .bind(spans.trace_ids)
-        .bind(spans.span_ids)
-        .bind(evidence.collect::<Vec<_>>())
-        .bind(are_starts.collect::<Vec<_>>())
-        .bind(messages.collect::<Vec<_>>())
-        .bind(are_whole.collect::<Vec<_>>())
-        .bind(epoch)
-        .fetch_all(&mut self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        let starts = rows.iter().filter_map(|row| start(row).transpose());
-        starts
-            .collect::<Result<_, _>>()
-            .map_err(|source| self.failed(source))
+        .bind(ids.iter().copied().collect::<Vec<_>>());
+        self.execute(statement).await.map(drop)
     }
 
     pub(crate) async fn unresolved_evidence(&mut self) -> Result<EvidenceRows, StoreError> {
@@ -123,10 +190,7 @@ impl Tx<'_> {
         self.wait(&waits.collect(), epoch).await?;
         let ids: Vec<Uuid> = pieces.iter().map(|piece| piece.id).collect();
         let cut: Vec<bool> = placement.placements.iter().map(|one| one.is_cut).collect();
-        let keys = placement.placements.iter().map(|placed| {
-            let keys = placed.workflow_keys.iter();
-            array(keys.map(|key| Uuid::from_bytes(key.0)))
-        });
+        let keys = placement.placements.iter().map(keys);
         let senders = placement.placements.iter().map(senders);
         let placed = pieces.iter().zip(&placement.placements);
         let batches = placed.map(|(piece, placed)| array(batch_ids(&piece.fragment, placed)));
@@ -225,6 +289,11 @@ pub(crate) fn batch_ids<'a>(
     })
 }
 
+fn keys(placed: &Placement) -> String {
+    let keys = placed.workflow_keys.iter();
+    array(keys.map(|key| Uuid::from_bytes(key.0)))
+}
+
 /// Formats the sender of each workflow; most evidence has none.
 fn senders(placed: &Placement) -> String {
     let keys = placed.workflow_keys.iter();
@@ -239,14 +308,6 @@ fn senders(placed: &Placement) -> String {
 fn array<T: ToString>(values: impl Iterator<Item = T>) -> String {
     let values: Vec<String> = values.map(|value| value.to_string()).collect();
     format!("{{{}}}", values.join(","))
-}
-
-fn start(row: &sqlx::postgres::PgRow) -> Result<Option<(LinkFilter, SpanRef)>, sqlx::Error> {
-    if !row.try_get::<bool, _>("is_start")? {
-        return Ok(None);
-    }
-    let filter = LinkFilter(row.try_get("filter")?);
-    Ok(Some((filter, span(row, ["trace_id", "span_id"])?)))
 }
 
 fn decode(row: &sqlx::postgres::PgRow) -> Result<EvidenceRow, sqlx::Error> {

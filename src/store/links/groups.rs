@@ -40,6 +40,9 @@ impl Tx<'_> {
             .iter()
             .flat_map(|(slo, keys)| keys.iter().map(|key| (*slo, *key)))
             .collect();
+        let slos = frontier.keys().copied().collect();
+        let with_batches = self.slos_with_batches(slos).await?;
+        frontier.retain(|slo, _| with_batches.contains(slo));
         for (slo, keys) in frontier {
             let deliveries = self.batches_around(slo, keys).await?;
             let groups = BatchGroup::of(deliveries.into_values());
@@ -53,6 +56,21 @@ impl Tx<'_> {
         };
         found.alone = touched.into_iter().filter(|id| !in_group(id)).collect();
         Ok(found)
+    }
+
+    /// Returns those of the SLOs that have batches at all: most have none, and many workflows.
+    async fn slos_with_batches(&mut self, slos: Vec<SloId>) -> Result<Vec<SloId>, StoreError> {
+        if slos.is_empty() {
+            return Ok(slos);
+        }
+        let query = sqlx::query_as(concat!(
+            "-- link_evidence.slos_with_batches\n",
+            "select slo_id from unnest($1::integer[]) as n(slo_id) where exists (",
+            "select 1 from link_evidence e where e.is_batch and e.slo_id = n.slo_id)",
+        ))
+        .bind(slos.iter().map(|slo| slo.0).collect::<Vec<_>>());
+        let rows: Vec<(i32,)> = self.fetch_all(query).await?;
+        Ok(rows.into_iter().map(|(slo,)| SloId(slo)).collect())
     }
 
     async fn keys_of_batches(

@@ -1,6 +1,7 @@
 //! Edges between spans, and evidence whose workflow is found only by links or message ids.
 
 pub(super) mod batch_messages;
+pub(super) mod checks;
 pub(super) mod edges;
 pub(super) mod evidence;
 pub(super) mod groups;

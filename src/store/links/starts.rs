@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::Row as _;
+use uuid::Uuid;
 
 use super::edges::{SpanColumns, span};
 use crate::{
@@ -21,17 +22,19 @@ use crate::{
 type ChainEnd = (SloId, LinkFilter, TraceId);
 
 impl Tx<'_> {
-    /// Loads everything that is known about the origins of these spans.
-    pub(crate) async fn graph_of(
+    /// Loads into `graph`, which may know of starts that are not stored yet, everything that is
+    /// stored about the origins of these spans.
+    pub(crate) async fn load_origins(
         &mut self,
         spans: &BTreeSet<LinkedSpan>,
-    ) -> Result<Graph, StoreError> {
-        let mut graph = Graph::default();
-        self.add_way_back(spans, &mut graph).await?;
-        let ends: BTreeSet<ChainEnd> = spans.iter().flat_map(|of| ends_of(of, &graph)).collect();
-        let starts = self.add_starts_in(&ends, &mut graph).await?;
-        self.add_way_back(&starts, &mut graph).await?;
-        Ok(graph)
+        graph: &mut Graph,
+    ) -> Result<(), StoreError> {
+        self.add_way_back(spans, graph).await?;
+        let ends: BTreeSet<ChainEnd> = spans.iter().flat_map(|of| ends_of(of, graph)).collect();
+        self.add_starts_in(&ends, graph).await?;
+        let starts = ends.iter().flat_map(|end| compared_starts(*end, graph));
+        let starts = starts.collect();
+        self.add_way_back(&starts, graph).await
     }
 
     /// Adds the edges that lead back from these spans, and the starts on the way.
@@ -47,9 +50,11 @@ impl Tx<'_> {
         let columns: SpanColumns = columns.into_iter().collect();
         let mut on_the_way = self.add_edges_from(&columns, graph).await?;
         on_the_way.extend(spans.iter().map(|of| of.span));
-        let slos: BTreeSet<i32> = spans.iter().map(|of| of.slo.0).collect();
+        let slos: BTreeSet<SloId> = spans.iter().map(|of| of.slo).collect();
+        on_the_way.retain(|at| slos.iter().any(|slo| !graph.is_start(*slo, *at)));
         let on_the_way = on_the_way.into_iter();
         let columns: SpanColumns = on_the_way.map(|at| (LinkFilter::ALL, at)).collect();
+        let slos = slos.into_iter().map(|slo| slo.0);
         let rows = sqlx::query(concat!(
             "-- link_evidence.starts\n",
             "select distinct e.slo_id, e.trace_id, e.span_id ",
@@ -59,7 +64,7 @@ impl Tx<'_> {
         ))
         .bind(columns.trace_ids)
         .bind(columns.span_ids)
-        .bind(slos.into_iter().collect::<Vec<_>>())
+        .bind(slos.collect::<Vec<_>>())
         .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -70,53 +75,57 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Adds the starts of traces, at most one more of each than are compared. Returns those of traces
-    /// with no more.
+    /// Adds the starts of traces, at most one more of each than are compared.
     async fn add_starts_in(
         &mut self,
         ends: &BTreeSet<ChainEnd>,
         graph: &mut Graph,
-    ) -> Result<BTreeSet<LinkedSpan>, StoreError> {
+    ) -> Result<(), StoreError> {
         if ends.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(());
         }
         let most = i64::try_from(MAX_STARTS).unwrap_or(i64::MAX);
-        let slos: Vec<i32> = ends.iter().map(|(slo, ..)| slo.0).collect();
-        let filters: Vec<i64> = ends.iter().map(|(_, filter, _)| filter.0).collect();
-        let traces: Vec<_> = ends.iter().map(|(.., trace_id)| uuid(*trace_id)).collect();
+        let traces: BTreeSet<(i32, Uuid)> = ends
+            .iter()
+            .map(|(slo, _, trace_id)| (slo.0, uuid(*trace_id)))
+            .collect();
+        let (slos, traces): (Vec<i32>, Vec<Uuid>) = traces.into_iter().unzip();
         let rows = sqlx::query(concat!(
             "-- link_evidence.starts_in\n",
-            "select n.slo_id, n.filter, n.trace_id, s.span_id, s.count ",
-            "from unnest($1::integer[], $2::bigint[], $3::uuid[]) as n(slo_id, filter, trace_id) ",
-            "cross join lateral (select span_id, count(*) over () as count from (",
+            "select n.slo_id, n.trace_id, s.span_id ",
+            "from unnest($1::integer[], $2::uuid[]) as n(slo_id, trace_id) ",
+            "cross join lateral (",
             "select distinct e.span_id from link_evidence e where e.trace_id = n.trace_id ",
-            "and e.slo_id = n.slo_id and e.is_start order by e.span_id limit $4) as first) as s",
+            "and e.slo_id = n.slo_id and e.is_start order by e.span_id limit $3) as s",
         ))
         .bind(slos)
-        .bind(filters)
         .bind(traces)
         .bind(most + 1)
         .fetch_all(&mut self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let mut compared = BTreeSet::new();
         for row in &rows {
             let (slo, span) = decode(row).map_err(|source| self.failed(source))?;
             graph.add_start(slo, span);
-            let number = |column| row.try_get::<i64, _>(column);
-            if number("count").map_err(|source| self.failed(source))? <= most {
-                let filter = number("filter").map_err(|source| self.failed(source))?;
-                let filter = LinkFilter(filter);
-                compared.insert(LinkedSpan {
-                    slo,
-                    filter,
-                    span,
-                    batch: LinkBatch::Whole,
-                });
-            }
         }
-        Ok(compared)
+        Ok(())
     }
+}
+
+/// Returns the starts in a trace in which a chain ends, unless there are more than are compared.
+fn compared_starts((slo, filter, trace_id): ChainEnd, graph: &Graph) -> Vec<LinkedSpan> {
+    let starts = graph.starts_in(slo, trace_id);
+    let starts = starts.map(|span| LinkedSpan {
+        slo,
+        filter,
+        span,
+        batch: LinkBatch::Whole,
+    });
+    let mut starts: Vec<_> = starts.take(MAX_STARTS + 1).collect();
+    if starts.len() > MAX_STARTS {
+        starts.clear();
+    }
+    starts
 }
 
 /// Returns the traces whose starts decide where the work of a span began. Chains are followed

@@ -85,9 +85,7 @@ impl Tx<'_> {
         {
             return Ok(());
         }
-        let statement = sqlx::query("-- epoch.exclude_writers\nselect pg_advisory_xact_lock($1)")
-            .bind(EPOCH_LOCK);
-        self.execute(statement).await?;
+        self.exclude_writers().await?;
         let newest = self.newest_epoch().await?;
         let epoch = match newest {
             Some((_, opened)) if now < opened + length => return Ok(()),
@@ -113,6 +111,13 @@ impl Tx<'_> {
                 .bind(now.to_chrono());
         self.execute(statement).await?;
         Ok(())
+    }
+
+    /// Waits until no transaction judges workflows, and blocks others until the end of this one.
+    async fn exclude_writers(&mut self) -> Result<(), StoreError> {
+        let statement = sqlx::query("-- epoch.exclude_writers\nselect pg_advisory_xact_lock($1)")
+            .bind(EPOCH_LOCK);
+        self.execute(statement).await.map(drop)
     }
 
     async fn newest_epoch(&mut self) -> Result<Option<(i32, Timestamp)>, StoreError> {
@@ -187,8 +192,8 @@ impl Tx<'_> {
 
     async fn drop_epoch(&mut self, epoch: i32) -> Result<(), StoreError> {
         self.wait_briefly_for_locks().await?;
-        // Tables of links and workflows are locked in various orders under this lock.
-        self.lock_links().await?;
+        // Tables of links and workflows are locked in various orders by those who judge.
+        self.exclude_writers().await?;
         self.run_ddl(format!(
             "-- epoch.drop_partition\ndrop table if exists workflows_{epoch}"
         ))

@@ -9,7 +9,7 @@ use throughline::{
         model::time::Timestamp,
         workflow::{Judging, gather, join, links::GroupsOfBatches},
     },
-    recording::{NewLinks, Recording},
+    recording::{NewLinks, Recording, check_links},
     store::{SpanCounts, Store, StoreError, Writer},
 };
 use uuid::Uuid;
@@ -117,19 +117,25 @@ impl Lane {
             edges: batch.edges.iter().collect(),
             batches: Vec::new(),
         };
-        let mut groups = GroupsOfBatches::default();
+        let mut check = None;
         let mut recording = Recording::new(&mut tx, state, &judging);
         if !new_links.is_empty() {
-            let followed = recording.follow_links(&new_links).await?;
-            join(&mut gathered, followed.gathered);
-            groups = followed.groups;
+            let updates = recording.record_links(&new_links).await?;
+            join(&mut gathered, updates.gathered);
+            check = updates.check;
         }
-        recording.apply(&gathered, &groups).await?;
+        recording
+            .apply(&gathered, &GroupsOfBatches::default())
+            .await?;
         recording
             .write_counts(self.writer, self.now, &SpanCounts::default())
             .await?;
         let pieces: Vec<_> = batch.pieces.iter().collect();
         tx.add_stage_spans(self.now, &pieces).await?;
-        tx.commit().await
+        tx.commit().await?;
+        match check {
+            Some(check) => check_links(&self.store, self.writer, &judging, self.now, check).await,
+            None => Ok(()),
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::{
     workflow::{
         EventKey, Workflow,
         evidence::hash,
-        links::{Edges, LinkFilter, MAX_LINKS, edges},
+        links::{Edges, EvidenceFragment, LinkFilter, MAX_LINKS, edges},
     },
 };
 
@@ -54,6 +54,23 @@ impl Linked {
             message: None,
             batch: LinkBatch::Each,
             piece,
+        }
+    }
+
+    /// Returns the evidence as that of a workflow that is not known yet.
+    pub fn into_fragment(self) -> EvidenceFragment {
+        EvidenceFragment {
+            slo: self.slo,
+            filter: self.filter,
+            span: self.span,
+            message: self.message,
+            evidence: self.piece,
+            workflow_keys: BTreeSet::new(),
+            sent_by: BTreeMap::new(),
+            is_divided: false,
+            batch: self.batch,
+            divides: false,
+            is_cut: false,
         }
     }
 

@@ -83,7 +83,8 @@ impl Graph {
         of_trace.insert(span.span_id);
     }
 
-    fn is_start(&self, slo: SloId, span: SpanRef) -> bool {
+    /// Returns whether it is known that the SLO's `start` selects the span.
+    pub fn is_start(&self, slo: SloId, span: SpanRef) -> bool {
         let of_trace = self.starts.get(&(slo, span.trace_id));
         of_trace.is_some_and(|starts| starts.contains(&span.span_id))
     }
@@ -239,7 +240,8 @@ impl Graph {
         origins
     }
 
-    fn starts_in(&self, slo: SloId, trace_id: TraceId) -> impl Iterator<Item = SpanRef> + '_ {
+    /// Returns the known starts in a trace.
+    pub fn starts_in(&self, slo: SloId, trace_id: TraceId) -> impl Iterator<Item = SpanRef> + '_ {
         let starts = self.starts.get(&(slo, trace_id)).into_iter().flatten();
         starts.map(move |span_id| SpanRef {
             trace_id,

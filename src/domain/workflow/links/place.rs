@@ -152,16 +152,21 @@ pub fn place_at(
         for key in fragment.workflow_keys.difference(&workflow_keys) {
             resolution.moves.insert((fragment.slo, *key), Move::Left);
         }
-        let awaited = graph.contexts(fragment.linked_span()).into_iter();
         resolution.placements.push(Placement {
             workflow_keys,
             sent_by: BTreeMap::new(),
             branches: BTreeSet::new(),
-            waits_for: awaited.map(Awaited::Span).collect(),
+            waits_for: awaited_contexts(fragment, graph),
             is_cut: false,
         });
     }
     resolution
+}
+
+/// Returns the arrivals that may change which batch a message is of.
+pub fn awaited_contexts(fragment: &EvidenceFragment, graph: &Graph) -> BTreeSet<Awaited> {
+    let contexts = graph.contexts(fragment.linked_span()).into_iter();
+    contexts.map(Awaited::Span).collect()
 }
 
 impl EvidenceFragment {
