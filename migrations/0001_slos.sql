@@ -10,6 +10,9 @@ create table slos (
     finish_since       timestamptz,
     finish_matched     boolean     not null default true,
     next_evaluation_at timestamptz not null default '-infinity',
+    unchanged_at       timestamptz,
+    unchanged_until    timestamptz,
+    counts_hash        bigint      not null default 0,
     created_at         timestamptz not null default clock_timestamp(),
     parent_id          integer,
     group_by           jsonb,
@@ -41,6 +44,9 @@ comment on column slos.finish is 'Selector of the spans that finish the SLO''s w
 comment on column slos.finish_since is 'Time from which the selector is in force.';
 comment on column slos.finish_matched is 'Whether a workflow that started under the selector has finished. True also of the first selector of an SLO. While it is false, messages say since when.';
 comment on column slos.next_evaluation_at is 'Evaluation claim: the replica that moves this time forward evaluates the SLO.';
+comment on column slos.unchanged_at is 'Last time at which the SLO and its groups were evaluated, or found unchanged since then. Null before the first evaluation whose result lasts, and for a group.';
+comment on column slos.unchanged_until is 'Time before which another evaluation would have the same result if no rows of counts changed. Null if every evaluation may have another, and for a group.';
+comment on column slos.counts_hash is 'Hash of the versions of the rows of counts at the evaluation of which unchanged_until is the result: while it is the same, nothing was counted.';
 comment on column slos.created_at is 'Database time at which the row was inserted.';
 comment on column slos.parent_id is 'SLO that the group belongs to. Null for an SLO.';
 comment on column slos.group_by is 'Attributes with their scopes, as a JSON array of strings: for an SLO the current grouping, for a group the grouping that it was created under. Null for an SLO without groups.';

@@ -90,15 +90,11 @@ impl Evaluator {
         subjects: &[Subject],
         now: Timestamp,
     ) -> Result<EvaluationInputs, StoreError> {
-        let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
         let mut tx = self.store.begin("read what alerts depend on").await?;
         let alerts = read_alerts(&mut tx, subjects, now).await?;
-        let rhythms = tx.rhythms(&ids).await?;
+        let rhythms = read_rhythms(&mut tx, subjects).await?;
         let healthy_until = tx.ingest_healthy_until().await?;
-        let freshness = match healthy_until {
-            Some(until) if until < now - MAX_LAG => Freshness::Stale,
-            Some(_) | None => Freshness::Fresh,
-        };
+        let freshness = freshness_at(now, healthy_until);
         let expected = expected_ends(subjects, &tx.end_sampling(now).await?);
         let counts = read_counts(&mut tx, subjects, &alerts, &expected, now).await?;
         let mut measured = read_measured(&mut tx, subjects, counts, now, freshness).await?;
@@ -115,7 +111,7 @@ impl Evaluator {
             measured,
             alerts,
             rhythms,
-            longest_pause: LEAST_GAP.max(self.settings.interval * 3),
+            longest_pause: longest_pause(self.settings.interval),
         };
         tx.commit().await?;
         Ok(reading)
@@ -185,6 +181,35 @@ impl EvaluationInputs {
         let last = self.rhythms.get(&slo);
         last.map_or(first, |last| last.next(self.now, self.longest_pause))
     }
+}
+
+pub(super) fn freshness_at(now: Timestamp, healthy_until: Option<Timestamp>) -> Freshness {
+    match healthy_until {
+        Some(until) if until < now - MAX_LAG => Freshness::Stale,
+        Some(_) | None => Freshness::Fresh,
+    }
+}
+
+/// Returns the longest time between two evaluations without a gap.
+pub(super) fn longest_pause(interval: Duration) -> Duration {
+    LEAST_GAP.max(interval * 3)
+}
+
+/// Reads the last evaluations. An SLO that was found unchanged was as good as evaluated then.
+async fn read_rhythms(
+    tx: &mut Tx<'_>,
+    subjects: &[Subject],
+) -> Result<BTreeMap<SloId, TickHistory>, StoreError> {
+    let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
+    let mut rhythms = tx.rhythms(&ids).await?;
+    for subject in subjects {
+        if let Some(unchanged_at) = subject.due.unchanged_at
+            && let Some(rhythm) = rhythms.get_mut(&subject.due.id)
+        {
+            rhythm.last_at = rhythm.last_at.max(unchanged_at);
+        }
+    }
+    Ok(rhythms)
 }
 
 /// Reads the counts of every declared SLO.

@@ -2,7 +2,8 @@
 //!
 //! [`Evaluator::tick`] is called every few seconds by every replica. It claims the SLOs that are
 //! due, reads the counts of all their look-backs in a few queries, and takes one step of each
-//! alert. A change is written by compare-and-swap on the alert's version. If it must be notified,
+//! alert. An SLO is left out while the result of its last evaluation lasts: nothing was counted
+//! since, and time alone changes nothing before the next minute. A change is written by compare-and-swap on the alert's version. If it must be notified,
 //! its facts and deliveries are written in the same transaction, so it is notified if and only if
 //! it has happened.
 //!
@@ -15,6 +16,7 @@ mod context;
 mod facts;
 pub mod index_workflows;
 mod inputs;
+mod lasting;
 pub mod overdue;
 pub mod resolve_links;
 mod settled;
@@ -48,11 +50,12 @@ use crate::{
         slo::{Catalog, Severity, Slo, TargetKind},
     },
     failpoint::{self, Failpoint},
-    store::{AlertTransition, Declaration, DueSlo, NewDeliveries, Store, StoreError, Tx},
+    store::{AlertTransition, Claims, Declaration, DueSlo, NewDeliveries, Store, StoreError, Tx},
 };
 pub use context::EnrichmentConfig;
 use facts::TransitionContext;
-use inputs::EvaluationInputs;
+use inputs::{EvaluationInputs, freshness_at, longest_pause};
+use lasting::Evaluated;
 use slo_evaluation::SloEvaluation;
 
 /// The interval of evaluation, and the settings of its notifications.
@@ -79,8 +82,10 @@ pub struct Evaluator {
 /// The result of one tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvaluationReport {
-    /// SLOs that this replica claimed and evaluated.
+    /// SLOs that this replica claimed and evaluated, or found unchanged.
     pub evaluated: usize,
+    /// Those of them that it found unchanged since their last evaluation, without their groups.
+    pub unchanged: usize,
     /// Alerts that began to fire, including suppressed ones.
     pub fired: usize,
     pub resolved: usize,
@@ -164,53 +169,55 @@ impl Evaluator {
     /// Evaluates every SLO that is due, over look-backs that end at `now`.
     pub async fn tick(&self, now: Timestamp) -> Result<EvaluationReport, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
-        let subjects = self.claim(&catalog, now).await?;
-        let mut report = EvaluationReport::default();
+        let Claims { due, unchanged } = self.claim(now).await?;
+        let subjects = subjects(due, &catalog);
+        let mut report = EvaluationReport {
+            evaluated: unchanged,
+            unchanged,
+            ..EvaluationReport::default()
+        };
         if subjects.is_empty() {
             return Ok(report);
         }
         let mut reading = self.read(&subjects, now).await?;
-        let mut statuses = Vec::with_capacity(subjects.len());
+        let mut evaluated = Evaluated::default();
         for subject in &subjects {
-            let status = self.evaluate(subject, &mut reading, &mut report).await?;
+            let (status, lasts_until) = self
+                .evaluate(subject, &mut reading, &mut report)
+                .await?
+                .unzip();
             if subject.due.group.is_none() {
                 reading.of_slo = alerts_of(subject, status.as_ref(), &reading);
             }
-            statuses.extend(status.map(|status| (subject.due.id, status)));
+            evaluated.add(subject, status, lasts_until.flatten());
         }
         let mut tx = self.store.begin("record the status of SLOs").await?;
-        tx.upsert_statuses(&statuses).await?;
+        tx.upsert_statuses(&evaluated.statuses).await?;
+        tx.note_lasting(now, &evaluated.lasting()).await?;
         tx.commit().await?;
         Ok(report)
     }
 
-    async fn claim(&self, catalog: &Catalog, now: Timestamp) -> Result<Vec<Subject>, StoreError> {
+    /// Claims the SLOs that are due. None is left out while it is unknown whether all events were
+    /// received.
+    async fn claim(&self, now: Timestamp) -> Result<Claims, StoreError> {
+        let interval = self.settings.interval;
         let mut tx = self.store.begin("claim SLOs to evaluate").await?;
-        let due = tx.claim_due(now, self.settings.interval).await?;
+        let is_fresh = freshness_at(now, tx.ingest_healthy_until().await?) == Freshness::Fresh;
+        let unchanged_since = is_fresh.then(|| now - longest_pause(interval));
+        let claims = tx.claim_due(now, interval, unchanged_since).await?;
         tx.commit().await?;
-        let subject = |due: DueSlo| match due.declaration {
-            // Declared by a replica with newer files than ours, which evaluates it.
-            Declaration::Declared => catalog
-                .slos
-                .get(&due.name)
-                .filter(|slo| due.group.is_none() || slo.group_by.is_some())
-                .map(|slo| Subject {
-                    slo: Some(Arc::clone(slo)),
-                    due,
-                }),
-            Declaration::Removed => Some(Subject { due, slo: None }),
-        };
-        Ok(due.into_iter().filter_map(subject).collect())
+        Ok(claims)
     }
 
-    /// Takes the steps of the alerts of one SLO. Returns `None` if the SLO has no status any more,
-    /// or if another replica was faster.
+    /// Takes the steps of the alerts of one SLO. Returns its status and until when that lasts, or
+    /// `None` if the SLO has no status any more or if another replica was faster.
     async fn evaluate(
         &self,
         subject: &Subject,
         reading: &mut EvaluationInputs,
         report: &mut EvaluationReport,
-    ) -> Result<Option<SloStatus>, StoreError> {
+    ) -> Result<Option<(SloStatus, Option<Timestamp>)>, StoreError> {
         let measured = reading.take_measured(subject.due.id);
         let declared = subject.slo.as_deref().zip(measured);
         let assessment = declared.map(|(slo, measured)| SloEvaluation {
@@ -247,7 +254,9 @@ impl Evaluator {
             alerts.retain(|alert| {
                 of.slo.alerting.declares(alert.severity) || alert.state != AlertState::Inactive
             });
-            SloStatus::new(of.slo, &of.measured, of.rules, alerts).in_rhythm(rhythm)
+            let status = SloStatus::new(of.slo, &of.measured, of.rules, alerts).in_rhythm(rhythm);
+            let lasts_until = status.lasts_until(of.slo, &of.measured);
+            (status, lasts_until)
         }))
     }
 
@@ -332,6 +341,23 @@ impl Evaluator {
         failpoint::reach(Failpoint::TransitionCommitted);
         Ok(true)
     }
+}
+
+/// Returns the claimed SLOs and groups with their definitions.
+fn subjects(due: Vec<DueSlo>, catalog: &Catalog) -> Vec<Subject> {
+    let subject = |due: DueSlo| match due.declaration {
+        // Declared by a replica with newer files than ours, which evaluates it.
+        Declaration::Declared => catalog
+            .slos
+            .get(&due.name)
+            .filter(|slo| due.group.is_none() || slo.group_by.is_some())
+            .map(|slo| Subject {
+                slo: Some(Arc::clone(slo)),
+                due,
+            }),
+        Declaration::Removed => Some(Subject { due, slo: None }),
+    };
+    due.into_iter().filter_map(subject).collect()
 }
 
 fn is_chat(catalog: &Catalog, target: &Name) -> bool {

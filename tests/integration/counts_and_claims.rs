@@ -40,7 +40,7 @@ async fn declare(store: &Store, declared: &[&str]) -> BTreeMap<Name, SloId> {
 
 async fn claim(store: &Store, now: Timestamp) -> Vec<String> {
     let mut tx = store.begin("claim SLOs").await.unwrap();
-    let due = tx.claim_due(now, INTERVAL).await.unwrap();
+    let due = tx.claim_due(now, INTERVAL, None).await.unwrap().due;
     tx.commit().await.unwrap();
     let mut names: Vec<_> = due.iter().map(|slo| slo.name.to_string()).collect();
     names.sort();
@@ -157,7 +157,7 @@ async fn a_claim_in_progress_is_passed_over_and_not_waited_for() {
     let store = TestDatabase::create().await.store;
     declare(&store, &["orders"]).await;
     let mut tx = store.begin("claim SLOs").await.unwrap();
-    let due = tx.claim_due(noon(), INTERVAL).await.unwrap();
+    let due = tx.claim_due(noon(), INTERVAL, None).await.unwrap().due;
     assert_eq!(due[0].declaration, Declaration::Declared);
     assert_eq!(claim(&store, noon()).await.len(), 0);
     drop(tx);

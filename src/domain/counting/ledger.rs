@@ -216,7 +216,8 @@ impl CountDelta {
         changed.map(|((slo, bucket), difference)| (*slo, *bucket, *difference))
     }
 
-    /// Returns the differences at every resolution, sorted; none is zero.
+    /// Returns the differences at every resolution, sorted. None is zero, except those of days in
+    /// which events only changed: evaluations find changes by the rows of days.
     pub fn by_bucket(&self) -> BTreeMap<(SloId, Resolution, Timestamp), EventCounts> {
         let mut buckets: BTreeMap<_, EventCounts> = BTreeMap::new();
         for ((slo, minute), counts) in &self.by_minute {
@@ -225,7 +226,9 @@ impl CountDelta {
                 *buckets.entry((*slo, resolution, bucket)).or_default() += *counts;
             }
         }
-        buckets.retain(|_, counts| !counts.is_zero());
+        buckets.retain(|(_, resolution, _), counts| {
+            *resolution == Resolution::Day || !counts.is_zero()
+        });
         buckets
     }
 }

@@ -152,7 +152,9 @@ impl Tx<'_> {
     pub async fn slo_signs(&mut self) -> Result<Vec<SloSign>, StoreError> {
         let query = sqlx::query_as(
             "-- slos.signs
-             select slos.name, slo_statuses.evaluated_at, slo_statuses.status -> 'window' as in_window,
+             select slos.name, slo_statuses.status -> 'window' as in_window,
+                 case when slo_statuses.evaluated_at is not null
+                     then greatest(slo_statuses.evaluated_at, slos.unchanged_at) end as evaluated_at,
                  slo_statuses.status -> 'last_hour' as in_last_hour
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
              where slos.declared and slos.parent_id is null order by slos.name",

@@ -78,7 +78,7 @@ impl Tx<'_> {
         let query = sqlx::query_as(
             "-- groups.with_alerts
              select own.id, parent.name, own.group_by, own.group_values, own.first_event_at,
-                 slo_statuses.status
+                 slo_statuses.status, case when own.declared then parent.unchanged_at end as unchanged_at
              from slos as own join slos as parent on parent.id = own.parent_id
              left join slo_statuses on slo_statuses.slo_id = own.id
              where own.declared and exists (
@@ -112,7 +112,7 @@ impl Tx<'_> {
         let query = sqlx::query_as(
             "-- groups.read
              select own.id, parent.name, own.group_by, own.group_values, own.first_event_at,
-                 slo_statuses.status
+                 slo_statuses.status, case when own.declared then parent.unchanged_at end as unchanged_at
              from slos as own join slos as parent on parent.id = own.parent_id
              left join slo_statuses on slo_statuses.slo_id = own.id
              where (own.parent_id = $1 and own.declared) or own.id = $2
@@ -131,7 +131,9 @@ impl Tx<'_> {
                 id: SloId(row.id),
                 name: self.name(&row.name)?,
                 first_event_at: row.first_event_at.map(Timestamp::from),
-                status: row.status.map(|status| status.0),
+                status: row.status.map(|Json(status)| {
+                    status.found_unchanged_at(row.unchanged_at.map(Timestamp::from))
+                }),
             },
         })
     }
@@ -160,6 +162,7 @@ struct GroupRow {
     group: GroupColumns,
     first_event_at: Option<DateTime<Utc>>,
     status: Option<Json<SloStatus>>,
+    unchanged_at: Option<DateTime<Utc>>,
 }
 
 #[derive(FromRow)]
@@ -182,6 +185,8 @@ impl DueGroupRow {
             first_event_at: self.first_event_at.map(Timestamp::from),
             has_ended: slo.has_ended,
             finish_unmatched_since: slo.finish_unmatched_since,
+            unchanged_at: slo.unchanged_at,
+            counts_hash: slo.counts_hash,
         }
     }
 }

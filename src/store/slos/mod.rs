@@ -1,5 +1,6 @@
 //! SLOs, their definitions, their groups and their last evaluations.
 
+pub(super) mod claims;
 pub(super) mod definition_sets;
 pub(super) mod exclusions;
 pub(super) mod group_reads;

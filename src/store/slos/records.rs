@@ -1,9 +1,6 @@
-//! SLOs by name and id, their last evaluations, and the claims to evaluate them.
+//! SLOs by name and id, and their last evaluations.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -14,48 +11,12 @@ use crate::{
         alerting::status::SloStatus,
         counting::ledger::CountDelta,
         model::{
-            group::Group,
             ids::{Name, SloId},
             time::Timestamp,
         },
     },
     store::{StoreError, Tx, batch::Batch},
 };
-
-/// An SLO that is due for evaluation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DueSlo {
-    pub id: SloId,
-    pub name: Name,
-    /// The group to evaluate; `None` for the SLO itself.
-    pub group: Option<Group>,
-    /// Declared or removed. If removed, it is due only so that active alerts are
-    /// closed.
-    pub declaration: Declaration,
-    pub first_event_at: Option<Timestamp>,
-    /// True if any end of the SLO (for a group, of the whole SLO) was ever joined with a start.
-    pub has_ended: bool,
-    /// Set if workflows finished before the last change of `finish` and none since: the time of
-    /// that change.
-    pub finish_unmatched_since: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Declaration {
-    Declared,
-    Removed,
-}
-
-/// The value of the column `declared`.
-impl From<bool> for Declaration {
-    fn from(is_declared: bool) -> Self {
-        if is_declared {
-            Self::Declared
-        } else {
-            Self::Removed
-        }
-    }
-}
 
 /// An SLO that is or was declared, with its last evaluation.
 #[derive(Clone, Debug)]
@@ -65,10 +26,6 @@ pub struct SloRecord {
     pub first_event_at: Option<Timestamp>,
     pub status: Option<SloStatus>,
 }
-
-/// The limit, beyond the interval, of how far ahead a claim may be: a later one was made by a clock
-/// that has since been set back, and is void.
-const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 
 impl Batch {
     /// Notes when an SLO had its first event, that some workflow of it has ended, and that a span has
@@ -108,7 +65,8 @@ impl Batch {
 
 impl Tx<'_> {
     /// Makes `names` the declared SLOs and returns the id of each. Ids are kept after removal, so
-    /// an SLO that is declared again has its history.
+    /// an SLO that is declared again has its history. All are evaluated again, since their definitions
+    /// may have changed.
     pub async fn declare(&mut self, names: &[Name]) -> Result<BTreeMap<Name, SloId>, StoreError> {
         let names: Vec<&str> = names.iter().map(Name::as_str).collect();
         let statement = sqlx::query(
@@ -124,9 +82,11 @@ impl Tx<'_> {
         // Locked in one order, so that replicas that load the same files do not deadlock.
         let statement = sqlx::query(
             "-- slos.declare
-             update slos set declared = (slos.name = any ($1))
-             from (select id from slos where declared <> (name = any ($1)) order by id for update)
-                 as changed
+             update slos set declared = (slos.name = any ($1)), unchanged_until = null
+             from (
+                 select id from slos
+                 where declared <> (name = any ($1)) or unchanged_until is not null
+                 order by id for update) as changed
              where slos.id = changed.id",
         )
         .bind(&names);
@@ -142,56 +102,11 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Claims all SLOs that are due, each followed by its groups: the declared ones, and removed
-    /// ones with an active alert. The replica that claims an SLO has it alone for most of
-    /// `interval`; another replica skips it without waiting.
-    pub async fn claim_due(
-        &mut self,
-        now: Timestamp,
-        interval: Duration,
-    ) -> Result<Vec<DueSlo>, StoreError> {
-        // 0.9, so that a tick that runs slightly early finds its previous claim expired.
-        let next = now + interval.mul_f64(0.9);
-        let query = sqlx::query_as(
-            "-- slos.claim_due
-             update slos set next_evaluation_at = $2
-             where id in (
-                 select id from slos
-                 where parent_id is null and (next_evaluation_at <= $1 or next_evaluation_at > $3)
-                     and (declared or exists (
-                         select 1 from alerts join slos as own on own.id = alerts.slo_id
-                         where slos.id in (own.id, own.parent_id) and alerts.state <> 'inactive'))
-                 for update of slos skip locked)
-             returning id, name, declared, first_event_at, has_ended,
-                 case when has_ended and not finish_matched then finish_since end
-                     as finish_unmatched_since",
-        )
-        .bind(now.to_chrono())
-        .bind(next.to_chrono())
-        .bind((now + interval + CLOCK_TOLERANCE).to_chrono());
-        let rows: Vec<DueSloRow> = self.fetch_all(query).await?;
-        let due: Result<Vec<DueSlo>, StoreError> = rows
-            .into_iter()
-            .map(|row| {
-                Ok(DueSlo {
-                    id: SloId(row.id),
-                    name: self.name(&row.name)?,
-                    group: None,
-                    declaration: row.declared.into(),
-                    first_event_at: row.first_event_at.map(Timestamp::from),
-                    has_ended: row.has_ended,
-                    finish_unmatched_since: row.finish_unmatched_since.map(Timestamp::from),
-                })
-            })
-            .collect();
-        self.with_due_groups(due?).await
-    }
-
     /// Returns every declared SLO, by name.
     pub async fn slos(&mut self) -> Result<Vec<SloRecord>, StoreError> {
         let query = sqlx::query_as(
             "-- slos.declared
-             select slos.id, slos.name, slos.first_event_at, slo_statuses.status
+             select slos.id, slos.name, slos.first_event_at, slo_statuses.status, slos.unchanged_at
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
              where slos.declared and slos.parent_id is null order by slos.name",
         );
@@ -203,7 +118,7 @@ impl Tx<'_> {
     pub async fn slo(&mut self, name: &Name) -> Result<Option<SloRecord>, StoreError> {
         let query = sqlx::query_as(
             "-- slos.one
-             select slos.id, slos.name, slos.first_event_at, slo_statuses.status
+             select slos.id, slos.name, slos.first_event_at, slo_statuses.status, slos.unchanged_at
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
              where slos.name = $1",
         )
@@ -217,7 +132,9 @@ impl Tx<'_> {
             id: SloId(row.id),
             name: self.name(&row.name)?,
             first_event_at: row.first_event_at.map(Timestamp::from),
-            status: row.status.map(|status| status.0),
+            status: row.status.map(|Json(status)| {
+                status.found_unchanged_at(row.unchanged_at.map(Timestamp::from))
+            }),
         })
     }
 
@@ -253,14 +170,5 @@ struct SloRow {
     name: String,
     first_event_at: Option<DateTime<Utc>>,
     status: Option<Json<SloStatus>>,
-}
-
-#[derive(FromRow)]
-struct DueSloRow {
-    id: i32,
-    name: String,
-    declared: bool,
-    first_event_at: Option<DateTime<Utc>>,
-    has_ended: bool,
-    finish_unmatched_since: Option<DateTime<Utc>>,
+    unchanged_at: Option<DateTime<Utc>>,
 }

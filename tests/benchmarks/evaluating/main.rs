@@ -1,12 +1,17 @@
-//! Whether a tick of the evaluator costs the same however long the history of its SLOs is.
+//! Whether a tick of the evaluator costs the same however long the history of its SLOs is, and what
+//! SLOs cost whose events have stopped.
 //!
-//! Run with `cargo bench --bench evaluating`. The histories take turns; read the ratio of medians.
+//! Run with `cargo bench --bench evaluating`, or one part with `-- history` or `-- idle`. The histories
+//! take turns; read the ratio of medians. The cost of idle SLOs is CPU time of this process and of
+//! PostgreSQL, divided by the time between the ticks; other loops of the service are not in it.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a program for developers"
 )]
 
+#[path = "../consuming/postgres_cpu.rs"]
+mod postgres_cpu;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -27,12 +32,18 @@ use throughline::{
 };
 use tokio::{sync::watch, time::Instant};
 
-use self::support::{DAY, Database, median};
+use self::{
+    postgres_cpu::PostgresCpu,
+    support::{DAY, Database, median},
+};
 
 const SLOS: usize = 40;
 const TICKS: u32 = 60;
 const INTERVAL: Duration = Duration::from_secs(5);
 const HISTORIES: [u32; 2] = [1, 90];
+const IDLE_SLOS: usize = 1_000;
+/// Three minutes.
+const IDLE_TICKS: u32 = 36;
 
 fn main() {
     if !support::is_wanted() {
@@ -40,13 +51,61 @@ fn main() {
     }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.enable_all().build().unwrap();
-    runtime.block_on(compare());
+    let asked: Vec<String> = std::env::args().collect();
+    let is_asked = |part: &str, other: &str| {
+        asked.iter().any(|one| one == part) || !asked.iter().any(|one| one == other)
+    };
+    if is_asked("history", "idle") {
+        runtime.block_on(compare());
+    }
+    if is_asked("idle", "history") {
+        runtime.block_on(idle());
+    }
+}
+
+/// Measures ticks over SLOs that had an event two days ago.
+async fn idle() {
+    let database = Database::start().await;
+    let now = Clock::System.now();
+    let store = database.create("idle", now).await;
+    let catalog = Arc::new(catalog(IDLE_SLOS));
+    declare(&store, &catalog, TimeRange::new(now - DAY * 2, now)).await;
+    let options = database.options.clone().database("idle");
+    let mut connection = options.connect().await.unwrap();
+    let minute = TimeRange::new(now - DAY * 2, now - DAY * 2);
+    fill(&mut connection, minute, Events { good: 100, bad: 0 }).await;
+    let postgres = PostgresCpu::find(&mut connection).await;
+    let evaluator = with_catalog(store, catalog);
+    evaluator.tick(now).await.unwrap();
+    let (before, of_postgres) = (own_cpu_seconds(), postgres.seconds());
+    for turn in 1..=IDLE_TICKS {
+        let report = evaluator.tick(now + INTERVAL * turn).await.unwrap();
+        assert_eq!(report.evaluated, IDLE_SLOS);
+    }
+    let time = (INTERVAL * IDLE_TICKS).as_secs_f64();
+    let own = (own_cpu_seconds() - before) / time;
+    let of_postgres = (postgres.seconds() - of_postgres) / time;
+    println!(
+        "{IDLE_SLOS} idle SLOs: {:.4} of a core, of which PostgreSQL {of_postgres:.4}",
+        own + of_postgres
+    );
+    database.stop().await;
+}
+
+/// Returns the CPU time that this process has used.
+fn own_cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = text.rsplit_once(") ").unwrap();
+    let times = fields.split(' ').skip(11).take(2);
+    times
+        .map(|ticks| ticks.parse::<f64>().unwrap() / 100.0)
+        .sum()
 }
 
 async fn compare() {
     let database = Database::start().await;
     let now = Clock::System.now();
-    let catalog = Arc::new(catalog());
+    let catalog = Arc::new(catalog(SLOS));
     let mut evaluators = Vec::new();
     for days in HISTORIES {
         evaluators.push(evaluator(&database, &catalog, (days, now)).await);
@@ -60,21 +119,25 @@ async fn compare() {
             assert_eq!(report.evaluated, SLOS);
         }
     }
+    let means = millis
+        .each_ref()
+        .map(|all| all.iter().sum::<f64>() / f64::from(TICKS));
     let [short, long] = millis.map(median);
     println!("a tick over {SLOS} SLOs, each with events in every minute");
     println!("{} day: {short:.1} ms", HISTORIES[0]);
     println!(
-        "{} days: {long:.1} ms, ratio {:.2}",
+        "{} days: {long:.1} ms, ratio {:.2}; of means, with the first tick of each minute, {:.2}",
         HISTORIES[1],
-        long / short
+        long / short,
+        means[1] / means[0]
     );
     database.stop().await;
 }
 
 /// SLOs with the built-in rules: eight windows each.
-fn catalog() -> Catalog {
+fn catalog(slos: usize) -> Catalog {
     let mut text = String::new();
-    for number in 0..SLOS {
+    for number in 0..slos {
         write!(
             text,
             "---\napiVersion: throughline/v1\nkind: SLO\nmetadata: {{ name: product-{number} }}\n\
@@ -98,8 +161,13 @@ async fn evaluator(
     let history = TimeRange::new(now - DAY * days, now);
     declare(&store, catalog, history).await;
     let options = database.options.clone().database(&name);
-    fill(&mut options.connect().await.unwrap(), history).await;
-    let (_, catalog) = watch::channel(Arc::clone(catalog));
+    let mut connection = options.connect().await.unwrap();
+    fill(&mut connection, history, Events { good: 99, bad: 1 }).await;
+    with_catalog(store, Arc::clone(catalog))
+}
+
+fn with_catalog(store: Store, catalog: Arc<Catalog>) -> Evaluator {
+    let (_, catalog) = watch::channel(catalog);
     let settings = EvaluatorSettings {
         interval: INTERVAL,
         page_base_url: None,
@@ -116,12 +184,19 @@ async fn declare(store: &Store, catalog: &Catalog, history: TimeRange) {
     tx.commit().await.unwrap();
 }
 
-/// Ninety-nine good events and a bad one in every minute of every SLO.
-async fn fill(connection: &mut PgConnection, history: TimeRange) {
+/// The events of a minute.
+#[derive(Clone, Copy)]
+struct Events {
+    good: i64,
+    bad: i64,
+}
+
+/// Adds the same events to every minute of every SLO.
+async fn fill(connection: &mut PgConnection, history: TimeRange, a_minute: Events) {
     for seconds in [60, 3_600, 86_400] {
         sqlx::query(
             "insert into event_counts (slo_id, resolution, bucket, writer, good, failed)
-             select slos.id, $1, bucket, 0, 99 * $1 / 60, $1 / 60
+             select slos.id, $1, bucket, 0, $4 * $1 / 60, $5 * $1 / 60
              from slos, generate_series(
                  to_timestamp(floor(extract(epoch from $2::timestamptz) / $1) * $1), $3,
                  $1 * interval '1 second') as bucket",
@@ -129,6 +204,8 @@ async fn fill(connection: &mut PgConnection, history: TimeRange) {
         .bind(seconds)
         .bind(history.from.to_chrono())
         .bind(history.to.to_chrono())
+        .bind(a_minute.good)
+        .bind(a_minute.bad)
         .execute(&mut *connection)
         .await
         .unwrap();

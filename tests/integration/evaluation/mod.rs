@@ -3,6 +3,7 @@
 mod one_value;
 pub(crate) mod states;
 mod target_changes;
+mod unchanged;
 mod young;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -152,7 +152,11 @@ async fn s44_a_page_after_an_edit_says_since_when_nothing_has_matched_the_new_fi
     app.send([span("order done").trace(30).at(400.0)]).await;
     app.ticks([17]).await;
     let mut tx = app.store.begin("read SLOs").await.unwrap();
-    let due = tx.claim_due(app.minute(30), MINUTE).await.unwrap();
+    let due = tx
+        .claim_due(app.minute(30), MINUTE, None)
+        .await
+        .unwrap()
+        .due;
     assert_eq!(due[0].finish_unmatched_since, None);
 }
 

@@ -1,5 +1,6 @@
 //! The status of an SLO at one moment, as pages, API and alerts use it.
 
+mod lasting;
 mod measured;
 #[cfg(test)]
 mod tests;
@@ -225,6 +226,13 @@ impl SloStatus {
     /// deadline.
     pub fn tenths_used(&self) -> Vec<i64> {
         self.promise_use.tenths()
+    }
+
+    /// Returns the status at the time at which the SLO was last found unchanged, if that is later.
+    #[must_use]
+    pub fn found_unchanged_at(mut self, at: Option<Timestamp>) -> Self {
+        self.evaluated_at = at.map_or(self.evaluated_at, |at| at.max(self.evaluated_at));
+        self
     }
 
     /// Returns the same status with this tick history.

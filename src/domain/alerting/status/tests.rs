@@ -23,7 +23,7 @@ use crate::domain::{
 
 const DAY: Duration = Duration::from_hours(24);
 
-fn slo() -> Slo {
+pub(super) fn slo() -> Slo {
     let name: Name = "orders".parse().unwrap();
     let selector = Selector::parse("{ name = \"order\" }").unwrap();
     let indicator = Indicator::Span(SpanIndicator::new(selector.clone(), selector));
@@ -44,7 +44,7 @@ fn slo() -> Slo {
     }
 }
 
-fn counts(total: i64, bad: i64) -> EventCounts {
+pub(super) fn counts(total: i64, bad: i64) -> EventCounts {
     EventCounts {
         good: total - bad,
         timeout: bad,
@@ -65,7 +65,7 @@ fn calm(at: Timestamp) -> Ageing {
     Ageing::new(&Series::new(range, step, &points.collect::<Vec<_>>()))
 }
 
-fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Measured {
+pub(super) fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Measured {
     let at = Timestamp::from_secs(1_790_000_000);
     Measured {
         at,

@@ -1,13 +1,17 @@
 //! What happened before a test begins, written straight into the tables.
 
-use throughline::domain::{
-    model::{
-        counts::EventCounts,
-        group::Group,
-        ids::SloId,
-        time::{Resolution, TimeRange, Timestamp},
+use sqlx::PgConnection;
+use throughline::{
+    domain::{
+        model::{
+            counts::EventCounts,
+            group::Group,
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
+        workflow::Outcome,
     },
-    workflow::Outcome,
+    store::Writer,
 };
 use uuid::Uuid;
 
@@ -46,6 +50,40 @@ pub(crate) const fn failed(count: i64) -> EventCounts {
     }
 }
 
+/// Adds the same events in every minute of a range, at all resolutions, as this replica would.
+pub(crate) async fn add_events(
+    connection: &mut PgConnection,
+    writer: Writer,
+    (slo, range): (SloId, TimeRange),
+    per_minute: EventCounts,
+) {
+    for resolution in Resolution::ALL {
+        sqlx::query(
+            "insert into event_counts as c
+                 (slo_id, resolution, bucket, writer, good, late, failed, timeout)
+             select $1, $2, to_timestamp(floor(extract(epoch from minute) / $2) * $2), $9,
+                 sum($5), sum($6), sum($7), sum($8)
+             from generate_series($3, $4 - interval '1 minute', interval '1 minute') as minute
+             group by 3
+             on conflict (slo_id, resolution, bucket, writer) do update
+             set good = c.good + excluded.good, late = c.late + excluded.late,
+                 failed = c.failed + excluded.failed, timeout = c.timeout + excluded.timeout",
+        )
+        .bind(slo.0)
+        .bind(resolution.as_secs())
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(per_minute.good)
+        .bind(per_minute.late)
+        .bind(per_minute.failed)
+        .bind(per_minute.timeout)
+        .bind(writer.0)
+        .execute(&mut *connection)
+        .await
+        .expect("counts can be written");
+    }
+}
+
 impl TestApp {
     /// Room for events of any time.
     pub(super) async fn make_partitions(&self) {
@@ -81,30 +119,7 @@ impl TestApp {
     /// The same events in every minute of `range`, at all resolutions.
     pub(crate) async fn fill_range(&self, slo: SloId, range: TimeRange, per_minute: EventCounts) {
         let mut past = self.past.lock().await;
-        for resolution in Resolution::ALL {
-            sqlx::query(
-                "insert into event_counts as c
-                     (slo_id, resolution, bucket, writer, good, late, failed, timeout)
-                 select $1, $2, to_timestamp(floor(extract(epoch from minute) / $2) * $2), 0,
-                     sum($5), sum($6), sum($7), sum($8)
-                 from generate_series($3, $4 - interval '1 minute', interval '1 minute') as minute
-                 group by 3
-                 on conflict (slo_id, resolution, bucket, writer) do update
-                 set good = c.good + excluded.good, late = c.late + excluded.late,
-                     failed = c.failed + excluded.failed, timeout = c.timeout + excluded.timeout",
-            )
-            .bind(slo.0)
-            .bind(resolution.as_secs())
-            .bind(range.from.to_chrono())
-            .bind(range.to.to_chrono())
-            .bind(per_minute.good)
-            .bind(per_minute.late)
-            .bind(per_minute.failed)
-            .bind(per_minute.timeout)
-            .execute(&mut *past)
-            .await
-            .expect("counts can be written");
-        }
+        add_events(&mut past, Writer(0), (slo, range), per_minute).await;
         drop(past);
         self.had_first_event(slo, range.from).await;
     }

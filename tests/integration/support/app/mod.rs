@@ -64,7 +64,7 @@ use tokio::sync::watch;
 
 use self::final_check::FinalCheck;
 pub(crate) use self::{
-    history::{BadWorkflow, failed, good, timeouts},
+    history::{BadWorkflow, add_events, failed, good, timeouts},
     replica::Replica,
 };
 use super::database::TestDatabase;
