@@ -18,13 +18,16 @@ pub mod index_workflows;
 mod inputs;
 mod lasting;
 pub mod overdue;
+mod report;
 pub mod resolve_links;
-mod settled;
 mod slo_evaluation;
 mod snapshot;
 pub mod stages;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -34,7 +37,7 @@ use crate::{
         alerting::{
             alert::{
                 self, Alert, AlertChange, AlertState, AlertStatus, Impact, Observation, Recovery,
-                TickGap, TickHistory, Transition, TransitionKind,
+                TickHistory, Transition, TransitionKind,
             },
             condition::Signal,
             inhibition,
@@ -54,8 +57,9 @@ use crate::{
 };
 pub use context::EnrichmentConfig;
 use facts::TransitionContext;
-use inputs::{EvaluationInputs, freshness_at, longest_pause};
+use inputs::{CountReader, EvaluationInputs, freshness_at, longest_pause};
 use lasting::Evaluated;
+pub use report::EvaluationReport;
 use slo_evaluation::SloEvaluation;
 
 /// The interval of evaluation, and the settings of its notifications.
@@ -77,27 +81,8 @@ pub struct Evaluator {
     catalog: watch::Receiver<Arc<Catalog>>,
     settings: EvaluatorSettings,
     enrichment: EnrichmentConfig,
-}
-
-/// The result of one tick.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EvaluationReport {
-    /// SLOs that this replica claimed and evaluated, or found unchanged.
-    pub evaluated: usize,
-    /// Those of them that it found unchanged since their last evaluation, without their groups.
-    pub unchanged: usize,
-    /// Alerts that began to fire, including suppressed ones.
-    pub fired: usize,
-    pub resolved: usize,
-    /// All recorded transitions, including suppressed ones.
-    pub transitions: Vec<TransitionKind>,
-    /// SLOs with inconsistent counts.
-    pub inconsistent_counts: usize,
-    /// SLOs that had been evaluated at a later time already; they were skipped.
-    pub clock_went_back: usize,
-    /// Alerts that another replica changed at the same time; the result of this replica was
-    /// discarded.
-    pub lost_races: usize,
+    /// The reader of the last tick, with what it has read of days that are over.
+    last_reader: Arc<Mutex<CountReader>>,
 }
 
 /// An SLO that is due, or a group of it, with the SLO's definition; without a definition only open
@@ -157,6 +142,7 @@ impl Evaluator {
             catalog,
             settings,
             enrichment: EnrichmentConfig::default(),
+            last_reader: Arc::default(),
         }
     }
 
@@ -456,38 +442,6 @@ impl StepContext<'_> {
                 .or(inhibitor.map(|by| Suppression::Inhibited { by })),
             unattended: severity == Severity::Page && self.goes_to_chat && self.is_open(),
             new_episode: Uuid::now_v7(),
-        }
-    }
-}
-
-impl EvaluationReport {
-    fn count(&mut self, transition: Option<&Transition>) {
-        let Some(told) = transition else { return };
-        self.transitions.push(told.change.kind());
-        match told.change {
-            AlertChange::Fired => self.fired += 1,
-            AlertChange::Developed(_) => {}
-            AlertChange::Resolved(_) => self.resolved += 1,
-        }
-    }
-
-    /// Records why the alerts of an SLO do not change.
-    fn note(&mut self, subject: &Subject, assessment: Option<&SloEvaluation<'_>>, beat: TickGap) {
-        let slo = &subject.due.name;
-        if beat == TickGap::Backwards {
-            self.clock_went_back += 1;
-            tracing::warn!(
-                slo.name = %slo,
-                "`{slo}` has been evaluated at a later time already: a clock was set back, or those \
-                 of two replicas disagree"
-            );
-        }
-        if assessment.is_some_and(|of| of.measured.freshness == Freshness::Inconsistent) {
-            self.inconsistent_counts += 1;
-            tracing::error!(
-                slo.name = %slo,
-                "the counts of `{slo}` cannot be true: its alerts stay as they are"
-            );
         }
     }
 }

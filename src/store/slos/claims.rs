@@ -38,6 +38,8 @@ pub struct DueSlo {
     pub unchanged_at: Option<Timestamp>,
     /// The hash of the versions of the counts of the SLO and its groups.
     pub counts_hash: i64,
+    /// The hash of those of days that are over.
+    pub past_hash: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,18 +119,20 @@ impl Tx<'_> {
                  union all
                  select own.parent_id, own.id from slos as own join due on due.id = own.parent_id),
              counted as (
-                 select member.slo, sum(hashtext(counts.xmin::text)) as hash
+                 select member.slo, sum(hashtext(counts.xmin::text)) as hash,
+                     sum(hashtext(counts.xmin::text)) filter (where counts.is_past) as past_hash
                  from member cross join lateral (
-                     select xmin from event_counts
+                     select xmin, bucket < $8 as is_past from event_counts
                      where slo_id = member.id and resolution = $5 and bucket >= $6
                      union all
-                     select xmin from open_counts where slo_id = member.id
+                     select xmin, false from open_counts where slo_id = member.id
                      union all
-                     select xmin from start_spans where slo_id = member.id and minute >= $7
+                     select xmin, false from start_spans where slo_id = member.id and minute >= $7
                  ) as counts
                  group by member.slo),
              seen as (
-                 select due.id, due.unchanged_at, coalesce(counted.hash, 0) as hash, coalesce(
+                 select due.id, due.unchanged_at, coalesce(counted.hash, 0) as hash,
+                     coalesce(counted.past_hash, 0) as past_hash, coalesce(
                      due.may_last and due.counts_hash = coalesce(counted.hash, 0), false) as is_unchanged
                  from due left join counted on counted.slo = due.id)
              update slos set next_evaluation_at = $2,
@@ -138,7 +142,7 @@ impl Tx<'_> {
              returning slos.id, name, declared, first_event_at, has_ended,
                  case when has_ended and not finish_matched then finish_since end
                      as finish_unmatched_since,
-                 seen.unchanged_at, seen.hash as counts_hash, is_unchanged",
+                 seen.unchanged_at, seen.hash as counts_hash, seen.past_hash, is_unchanged",
         )
         .bind(now.to_chrono())
         .bind(next.to_chrono())
@@ -146,7 +150,8 @@ impl Tx<'_> {
         .bind(unchanged_since.map(Timestamp::to_chrono))
         .bind(Resolution::Day.as_secs())
         .bind(watched_from(now, DAYS_WATCHED, Resolution::Day))
-        .bind(watched_from(now, STARTS_WATCHED, Resolution::Minute));
+        .bind(watched_from(now, STARTS_WATCHED, Resolution::Minute))
+        .bind(watched_from(now, Duration::ZERO, Resolution::Day));
         let rows: Vec<DueSloRow> = self.fetch_all(query).await?;
         let claimed = rows.len();
         let changed = rows.into_iter().filter(|row| !row.is_unchanged);
@@ -170,6 +175,7 @@ impl Tx<'_> {
             finish_unmatched_since: row.finish_unmatched_since.map(Timestamp::from),
             unchanged_at: row.unchanged_at.map(Timestamp::from),
             counts_hash: row.counts_hash,
+            past_hash: row.past_hash,
         })
     }
 
@@ -216,5 +222,6 @@ struct DueSloRow {
     finish_unmatched_since: Option<DateTime<Utc>>,
     unchanged_at: Option<DateTime<Utc>>,
     counts_hash: i64,
+    past_hash: i64,
     is_unchanged: bool,
 }

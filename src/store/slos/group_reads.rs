@@ -187,6 +187,7 @@ impl DueGroupRow {
             finish_unmatched_since: slo.finish_unmatched_since,
             unchanged_at: slo.unchanged_at,
             counts_hash: slo.counts_hash,
+            past_hash: slo.past_hash,
         }
     }
 }

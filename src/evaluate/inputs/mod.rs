@@ -1,14 +1,19 @@
 //! The inputs of a tick, read for all its SLOs at once.
 
+mod past;
+mod settled;
+
 use std::{
     cell::LazyCell,
     collections::{BTreeMap, BTreeSet},
+    sync::{MutexGuard, PoisonError},
     time::Duration,
 };
 
 use uuid::Uuid;
 
-use super::{Evaluator, SEVERITIES, Subject, settled};
+pub(super) use self::past::CountReader;
+use super::{Evaluator, SEVERITIES, Subject};
 use crate::{
     domain::{
         alerting::{
@@ -96,11 +101,12 @@ impl Evaluator {
         let healthy_until = tx.ingest_healthy_until().await?;
         let freshness = freshness_at(now, healthy_until);
         let expected = expected_ends(subjects, &tx.end_sampling(now).await?);
-        let counts = read_counts(&mut tx, subjects, &alerts, &expected, now).await?;
+        let mut reader = self.count_reader(subjects, now);
+        let counts = read_counts(&mut tx, &mut reader, subjects, &alerts, &expected).await?;
         let mut measured = read_measured(&mut tx, subjects, counts, now, freshness).await?;
         let watermark = healthy_until.map_or(now, |until| until.min(now));
-        settled::read(&mut tx, subjects, &mut measured, watermark, now).await?;
-        read_ageing(&mut tx, subjects, &mut measured, now).await?;
+        settled::read(&mut tx, &mut reader, subjects, &mut measured, watermark).await?;
+        read_ageing(&mut tx, &mut reader, subjects, &mut measured).await?;
         self.find_nearest_finishes(subjects, &mut measured, now);
         let reading = EvaluationInputs {
             now,
@@ -114,7 +120,19 @@ impl Evaluator {
             longest_pause: longest_pause(self.settings.interval),
         };
         tx.commit().await?;
+        *self.last_reader() = reader;
         Ok(reading)
+    }
+
+    /// Makes the reader of this tick from that of the last, if that has read all.
+    fn count_reader(&self, subjects: &[Subject], now: Timestamp) -> CountReader {
+        let last = std::mem::take(&mut *self.last_reader());
+        last.next(subjects, now)
+    }
+
+    fn last_reader(&self) -> MutexGuard<'_, CountReader> {
+        let last = self.last_reader.lock();
+        last.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Finds the nearest match to a `finish` that nothing has ever matched.
@@ -264,9 +282,9 @@ async fn read_measured(
 /// forecast of a burning SLO.
 async fn read_ageing(
     tx: &mut Tx<'_>,
+    reader: &mut CountReader,
     subjects: &[Subject],
     measured: &mut BTreeMap<SloId, Measured>,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut burning: BTreeMap<Duration, Vec<(SloId, &Slo)>> = BTreeMap::new();
     for subject in subjects {
@@ -281,7 +299,7 @@ async fn read_ageing(
         }
     }
     for (window, slos) in burning {
-        for (id, ageing) in tx.ageing(&slos, window, now).await? {
+        for (id, ageing) in reader.ageing(tx, &slos, window).await? {
             if let Some(of) = measured.get_mut(&id) {
                 of.ageing = ageing;
             }
@@ -349,16 +367,16 @@ fn declared_severities(subject: &Subject) -> impl Iterator<Item = (SloId, Severi
 
 async fn read_counts(
     tx: &mut Tx<'_>,
+    reader: &mut CountReader,
     subjects: &[Subject],
     alerts: &BTreeMap<(SloId, Severity), Alert>,
     expected: &BTreeMap<SloId, ExpectedEnds>,
-    now: Timestamp,
 ) -> Result<BTreeMap<SloId, Counted>, StoreError> {
     let (mut stretches, mut due, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for subject in subjects {
         let Some(slo) = &subject.slo else { continue };
         let began_at = incident_began_at(alerts, subject.due.id);
-        for stretch in stretches_of(subject.due.id, slo, began_at, now) {
+        for stretch in stretches_of(subject.due.id, slo, began_at, reader.now) {
             // All ends count, also those in planned work, which are not missing.
             let ends = expected.get(&stretch.slo);
             let ends = ends.map(|ends| ends.range_of_ends(stretch.range));
@@ -368,7 +386,7 @@ async fn read_counts(
         }
     }
     due.extend(ended);
-    let sums = tx.sums_of_sets(&due).await?;
+    let sums = reader.sums_of_sets(tx, &due).await?;
     let (due, ended) = sums.split_at(stretches.len());
     let mut counts: BTreeMap<SloId, Counted> = BTreeMap::new();
     for ((stretch, due), ended) in stretches.iter().zip(due).zip(ended) {

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    Subject,
-    inputs::{ids_of_whole, with_missing},
-};
+use super::{CountReader, Subject, ids_of_whole, with_missing};
 use crate::{
     domain::{
         alerting::{
@@ -37,10 +34,10 @@ struct SettledWindow {
 /// window that ends now; without any, other windows do not matter. `watermark` is at most `now`.
 pub(super) async fn read(
     tx: &mut Tx<'_>,
+    reader: &mut CountReader,
     subjects: &[Subject],
     measured: &mut BTreeMap<SloId, Measured>,
     watermark: Timestamp,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
     let of_interest: Vec<(SloId, &Name, &Slo, &Measured)> = subjects
         .iter()
@@ -58,7 +55,7 @@ pub(super) async fn read(
     let (mut windows, mut due, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for (id, name, slo, of) in of_interest {
         let delay = ids.get(name).and_then(|whole| delays.get(whole));
-        let up_to = settled_until(slo, watermark, now, delay.copied());
+        let up_to = settled_until(slo, watermark, reader.now, delay.copied());
         for length in settled_lengths(slo) {
             let range = TimeRange::ending_at(up_to, length);
             let ends = of.expected_ends.map(|ends| ends.range_of_ends(range));
@@ -74,7 +71,7 @@ pub(super) async fn read(
         }
     }
     due.extend(ended);
-    let sums = tx.sums_of_sets(&due).await?;
+    let sums = reader.sums_of_sets(tx, &due).await?;
     let (due, ended) = sums.split_at(windows.len());
     for ((window, due), ended) in windows.iter().zip(due).zip(ended) {
         if let Some(of) = measured.get_mut(&window.slo) {
