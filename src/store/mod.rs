@@ -41,7 +41,7 @@ pub use access::audit::{AuditFilter, AuditRecord};
 pub use access::sessions::{
     EndedSession, ListedSession, NewSession, ProviderUser, SessionLogin, SessionRecord,
 };
-pub use alerts::change_events::{CHANGE_EVENTS_AN_HOUR, Recorded};
+pub use alerts::change_events::{CHANGE_EVENTS_AN_HOUR, RecentChangeEvents, Recorded};
 pub use alerts::episodes::EpisodeRecord;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};
 pub use alerts::states::{AlertTransition, TransitionsOf};

@@ -1,6 +1,6 @@
 //! The errors of pages and the API: a cause and how to solve it, never internals.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use schemars::JsonSchema;
@@ -8,18 +8,16 @@ use serde::Serialize;
 
 use super::{
     access::error::AccessError,
-    pages::{
-        definitions::DefinitionError, deliveries::DeliveryError, targets::test::BETWEEN_TESTS,
-    },
+    pages::{definitions::DefinitionError, deliveries::DeliveryError},
+    write::rate_limit::{RemainingQuota, RequestLimit},
 };
 use crate::{
     domain::{
-        access::AttemptLimit,
         alerting::{change_event::InvalidChangeEvent, silence::DraftError},
         notify::signed_links::signing::TokenError,
         slo::definition::Problem,
     },
-    store::{CHANGE_EVENTS_AN_HOUR, StoreError, StoreErrorKind},
+    store::{StoreError, StoreErrorKind},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +91,7 @@ pub(super) enum WebError {
     #[error("the request cannot be understood: {0}")]
     Unreadable(String),
     #[error("this target was tested within the last minute")]
-    TestedJustNow { again_in: Duration },
+    TestedJustNow(RemainingQuota),
     #[error("too many requests are at work")]
     Busy,
     /// With the limit in bytes.
@@ -110,7 +108,7 @@ pub(super) enum WebError {
     #[error(
         "a thousand events were reported within an hour: further ones are rejected for a while"
     )]
-    TooManyChangeEvents,
+    TooManyChangeEvents(RemainingQuota),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot write the page")]
@@ -140,6 +138,13 @@ pub(super) struct ErrorExplanation {
     /// The id under which the log has details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
+}
+
+impl ErrorExplanation {
+    /// Formats the error for clients that expect a text.
+    pub(super) fn one_line(&self) -> String {
+        format!("{}: {}", self.detail, self.help)
+    }
 }
 
 impl WebError {
@@ -174,7 +179,7 @@ impl WebError {
             | Self::OtherRequest
             | Self::InvalidChangeEvent(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::TestedJustNow { .. } | Self::TooManyChangeEvents => StatusCode::TOO_MANY_REQUESTS,
+            Self::TestedJustNow(_) | Self::TooManyChangeEvents(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UnknownHost { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -212,39 +217,22 @@ impl WebError {
         }
     }
 
-    /// Returns the limit that the request exceeds, if it is a limit on requests.
-    pub(super) const fn exceeded_limit(&self) -> Option<RequestLimit> {
+    /// Returns what is left of the limit that the request exceeds, if it is a limit on requests.
+    pub(super) fn exceeded_limit(&self) -> Option<RemainingQuota> {
         match self {
-            Self::Access(AccessError::Blocked(_)) => Some(RequestLimit {
-                name: "wrong-tokens",
-                requests: AttemptLimit::<IpAddr>::MOST,
-                window: AttemptLimit::<IpAddr>::WINDOW,
-            }),
-            Self::TestedJustNow { .. } => Some(RequestLimit {
-                name: "target-tests",
-                requests: 1,
-                window: BETWEEN_TESTS,
-            }),
-            Self::TooManyChangeEvents => Some(RequestLimit {
-                name: "change-events",
-                requests: CHANGE_EVENTS_AN_HOUR,
-                window: Duration::from_hours(1),
-            }),
+            Self::Access(AccessError::Blocked(blocked)) => {
+                Some(RequestLimit::WRONG_TOKENS.exceeded(blocked.again_in))
+            }
+            Self::TestedJustNow(quota) | Self::TooManyChangeEvents(quota) => Some(*quota),
             _ => None,
         }
     }
 
     /// Returns when to retry, if that may help.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            // Rounded up to a full second, so that the retry is not too early.
-            Self::TestedJustNow { again_in } => Some(*again_in + Duration::from_millis(999)),
-            Self::Access(error) => error.retry_after(),
-            Self::TooManyChangeEvents => Some(Duration::from_mins(1)),
-            _ => {
-                (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2))
-            }
-        }
+        let is_busy = self.status() == StatusCode::SERVICE_UNAVAILABLE;
+        let exceeded = self.exceeded_limit().map(|quota| quota.more_in);
+        exceeded.or(is_busy.then_some(Duration::from_secs(2)))
     }
 
     /// Returns how to solve it.
@@ -309,41 +297,16 @@ impl WebError {
             Self::Unknown { .. } => {
                 "this service requires it for changes; the proxy in front of it sets it"
             }
-            Self::TestedJustNow { .. } => {
+            Self::TestedJustNow(_) => {
                 "a test may page someone, so one a minute is allowed; `--render` shows a message without sending it"
             }
             Self::SlowBody => "send it again; nothing was changed",
             Self::BadIdempotencyKey => "a random UUID makes a good one",
             Self::InvalidChangeEvent(_) => "correct it and send it again; nothing was recorded",
-            Self::TooManyChangeEvents => "report deploys, not each of their steps",
+            Self::TooManyChangeEvents(_) => "report deploys, not each of their steps",
             Self::OtherRequest => "take a new key for every new request; nothing was changed",
             _ => "correct it and send it again; nothing was changed",
         }
-    }
-}
-
-/// A limit on requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RequestLimit {
-    name: &'static str,
-    requests: u32,
-    window: Duration,
-}
-
-impl RequestLimit {
-    /// Returns the header `RateLimit-Policy` of the IETF's draft `httpapi-ratelimit-headers`.
-    pub(super) fn policy(&self) -> String {
-        let Self {
-            name,
-            requests,
-            window,
-        } = self;
-        format!("\"{name}\";q={requests};w={}", window.as_secs())
-    }
-
-    /// Returns the header `RateLimit`, if the next request is accepted after `again_in`.
-    pub(super) fn exceeded(&self, again_in: Duration) -> String {
-        format!("\"{}\";r=0;t={}", self.name, again_in.as_secs().max(1))
     }
 }
 

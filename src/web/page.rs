@@ -1,6 +1,6 @@
 //! Responses: HTML or JSON of the same view, and 304 for a client that has it already.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use askama::Template;
 use axum::{
@@ -15,10 +15,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     assets,
-    error::{ErrorExplanation, RequestLimit, WebError},
+    error::{ErrorExplanation, WebError},
     reader::{self, PastBanner},
     request::RequestId,
     state::WebState,
+    write::rate_limit::whole_seconds,
 };
 
 /// The maximum size of an error text of the framework.
@@ -306,9 +307,7 @@ impl Negotiation {
         let status = self.status(error);
         let body = match self.format {
             ResponseFormat::Json => json_text(&explanation),
-            ResponseFormat::Alertmanager => {
-                json_text(&format!("{}: {}", explanation.detail, explanation.help))
-            }
+            ResponseFormat::Alertmanager => json_text(&explanation.one_line()),
             ResponseFormat::Html => ErrorPage {
                 layout: Layout::new(
                     state,
@@ -327,9 +326,11 @@ impl Negotiation {
         };
         let mut response = uncached(status, content_type, body);
         if let Some(delay) = error.retry_after() {
-            let seconds = HeaderValue::from(delay.as_secs().max(1));
+            let seconds = HeaderValue::from(whole_seconds(delay));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
-            limited(response.headers_mut(), error.exceeded_limit(), delay);
+        }
+        if let Some(quota) = error.exceeded_limit() {
+            quota.set(response.headers_mut());
         }
         response
     }
@@ -442,20 +443,6 @@ pub(super) async fn explain(
             .insert(header::ALLOW, methods.clone());
     }
     response
-}
-
-/// Adds headers that name the exceeded limit.
-fn limited(headers: &mut HeaderMap, limit: Option<RequestLimit>, again_in: Duration) {
-    let Some(limit) = limit else { return };
-    let all = [
-        ("ratelimit-policy", limit.policy()),
-        ("ratelimit", limit.exceeded(again_in)),
-    ];
-    for (name, value) in all {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    }
 }
 
 /// Returns sixteen hexadecimal digits that depend on the content.

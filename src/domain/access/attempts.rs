@@ -86,6 +86,16 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
         })
     }
 
+    /// Returns how many wrong tokens of `sender` count at `now`, and when they do no longer.
+    pub fn used(&self, sender: &K, now: Timestamp) -> (u32, Duration) {
+        let wrong = self.wrong.get(sender);
+        let current = wrong.filter(|wrong| now < wrong.since + Self::WINDOW);
+        current.map_or((0, Duration::ZERO), |wrong| {
+            let until = wrong.since + Self::WINDOW;
+            (wrong.count, until.saturating_since(now))
+        })
+    }
+
     /// Counts a wrong token of `sender`.
     pub fn note_wrong(&mut self, sender: K, now: Timestamp) {
         if self.wrong.len() >= Self::MOST_SENDERS {
@@ -153,6 +163,18 @@ mod tests {
         assert_eq!(blocked, Err(Blocked { again_in }));
         assert_eq!(limit.check(&"mallory", WRONG, at(60)), Ok(()));
         assert_eq!(limit.check(&"dana", WRONG, at(40)), Ok(()));
+    }
+
+    #[test]
+    fn wrong_tokens_count_for_a_minute_from_the_first() {
+        let limit = blocked();
+        let count = AttemptLimit::<&str>::MOST;
+        assert_eq!(
+            limit.used(&"mallory", at(40)),
+            (count, Duration::from_secs(20))
+        );
+        assert_eq!(limit.used(&"mallory", at(60)), (0, Duration::ZERO));
+        assert_eq!(limit.used(&"dana", at(40)), (0, Duration::ZERO));
     }
 
     #[test]

@@ -28,6 +28,14 @@ pub enum Recorded {
     TooMany,
 }
 
+/// The change events of the last hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecentChangeEvents {
+    pub count: u32,
+    /// The time until the first of them is older than an hour.
+    pub fewer_in: Duration,
+}
+
 impl Tx<'_> {
     pub async fn insert_change_event(
         &mut self,
@@ -57,6 +65,24 @@ impl Tx<'_> {
         Ok(match inserted {
             0 => Recorded::TooMany,
             _ => Recorded::Kept,
+        })
+    }
+
+    /// Returns the number of change events that the limit counts at `now`.
+    pub async fn recent_change_events(
+        &mut self,
+        now: Timestamp,
+    ) -> Result<RecentChangeEvents, StoreError> {
+        let query = sqlx::query_as(
+            "-- change_events.count_recent
+             select count(*), min(recorded_at) from change_events where recorded_at > $1",
+        )
+        .bind((now - HOUR).to_chrono());
+        let (count, oldest): (i64, Option<DateTime<Utc>>) = self.fetch_one(query).await?;
+        let oldest = oldest.map(Timestamp::from);
+        Ok(RecentChangeEvents {
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            fewer_in: oldest.map_or(Duration::ZERO, |at| (at + HOUR).saturating_since(now)),
         })
     }
 

@@ -17,7 +17,10 @@ use crate::{
     web::{
         error::WebError,
         state::WebState,
-        write::who::{self, Who},
+        write::{
+            rate_limit::{RemainingQuota, RequestLimit},
+            who::{self, Who},
+        },
     },
 };
 
@@ -82,6 +85,14 @@ pub(super) fn check_attempts(state: &WebState, peer: Option<IpAddr>) -> Result<(
     let attempts = state.access.attempts.0.lock();
     let attempts = attempts.unwrap_or_else(PoisonError::into_inner);
     attempts.admit(&peer, state.clock.now())
+}
+
+/// Returns how many wrong tokens the IP address may still send.
+pub(super) fn remaining_attempts(state: &WebState, peer: Option<IpAddr>) -> RemainingQuota {
+    let attempts = state.access.attempts.0.lock();
+    let attempts = attempts.unwrap_or_else(PoisonError::into_inner);
+    let (used, more_in) = attempts.used(&peer, state.clock.now());
+    RequestLimit::WRONG_TOKENS.after(used, more_in)
 }
 
 pub(super) fn note_wrong(state: &WebState, peer: Option<IpAddr>) {

@@ -1,7 +1,5 @@
 //! The reasons to reject a request: its sender is unknown, or lacks a permission.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 
 use crate::{
@@ -208,13 +206,6 @@ impl AccessError {
                 "try again in a minute; people who are logged in go on, and API tokens work"
             }
             Self::Provider(_) => "inform the operator of the service: the log has the cause",
-        }
-    }
-
-    pub(in crate::web) const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Blocked(blocked) => Some(blocked.again_in),
-            _ => None,
         }
     }
 

@@ -29,7 +29,7 @@ use tracing::Instrument as _;
 pub use visible::Restriction;
 
 use self::{
-    caller::{Caller, TokenAttempts, identify},
+    caller::{Caller, TokenAttempts, identify, peer, remaining_attempts},
     error::AccessError,
     record::{Actor, AuditSubject, PendingEntry},
     routes::{Need, need, reads},
@@ -256,6 +256,10 @@ fn refuse(state: &WebState, parts: &Parts, error: &WebError) -> Response {
     } else {
         asked.refuse(state, error)
     };
+    if let AccessError::Refused(_) = access {
+        let quota = remaining_attempts(state, peer(state, parts));
+        quota.set(response.headers_mut());
+    }
     if is_unknown {
         let scheme = HeaderValue::from_static("Bearer realm=\"throughline\"");
         response

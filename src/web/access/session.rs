@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 
 use super::{
-    caller::{Caller, check_token, peer},
+    caller::{Caller, check_token, peer, remaining_attempts},
     error::AccessError,
     provider,
     record::Actor,
@@ -95,7 +95,12 @@ pub(in crate::web) async fn log_in(
         }
         Err(WebError::Access(error)) => {
             state.metrics.auth_failure("pages", error.as_label());
-            refuse(&asked, &state, &error, &form.next)
+            let mut response = refuse(&asked, &state, &error, &form.next);
+            if let AccessError::Refused(_) | AccessError::Blocked(_) = error {
+                let quota = remaining_attempts(&state, peer(&state, &parts));
+                quota.set(response.headers_mut());
+            }
+            response
         }
         Err(error) => asked.refuse(&state, &error),
     }

@@ -19,14 +19,18 @@ use crate::{
         alerting::change_event::{ChangeEvent, ChangeEventKind, ChangeEventReport},
         model::time::{TimeRange, Timestamp},
     },
-    store::Recorded,
+    store::{Recorded, StoreError, Tx},
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
         query::{Parameters, Params},
         reader::times,
         state::WebState,
-        write::{body::ParsedBody, who::Who},
+        write::{
+            body::ParsedBody,
+            rate_limit::{RemainingQuota, RequestLimit},
+            who::Who,
+        },
     },
 };
 
@@ -70,7 +74,11 @@ pub(crate) async fn post(
     written: ParsedBody<ChangeEventReport>,
 ) -> Response {
     match record(&state, who, written).await {
-        Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
+        Ok((answer, quota)) => {
+            let mut response = (StatusCode::CREATED, Json(answer)).into_response();
+            quota.set(response.headers_mut());
+            response
+        }
         Err(error) => asked.refuse(&state, &error),
     }
 }
@@ -80,23 +88,31 @@ async fn record(
     state: &WebState,
     who: Who,
     ParsedBody { body, once }: ParsedBody<ChangeEventReport>,
-) -> Result<Value, WebError> {
+) -> Result<(Value, RemainingQuota), WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("record what happened").await?;
     if let Some(answer) = once.answered(&mut tx, now).await? {
-        return Ok(answer);
+        return Ok((answer, remaining(&mut tx, now).await?));
     }
     let event = ChangeEvent {
         reported_by: who.or(None),
         ..body.check(Uuid::now_v7(), now)?
     };
-    if tx.insert_change_event(&event, now).await? == Recorded::TooMany {
-        return Err(WebError::TooManyChangeEvents);
+    let recorded = tx.insert_change_event(&event, now).await?;
+    let quota = remaining(&mut tx, now).await?;
+    if recorded == Recorded::TooMany {
+        return Err(WebError::TooManyChangeEvents(quota));
     }
     let answer = serde_json::to_value(&event).unwrap_or_default();
     once.keep(&mut tx, &answer).await?;
     tx.commit().await?;
-    Ok(answer)
+    Ok((answer, quota))
+}
+
+/// Returns how many change events may still be reported.
+async fn remaining(tx: &mut Tx<'_>, now: Timestamp) -> Result<RemainingQuota, StoreError> {
+    let recent = tx.recent_change_events(now).await?;
+    Ok(RequestLimit::CHANGE_EVENTS.after(recent.count, recent.fewer_in))
 }
 
 async fn view(state: &WebState, service: String) -> Result<EventsView, WebError> {

@@ -12,6 +12,7 @@
 pub(super) mod body;
 pub(super) mod once;
 mod origin;
+pub(super) mod rate_limit;
 pub(super) mod who;
 
 use axum::{

@@ -151,6 +151,11 @@ async fn a_deploy_that_is_told_again_under_its_key_is_one_deploy() {
     let (first, again) = (tell().await, tell().await);
     assert_eq!((first.status, again.status), (201, 201));
     assert_eq!(first.json(), again.json());
+    for answer in [&first, &again] {
+        let policy = "\"change-events\";q=1000;w=3600";
+        assert_eq!(answer.header("ratelimit-policy"), policy);
+        assert_eq!(answer.header("ratelimit"), "\"change-events\";r=999;t=3600");
+    }
     assert_eq!(first.json()["reported_by"], "ci");
     let twin = get(&shop.router, "/api/v1/events").await.json();
     assert_eq!(twin["events"].as_array().unwrap().len(), 1);
@@ -170,7 +175,13 @@ async fn events_are_bounded_by_the_hour_and_in_time() {
     .await
     .unwrap();
     let note = json!({ "kind": "note", "title": "one more" });
-    assert_eq!(told(&shop, note.clone()).await.status, 429);
+    shop.clock.advance(Duration::from_secs(100));
+    let refused = told(&shop, note.clone()).await;
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (429, "3500")
+    );
+    assert_eq!(refused.header("ratelimit"), "\"change-events\";r=0;t=3500");
     shop.clock.advance(Duration::from_mins(61));
     assert_eq!(told(&shop, note).await.status, 201);
     let mut tx = shop.database.store.begin("forget").await.unwrap();

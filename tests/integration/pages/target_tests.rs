@@ -34,7 +34,9 @@ async fn a_target_is_tested_once_a_minute_on_all_replicas_together() {
     }
     let answers = testing.join_all().await;
     let taken = answers.iter().filter(|answer| answer.status == 202);
-    assert_eq!(taken.count(), 1);
+    let taken: Vec<_> = taken.collect();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].header("ratelimit"), "\"target-tests\";r=0;t=60");
     let refused: Vec<_> = answers
         .iter()
         .filter(|answer| answer.status == 429)
@@ -54,4 +56,7 @@ async fn a_target_is_tested_once_a_minute_on_all_replicas_together() {
     shop.clock.advance(Duration::from_secs(1));
     let again = post_json(&shop.router, TEST, &json!({})).await;
     assert_eq!(again.status, 202, "{}", again.body);
+    shop.clock.advance(Duration::from_mins(1));
+    let render = post_json(&shop.router, TEST, &json!({ "render": true })).await;
+    assert_eq!(render.header("ratelimit"), "\"target-tests\";r=1");
 }

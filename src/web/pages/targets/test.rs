@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         alerting::alert::TransitionKind,
-        model::ids::Name,
+        model::{ids::Name, time::Timestamp},
         notify::{
             MessageNote, Notification, RenderContext,
             delivery::DeliveryState,
@@ -26,12 +26,15 @@ use crate::{
         },
         slo::{Severity, Target},
     },
-    store::{NewNotification, TestDelivery},
+    store::{NewNotification, StoreError, TestDelivery, Tx},
     web::{
         error::{WebError, most_like},
         page::Negotiation,
         state::WebState,
-        write::body::ParsedBody,
+        write::{
+            body::ParsedBody,
+            rate_limit::{RemainingQuota, RequestLimit},
+        },
     },
 };
 
@@ -86,17 +89,15 @@ pub(in crate::web) async fn post(
         let target = declared(&state, &name)?;
         let mut tx = state.store.begin("test a target").await?;
         if let Some(answer) = once.answered(&mut tx, now).await? {
-            return Ok(answer);
+            return Ok((answer, remaining(&mut tx, &target.name, now).await?));
         }
         let test = TestMessages::new(&state, &target, body.scenario)?;
         if !body.render {
             // Locked until the commit, so that a second test on any replica sees this one.
             tx.lock_target(&target.name).await?;
-            let last_at = tx.last_test_at(&target.name).await?;
-            if let Some(at) = last_at.filter(|at| (*at..*at + BETWEEN_TESTS).contains(&now)) {
-                return Err(WebError::TestedJustNow {
-                    again_in: BETWEEN_TESTS.saturating_sub(now.saturating_since(at)),
-                });
+            let quota = remaining(&mut tx, &target.name, now).await?;
+            if quota.is_spent() {
+                return Err(WebError::TestedJustNow(quota));
             }
             for (id, content) in &test.messages {
                 let news = NewNotification {
@@ -109,14 +110,32 @@ pub(in crate::web) async fn post(
             }
         }
         let answer = test.answer(&target);
+        let quota = remaining(&mut tx, &target.name, now).await?;
         once.keep(&mut tx, &answer).await?;
         tx.commit().await?;
-        Ok(answer)
+        Ok((answer, quota))
     };
     match begun.await {
-        Ok(answer) => (StatusCode::ACCEPTED, Json::<Value>(answer)).into_response(),
+        Ok((answer, quota)) => {
+            let mut response = (StatusCode::ACCEPTED, Json::<Value>(answer)).into_response();
+            quota.set(response.headers_mut());
+            response
+        }
         Err(error) => asked.refuse(&state, &error),
     }
+}
+
+/// Returns whether the target may be tested now.
+async fn remaining(
+    tx: &mut Tx<'_>,
+    target: &Name,
+    now: Timestamp,
+) -> Result<RemainingQuota, StoreError> {
+    let last_at = tx.last_test_at(target).await?;
+    let recent = last_at.filter(|at| (*at..*at + BETWEEN_TESTS).contains(&now));
+    let again_in = recent.map(|at| (at + BETWEEN_TESTS).saturating_since(now));
+    let used = u32::from(again_in.is_some());
+    Ok(RequestLimit::TARGET_TESTS.after(used, again_in.unwrap_or_default()))
 }
 
 /// Starts a test by the button of the page, and returns to the page, which shows the result.

@@ -149,9 +149,11 @@ async fn too_many_wrong_tokens_are_not_looked_at_and_counted() {
     let router = guarded(&shop, AuthMethod::Token);
     let wrong = format!("Bearer {}", ApiToken::from_random([9; 32]).reveal());
     let mut status = 0;
-    for _ in 0..11 {
+    for left in (0..10).rev().chain([0]) {
         let headers = [("authorization", wrong.as_str())];
         let answer = get_with(&router, "/api/v1/slos", &headers).await;
+        let header = format!("\"wrong-tokens\";r={left};t=60");
+        assert_eq!(answer.header("ratelimit"), header);
         status = answer.status;
     }
     assert_eq!(status, 429);
