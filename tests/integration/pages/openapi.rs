@@ -1,9 +1,13 @@
 //! The API as its own description has it: answers have the fields that it lists, and clients need not
 //! read twice what they have.
 
-use std::process::Command;
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
+use throughline::domain::slo::Catalog;
 
 use super::{
     client::{Answer, get, get_with, post_json, request_with},
@@ -113,6 +117,57 @@ async fn the_document_lists_the_fields_of_every_answer() {
     }
     let slo = &schemas["Timestamp"];
     assert_eq!(slo["format"], "date-time");
+}
+
+#[tokio::test]
+async fn every_operation_has_examples_of_its_request_its_answer_and_a_problem() {
+    let shop = fixture::empty(Catalog::default()).await;
+    let document = get(&shop.router, "/api/v1/openapi.json").await.json();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().iter();
+        methods.map(move |(method, operation)| (format!("{method} {path}"), operation))
+    });
+    let without = operations.filter(|(_, operation)| lacks_an_example(operation));
+    let without: Vec<String> = without.map(|(name, _)| name).collect();
+    // Its answer is this document.
+    assert_eq!(without, ["get /api/v1/openapi.json"]);
+    check_examples(&document);
+}
+
+#[tokio::test]
+async fn the_reference_shows_an_answer_and_a_problem_of_an_operation() {
+    let shop = fixture::empty(Catalog::default()).await;
+    let page = get(&shop.router, "/docs/api").await.body;
+    assert!(page.contains("<summary>Example</summary>"), "{page}");
+    assert!(page.contains("there is no SLO `orders-on-tim`"), "{page}");
+}
+
+fn lacks_an_example(operation: &Value) -> bool {
+    let contents = [
+        &operation["requestBody"]["content"]["application/json"],
+        &operation["responses"]["2XX"]["content"]["application/json"],
+        &operation["responses"]["default"]["content"]["application/problem+json"],
+        &operation["responses"]["default"]["content"]["application/json"],
+    ];
+    let is_bare = |content: &Value| content.is_object() && content["example"].is_null();
+    contents.into_iter().any(is_bare)
+}
+
+/// Checks examples against their schemas with a validator that is not ours.
+fn check_examples(document: &Value) {
+    let mut check = Command::new(installs::python("schemathesis"))
+        .arg(installs::sources("schemathesis").join("examples.py"))
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = check.stdin.take().unwrap();
+    input.write_all(document.to_string().as_bytes()).unwrap();
+    drop(input);
+    let output = check.wait_with_output().unwrap();
+    let problems = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{problems}");
 }
 
 /// A fixed seed and number of requests, so that a run is as long as the one before.

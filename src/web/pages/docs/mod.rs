@@ -2,6 +2,7 @@
 //! the code that uses them. It works without a network.
 
 mod api;
+mod examples;
 mod openapi;
 mod operation;
 mod sections;
@@ -135,8 +136,10 @@ pub(crate) async fn api(asked: Negotiation, state: WebState) -> Response {
              RFC 3339 in UTC, shares are from 0 to 1, and durations end in `_seconds`. \
              Requests that write take a body with `Content-Type: application/json`, and an \
              `Idempotency-Key` header makes it safe to repeat them. `ETag` and `If-None-Match` save an \
-             answer that has not changed. What comes too often gets 429 with `Retry-After`. \
-             `/api/v1/openapi.json` has every field of bodies and answers.",
+             answer that has not changed. What comes too often gets 429 with `Retry-After`; \
+             `RateLimit-Policy` and `RateLimit` say what a limit is and what is left of it. \
+             `/api/v1/openapi.json` has every field of bodies and answers. The values in examples are \
+             made up.",
         sections: view.groups.iter().map(sections::of_operations).collect(),
         ..DocsPage::new(&state, "/docs/api")
     })

@@ -14,12 +14,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     api::GROUPS,
+    examples::{SchemaExamples, limit_problem, main_problem},
     operation::{ApiGroup, ApiOperation},
 };
-use crate::web::error::ErrorExplanation;
-
-/// Operations that reject requests above a rate limit.
-const LIMITED: [&str; 2] = ["/api/v1/events", "/api/v1/targets/{target}/test"];
+use crate::web::{
+    error::{ErrorExplanation, WebError},
+    pages::overview::first_run::FIRST_SLO,
+};
 
 /// Responses in other formats.
 const TEXTS: [(&str, &str); 4] = [
@@ -59,29 +60,74 @@ pub(super) fn document(version: &str) -> Value {
     })
 }
 
-/// Returns the top-level fields of an operation's response.
-pub(super) fn answer_fields(operation: &ApiOperation) -> &'static [String] {
-    static FIELDS: LazyLock<BTreeMap<(&str, &str), Vec<String>>> = LazyLock::new(|| {
-        let mut answers = Schemas::new().answers;
-        let operations = GROUPS.iter().flat_map(|group| group.operations);
-        operations
-            .map(|of| ((of.method, of.path), fields_of(&mut answers, of)))
-            .collect()
-    });
-    let fields = FIELDS.get(&(operation.method, operation.path));
-    fields.map_or(&[], Vec::as_slice)
+/// What a response contains.
+#[derive(Debug)]
+pub(super) struct AnswerReference {
+    /// At the top level, by name.
+    pub(super) fields: Vec<String>,
+    /// `None` if there is no content, or any.
+    pub(super) example: Option<Value>,
 }
 
-fn fields_of(answers: &mut SchemaGenerator, operation: &ApiOperation) -> Vec<String> {
-    let schema = (operation.answer)(answers);
-    let of_items = schema.get("items").unwrap_or(schema.as_value());
+/// Returns what the response of an operation contains.
+pub(super) fn answer_of(operation: &ApiOperation) -> Option<&'static AnswerReference> {
+    static ANSWERS: LazyLock<BTreeMap<(&str, &str), AnswerReference>> = LazyLock::new(all_answers);
+    ANSWERS.get(&(operation.method, operation.path))
+}
+
+fn all_answers() -> BTreeMap<(&'static str, &'static str), AnswerReference> {
+    let mut answers = Schemas::new().answers;
+    let operations: Vec<(&ApiOperation, Value)> = GROUPS
+        .iter()
+        .flat_map(|group| group.operations)
+        .map(|operation| (operation, (operation.answer)(&mut answers).to_value()))
+        .collect();
+    let schemas = answers.take_definitions(true);
+    operations
+        .iter()
+        .map(|(operation, schema)| {
+            let example = SchemaExamples::new(&schemas).value("name", schema);
+            let answer = AnswerReference {
+                fields: fields_of(&schemas, schema),
+                example: example.filter(|example| !example.is_null()),
+            };
+            ((operation.method, operation.path), answer)
+        })
+        .collect()
+}
+
+fn fields_of(schemas: &Map<String, Value>, schema: &Value) -> Vec<String> {
+    let of_items = schema.get("items").unwrap_or(schema);
     let name = of_items["$ref"]
         .as_str()
         .and_then(|path| path.rsplit('/').next());
-    let fields = name.and_then(|name| answers.definitions().get(name));
+    let fields = name.and_then(|name| schemas.get(name));
     let fields = fields.and_then(|schema| schema["properties"].as_object());
     let names: BTreeSet<&String> = fields.into_iter().flat_map(Map::keys).collect();
     names.into_iter().cloned().collect()
+}
+
+/// Returns the headers that say what is left of a limit.
+fn limit_headers() -> Value {
+    let header = |about| json!({ "description": about, "schema": { "type": "string" } });
+    json!({
+        "RateLimit-Policy": header("The limit: `q` requests in `w` seconds."),
+        "RateLimit": header("`r` requests are left, and more after `t` seconds."),
+    })
+}
+
+/// Returns an error in the form in which an operation answers with it.
+pub(super) fn problem_example(operation: &ApiOperation, error: &WebError) -> Value {
+    let explanation = error.explanation();
+    if is_of_alertmanager(operation) {
+        return Value::from(explanation.one_line());
+    }
+    serde_json::to_value(explanation).unwrap_or_default()
+}
+
+/// Returns whether clients of Alertmanager use it, who expect errors as texts.
+fn is_of_alertmanager(operation: &ApiOperation) -> bool {
+    operation.path.starts_with("/api/v2/")
 }
 
 /// Makes schemas. Those of responses are named; those of request bodies are inline, since a type
@@ -128,14 +174,22 @@ impl Schemas {
         if schema["type"] != "null" {
             answered["content"] = json!({ "application/json": { "schema": schema } });
         }
+        let answer = answer_of(operation);
+        if let Some(example) = answer.and_then(|answer| answer.example.as_ref()) {
+            answered["content"]["application/json"]["example"] = example.clone();
+        }
         for (_, kind) in TEXTS.iter().filter(|(path, _)| *path == operation.path) {
             answered["content"][*kind] = json!({ "schema": { "type": "string" } });
+        }
+        let limit = limit_problem(operation);
+        if limit.is_some() {
+            answered["headers"] = limit_headers();
         }
         let mut responses = json!({
             "2XX": answered,
             "default": {
                 "description": "What was wrong, and what to do.",
-                "content": self.error(operation),
+                "content": self.error(operation, &main_problem(operation)),
             },
         });
         if operation.method == "GET" {
@@ -143,34 +197,37 @@ impl Schemas {
                 "description": "Nothing but the time has changed since the answer whose `ETag` was sent as `If-None-Match`.",
             });
         }
-        if operation.method == "POST" && LIMITED.contains(&operation.path) {
+        if let Some(error) = limit {
+            let mut headers = limit_headers();
+            headers["Retry-After"] =
+                json!({ "description": "Seconds to wait.", "schema": { "type": "integer" } });
             responses["429"] = json!({
                 "description": "It comes too often.",
-                "headers": { "Retry-After": {
-                    "description": "Seconds to wait.",
-                    "schema": { "type": "integer" },
-                } },
-                "content": self.error(operation),
+                "headers": headers,
+                "content": self.error(operation, &error),
             });
         }
         responses
     }
 
-    /// Returns the schema of an error: a string for clients of Alertmanager, otherwise problem
-    /// details.
-    fn error(&mut self, operation: &ApiOperation) -> Value {
-        if operation.path.starts_with("/api/v2/") {
-            return json!({ "application/json": { "schema": { "type": "string" } } });
+    /// Returns the schema of an error, a string for clients of Alertmanager, otherwise problem
+    /// details, with `error` as the example.
+    fn error(&mut self, operation: &ApiOperation, error: &WebError) -> Value {
+        let example = problem_example(operation, error);
+        if is_of_alertmanager(operation) {
+            let schema = json!({ "type": "string" });
+            return json!({ "application/json": { "schema": schema, "example": example } });
         }
-        let problem = self.answers.subschema_for::<ErrorExplanation>();
-        json!({ "application/problem+json": { "schema": problem } })
+        let schema = self.answers.subschema_for::<ErrorExplanation>();
+        json!({ "application/problem+json": { "schema": schema, "example": example } })
     }
 
     fn body(&mut self, operation: &ApiOperation) -> Option<Value> {
         if operation.method == "PUT" {
+            let document: Value = serde_saphyr::from_str(FIRST_SLO).ok()?;
             return Some(json!({
-                "application/yaml": { "schema": { "type": "string" } },
-                "application/json": { "schema": { "type": "object" } },
+                "application/yaml": { "schema": { "type": "string" }, "example": FIRST_SLO },
+                "application/json": { "schema": { "type": "object" }, "example": document },
             }));
         }
         let body = operation.body?;

@@ -1,7 +1,10 @@
 //! Tables of the reference.
 
+use serde_json::Value;
+
 use super::{
-    openapi,
+    examples::main_problem,
+    openapi::{self, AnswerReference},
     operation::{ApiGroup, ApiOperation},
 };
 use crate::{
@@ -11,6 +14,7 @@ use crate::{
         traceql::{SelectorReference, SelectorSyntax},
     },
     telemetry::metric_builder::MetricReference,
+    web::pages::overview::first_run::FIRST_SLO,
 };
 
 /// A section with one table.
@@ -29,6 +33,8 @@ pub(super) struct DocsPart {
     pub(super) text: String,
     pub(super) is_code: bool,
     pub(super) link: Option<String>,
+    /// Set if the text is several lines of code that a click on this shows.
+    pub(super) summary: Option<&'static str>,
 }
 
 impl DocsPart {
@@ -37,6 +43,7 @@ impl DocsPart {
             text: text.to_owned(),
             is_code: false,
             link: None,
+            summary: None,
         }
     }
 
@@ -45,6 +52,17 @@ impl DocsPart {
             is_code: true,
             ..Self::plain(text)
         }
+    }
+
+    fn lines(summary: &'static str, text: &str) -> Self {
+        Self {
+            summary: Some(summary),
+            ..Self::plain(text)
+        }
+    }
+
+    fn example(summary: &'static str, value: &Value) -> Self {
+        Self::lines(summary, &format!("{value:#}"))
     }
 }
 
@@ -181,13 +199,12 @@ pub(super) fn of_operations(group: &ApiGroup) -> DocsSection {
         if let Some(body) = operation.body {
             meaning.extend([DocsPart::plain(" Example: "), DocsPart::code(body.example)]);
         }
-        let mut fields = Vec::new();
-        for field in openapi::answer_fields(operation) {
-            if !fields.is_empty() {
-                fields.push(DocsPart::plain(", "));
-            }
-            fields.push(DocsPart::code(field));
+        if operation.method == "PUT" {
+            meaning.push(DocsPart::lines("Example", FIRST_SLO));
         }
+        let problem = openapi::problem_example(operation, &main_problem(operation));
+        meaning.push(DocsPart::example("Example of a problem", &problem));
+        let fields = openapi::answer_of(operation).map_or_else(Vec::new, of_answer);
         vec![vec![DocsPart::code(&request)], meaning, fields]
     };
     DocsSection {
@@ -195,6 +212,19 @@ pub(super) fn of_operations(group: &ApiGroup) -> DocsSection {
         rows: group.operations.iter().map(row).collect(),
         ..headed(group.heading)
     }
+}
+
+fn of_answer(answer: &AnswerReference) -> Vec<DocsPart> {
+    let mut parts = Vec::new();
+    for field in &answer.fields {
+        if !parts.is_empty() {
+            parts.push(DocsPart::plain(", "));
+        }
+        parts.push(DocsPart::code(field));
+    }
+    let example = answer.example.as_ref();
+    parts.extend(example.map(|example| DocsPart::example("Example", example)));
+    parts
 }
 
 /// A section without content.
