@@ -153,12 +153,17 @@ impl Api {
                 || self.unanswered(format!("it answers {status}, but not as Throughline does"));
             return Err(self.understood(status, &body).err().unwrap_or_else(what));
         }
-        let link = headers
-            .get(header::LINK)
-            .and_then(|link| link.to_str().ok());
-        let next = link.and_then(|link| link.strip_prefix('<')?.strip_suffix(">; rel=\"next\""));
         let text = String::from_utf8_lossy(&body).into_owned();
-        Ok((text, next.map(str::to_owned)))
+        Ok((text, next_part(&headers)))
+    }
+
+    /// Returns a part of a list, with the path of the next part.
+    #[cfg(feature = "parquet")]
+    pub fn part(&self, path: &str) -> Result<(Value, Option<String>), ApiError> {
+        let request = self.client.get(format!("{}{path}", self.server));
+        let (status, headers, body) =
+            self.answered(request.header("accept", "application/json"))?;
+        Ok((self.understood(status, &body)?, next_part(&headers)))
     }
 
     fn ask(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Value, ApiError> {
@@ -208,6 +213,13 @@ impl Api {
             cause,
         }
     }
+}
+
+/// Returns the path in the link header of an answer that is a part of a list.
+fn next_part(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(header::LINK)?.to_str().ok()?;
+    let next = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
+    Some(next.to_owned())
 }
 
 /// Encodes a part of a path or of a query.

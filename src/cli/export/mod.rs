@@ -1,5 +1,9 @@
 //! `throughline export`: definitions in the formats of other tools, and stored data of a service.
 
+#[cfg(feature = "parquet")]
+mod parquet_file;
+#[cfg(feature = "parquet")]
+mod parquet_tables;
 mod prometheus_rules;
 mod records;
 

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+#[cfg(feature = "parquet")]
+use super::parquet_tables::RowTable;
 use crate::cli::{
     client::api::{Api, ApiError, ServerArgs, encoded, with_query},
     output::{OutputReader, print_more},
@@ -59,7 +61,17 @@ struct TableArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum TableFormat {
+    /// Comma-separated values
     Csv,
+    /// A Parquet file with the same columns, to redirect into a file
+    Parquet,
+}
+
+/// What a table contains.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TableKind {
+    Workflows,
+    Events,
 }
 
 pub(super) fn workflows(args: &WorkflowsArgs) -> anyhow::Result<ExitCode> {
@@ -70,18 +82,36 @@ pub(super) fn workflows(args: &WorkflowsArgs) -> anyhow::Result<ExitCode> {
         ("to", args.to.as_deref()),
         ("limit", Some(PART)),
     ];
-    all(&args.table, with_query("/api/v1/workflows", &query))
+    let path = with_query("/api/v1/workflows", &query);
+    all(&args.table, TableKind::Workflows, path)
 }
 
 pub(super) fn events(args: &EventsTableArgs) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/slos/{}/history", encoded(&args.slo));
-    all(&args.table, with_query(&path, &[("by", Some(&args.by))]))
+    let path = with_query(&path, &[("by", Some(&args.by))]);
+    all(&args.table, TableKind::Events, path)
+}
+
+fn all(table: &TableArgs, kind: TableKind, first: String) -> anyhow::Result<ExitCode> {
+    match table.format {
+        TableFormat::Csv => csv(&table.server, first),
+        TableFormat::Parquet => parquet(&table.server, kind, first),
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(server: &ServerArgs, kind: TableKind, first: String) -> anyhow::Result<ExitCode> {
+    RowTable::of(kind).print(server, first)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_server: &ServerArgs, _kind: TableKind, _first: String) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("this build writes no Parquet: build it with `--features parquet`")
 }
 
 /// Prints all parts, and the column names once.
-fn all(table: &TableArgs, first: String) -> anyhow::Result<ExitCode> {
-    let TableFormat::Csv = table.format;
-    let api = Api::new(&table.server)?;
+fn csv(server: &ServerArgs, first: String) -> anyhow::Result<ExitCode> {
+    let api = Api::new(server)?;
     let mut next = Some(first);
     let mut is_first = true;
     while let Some(path) = next {

@@ -22,6 +22,8 @@ mod incidents;
 mod installations;
 mod moments;
 mod openapi;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod people;
 mod phone;
 mod pictures;
