@@ -18,7 +18,7 @@ use crate::{
         },
         slo::{Catalog, Severity},
     },
-    store::{NewNotification, Store, StoreError, TargetReportKey},
+    store::{NewNotification, SentReport, Store, StoreError, TargetReportKey},
     web::{ReportMessage, report_message},
 };
 
@@ -61,7 +61,8 @@ impl Reporter {
         }
     }
 
-    /// Adds due reports to the outbox, and returns their number.
+    /// Adds due reports to the outbox, and returns their number. Writes only if there is one, or if one
+    /// is not declared any more.
     pub async fn tick(&self, now: Timestamp) -> Result<u64, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
         let declared = catalog.targets.values().flat_map(|target| {
@@ -69,15 +70,29 @@ impl Reporter {
             reports.map(|report| (&target.name, report))
         });
         let declared: Vec<TargetReportKey<'_>> = declared.collect();
-        let mut tx = self.store.begin("forget reports").await?;
-        tx.forget_reports(&declared).await?;
-        tx.commit().await?;
-        let mut sent = 0;
+        let sent = self.sent(&declared).await?;
+        let mut added = 0;
         for report in declared {
-            if let Some(month) = report.1.due_month(now) {
-                sent += self.send(&catalog, report, month, now).await?;
+            let Some(month) = report.1.due_month(now) else {
+                continue;
+            };
+            let is_sent = |one: &SentReport| one.is_of(report) && one.covers(month.from);
+            if !sent.iter().any(is_sent) {
+                added += self.send(&catalog, report, month, now).await?;
             }
         }
+        Ok(added)
+    }
+
+    /// Returns the reports that were sent, and forgets those that are not declared any more.
+    async fn sent(&self, declared: &[TargetReportKey<'_>]) -> Result<Vec<SentReport>, StoreError> {
+        let mut tx = self.store.begin("read which reports were sent").await?;
+        let sent = tx.sent_reports().await?;
+        let is_declared = |one: &SentReport| declared.iter().any(|report| one.is_of(*report));
+        if !sent.iter().all(is_declared) {
+            tx.forget_reports(declared).await?;
+        }
+        tx.commit().await?;
         Ok(sent)
     }
 

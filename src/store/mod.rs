@@ -66,7 +66,7 @@ pub use log_partitions::{LogPartition, PartitionReport};
 pub use outbox::deliveries::{ClaimedDelivery, Lease, NewDeliveries};
 pub use outbox::queue::Escalation;
 pub use outbox::records::{DeliveryFilter, DeliveryRecord, Retried};
-pub use outbox::sent_reports::TargetReportKey;
+pub use outbox::sent_reports::{SentReport, TargetReportKey};
 pub use outbox::target_changes::FiringAlert;
 pub use outbox::target_references::EarlierMessage;
 pub use platform::database_facts::DatabaseReport;

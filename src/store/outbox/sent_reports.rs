@@ -1,5 +1,7 @@
 //! The last report that each target was sent, so that each is sent once.
 
+use sqlx_macros::FromRow;
+
 use crate::{
     domain::{
         model::{ids::Name, time::Timestamp},
@@ -11,7 +13,36 @@ use crate::{
 /// A report of one target.
 pub type TargetReportKey<'a> = (&'a Name, &'a ReportSchedule);
 
+/// The last report that a target was sent.
+#[derive(Clone, Debug, FromRow)]
+pub struct SentReport {
+    target: String,
+    /// Empty for all SLOs.
+    team: String,
+    month: Timestamp,
+}
+
+impl SentReport {
+    pub fn is_of(&self, (target, schedule): TargetReportKey<'_>) -> bool {
+        self.target == target.as_str() && self.team == team(schedule)
+    }
+
+    /// Returns whether no report of the month that begins at `month` is to be sent any more.
+    pub fn covers(&self, month: Timestamp) -> bool {
+        self.month >= month
+    }
+}
+
 impl Tx<'_> {
+    /// Returns the last report of each target, whether or not it is still declared.
+    pub async fn sent_reports(&mut self) -> Result<Vec<SentReport>, StoreError> {
+        let query = sqlx::query_as(
+            "-- sent_reports.read
+            select target, team, month from sent_reports",
+        );
+        self.fetch_all(query).await
+    }
+
     /// Claims the report of the month that begins at `month`. Returns true once, for one replica. A
     /// report that is new is not due before the next month.
     pub async fn claim_report(

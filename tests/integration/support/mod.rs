@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod app;
+pub(crate) mod backup;
 pub(crate) mod broker;
 pub(crate) mod case;
 pub(crate) mod cluster;

@@ -1,22 +1,15 @@
 //! A backup of a service under load, restored to another database.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    process::{Command, Output},
-};
+use std::collections::BTreeMap;
 
 use nix::sys::signal::Signal;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection,
-    postgres::PgConnectOptions,
-};
+use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 use throughline::domain::model::counts::EventCounts;
-use uuid::Uuid;
 
 use crate::support::{
     api::until,
     app::good,
+    backup::Backup,
     database::TestDatabase,
     receiver::{Receiver, Request},
     service::{Service, Site},
@@ -49,63 +42,6 @@ pub(crate) fn definitions() -> String {
         target("tickets", "TICKETS_URL"),
     ]
     .concat()
-}
-
-/// A program of PostgreSQL, of the version of the server.
-async fn tool(connection: &mut PgConnection, name: &str) -> Command {
-    let folder: String = sqlx::query_scalar("select setting from pg_config where name = 'BINDIR'")
-        .fetch_one(connection)
-        .await
-        .unwrap();
-    Command::new(PathBuf::from(folder).join(name))
-}
-
-fn connected<'a>(command: &'a mut Command, options: &PgConnectOptions) -> &'a mut Command {
-    command
-        .arg("--host")
-        .arg(options.get_socket().expect("tests use a socket"))
-        .args(["--username", options.get_username()])
-        .args(["--dbname", options.get_database().unwrap()])
-}
-
-/// Waits for the end without holding up the senders.
-async fn run(mut command: Command) -> Output {
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output = output.await.unwrap().expect("the program starts");
-    assert!(output.status.success(), "{output:?}");
-    output
-}
-
-struct Backup {
-    folder: tempfile::TempDir,
-}
-
-impl Backup {
-    async fn take(database: &TestDatabase) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut connection = database.connect().await;
-        let mut dump = tool(&mut connection, "pg_dump").await;
-        connected(&mut dump, &database.options)
-            .args(["--format", "custom", "--file"])
-            .arg(folder.path().join("dump"));
-        run(dump).await;
-        Self { folder }
-    }
-
-    /// Returns how to connect to a new database with it.
-    async fn restore(&self, database: &TestDatabase) -> PgConnectOptions {
-        let mut connection = database.connect().await;
-        let name = format!("restored_{}", Uuid::now_v7().simple());
-        let create = format!("create database {name}");
-        connection.execute(AssertSqlSafe(create)).await.unwrap();
-        let restored = database.options.clone().database(&name);
-        let mut restore = tool(&mut connection, "pg_restore").await;
-        connected(&mut restore, &restored)
-            .arg("--no-owner")
-            .arg(self.folder.path().join("dump"));
-        run(restore).await;
-        restored
-    }
 }
 
 /// Counts by outcome, as the rows of workflows and as the sums have them.
@@ -204,7 +140,7 @@ async fn a_backup_under_load_is_restored_without_a_false_page_or_a_second_one() 
     load.finish().await;
     service.kill();
 
-    let restored = backup.restore(&database).await;
+    let restored = backup.restore(&database).await.options;
     let [workflows, sums] = outcomes(&restored, "orders").await;
     assert_eq!(workflows, sums, "the backup is of one moment");
     assert!(!sums.is_empty());

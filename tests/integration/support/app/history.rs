@@ -85,12 +85,12 @@ pub(crate) async fn add_events(
 }
 
 impl TestApp {
-    /// Room for events of any time.
+    /// Room for events of any time; a restored backup has it.
     pub(super) async fn make_partitions(&self) {
         self.execute(
-            "create table event_counts_minute_all partition of event_counts_minute default;
-             create table event_counts_hour_all partition of event_counts_hour default;
-             create table workflows_all partition of workflows default;",
+            "create table if not exists event_counts_minute_all partition of event_counts_minute default;
+             create table if not exists event_counts_hour_all partition of event_counts_hour default;
+             create table if not exists workflows_all partition of workflows default;",
         )
         .await;
         self.open_epoch(self.began).await;
