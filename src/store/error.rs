@@ -57,8 +57,11 @@ impl StoreError {
     }
 
     /// Returns whether the database rejected the data, so that the same work fails again even if
-    /// the database is healthy.
+    /// the database is healthy. A conflict is no such error, however often it occurred.
     pub fn is_about_data(&self) -> bool {
+        if self.is_conflict() {
+            return false;
+        }
         let Some(error) = self.source.as_database_error() else {
             return matches!(
                 self.source,
