@@ -27,13 +27,14 @@ pub(super) fn check(config: &KafkaConfig) -> anyhow::Result<()> {
 
 #[cfg(feature = "kafka")]
 pub(super) fn settings(config: &KafkaConfig) -> KafkaSettings {
-    let login = (config.sasl_mechanism, &config.username, &config.password);
-    let sasl = match login {
-        (Some(mechanism), Some(username), Some(password)) => Some(SaslLogin {
+    let password = (config.sasl_mechanism, &config.username, &config.password);
+    let sasl = match (password, &config.oauth_token_file) {
+        ((Some(mechanism), Some(username), Some(password)), _) => Some(SaslLogin::Password {
             mechanism: mechanism.as_str(),
             username: username.clone(),
             password: password.clone(),
         }),
+        (_, Some(file)) => Some(SaslLogin::TokenFile(file.clone())),
         _ => None,
     };
     KafkaSettings {

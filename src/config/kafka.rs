@@ -11,6 +11,8 @@ pub enum SaslMechanism {
     Plain,
     ScramSha256,
     ScramSha512,
+    #[value(name = "oauthbearer")]
+    OauthBearer,
 }
 
 impl SaslMechanism {
@@ -20,6 +22,7 @@ impl SaslMechanism {
             Self::Plain => "PLAIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::OauthBearer => "OAUTHBEARER",
         }
     }
 }
@@ -93,7 +96,16 @@ pub struct KafkaConfig {
         long = "kafka-sasl-mechanism",
         env = "THROUGHLINE_KAFKA_SASL_MECHANISM",
         value_name = "MECHANISM",
-        requires_all = ["username", "password"]
+        ignore_case = true,
+        requires_ifs = [
+            ("plain", "username"),
+            ("plain", "password"),
+            ("scram-sha256", "username"),
+            ("scram-sha256", "password"),
+            ("scram-sha512", "username"),
+            ("scram-sha512", "password"),
+            ("oauthbearer", "oauth_token_file"),
+        ]
     )]
     pub sasl_mechanism: Option<SaslMechanism>,
     /// User at the brokers
@@ -113,4 +125,14 @@ pub struct KafkaConfig {
         requires = "sasl_mechanism"
     )]
     pub password: Option<SecretString>,
+    /// File with the token of `oauthbearer`, a JWT. It is read again before the token expires, so
+    /// another program has to renew it
+    #[arg(
+        long = "kafka-oauth-token-file",
+        env = "THROUGHLINE_KAFKA_OAUTH_TOKEN_FILE",
+        value_name = "FILE",
+        requires = "sasl_mechanism",
+        conflicts_with_all = ["username", "password"]
+    )]
+    pub oauth_token_file: Option<PathBuf>,
 }

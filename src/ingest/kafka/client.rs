@@ -1,9 +1,10 @@
 //! The consumer of librdkafka, and its callbacks.
 
-use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{error::Error, fmt, ops::Deref, sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientConfig, ClientContext, Offset, TopicPartitionList,
+    client::OAuthToken,
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
     error::{KafkaError, KafkaResult},
@@ -14,7 +15,7 @@ use rdkafka::{
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
-use super::{KafkaSettings, progress::SharedProgress};
+use super::{KafkaSettings, SaslLogin, oauth_token::OauthTokenReader, progress::SharedProgress};
 use crate::ingest::server::limits::ReceiverLimits;
 
 /// The maximum of messages that wait in memory, in KiB.
@@ -45,28 +46,61 @@ impl fmt::Debug for LogConsumer {
 #[derive(Debug)]
 pub(super) struct RebalanceContext {
     progress: Arc<SharedProgress>,
+    login: LoginContext,
 }
 
 impl ClientContext for RebalanceContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        log(level, fac, message);
+        self.login.log(level, fac, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.login.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.login.generate_oauth_token(config)
+    }
+}
+
+/// Logs in, and logs what librdkafka says.
+#[derive(Clone, Debug)]
+pub(super) struct LoginContext {
+    token: OauthTokenReader,
+}
+
+impl LoginContext {
+    pub(super) const fn new(token: OauthTokenReader) -> Self {
+        Self { token }
+    }
+}
+
+impl ClientContext for LoginContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    /// Logs messages about connections at a low level, since librdkafka repeats them and the self-check
+    /// reports problems.
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!("Kafka: {fac} {message}");
+            }
+            _ => tracing::debug!("Kafka: {fac} {message}"),
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "Kafka: {reason}");
     }
-}
 
-/// Logs messages of librdkafka about its connections at a low level, since it repeats them and the
-/// self-check reports problems.
-pub(super) fn log(level: RDKafkaLogLevel, fac: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!("Kafka: {fac} {message}");
-        }
-        _ => tracing::debug!("Kafka: {fac} {message}"),
+    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.token.token()
     }
 }
+
+impl ConsumerContext for LoginContext {}
 
 impl ConsumerContext for RebalanceContext {
     fn rebalance(
@@ -159,6 +193,7 @@ pub(super) fn consumer(
     config: &KafkaSettings,
     limits: &ReceiverLimits,
     progress: Arc<SharedProgress>,
+    token: OauthTokenReader,
 ) -> KafkaResult<LogConsumer> {
     let mut settings = reading(config, limits);
     settings
@@ -170,7 +205,8 @@ pub(super) fn consumer(
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "3000")
         .set("queued.max.messages.kbytes", QUEUED_KIB);
-    let context = RebalanceContext { progress };
+    let login = LoginContext::new(token);
+    let context = RebalanceContext { progress, login };
     let consumer = BaseConsumer::from_config_and_context(&settings, context)?;
     consumer.subscribe(&[&config.topic])?;
     Ok(LogConsumer(consumer))
@@ -227,11 +263,21 @@ pub(super) fn connection(config: &KafkaSettings) -> ClientConfig {
             settings.set(name, file.display().to_string());
         }
     }
-    if let Some(sasl) = &config.sasl {
-        settings
-            .set("sasl.mechanism", sasl.mechanism)
-            .set("sasl.username", &sasl.username)
-            .set("sasl.password", sasl.password.expose_secret());
+    match &config.sasl {
+        Some(SaslLogin::Password {
+            mechanism,
+            username,
+            password,
+        }) => {
+            settings
+                .set("sasl.mechanism", *mechanism)
+                .set("sasl.username", username)
+                .set("sasl.password", password.expose_secret());
+        }
+        Some(SaslLogin::TokenFile(_)) => {
+            settings.set("sasl.mechanism", "OAUTHBEARER");
+        }
+        None => {}
     }
     settings
 }

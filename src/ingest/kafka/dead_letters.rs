@@ -8,7 +8,12 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 
-use super::{KafkaSettings, client::connection, messages::LogMessage};
+use super::{
+    KafkaSettings,
+    client::{LoginContext, connection},
+    messages::LogMessage,
+    oauth_token::OauthTokenReader,
+};
 use crate::{ingest::failure::Failure, telemetry::metrics::KafkaMetrics};
 
 /// The time limit of writing to the topic of dead letters.
@@ -38,7 +43,7 @@ impl DeadLetter {
 
 pub(super) struct DeadLetterTopic {
     from: String,
-    producer: Option<(String, FutureProducer)>,
+    producer: Option<(String, FutureProducer<LoginContext>)>,
     metrics: KafkaMetrics,
 }
 
@@ -51,14 +56,19 @@ impl fmt::Debug for DeadLetterTopic {
 }
 
 impl DeadLetterTopic {
-    pub(super) fn new(config: &KafkaSettings, metrics: KafkaMetrics) -> KafkaResult<Self> {
-        let producer = |topic: &String| -> KafkaResult<(String, FutureProducer)> {
+    pub(super) fn new(
+        config: &KafkaSettings,
+        token: &OauthTokenReader,
+        metrics: KafkaMetrics,
+    ) -> KafkaResult<Self> {
+        let producer = |topic: &String| -> KafkaResult<(String, FutureProducer<LoginContext>)> {
             let mut settings = connection(config);
             settings
                 .set("message.timeout.ms", WRITTEN_WITHIN.as_millis().to_string())
                 // The broker decides whether a message is too large for the topic.
                 .set("message.max.bytes", "1000000000");
-            Ok((topic.clone(), settings.create()?))
+            let context = LoginContext::new(token.clone());
+            Ok((topic.clone(), settings.create_with_context(context)?))
         };
         Ok(Self {
             from: config.topic.clone(),

@@ -134,6 +134,7 @@ impl KafkaSource {
     /// Asks the brokers, in a thread that may block.
     fn ask(&self) -> BrokerAnswers {
         let mut answers = BrokerAnswers::default();
+        answers.problems.extend(self.token.problem());
         match partitions(&self.consumer, &self.topic) {
             Ok(partitions) if partitions.is_empty() => {
                 let problem = format!("Topic `{}` does not exist.", self.topic);

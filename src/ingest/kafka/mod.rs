@@ -15,6 +15,7 @@ mod client;
 mod dead_letters;
 mod look;
 mod messages;
+mod oauth_token;
 mod poll;
 mod progress;
 mod read;
@@ -27,9 +28,10 @@ use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::oauth_token::OauthTokenError;
 use self::{
     batch_committer::BatchCommitter, client::LogConsumer, dead_letters::DeadLetterTopic,
-    poll::PollLoop, progress::SharedProgress, read::MessageReader,
+    oauth_token::OauthTokenReader, poll::PollLoop, progress::SharedProgress, read::MessageReader,
 };
 use super::{consumer::TraceConsumer, server::limits::ReceiverLimits};
 use crate::{
@@ -54,10 +56,14 @@ pub struct KafkaSettings {
 
 /// The login of the service at the brokers.
 #[derive(Clone, Debug)]
-pub struct SaslLogin {
-    pub mechanism: &'static str,
-    pub username: String,
-    pub password: SecretString,
+pub enum SaslLogin {
+    Password {
+        mechanism: &'static str,
+        username: String,
+        password: SecretString,
+    },
+    /// The file of a token for OAUTHBEARER.
+    TokenFile(PathBuf),
 }
 
 /// The dependencies of reading from Kafka.
@@ -79,6 +85,8 @@ pub enum KafkaStartError {
     #[error("cannot read from Kafka with these settings: {0}")]
     Settings(#[from] KafkaError),
     #[error(transparent)]
+    Token(#[from] OauthTokenError),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
@@ -86,6 +94,7 @@ pub enum KafkaStartError {
 #[derive(Clone, Debug)]
 pub struct KafkaSource {
     topic: Arc<str>,
+    token: OauthTokenReader,
     consumer: Arc<LogConsumer>,
     progress: Arc<SharedProgress>,
     store: Store,
@@ -103,12 +112,15 @@ impl KafkaSource {
         shutdown: &CancellationToken,
     ) -> Result<Self, KafkaStartError> {
         let topic: Arc<str> = parts.config.topic.as_str().into();
+        let token = OauthTokenReader::new(&parts.config);
+        token.check()?;
         let mut tx = parts.store.begin("read where Kafka was read to").await?;
         let known = tx.log_partitions(&topic).await?;
         let installation = tx.installation_id().await?;
         tx.commit().await?;
         let progress = Arc::new(SharedProgress::new(known));
-        let consumer = client::consumer(&parts.config, &parts.limits, Arc::clone(&progress))?;
+        let (config, limits) = (&parts.config, &parts.limits);
+        let consumer = client::consumer(config, limits, Arc::clone(&progress), token.clone())?;
         let source = Self {
             consumer: Arc::new(consumer),
             progress: Arc::clone(&progress),
@@ -117,9 +129,10 @@ impl KafkaSource {
             metrics: parts.metrics.clone(),
             installation: client::metadata_of(installation).into(),
             problems: parts.problems,
+            token: token.clone(),
             topic,
         };
-        let dead_letters = DeadLetterTopic::new(&parts.config, parts.metrics.clone())?;
+        let dead_letters = DeadLetterTopic::new(config, &token, parts.metrics.clone())?;
         let reader = MessageReader::new(
             parts.trace_consumer,
             &parts.limits,

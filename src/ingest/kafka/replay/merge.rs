@@ -12,14 +12,17 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     RemovedMessages, ReplayBatch, ReplayError,
-    range::{LogRange, PartitionRange, ReplayConsumer, ReplayContext, is_out_of_range},
+    range::{LogRange, PartitionRange, ReplayConsumer, is_out_of_range},
 };
 use crate::{
     domain::{
         model::time::{TimeRange, Timestamp},
         workflow::watermark::replay::MessageTime,
     },
-    ingest::kafka::messages::{LogMessage, MessageBatch},
+    ingest::kafka::{
+        client::LoginContext,
+        messages::{LogMessage, MessageBatch},
+    },
 };
 
 /// The time to wait for one partition before the others are served.
@@ -40,7 +43,7 @@ enum MergePhase {
 /// One partition, read up to its first message after the range.
 struct MergedPartition {
     range: PartitionRange,
-    queue: PartitionQueue<ReplayContext>,
+    queue: PartitionQueue<LoginContext>,
     /// The next messages.
     heads: VecDeque<LogMessage>,
     phase: MergePhase,

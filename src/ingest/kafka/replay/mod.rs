@@ -14,9 +14,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{merge::MergedLog, range::LogRange};
 use super::{
-    KafkaSettings, client,
+    KafkaSettings, OauthTokenError,
+    client::{self, LoginContext},
     dead_letters::DeadLetterTopic,
     messages::{LogMessage, MessageBatch},
+    oauth_token::OauthTokenReader,
     read::MessageReader,
 };
 use crate::{
@@ -48,6 +50,8 @@ pub struct ReplayParts<D> {
 pub enum ReplayError {
     #[error("cannot read from Kafka with these settings: {0}")]
     Settings(KafkaError),
+    #[error(transparent)]
+    Token(#[from] OauthTokenError),
     #[error("topic `{0}` does not exist")]
     NoTopic(String),
     #[error("topic `{0}` holds no messages")]
@@ -109,12 +113,15 @@ impl<D: TraceConsumer> LogReplay<D> {
             dead_letter_topic: None,
             ..parts.config
         };
-        let dead_letters = DeadLetterTopic::new(&config, parts.metrics.clone());
+        let token = OauthTokenReader::new(&config);
+        token.check()?;
+        let dead_letters = DeadLetterTopic::new(&config, &token, parts.metrics.clone());
         let dead_letters = dead_letters.map_err(ReplayError::Settings)?;
         let settings = client::reading(&config, &parts.limits);
         let (topic, range) = (Arc::from(config.topic), parts.range);
         let finding = spawn_blocking(move || {
-            let found = LogRange::find(settings, topic, range.from)?;
+            let login = LoginContext::new(token);
+            let found = LogRange::find(settings, login, topic, range.from)?;
             MergedLog::begin(found, range)
         });
         let merged = finding.await.unwrap_or(Err(ReplayError::Panicked))?;

@@ -1,11 +1,10 @@
 //! Finds the offsets of a time in each partition.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use rdkafka::{
-    ClientConfig, ClientContext, Offset, TopicPartitionList,
-    config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, KafkaResult},
 };
 use tokio::time::Instant;
@@ -14,33 +13,17 @@ use super::{RemovedMessages, ReplayError};
 use crate::{
     domain::{model::time::Timestamp, workflow::watermark::replay::MessageTime},
     ingest::kafka::{
-        client::{ANSWERS_WITHIN, log, partitions},
+        client::{ANSWERS_WITHIN, LoginContext, partitions},
         messages::LogMessage,
     },
 };
 
-/// The callbacks of librdkafka.
-#[derive(Debug)]
-pub(super) struct ReplayContext;
-
-impl ClientContext for ReplayContext {
-    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        log(level, fac, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, "Kafka: {reason}");
-    }
-}
-
-impl ConsumerContext for ReplayContext {}
-
 /// A consumer that belongs to no group.
 #[derive(Clone)]
-pub(super) struct ReplayConsumer(Arc<BaseConsumer<ReplayContext>>);
+pub(super) struct ReplayConsumer(Arc<BaseConsumer<LoginContext>>);
 
 impl Deref for ReplayConsumer {
-    type Target = Arc<BaseConsumer<ReplayContext>>;
+    type Target = Arc<BaseConsumer<LoginContext>>;
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -90,6 +73,7 @@ impl LogRange {
     /// Asks the brokers for offsets by time, as far as the topic reaches now.
     pub(super) fn find(
         mut settings: ClientConfig,
+        login: LoginContext,
         topic: Arc<str>,
         from: Timestamp,
     ) -> Result<Self, ReplayError> {
@@ -99,8 +83,10 @@ impl LogRange {
             .set("auto.offset.reset", "error")
             // Of each partition: each has a queue of its own.
             .set("queued.max.messages.kbytes", "4096");
-        let consumer = settings.create_with_context(ReplayContext);
+        let consumer = settings.create_with_context(login);
         let consumer = ReplayConsumer(Arc::new(consumer.map_err(ReplayError::Settings)?));
+        // Reads the token for the first connection, if one is needed. Nothing is assigned yet.
+        drop(consumer.poll(Duration::ZERO));
         let asked = Self::ask(&consumer, &topic, from).map_err(ReplayError::Unreachable)?;
         if asked.is_empty() {
             return Err(ReplayError::NoTopic(topic.to_string()));
