@@ -6,7 +6,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    messages::MessageBatch,
+    messages::LogMessage,
     progress::{BatchRanges, SharedProgress},
     read::MessageReader,
 };
@@ -15,6 +15,13 @@ use std::sync::Arc;
 
 /// Batches that are committed at the same time, or wait for an earlier one. Together they bound memory.
 const MOST_BATCHES: usize = 4;
+
+/// Messages that are committed together, and what is read with them.
+#[derive(Debug)]
+pub(super) struct BegunBatch {
+    pub(super) messages: Vec<LogMessage>,
+    pub(super) ranges: BatchRanges,
+}
 
 #[derive(Debug)]
 pub(super) struct BatchCommitter<D> {
@@ -35,7 +42,7 @@ struct BatchQueue {
 
 impl<D: TraceConsumer> BatchCommitter<D> {
     /// Commits until there are no more batches.
-    pub(super) async fn run(self, mut batches: mpsc::Receiver<MessageBatch>) {
+    pub(super) async fn run(self, mut batches: mpsc::Receiver<BegunBatch>) {
         let mut commits = JoinSet::new();
         let mut queue = BatchQueue::default();
         let mut are_more = true;
@@ -65,13 +72,12 @@ impl<D: TraceConsumer> BatchCommitter<D> {
     fn commit(
         &self,
         number: u64,
-        batch: MessageBatch,
+        batch: BegunBatch,
     ) -> impl Future<Output = (u64, Option<BatchRanges>)> + Send + use<D> {
-        let ranges = self.progress.begin(&batch);
         let (reader, shutdown) = (self.reader.clone(), self.shutdown.clone());
         async move {
             let is_committed = reader.commit(batch.messages, &shutdown).await;
-            (number, is_committed.then_some(ranges))
+            (number, is_committed.then_some(batch.ranges))
         }
     }
 

@@ -109,14 +109,28 @@ impl KafkaSource {
         self.store_reports(&reports).await
     }
 
-    /// Stores how far this replica has read, and loads what others have stored.
+    /// Stores how far this replica has read, and loads what others have stored. If the database lacks
+    /// what it had, reading goes back instead.
     pub(super) async fn store_progress(&self) -> Result<(), StoreError> {
+        let mut tx = self.store.begin("store how far Kafka was read").await?;
+        let database = tx.database_identity().await?;
+        let known = tx.log_partitions(&self.topic).await?;
+        let rewinds = self.progress.compare(&database, &known);
+        if !rewinds.is_empty() {
+            tracing::warn!(
+                kafka.topic = %self.topic,
+                partitions = ?rewinds,
+                "the database lacks what was read last: these partitions are read again from where it says"
+            );
+        }
         let reports = self.progress.reports();
-        self.store_reports(&reports).await?;
-        self.progress.reported(&reports);
-        let mut tx = self.store.begin("read where Kafka was read to").await?;
+        if !reports.is_empty() {
+            let now = self.clock.now();
+            tx.note_log_partitions(&self.topic, &reports, now).await?;
+        }
         let known = tx.log_partitions(&self.topic).await?;
         tx.commit().await?;
+        self.progress.reported(&reports);
         self.progress.know(known);
         Ok(())
     }

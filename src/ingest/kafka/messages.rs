@@ -75,6 +75,13 @@ impl MessageBatch {
         self.messages.push(message);
     }
 
+    /// Removes the messages of some partitions.
+    pub(super) fn forget(&mut self, is_of: impl Fn(i32) -> bool) {
+        self.messages.retain(|message| !is_of(message.partition));
+        self.bytes = self.messages.iter().map(|one| one.bytes.len()).sum();
+        self.due_at = self.due_at.filter(|_| !self.messages.is_empty());
+    }
+
     /// Returns how long it waits for more messages; zero if it is full.
     pub(super) fn patience(&self) -> Option<Duration> {
         let due_at = self.due_at?;

@@ -117,8 +117,9 @@ impl KafkaSource {
         let mut tx = parts.store.begin("read where Kafka was read to").await?;
         let known = tx.log_partitions(&topic).await?;
         let installation = tx.installation_id().await?;
+        let database = tx.database_identity().await?;
         tx.commit().await?;
-        let progress = Arc::new(SharedProgress::new(known));
+        let progress = Arc::new(SharedProgress::new(known, database));
         let (config, limits) = (&parts.config, &parts.limits);
         let consumer = client::consumer(config, limits, Arc::clone(&progress), token.clone())?;
         let source = Self {

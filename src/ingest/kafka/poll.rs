@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _},
+    error::KafkaResult,
+};
 use tokio::{
     runtime::Handle,
     sync::mpsc,
@@ -11,6 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    batch_committer::BegunBatch,
     client::{LogConsumer, commit_offsets},
     messages::{LogMessage, MessageBatch},
     progress::SharedProgress,
@@ -53,11 +58,12 @@ impl LastCommits {
 
 impl PollLoop {
     /// Reads until shutdown, then waits for commits in progress and leaves the group.
-    pub(super) fn run(self, batches: mpsc::Sender<MessageBatch>) {
+    pub(super) fn run(self, batches: mpsc::Sender<BegunBatch>) {
         let runtime = Handle::current();
         let mut batch = MessageBatch::default();
         let mut last = LastCommits::now();
         while !self.shutdown.is_cancelled() && !batches.is_closed() {
+            self.read_again(&mut batch);
             let patience = batch.patience();
             if patience == Some(Duration::ZERO) {
                 self.hand_on(&runtime, &batches, &mut batch);
@@ -70,6 +76,27 @@ impl PollLoop {
         self.progress.wait_until_settled();
         self.commit(CommitMode::Sync);
         self.consumer.unsubscribe();
+    }
+
+    /// Goes back to the positions of a database that lacks what was committed after them.
+    fn read_again(&self, batch: &mut MessageBatch) {
+        let rewinds = self.progress.take_rewinds();
+        if rewinds.is_empty() {
+            return;
+        }
+        batch.forget(|partition| rewinds.iter().any(|(rewound, _)| *rewound == partition));
+        if let Err(error) = self.move_to(&rewinds) {
+            tracing::error!(%error, "cannot read messages of Kafka again; restart this replica");
+        }
+    }
+
+    fn move_to(&self, positions: &[(i32, i64)]) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        for (partition, next) in positions {
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*next))?;
+        }
+        self.consumer.incremental_unassign(&list)?;
+        self.consumer.incremental_assign(&list)
     }
 
     fn poll(&self, patience: Duration, batch: &mut MessageBatch) {
@@ -86,14 +113,17 @@ impl PollLoop {
     fn hand_on(
         &self,
         runtime: &Handle,
-        batches: &mpsc::Sender<MessageBatch>,
+        batches: &mpsc::Sender<BegunBatch>,
         batch: &mut MessageBatch,
     ) {
         let room = || runtime.block_on(timeout(PATIENCE, batches.reserve()));
         let mut is_paused = false;
         while !self.shutdown.is_cancelled() && !batches.is_closed() {
             if let Ok(Ok(permit)) = room() {
-                permit.send(std::mem::take(batch));
+                let batch = std::mem::take(batch);
+                let ranges = self.progress.begin(&batch);
+                let messages = batch.messages;
+                permit.send(BegunBatch { messages, ranges });
                 break;
             }
             // Repeated each time: newly assigned partitions are not paused.

@@ -28,6 +28,11 @@ pub(super) struct SharedProgress {
 struct ReadingState {
     /// The positions of all partitions in the database.
     stored: BTreeMap<i32, LogPartition>,
+    /// The database that has them.
+    database: String,
+    /// Partitions to read again from the position that the database has: it lacks what was committed
+    /// after it.
+    rewinds: BTreeMap<i32, LogPartition>,
     assigned: BTreeMap<i32, AssignedPartition>,
     assignments: u64,
 }
@@ -42,6 +47,8 @@ struct AssignedPartition {
     under_way: usize,
     /// The offset that was last committed to Kafka.
     committed: Option<i64>,
+    /// The position that the database was last known to have.
+    stored: Option<i64>,
     /// True if its offsets have restarted and the database must delete the old ones.
     is_another: bool,
 }
@@ -59,9 +66,10 @@ pub(super) struct Asked {
 }
 
 impl SharedProgress {
-    pub(super) fn new(known: Vec<LogPartition>) -> Self {
+    pub(super) fn new(known: Vec<LogPartition>, database: String) -> Self {
         let progress = Self::default();
         progress.know(known);
+        progress.state().database = database;
         progress
     }
 
@@ -83,20 +91,42 @@ impl SharedProgress {
     /// Begins to read a partition. Returns the position, if the database has one.
     pub(super) fn assign(&self, partition: i32) -> Option<i64> {
         let mut state = self.state();
-        state.assignments += 1;
-        let stored = state.stored.get(&partition);
-        let known = stored.and_then(|one| Some((one.next_offset?, one.up_to)));
-        let assigned = AssignedPartition {
-            assignment: state.assignments,
-            progress: known.map_or_else(PartitionProgress::default, |(next, up_to)| {
-                PartitionProgress::resumed(next, up_to)
-            }),
-            under_way: 0,
-            committed: None,
-            is_another: false,
-        };
-        state.assigned.insert(partition, assigned);
-        known.map(|(next, _)| next)
+        let stored = state.stored.get(&partition).copied();
+        state.assign(partition, stored)
+    }
+
+    /// Compares the database with what this replica has stored in it. If it is another one, or lacks
+    /// that, a standby was promoted or a backup restored: what it lacks is to be read again. Returns
+    /// the partitions of which that is new.
+    pub(super) fn compare(&self, database: &str, known: &[LogPartition]) -> Vec<i32> {
+        let mut state = self.state();
+        let is_another = state.database != database;
+        database.clone_into(&mut state.database);
+        let mut rewinds = Vec::new();
+        for one in known {
+            let assigned = state.assigned.get(&one.partition);
+            if one.next_offset.is_some()
+                && assigned.is_some_and(|assigned| {
+                    one.next_offset < assigned.stored || (is_another && assigned.is_ahead_of(one))
+                })
+            {
+                let is_new = state.rewinds.insert(one.partition, *one).is_none();
+                rewinds.extend(is_new.then_some(one.partition));
+            }
+        }
+        rewinds
+    }
+
+    /// Takes the partitions that are to be read again, with their positions. Batches that were begun
+    /// before no longer count for them.
+    pub(super) fn take_rewinds(&self) -> Vec<(i32, i64)> {
+        let mut state = self.state();
+        let rewinds = std::mem::take(&mut state.rewinds);
+        let positions = rewinds.into_iter().filter_map(|(partition, stored)| {
+            let next = state.assign(partition, Some(stored))?;
+            Some((partition, next))
+        });
+        positions.collect()
     }
 
     /// Stops reading partitions, after their commits in progress have ended or a short time has
@@ -111,6 +141,9 @@ impl SharedProgress {
             let Some(assigned) = state.assigned.remove(partition) else {
                 continue;
             };
+            if state.rewinds.remove(partition).is_some() {
+                continue;
+            }
             // If it is assigned again at once, reading continues here.
             if let (Some(next), Some(up_to)) = (assigned.progress.next(), assigned.progress.up_to())
             {
@@ -236,6 +269,8 @@ impl SharedProgress {
     /// Returns the reports to store in the database.
     pub(super) fn reports(&self) -> Vec<PartitionReport> {
         let state = self.state();
+        let settled = state.assigned.iter();
+        let settled = settled.filter(|(partition, _)| !state.rewinds.contains_key(partition));
         let report = |(partition, assigned): (&i32, &AssignedPartition)| PartitionReport {
             partition: *partition,
             next_offset: assigned.progress.next(),
@@ -243,15 +278,16 @@ impl SharedProgress {
             up_to: assigned.progress.up_to(),
             is_another: assigned.is_another,
         };
-        state.assigned.iter().map(report).collect()
+        settled.map(report).collect()
     }
 
     /// Records that the database has stored the reports.
     pub(super) fn reported(&self, reports: &[PartitionReport]) {
         let mut state = self.state();
-        for report in reports.iter().filter(|report| report.is_another) {
+        for report in reports {
             if let Some(assigned) = state.assigned.get_mut(&report.partition) {
-                assigned.is_another = false;
+                assigned.is_another &= !report.is_another;
+                assigned.stored = report.next_offset;
             }
         }
     }
@@ -267,6 +303,140 @@ impl SharedProgress {
     }
 }
 
+impl ReadingState {
+    /// Begins to read a partition at the position that is stored, and returns it.
+    fn assign(&mut self, partition: i32, stored: Option<LogPartition>) -> Option<i64> {
+        self.assignments += 1;
+        let known = stored.and_then(|one| Some((one.next_offset?, one.up_to)));
+        let next = known.map(|(next, _)| next);
+        let assigned = AssignedPartition {
+            assignment: self.assignments,
+            progress: known.map_or_else(PartitionProgress::default, |(next, up_to)| {
+                PartitionProgress::resumed(next, up_to)
+            }),
+            under_way: 0,
+            committed: None,
+            stored: next,
+            is_another: false,
+        };
+        self.assigned.insert(partition, assigned);
+        next
+    }
+}
+
+impl AssignedPartition {
+    /// Returns whether it has committed more than `stored`, or may be about to.
+    fn is_ahead_of(&self, stored: &LogPartition) -> bool {
+        self.under_way > 0 || self.progress.next() > stored.next_offset
+    }
+}
+
 fn is_busy(assigned: &AssignedPartition) -> bool {
     assigned.under_way > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::ingest::kafka::messages::LogMessage;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn stored(next: i64) -> LogPartition {
+        LogPartition {
+            partition: 0,
+            next_offset: Some(next),
+            up_to: at(0),
+        }
+    }
+
+    /// Reads partition 0 from offset 100 on.
+    fn reading() -> SharedProgress {
+        let progress = SharedProgress::new(vec![stored(100)], "server/1".to_owned());
+        assert_eq!(progress.assign(0), Some(100));
+        progress
+    }
+
+    fn batch(offsets: std::ops::Range<i64>) -> MessageBatch {
+        let mut batch = MessageBatch::default();
+        for offset in offsets {
+            batch.push(LogMessage {
+                partition: 0,
+                offset,
+                key: None,
+                bytes: Bytes::new(),
+                time: None,
+            });
+        }
+        batch
+    }
+
+    fn commit(progress: &SharedProgress, offsets: std::ops::Range<i64>) {
+        let begun = progress.begin(&batch(offsets));
+        progress.settle(begun, at(1));
+    }
+
+    fn next(progress: &SharedProgress) -> Option<i64> {
+        progress.asked()[0].next
+    }
+
+    #[test]
+    fn a_promoted_standby_is_read_on_where_it_says() {
+        let progress = reading();
+        commit(&progress, 100..150);
+        assert_eq!(progress.compare("server/1", &[stored(100)]), [0; 0]);
+        assert_eq!(progress.compare("server/2", &[stored(100)]), [0]);
+        assert!(
+            progress.reports().is_empty(),
+            "the position in the database stays"
+        );
+        assert_eq!(progress.take_rewinds(), [(0, 100)]);
+        assert_eq!(next(&progress), Some(100));
+        assert!(progress.take_rewinds().is_empty());
+        assert_eq!(progress.compare("server/2", &[stored(100)]), [0; 0]);
+        assert_eq!(progress.reports()[0].next_offset, Some(100));
+    }
+
+    #[test]
+    fn batches_that_were_begun_before_do_not_count() {
+        let progress = reading();
+        let begun = progress.begin(&batch(100..150));
+        assert_eq!(progress.compare("server/2", &[stored(100)]), [0]);
+        assert_eq!(progress.take_rewinds(), [(0, 100)]);
+        progress.settle(begun, at(1));
+        assert_eq!(next(&progress), Some(100));
+        commit(&progress, 100..120);
+        assert_eq!(next(&progress), Some(120));
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_told_apart_is_noticed_by_what_it_lacks() {
+        let progress = reading();
+        commit(&progress, 100..150);
+        progress.reported(&progress.reports());
+        assert_eq!(progress.compare("server/1", &[stored(150)]), [0; 0]);
+        assert_eq!(progress.compare("server/1", &[stored(149)]), [0]);
+        assert_eq!(progress.take_rewinds(), [(0, 149)]);
+    }
+
+    #[test]
+    fn a_standby_that_lacks_nothing_is_read_on() {
+        let progress = reading();
+        commit(&progress, 100..150);
+        assert_eq!(progress.compare("server/2", &[stored(150)]), [0; 0]);
+    }
+
+    #[test]
+    fn a_partition_that_is_taken_away_is_not_read_again_here() {
+        let progress = reading();
+        commit(&progress, 100..150);
+        progress.compare("server/2", &[stored(100)]);
+        progress.revoke(&[0]);
+        assert!(progress.take_rewinds().is_empty());
+        assert_eq!(progress.assign(0), Some(100), "as the database has it");
+    }
 }

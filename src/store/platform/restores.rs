@@ -85,6 +85,22 @@ impl Tx<'_> {
     /// Records the database that the service runs on, and whether its commits wait for a standby: after a
     /// failover it has another history, and was not restored.
     pub async fn keep_database_identity(&mut self) -> Result<String, StoreError> {
+        let identity = self.database_identity().await?;
+        let statement = sqlx::query(
+            "-- service_state.keep_identity
+             update service_state set database_identity = $1, commits_are_synchronous = s.is_on
+             from (select current_setting('synchronous_standby_names') <> ''
+                 and current_setting('synchronous_commit') not in ('off', 'local') as is_on) s
+             where database_identity is distinct from $1 or commits_are_synchronous <> s.is_on",
+        )
+        .bind(&identity);
+        self.execute(statement).await?;
+        Ok(identity)
+    }
+
+    /// Returns what distinguishes the database, and its history since the last promotion if the user
+    /// may ask for that.
+    pub async fn database_identity(&mut self) -> Result<String, StoreError> {
         let query = sqlx::query_as(
             "-- database.may_be_identified
              select has_function_privilege('pg_control_system()', 'execute')
@@ -103,15 +119,6 @@ impl Tx<'_> {
              select d.oid::text from pg_database d where d.datname = current_database()"
         });
         let (identity,): (String,) = self.fetch_one(query).await?;
-        let statement = sqlx::query(
-            "-- service_state.keep_identity
-             update service_state set database_identity = $1, commits_are_synchronous = s.is_on
-             from (select current_setting('synchronous_standby_names') <> ''
-                 and current_setting('synchronous_commit') not in ('off', 'local') as is_on) s
-             where database_identity is distinct from $1 or commits_are_synchronous <> s.is_on",
-        )
-        .bind(&identity);
-        self.execute(statement).await?;
         Ok(identity)
     }
 }

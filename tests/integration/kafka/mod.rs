@@ -6,7 +6,7 @@ mod lost;
 mod outage;
 mod problems;
 mod reading;
-pub(crate) mod replay;
+mod replay;
 mod replicas;
 
 use std::{ops::Deref, time::Duration};

@@ -17,14 +17,10 @@ use crate::support::{
 
 fn replay(log: &SpanLog, database: &TestDatabase, arguments: &[&str]) -> Output {
     let url = database.options.to_url_lossy();
-    replay_into(url.as_str(), log, arguments)
-}
-
-pub(crate) fn replay_into(url: &str, log: &SpanLog, arguments: &[&str]) -> Output {
     program()
         .args(["replay", "--output", "json", "--catch-up", "1s"])
         .args(["--kafka-brokers", &log.brokers])
-        .env("DATABASE_URL", url)
+        .env("DATABASE_URL", url.as_str())
         .args(arguments)
         .output()
         .expect("the program starts")
