@@ -77,10 +77,12 @@ impl RemainingQuota {
             window,
         } = self.limit;
         let policy = format!("\"{name}\";q={requests};w={}", window.as_secs());
-        let mut remaining = format!("\"{name}\";r={}", self.remaining);
-        if !self.more_in.is_zero() {
-            remaining.push_str(&format!(";t={}", whole_seconds(self.more_in)));
-        }
+        let more = if self.more_in.is_zero() {
+            String::new()
+        } else {
+            format!(";t={}", whole_seconds(self.more_in))
+        };
+        let remaining = format!("\"{name}\";r={}{more}", self.remaining);
         for (header, value) in [(POLICY, policy), (REMAINING, remaining)] {
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(header, value);
