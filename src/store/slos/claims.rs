@@ -152,19 +152,23 @@ impl Tx<'_> {
         .bind(watched_from(now, DAYS_WATCHED, Resolution::Day))
         .bind(watched_from(now, STARTS_WATCHED, Resolution::Minute))
         .bind(watched_from(now, Duration::ZERO, Resolution::Day));
-        let rows: Vec<DueSloRow> = self.fetch_all(query).await?;
-        let claimed = rows.len();
-        let changed = rows.into_iter().filter(|row| !row.is_unchanged);
-        let due: Result<Vec<DueSlo>, StoreError> = changed.map(|row| self.due_slo(row)).collect();
+        let rows: Vec<ClaimedRow> = self.fetch_all(query).await?;
+        self.claims(&rows).await
+    }
+
+    async fn claims(&mut self, rows: &[ClaimedRow]) -> Result<Claims, StoreError> {
+        let changed = rows.iter().filter(|row| !row.is_unchanged);
+        let due: Result<Vec<DueSlo>, StoreError> =
+            changed.map(|row| self.due_slo(&row.claimed)).collect();
         let due = due?;
-        let unchanged = claimed - due.len();
+        let unchanged = rows.len() - due.len();
         Ok(Claims {
             due: self.with_due_groups(due).await?,
             unchanged,
         })
     }
 
-    fn due_slo(&self, row: DueSloRow) -> Result<DueSlo, StoreError> {
+    fn due_slo(&self, row: &DueSloRow) -> Result<DueSlo, StoreError> {
         Ok(DueSlo {
             id: SloId(row.id),
             name: self.name(&row.name)?,
@@ -213,6 +217,13 @@ fn watched_from(now: Timestamp, length: Duration, resolution: Resolution) -> Dat
 }
 
 #[derive(FromRow)]
+struct ClaimedRow {
+    #[sqlx(flatten)]
+    claimed: DueSloRow,
+    is_unchanged: bool,
+}
+
+#[derive(FromRow)]
 struct DueSloRow {
     id: i32,
     name: String,
@@ -223,5 +234,4 @@ struct DueSloRow {
     unchanged_at: Option<DateTime<Utc>>,
     counts_hash: i64,
     past_hash: i64,
-    is_unchanged: bool,
 }
