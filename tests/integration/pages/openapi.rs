@@ -135,14 +135,6 @@ async fn every_operation_has_examples_of_its_request_its_answer_and_a_problem() 
     check_examples(&document);
 }
 
-#[tokio::test]
-async fn the_reference_shows_an_answer_and_a_problem_of_an_operation() {
-    let shop = fixture::empty(Catalog::default()).await;
-    let page = get(&shop.router, "/docs/api").await.body;
-    assert!(page.contains("<summary>Example</summary>"), "{page}");
-    assert!(page.contains("there is no SLO `orders-on-tim`"), "{page}");
-}
-
 fn lacks_an_example(operation: &Value) -> bool {
     let contents = [
         &operation["requestBody"]["content"]["application/json"],

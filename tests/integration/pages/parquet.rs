@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use throughline::domain::model::time::Timestamp;
+use throughline::{domain::model::time::Timestamp, evaluate::index_workflows::SearchIndexer};
 
 use super::{
     client::get,
@@ -53,9 +53,24 @@ fn moment(cell: &Value) -> Option<Timestamp> {
     Some(Timestamp::parse_rfc3339(&text).unwrap())
 }
 
+/// Indexes the workflows of the fixture, which are written without a queue.
+async fn make_findable(shop: &Shop) {
+    let queued = "create table search_of_fixture partition of workflow_search for values in (1, 5);
+        insert into search_queue (epochs, slo_ids, keys)
+        select array_agg(epoch), array_agg(slo_id), array_agg(key) from workflows";
+    let mut connection = shop.database.connect().await;
+    sqlx::raw_sql(queued)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let store = shop.database.store.clone();
+    SearchIndexer { store }.tick().await.unwrap();
+}
+
 #[tokio::test]
 async fn workflows_are_exported_with_times_as_times_and_nulls_as_nulls() {
     let shop = fixture::four_weeks().await;
+    make_findable(&shop).await;
     let file = exported(&shop, &["workflows"]).await;
     let columns = file["columns"].as_object().unwrap();
     let names: Vec<&String> = columns.keys().collect();

@@ -138,8 +138,8 @@ pub(crate) async fn api(asked: Negotiation, state: WebState) -> Response {
              `Idempotency-Key` header makes it safe to repeat them. `ETag` and `If-None-Match` save an \
              answer that has not changed. What comes too often gets 429 with `Retry-After`; \
              `RateLimit-Policy` and `RateLimit` say what a limit is and what is left of it. \
-             `/api/v1/openapi.json` has every field of bodies and answers. The values in examples are \
-             made up.",
+             `/api/v1/openapi.json` has every field of bodies and answers, with an example of each and of \
+             a problem.",
         sections: view.groups.iter().map(sections::of_operations).collect(),
         ..DocsPage::new(&state, "/docs/api")
     })

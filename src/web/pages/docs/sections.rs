@@ -1,10 +1,7 @@
 //! Tables of the reference.
 
-use serde_json::Value;
-
 use super::{
-    examples::main_problem,
-    openapi::{self, AnswerReference},
+    openapi,
     operation::{ApiGroup, ApiOperation},
 };
 use crate::{
@@ -14,7 +11,6 @@ use crate::{
         traceql::{SelectorReference, SelectorSyntax},
     },
     telemetry::metric_builder::MetricReference,
-    web::pages::overview::first_run::FIRST_SLO,
 };
 
 /// A section with one table.
@@ -33,8 +29,6 @@ pub(super) struct DocsPart {
     pub(super) text: String,
     pub(super) is_code: bool,
     pub(super) link: Option<String>,
-    /// Set if the text is several lines of code that a click on this shows.
-    pub(super) summary: Option<&'static str>,
 }
 
 impl DocsPart {
@@ -43,7 +37,6 @@ impl DocsPart {
             text: text.to_owned(),
             is_code: false,
             link: None,
-            summary: None,
         }
     }
 
@@ -52,17 +45,6 @@ impl DocsPart {
             is_code: true,
             ..Self::plain(text)
         }
-    }
-
-    fn lines(summary: &'static str, text: &str) -> Self {
-        Self {
-            summary: Some(summary),
-            ..Self::plain(text)
-        }
-    }
-
-    fn example(summary: &'static str, value: &Value) -> Self {
-        Self::lines(summary, &format!("{value:#}"))
     }
 }
 
@@ -199,12 +181,13 @@ pub(super) fn of_operations(group: &ApiGroup) -> DocsSection {
         if let Some(body) = operation.body {
             meaning.extend([DocsPart::plain(" Example: "), DocsPart::code(body.example)]);
         }
-        if operation.method == "PUT" {
-            meaning.push(DocsPart::lines("Example", FIRST_SLO));
+        let mut fields = Vec::new();
+        for field in openapi::answer_of(operation).map_or(&[][..], |answer| &answer.fields) {
+            if !fields.is_empty() {
+                fields.push(DocsPart::plain(", "));
+            }
+            fields.push(DocsPart::code(field));
         }
-        let problem = openapi::problem_example(operation, &main_problem(operation));
-        meaning.push(DocsPart::example("Example of a problem", &problem));
-        let fields = openapi::answer_of(operation).map_or_else(Vec::new, of_answer);
         vec![vec![DocsPart::code(&request)], meaning, fields]
     };
     DocsSection {
@@ -212,19 +195,6 @@ pub(super) fn of_operations(group: &ApiGroup) -> DocsSection {
         rows: group.operations.iter().map(row).collect(),
         ..headed(group.heading)
     }
-}
-
-fn of_answer(answer: &AnswerReference) -> Vec<DocsPart> {
-    let mut parts = Vec::new();
-    for field in &answer.fields {
-        if !parts.is_empty() {
-            parts.push(DocsPart::plain(", "));
-        }
-        parts.push(DocsPart::code(field));
-    }
-    let example = answer.example.as_ref();
-    parts.extend(example.map(|example| DocsPart::example("Example", example)));
-    parts
 }
 
 /// A section without content.
