@@ -63,16 +63,17 @@ fn main() {
     }
 }
 
-/// Measures ticks over SLOs that had an event two days ago.
+/// Measures ticks over SLOs that had events five days ago: while an SLO is younger than the windows of
+/// its rules (three days), its numbers change with its age and it is evaluated in every tick.
 async fn idle() {
     let database = Database::start().await;
     let now = Clock::System.now();
     let store = database.create("idle", now).await;
     let catalog = Arc::new(catalog(IDLE_SLOS));
-    declare(&store, &catalog, TimeRange::new(now - DAY * 2, now)).await;
+    declare(&store, &catalog, TimeRange::new(now - DAY * 5, now)).await;
     let options = database.options.clone().database("idle");
     let mut connection = options.connect().await.unwrap();
-    let minute = TimeRange::new(now - DAY * 2, now - DAY * 2);
+    let minute = TimeRange::new(now - DAY * 5, now - DAY * 5);
     fill(&mut connection, minute, Events { good: 100, bad: 0 }).await;
     let postgres = PostgresCpu::find(&mut connection).await;
     let evaluator = with_catalog(store, catalog);
