@@ -12,26 +12,13 @@ use throughline::{
     store::{Tx, Writer},
 };
 
-use crate::support::{
-    app::{HORIZON, TestApp, good},
-    span::{SpanBuilder, span},
+use crate::{
+    links::ORDERS,
+    support::{
+        app::{HORIZON, TestApp, good},
+        span::{SpanBuilder, span},
+    },
 };
-
-const ORDERS: &str = r#"
-apiVersion: throughline/v1
-kind: SLO
-metadata: { name: orders }
-spec:
-  objective: 99.5%
-  window: 30d
-  indicator:
-    workflow:
-      start:  '{ name = "order placed" }'
-      finish: '{ name = "order confirmed" }'
-      within: 1m
-      correlate: [trace, links]
-  grace: 3s
-"#;
 
 const ORDERS_OF_THREE: [[usize; 3]; 6] = [
     [0, 1, 2],

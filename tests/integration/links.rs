@@ -16,7 +16,7 @@ use crate::support::{
     workload::{Delivery, Workload, minutes_ago, post},
 };
 
-const ORDERS: &str = r#"
+pub(crate) const ORDERS: &str = r#"
 apiVersion: throughline/v1
 kind: SLO
 metadata: { name: orders }
