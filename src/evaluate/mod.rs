@@ -3,9 +3,9 @@
 //! [`Evaluator::tick`] is called every few seconds by every replica. It claims the SLOs that are
 //! due, reads the counts of all their look-backs in a few queries, and takes one step of each
 //! alert. An SLO is left out while the result of its last evaluation lasts: nothing was counted
-//! since, and time alone changes nothing before the next minute. A change is written by compare-and-swap on the alert's version. If it must be notified,
-//! its facts and deliveries are written in the same transaction, so it is notified if and only if
-//! it has happened.
+//! since, and time alone changes nothing before the next minute. A change is written by
+//! compare-and-swap on the alert's version. If it must be notified, its facts and deliveries are
+//! written in the same transaction, so it is notified if and only if it has happened.
 //!
 //! The time is the only input of a tick. A tick is not retried, and may run on any number of
 //! replicas at once: claims avoid that two replicas do the same work, and if both do, one

@@ -29,9 +29,9 @@ pub struct EvaluationReport {
 
 impl EvaluationReport {
     pub(super) fn count(&mut self, transition: Option<&Transition>) {
-        let Some(told) = transition else { return };
-        self.transitions.push(told.change.kind());
-        match told.change {
+        let Some(transition) = transition else { return };
+        self.transitions.push(transition.change.kind());
+        match transition.change {
             AlertChange::Fired => self.fired += 1,
             AlertChange::Developed(_) => {}
             AlertChange::Resolved(_) => self.resolved += 1,

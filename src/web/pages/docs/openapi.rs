@@ -66,7 +66,7 @@ pub(super) struct AnswerReference {
     /// At the top level, by name.
     pub(super) fields: Vec<String>,
     /// `None` if there is no content, or any.
-    pub(super) example: Option<Value>,
+    example: Option<Value>,
 }
 
 /// Returns what the response of an operation contains.
@@ -117,7 +117,7 @@ fn limit_headers() -> Value {
 }
 
 /// Returns an error in the form in which an operation answers with it.
-pub(super) fn problem_example(operation: &ApiOperation, error: &WebError) -> Value {
+fn problem_example(operation: &ApiOperation, error: &WebError) -> Value {
     let explanation = error.explanation();
     if is_of_alertmanager(operation) {
         return Value::from(explanation.one_line());

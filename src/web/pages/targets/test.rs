@@ -125,7 +125,7 @@ pub(in crate::web) async fn post(
     }
 }
 
-/// Returns whether the target may be tested now.
+/// Returns what is left of the limit on tests of a target.
 async fn remaining(
     tx: &mut Tx<'_>,
     target: &Name,
