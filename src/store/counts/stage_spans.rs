@@ -48,10 +48,12 @@ impl Tx<'_> {
         let rows = StageSpanColumns::new(pieces);
         let query = sqlx::query_as(concat!(
             "-- stage_spans.add\n",
-            "with new as (select * from unnest($3::uuid[], $4::integer[], $5::bigint[], ",
-            "$6::smallint[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[], ",
-            "$11::text[], $12::uuid[], $13::boolean[]) as n(key, slo_id, content_hash, kind, started_at, ",
-            "ended_at, deliver_at, name, service, trace_id, is_error) ",
+            "with new as (select * from (select unnest($3::uuid[]) as key, ",
+            "unnest($4::integer[]) as slo_id, unnest($5::bigint[]) as content_hash, ",
+            "unnest($6::smallint[]) as kind, unnest($7::timestamptz[]) as started_at, ",
+            "unnest($8::timestamptz[]) as ended_at, unnest($9::timestamptz[]) as deliver_at, ",
+            "unnest($10::text[]) as name, unnest($11::text[]) as service, ",
+            "unnest($12::uuid[]) as trace_id, unnest($13::boolean[]) as is_error) as n ",
             "where not exists (select 1 from stage_spans s where s.slot = $1 and s.key = n.key ",
             "and s.slo_id = n.slo_id and s.content_hash = n.content_hash)), ",
             // Counted row by row and not joined: the transaction allows nested loops only, and a

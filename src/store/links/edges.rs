@@ -107,8 +107,9 @@ impl Tx<'_> {
         let rows = sqlx::query(concat!(
             "-- span_edges.insert\n",
             "with added as (insert into span_edges (filter, trace_id, span_id, is_link, ",
-            "to_trace_id, to_span_id, epoch) select n.*, $7 from unnest($1::bigint[], $2::uuid[], ",
-            "$3::bigint[], $4::boolean[], $5::uuid[], $6::bigint[]) as n on conflict do nothing ",
+            "to_trace_id, to_span_id, epoch) select unnest($1::bigint[]), unnest($2::uuid[]), ",
+            "unnest($3::bigint[]), unnest($4::boolean[]), unnest($5::uuid[]), unnest($6::bigint[]), ",
+            "$7 on conflict do nothing ",
             "returning filter, trace_id, span_id) ",
             "select distinct filter, trace_id, span_id from added",
         ))
@@ -237,8 +238,8 @@ impl Tx<'_> {
         let statement = sqlx::query(concat!(
             "-- pending_spans.insert\n",
             "insert into pending_spans (filter, trace_id, span_id, evidence_id, epoch) ",
-            "select n.*, $5 from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::uuid[]) as n ",
-            "on conflict do nothing",
+            "select unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::bigint[]), ",
+            "unnest($4::uuid[]), $5 on conflict do nothing",
         ))
         .bind(&spans.filters)
         .bind(&spans.trace_ids)

@@ -33,12 +33,10 @@ const KNOWN: &str = "-- link_evidence.known\n\
 const INSERT: &str = "-- link_evidence.insert\n\
     insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, message, \
     is_whole, workflow_keys, sent_by, is_truncated, is_unresolved, epoch) \
-    select n.id, n.slo_id, n.filter, n.trace_id, n.span_id, n.evidence, n.is_start, n.message, \
-    n.is_whole, n.workflow_keys::uuid[], n.sent_by::bigint[], n.is_truncated, n.is_unresolved, $14 \
-    from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], $5::bigint[], $6::jsonb[], \
-    $7::boolean[], $8::uuid[], $9::boolean[], $10::text[], $11::text[], $12::boolean[], \
-    $13::boolean[]) as n(id, slo_id, filter, trace_id, span_id, evidence, is_start, message, \
-    is_whole, workflow_keys, sent_by, is_truncated, is_unresolved)";
+    select unnest($1::uuid[]), unnest($2::integer[]), unnest($3::bigint[]), unnest($4::uuid[]), \
+    unnest($5::bigint[]), unnest($6::jsonb[]), unnest($7::boolean[]), unnest($8::uuid[]), \
+    unnest($9::boolean[]), unnest($10::text[])::uuid[], unnest($11::text[])::bigint[], \
+    unnest($12::boolean[]), unnest($13::boolean[]), $14";
 
 /// A row of evidence.
 #[derive(Clone, Debug)]

@@ -135,9 +135,10 @@ impl Batch {
         self.add(concat!(
             "-- bad_workflows.add\n",
             "insert into bad_workflows (slo_id, judged_at, key, epoch, outcome, group_id, customer, ",
-            "is_shared, started_at, ended_at) select * from unnest($1::integer[], ",
-            "$2::timestamptz[], $3::uuid[], $4::integer[], $5::smallint[], $6::integer[], ",
-            "$7::text[], $8::boolean[], $9::timestamptz[], $10::timestamptz[]) ",
+            "is_shared, started_at, ended_at) select unnest($1::integer[]), ",
+            "unnest($2::timestamptz[]), unnest($3::uuid[]), unnest($4::integer[]), ",
+            "unnest($5::smallint[]), unnest($6::integer[]), unnest($7::text[]), ",
+            "unnest($8::boolean[]), unnest($9::timestamptz[]), unnest($10::timestamptz[]) ",
             "on conflict (slo_id, judged_at, key, epoch) do update set ",
             "outcome = excluded.outcome, group_id = excluded.group_id, ",
             "customer = excluded.customer, is_shared = excluded.is_shared, ",

@@ -30,7 +30,9 @@ use crate::{
 };
 
 /// Makes the statements, so that all have the same columns: those that identify a row, and those
-/// given here by the number of their parameter, their name and their type.
+/// given here by the number of their parameter, their name and their type. Each array is read by an
+/// `unnest` of its own beside `select`: one `unnest` of many arrays after `from` stores every column
+/// of every row once more, which takes a quarter of the whole insert.
 /// [`WorkflowColumns::bind`] binds them in this order. The `ctid` of a row comes last.
 macro_rules! statements {
     ($($number:literal $column:ident $kind:ident,)+ place $last:literal,) => {
@@ -79,8 +81,8 @@ macro_rules! statements {
         pub(crate) const INSERT: &str = concat!(
             "-- workflow.insert\n",
             "insert into workflows (slo_id, key, epoch, label", $(", ", stringify!($column),)+ ") ",
-            "select * from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[]",
-            $(", $", $number, "::", stringify!($kind), "[]",)+ ")",
+            "select unnest($1::integer[]), unnest($2::uuid[]), unnest($3::integer[]), ",
+            "unnest($4::text[])", $(", unnest($", $number, "::", stringify!($kind), "[])",)+
         );
 
         /// Updates rows; takes what [`WorkflowColumns::bind`] binds, and the `ctid`s.
@@ -88,10 +90,11 @@ macro_rules! statements {
             "-- workflow.update\n",
             "update workflows w set label = n.label",
             $(", ", stringify!($column), " = n.", stringify!($column),)+
-            " from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[]",
-            $(", $", $number, "::", stringify!($kind), "[]",)+ ", $", $last, "::text[]) ",
-            "as n(slo_id, key, epoch, label", $(", ", stringify!($column),)+ ", place) ",
-            "where w.ctid = n.place::tid and w.epoch = n.epoch ",
+            " from (select unnest($1::integer[]) as slo_id, unnest($2::uuid[]) as key, ",
+            "unnest($3::integer[]) as epoch, unnest($4::text[]) as label",
+            $(", unnest($", $number, "::", stringify!($kind), "[]) as ", stringify!($column),)+
+            ", unnest($", $last, "::text[])::tid as place) as n ",
+            "where w.ctid = n.place and w.epoch = n.epoch ",
             "and w.slo_id = n.slo_id and w.key = n.key",
         );
     };
