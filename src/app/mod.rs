@@ -58,7 +58,7 @@ use crate::{
         server::{cors::AllowedOrigins, limits::ReceiverLimits, senders::SenderAccess},
     },
     oidc::IdentityProvider,
-    recording::{Committer, StageKeeper},
+    recording::{Committer, KnownLocks, StageKeeper},
     server::limits::ConnectionLimits,
     store::{ConnectionUse, Store, StoreError, Writer},
     telemetry::metrics::Metrics,
@@ -241,6 +241,7 @@ impl App {
             stages: StageKeeper::new(store.clone(), classifier.clone(), self.replica),
             classifier,
             store,
+            locks: KnownLocks::default(),
         }
     }
 

@@ -198,7 +198,7 @@ mod tests {
             receiver::{Payload, Receiver, RequestFormat},
             server::{body::ContentEncoding, limits::ReceiverLimits},
         },
-        recording::{Committer, StageKeeper},
+        recording::{Committer, KnownLocks, StageKeeper},
         store::{Store, Writer},
     };
 
@@ -223,6 +223,7 @@ mod tests {
             watermark,
             catch_up: Duration::ZERO,
             stages,
+            locks: KnownLocks::default(),
         };
         let (recorder, _) = Recorder::new(committer, metrics.recording.clone());
         Ingest::new(IngestParts {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{JudgingBySlo, Recording};
+use super::{JudgingBySlo, KnownRows, Recording};
 use crate::{
     domain::{
         counting::ledger::{apply_whole, joined, rejudge, silence_of},
@@ -11,7 +11,7 @@ use crate::{
             links::{GroupMember, GroupsOfBatches, note_several_groups},
         },
     },
-    store::{LockedWorkflow, StoreError},
+    store::{KnownWorkflow, StoreError},
 };
 
 impl Recording<'_, '_> {
@@ -28,7 +28,10 @@ impl Recording<'_, '_> {
             return Ok(());
         }
         let judging = self.judging;
-        let known = self.tx.lock_known(&ids).await?;
+        let known = match self.known_rows {
+            KnownRows::Locked => self.tx.lock_known(&ids).await?,
+            KnownRows::Read => self.tx.read_known(&ids).await?,
+        };
         let gone = self.purged(gathered, &known).await?;
         let whole = whole(gathered, groups, &known, &gone, judging);
         let silent = whole.iter().filter_map(|(id, workflow)| {
@@ -71,8 +74,8 @@ impl Recording<'_, '_> {
         self.withdraw(&empty).await
     }
 
-    /// Deletes rows that this transaction has locked, and subtracts what they count.
-    async fn withdraw(&mut self, rows: &[(EventId, &LockedWorkflow)]) -> Result<(), StoreError> {
+    /// Deletes rows that this transaction knows, and subtracts what they count.
+    async fn withdraw(&mut self, rows: &[(EventId, &KnownWorkflow)]) -> Result<(), StoreError> {
         for ((slo, _), row) in rows {
             rejudge(
                 *slo,
@@ -89,7 +92,7 @@ impl Recording<'_, '_> {
     async fn purged(
         &mut self,
         gathered: &EvidenceByEvent,
-        known: &BTreeMap<EventId, LockedWorkflow>,
+        known: &BTreeMap<EventId, KnownWorkflow>,
     ) -> Result<BTreeSet<EventId>, StoreError> {
         let without_start = gathered
             .iter()
@@ -103,7 +106,7 @@ impl Recording<'_, '_> {
 fn whole(
     gathered: &EvidenceByEvent,
     groups: &GroupsOfBatches,
-    known: &BTreeMap<EventId, LockedWorkflow>,
+    known: &BTreeMap<EventId, KnownWorkflow>,
     gone: &BTreeSet<EventId>,
     judging: JudgingBySlo<'_>,
 ) -> EvidenceByEvent {

@@ -3,11 +3,12 @@
 //! A transaction that creates groups of an SLO holds a lock on the SLO's groups until its end, so
 //! there are never more than allowed, even if several replicas see new values at once. Under that
 //! lock, ingest waits only for inserts of workflows, and a transaction that inserts workflows takes
-//! no lock of this kind afterwards, so no deadlock is possible.
+//! no lock of this kind afterwards, so no deadlock is possible. A transaction that has not locked the
+//! known workflows would wait for them, too, so it starts again and locks them first.
 
 use std::collections::BTreeMap;
 
-use super::{Changed, Recording};
+use super::{Changed, KnownRows, Recording};
 use crate::{
     domain::{
         counting::groups::{Regrouping, regroup},
@@ -98,6 +99,9 @@ impl Recording<'_, '_> {
     ) -> Result<(), StoreError> {
         let is_full = self.tx.count_groups(slo, grouping).await? >= grouping.max_groups;
         if !is_full || !ids.contains_key(&(slo, other.key())) {
+            if self.known_rows == KnownRows::Read {
+                return Err(self.tx.conflict());
+            }
             self.tx.lock_groups(slo).await?;
             // Another replica may have created these or other groups while this one waited for the
             // lock.

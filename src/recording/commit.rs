@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, ops::AddAssign, sync::Arc, time::D
 
 use tokio::sync::watch;
 
-use super::{LinkCheck, NewLinks, Recording, StageKeeper, check_links};
+use super::{KnownLocks, KnownRows, LinkCheck, NewLinks, Recording, StageKeeper, check_links};
 use crate::{
     clock::Clock,
     domain::{
@@ -40,6 +40,7 @@ pub struct Committer {
     /// The time that senders may take to deliver what they buffered while they could not send.
     pub catch_up: Duration,
     pub stages: StageKeeper,
+    pub locks: KnownLocks,
 }
 
 /// The evidence that is committed in one transaction.
@@ -88,7 +89,15 @@ impl Committer {
     /// Commits `part`, and starts again if another replica was first. Returns when what it says of
     /// links is compared with what others committed at the same time.
     pub async fn commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
-        let (committed, conflicts) = repeat(|| self.try_commit(part)).await?;
+        let mut known_rows = self.locks.next();
+        let (committed, conflicts) = repeat(|conflicts| {
+            if conflicts > 0 {
+                known_rows = KnownRows::Locked;
+                self.locks.note_conflict();
+            }
+            self.try_commit(part, known_rows)
+        })
+        .await?;
         let (mut recorded, check) = match committed {
             Ok(committed) => committed,
             Err(definitions) => return Ok(Commit::Outdated(definitions)),
@@ -107,13 +116,14 @@ impl Committer {
     async fn try_commit(
         &self,
         part: &CommitPart<'_>,
+        known_rows: KnownRows,
     ) -> Result<Result<(RecordedWorkflows, Option<DueCheck>), Revision>, StoreError> {
         let now = self.clock.now();
         let (mut tx, state) = self.store.begin_recording("record evidence").await?;
         if part.definitions < state.definitions {
             return Ok(Err(state.definitions));
         }
-        let recorded = self.record(&mut tx, state, part, now).await?;
+        let recorded = self.record((&mut tx, state), part, now, known_rows).await?;
         tx.commit().await?;
         Ok(Ok(recorded))
     }
@@ -121,10 +131,10 @@ impl Committer {
     /// Judges and counts the evidence, and stores the rest of what was found.
     async fn record(
         &self,
-        tx: &mut Tx<'_>,
-        state: LedgerState,
+        (tx, state): (&mut Tx<'_>, LedgerState),
         part: &CommitPart<'_>,
         now: Timestamp,
+        known_rows: KnownRows,
     ) -> Result<(RecordedWorkflows, Option<DueCheck>), StoreError> {
         let findings = part.findings;
         let new_links = NewLinks {
@@ -145,6 +155,9 @@ impl Committer {
         let classifier = Arc::clone(&self.classifier.borrow());
         let judging = |slo| classifier.judging(slo, &context);
         let mut recording = Recording::new(tx, state, &judging);
+        if new_links.is_empty() {
+            recording = recording.with_known(known_rows);
+        }
         let mut spans = SpanCounts {
             heard: self.stages.heard(&part.evidence),
             ..span_counts(findings)
@@ -170,15 +183,17 @@ impl Committer {
     }
 }
 
-/// Repeats a transaction while another replica is first. Returns its result, and how often it began
-/// again.
-pub(super) async fn repeat<T, F>(mut attempt: impl FnMut() -> F) -> Result<(T, usize), StoreError>
+/// Repeats a transaction while another replica is first; `attempt` takes how often it has begun again.
+/// Returns its result, and how often it began again in all.
+pub(super) async fn repeat<T, F>(
+    mut attempt: impl FnMut(usize) -> F,
+) -> Result<(T, usize), StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
     let mut conflicts = 0;
     loop {
-        let result = tokio::time::timeout(COMMIT_WITHIN, attempt()).await;
+        let result = tokio::time::timeout(COMMIT_WITHIN, attempt(conflicts)).await;
         match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
             Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
             result => return result.map(|done| (done, conflicts)),

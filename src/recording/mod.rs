@@ -4,14 +4,20 @@
 //! in turn.
 //!
 //! Writers never deadlock. All share one lock; one that moves evidence of links then takes another;
-//! then new edges and evidence are inserted in their order; then known workflows are locked in the
-//! order of their keys; only then are new ones inserted, again in that order. A writer that waits for a lock has inserted nothing yet, and one that waits for another's
+//! then new edges and evidence are inserted in their order; then known workflows are locked, or
+//! updated, in the order of their keys; only then are new ones inserted, again in that order. A
+//! writer that waits for a known workflow has inserted nothing yet, and one that waits for another's
 //! insert waits for a greater key than any it has inserted. If another replica has inserted the
 //! same key in between, the whole transaction is repeated from the start and finds the row.
+//!
+//! The first attempt to record evidence locks no known workflow: it reads them, and updates only the
+//! versions that it has read ([`KnownRows::Read`]). If another has changed one of them in
+//! between, the transaction is repeated with locks, which cannot fail in this way again.
 
 mod apply;
 mod assign_groups;
 mod commit;
+mod known_locks;
 mod place_links;
 mod place_messages;
 mod resolve_links;
@@ -21,6 +27,7 @@ mod timeouts;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use commit::{Commit, CommitPart, Committer, RecordedWorkflows};
+pub use known_locks::{KnownLocks, KnownRows};
 pub use place_links::{LinkUpdates, NewLinks};
 pub use resolve_links::{LinkCheck, check_links};
 pub use stage_keeper::{StageKeeper, WaitingStages};
@@ -33,7 +40,7 @@ use crate::{
         workflow::{EventId, Judging, Losses, Staging, classify::DiscardReason},
     },
     store::{
-        CountedWorkflow, LedgerState, ListChanges, LockedWorkflow, SpanCounts, StoreError, Tx,
+        CountedWorkflow, KnownWorkflow, LedgerState, ListChanges, SpanCounts, StoreError, Tx,
         WorkflowColumns, Writer,
     },
 };
@@ -51,13 +58,14 @@ pub struct Recording<'a, 'c> {
     tx: &'a mut Tx<'c>,
     state: LedgerState,
     judging: JudgingBySlo<'a>,
+    known_rows: KnownRows,
     delta: CountDelta,
     lists: ListChanges,
     recorded: RecordedWorkflows,
 }
 
 /// A workflow that was judged again, with its row if it has one.
-type Changed<'a> = (EventId, Option<&'a LockedWorkflow>, JudgedWorkflow);
+type Changed<'a> = (EventId, Option<&'a KnownWorkflow>, JudgedWorkflow);
 
 /// Numbers of unusable evidence, by reason.
 pub type Discarded = BTreeMap<(SloId, DiscardReason), i64>;
@@ -70,10 +78,19 @@ impl<'a, 'c> Recording<'a, 'c> {
             tx,
             state,
             judging,
+            known_rows: KnownRows::Locked,
             delta: CountDelta::default(),
             lists: ListChanges::default(),
             recorded: RecordedWorkflows::default(),
         }
+    }
+
+    /// Returns the same, which locks the known workflows that evidence comes for only if `known_rows`
+    /// says so. A transaction that stores evidence of links must lock them: who rebuilds a workflow
+    /// waits for all that has joined it, even where that has not changed it.
+    #[must_use]
+    pub fn with_known(self, known_rows: KnownRows) -> Self {
+        Self { known_rows, ..self }
     }
 
     /// Writes the differences of the counts, and the other counts of spans, at a time.
@@ -113,18 +130,18 @@ impl<'a, 'c> Recording<'a, 'c> {
             }
             self.list(id, *row, Some(counted));
         }
-        self.tx.insert_workflows(&inserts).await?;
-        self.tx.update_workflows(&updates).await
+        self.tx.update_workflows(&updates).await?;
+        self.tx.insert_workflows(&inserts).await
     }
 
-    /// Deletes locked rows whose counts were subtracted.
-    async fn delete(&mut self, rows: &[(EventId, &LockedWorkflow)]) -> Result<(), StoreError> {
+    /// Deletes known rows whose counts were subtracted.
+    async fn delete(&mut self, rows: &[(EventId, &KnownWorkflow)]) -> Result<(), StoreError> {
         for (id, row) in rows {
             self.delta
                 .regroup(row.group.map(|group| (group, &row.judged)), None);
             self.list(id, Some(row), None);
         }
-        let rows: Vec<&LockedWorkflow> = rows.iter().map(|(_, row)| *row).collect();
+        let rows: Vec<&KnownWorkflow> = rows.iter().map(|(_, row)| *row).collect();
         self.tx.delete_workflows(&rows).await
     }
 
@@ -132,11 +149,11 @@ impl<'a, 'c> Recording<'a, 'c> {
     fn list(
         &mut self,
         id: &EventId,
-        row: Option<&LockedWorkflow>,
+        row: Option<&KnownWorkflow>,
         after: Option<CountedWorkflow<'_>>,
     ) {
         let epoch = row.map_or(self.state.epoch, |row| row.epoch);
-        let before = row.map(LockedWorkflow::counted);
+        let before = row.map(KnownWorkflow::counted);
         self.lists.push(id, epoch, before, after);
         if (self.judging)(id.0).staging == Staging::Staged {
             self.lists.push_staged(id, epoch, before, after);

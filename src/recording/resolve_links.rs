@@ -29,7 +29,7 @@ use crate::{
         },
     },
     store::{
-        EvidenceRow, EvidenceRows, LockedWorkflow, PendingSpans, SpanColumns, SpanCounts, Store,
+        EvidenceRow, EvidenceRows, KnownWorkflow, PendingSpans, SpanColumns, SpanCounts, Store,
         StoreError, Writer, batch_ids,
     },
 };
@@ -234,7 +234,7 @@ impl Recording<'_, '_> {
     async fn rejudge_left(
         &mut self,
         left: BTreeMap<EventId, Option<Workflow>>,
-        known: &BTreeMap<EventId, LockedWorkflow>,
+        known: &BTreeMap<EventId, KnownWorkflow>,
     ) -> Result<EvidenceByEvent, StoreError> {
         let mut without_row = EvidenceByEvent::new();
         if left.is_empty() {
@@ -297,7 +297,7 @@ pub async fn check_links(
 ) -> Result<(), StoreError> {
     let mut due = Some(check);
     while let Some(check) = due {
-        (due, _) = repeat(|| carry_out(store, writer, judging, now, &check)).await?;
+        (due, _) = repeat(|_| carry_out(store, writer, judging, now, &check)).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::{
         model::ids::SloId,
         workflow::{EventId, EventKey, JudgingContext},
     },
-    store::{LockedWorkflow, Loss, StoreError},
+    store::{KnownWorkflow, Loss, StoreError},
 };
 
 /// The result of judging workflows that are due.
@@ -59,7 +59,7 @@ impl Recording<'_, '_> {
     }
 
     /// Judges rows again that this transaction has locked, by their stored evidence.
-    async fn judge_again(&mut self, known: &[(EventId, LockedWorkflow)]) -> Result<(), StoreError> {
+    async fn judge_again(&mut self, known: &[(EventId, KnownWorkflow)]) -> Result<(), StoreError> {
         let silent = known.iter().filter_map(|(id, known)| {
             let workflow = &known.judged.workflow;
             Some((

@@ -34,6 +34,11 @@ pub struct StoreError {
     source: sqlx::Error,
 }
 
+/// The conflict of a transaction that locks nothing, and finds that what it has read has changed.
+#[derive(Debug, thiserror::Error)]
+#[error("a workflow has changed since it was read")]
+pub(super) struct ChangedMeanwhile;
+
 impl StoreError {
     pub(super) fn new(operation: &'static str, source: sqlx::Error) -> Self {
         Self { operation, source }
@@ -48,6 +53,9 @@ impl StoreError {
     /// Returns whether another transaction was in the way, so that the same work can succeed if it
     /// is repeated at once from the start.
     pub fn is_conflict(&self) -> bool {
+        if let sqlx::Error::Decode(source) = &self.source {
+            return source.is::<ChangedMeanwhile>();
+        }
         // 23505 unique_violation, 40001 serialization_failure, 40P01 deadlock_detected
         // (PostgreSQL documentation, appendix A)
         self.source

@@ -89,7 +89,7 @@ pub use updates::SpanCounts;
 pub use workflows::epochs::LedgerState;
 pub use workflows::heard::{HeardWorkflows, OpenStagesCursor};
 pub use workflows::reads::WorkflowRecord;
-pub(crate) use workflows::rows::{CountedWorkflow, LockedWorkflow, WorkflowColumns};
+pub(crate) use workflows::rows::{CountedWorkflow, KnownWorkflow, WorkflowColumns};
 pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWorkflow};
 
 /// All migrations, in order. They are edited in place until the first release; from then on only

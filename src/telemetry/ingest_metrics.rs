@@ -73,7 +73,7 @@ impl MetricBuilder {
             )?,
             conflicts: self.counter(
                 "throughline_recording_conflicts_total",
-                "Transactions that began again because another replica had inserted the same workflow.",
+                "Transactions that began again because another had inserted or changed the same workflow.",
             )?,
         };
         for result in ["new", "changed", "unchanged", "removed"] {

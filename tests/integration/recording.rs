@@ -10,9 +10,10 @@ use throughline::domain::{
         time::{TimeRange, Timestamp},
     },
     slo::{SloRevision, definition::DefinitionFile},
-    workflow::{Outcome, WorkflowNote, classify::Classifier},
+    workflow::{Judging, JudgingContext, Outcome, WorkflowNote, classify::Classifier},
 };
-use throughline::store::Progress;
+use throughline::recording::Recording;
+use throughline::store::{Progress, SpanCounts, Writer};
 
 use crate::support::{
     app::{HORIZON, MINUTE, Replica, TestApp, good, minute_long, slo, time, timeouts},
@@ -164,6 +165,36 @@ async fn replicas_that_write_the_same_workflows_at_once_lose_and_double_nothing(
         },
     )
     .await;
+}
+
+/// A timeout is under way, and its end arrives in time: whoever records the end has read an open
+/// workflow, which is one no more when the other has committed.
+#[tokio::test]
+async fn a_workflow_that_has_changed_since_it_was_read_is_read_again() {
+    let app = app().await;
+    app.send([started(1)]).await;
+    app.at_second(200.0);
+    let now = app.clock.now();
+    let judging = |_| Judging::healthy(Duration::from_mins(2), now);
+    let (mut under_way, state) = app.store.begin_recording("judge").await.unwrap();
+    let mut recording = Recording::new(&mut under_way, state, &judging);
+    let context = JudgingContext::healthy(now);
+    let due = recording.judge_due(&context, 10).await.unwrap();
+    assert_eq!(due.looked_at, 1);
+    let spans = SpanCounts::default();
+    let counted = recording.write_counts(Writer(5), now, &spans);
+    counted.await.unwrap();
+    let waits = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    tokio::join!(app.send([succeeded(1, 44.0)]), async {
+        while app.number(waits).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        under_way.commit().await.unwrap();
+    });
+    assert_counts(&app, good(1)).await;
+    let corrected = app.evidence_counts(WorkflowNote::Corrected.as_str()).await;
+    assert_eq!(corrected, 1);
 }
 
 #[tokio::test]

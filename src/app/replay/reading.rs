@@ -27,7 +27,7 @@ use crate::{
         kafka::replay::{LogReplay, RemovedMessages, ReplayError, ReplayParts},
         record::Recorder,
     },
-    recording::{Committer, StageKeeper},
+    recording::{Committer, KnownLocks, StageKeeper},
     store::{ConnectionUse, Store, Writer},
     telemetry::metrics::{Metrics, by_label},
 };
@@ -201,6 +201,7 @@ fn committer(
         stages: StageKeeper::new(store.clone(), classifier.clone(), replica),
         classifier,
         store,
+        locks: KnownLocks::default(),
     }
 }
 

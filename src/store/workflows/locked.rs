@@ -1,4 +1,4 @@
-//! Rows of workflows that a transaction has locked, or inserts.
+//! Rows of workflows that a transaction has locked or read, or inserts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{
     losses::Loss,
     rows::{
-        INSERT, LOCK_DUE, LOCK_KNOWN, LOCK_TIMEOUTS, LOCK_TIMEOUTS_AFTER, LockedWorkflow, UPDATE,
-        WorkflowColumns, decode,
+        INSERT, KnownWorkflow, LOCK_DUE, LOCK_KNOWN, LOCK_TIMEOUTS, LOCK_TIMEOUTS_AFTER,
+        READ_KNOWN, UPDATE, WorkflowColumns, decode,
     },
 };
 use crate::{
@@ -17,13 +17,13 @@ use crate::{
         model::{ids::SloId, time::Timestamp},
         workflow::{EventId, EventKey},
     },
-    store::{StoreError, Tx, error::inconsistent},
+    store::{StoreError, Tx, error::ChangedMeanwhile},
 };
 
 /// Workflows by column: SLO, partition, key.
 pub(crate) type WorkflowIds<'a> = (&'a [i32], &'a [i32], &'a [Uuid]);
 
-type LockedRows = Vec<(EventId, LockedWorkflow)>;
+type LockedRows = Vec<(EventId, KnownWorkflow)>;
 
 impl Tx<'_> {
     /// Locks those of `workflows` that are open, and due at `watermark`. None of them is there twice.
@@ -84,13 +84,36 @@ impl Tx<'_> {
     pub(crate) async fn lock_known(
         &mut self,
         ids: &BTreeSet<EventId>,
-    ) -> Result<BTreeMap<EventId, LockedWorkflow>, StoreError> {
+    ) -> Result<BTreeMap<EventId, KnownWorkflow>, StoreError> {
+        self.known(LOCK_KNOWN, ids).await
+    }
+
+    /// Reads the workflows with these ids that exist, and locks none: if one of them changes
+    /// meanwhile, its update fails with a conflict.
+    pub(crate) async fn read_known(
+        &mut self,
+        ids: &BTreeSet<EventId>,
+    ) -> Result<BTreeMap<EventId, KnownWorkflow>, StoreError> {
+        self.known(READ_KNOWN, ids).await
+    }
+
+    async fn known(
+        &mut self,
+        statement: &'static str,
+        ids: &BTreeSet<EventId>,
+    ) -> Result<BTreeMap<EventId, KnownWorkflow>, StoreError> {
         let (slos, keys): (Vec<i32>, Vec<Uuid>) = ids
             .iter()
             .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
             .unzip();
-        let query = sqlx::query(LOCK_KNOWN).bind(slos).bind(keys);
+        let query = sqlx::query(statement).bind(slos).bind(keys);
         Ok(self.locked(query).await?.into_iter().collect())
+    }
+
+    /// Makes the error by which a transaction starts again, because what it has read without a lock
+    /// may not be true any more.
+    pub(crate) fn conflict(&self) -> StoreError {
+        self.failed(sqlx::Error::Decode(ChangedMeanwhile.into()))
     }
 
     /// Inserts rows. Fails with a conflict if another replica has inserted one of them in the
@@ -108,8 +131,8 @@ impl Tx<'_> {
         self.execute(rows.bind(INSERT)).await.map(drop)
     }
 
-    /// Updates rows that this transaction has locked. They are addressed by `ctid`, which avoids
-    /// the index.
+    /// Updates rows that this transaction has locked or read. They are addressed by `ctid`, which
+    /// avoids the index. Fails with a conflict if one has changed since it was read.
     pub(crate) async fn update_workflows(
         &mut self,
         rows: &WorkflowColumns,
@@ -117,36 +140,40 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let statement = rows.bind(UPDATE).bind(&rows.places);
+        let statement = rows.bind(UPDATE).bind(&rows.places).bind(&rows.versions);
         let updated = self.execute(statement).await?;
         // The counts that follow cover every row, so a missing row would make the counts wrong.
         if updated != rows.len() as u64 {
-            return Err(self.failed(inconsistent("the row of a locked workflow was not found")));
+            return Err(self.conflict());
         }
         Ok(())
     }
 
-    /// Deletes rows that this transaction has locked.
+    /// Deletes rows that this transaction has locked or read. Fails with a conflict if one has
+    /// changed since it was read.
     pub(crate) async fn delete_workflows(
         &mut self,
-        rows: &[&LockedWorkflow],
+        rows: &[&KnownWorkflow],
     ) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
         let epochs: Vec<i32> = rows.iter().map(|row| row.epoch).collect();
         let places: Vec<&str> = rows.iter().map(|row| row.place.as_str()).collect();
+        let versions: Vec<&str> = rows.iter().map(|row| row.version.as_str()).collect();
         let statement = sqlx::query(concat!(
             "-- workflow.delete\n",
-            "delete from workflows w using unnest($1::integer[], $2::text[]) as n(epoch, place) ",
-            "where w.ctid = n.place::tid and w.epoch = n.epoch",
+            "delete from workflows w using unnest($1::integer[], $2::text[], $3::text[]) ",
+            "as n(epoch, place, version) where w.ctid = n.place::tid ",
+            "and w.xmin = n.version::xid and w.epoch = n.epoch",
         ))
         .bind(epochs)
-        .bind(places);
+        .bind(places)
+        .bind(versions);
         let deleted = self.execute(statement).await?;
         // Their counts have already been subtracted, so a missing row would make the counts wrong.
         if deleted != rows.len() as u64 {
-            return Err(self.failed(inconsistent("the row of a locked workflow was not found")));
+            return Err(self.conflict());
         }
         Ok(())
     }

@@ -36,7 +36,8 @@ impl Tx<'_> {
     ) -> Result<Option<StoredWorkflow>, StoreError> {
         let row = sqlx::query(
             "-- workflows.one
-             select *, ctid::text as place from workflows where slo_id = $1 and key = $2",
+             select *, ctid::text as place, xmin::text as version
+             from workflows where slo_id = $1 and key = $2",
         )
         .bind(slo.0)
         .bind(Uuid::from_bytes(key.0))

@@ -33,15 +33,15 @@ use crate::{
 /// given here by the number of their parameter, their name and their type. Each array is read by an
 /// `unnest` of its own beside `select`: one `unnest` of many arrays after `from` stores every column
 /// of every row once more, which takes a quarter of the whole insert.
-/// [`WorkflowColumns::bind`] binds them in this order. The `ctid` of a row comes last.
+/// [`WorkflowColumns::bind`] binds them in this order. The `ctid` of a row and its version come last.
 macro_rules! statements {
-    ($($number:literal $column:ident $kind:ident,)+ place $last:literal,) => {
+    ($($number:literal $column:ident $kind:ident,)+ place $place:literal, version $version:literal,) => {
         /// Locks those of the given workflows (SLO, partition, key) that are due at the fourth
         /// parameter.
         pub(crate) const LOCK_DUE: &str = concat!(
             "-- workflow.lock_due\n",
             "select w.slo_id, w.key, w.epoch, w.label, ", $("w.", stringify!($column), ", ",)+
-            "w.ctid::text as place ",
+            "w.ctid::text as place, w.xmin::text as version ",
             "from unnest($1::integer[], $2::integer[], $3::uuid[]) as k(slo_id, epoch, key) ",
             "join workflows w on w.epoch = k.epoch and w.slo_id = k.slo_id and w.key = k.key ",
             "where w.outcome = 0 and w.due_at <= $4 ",
@@ -53,7 +53,7 @@ macro_rules! statements {
         pub(crate) const LOCK_TIMEOUTS: &str = concat!(
             "-- workflow.lock_timeouts\n",
             "select w.slo_id, w.key, w.epoch, w.label, ", $("w.", stringify!($column), ", ",)+
-            "w.ctid::text as place from bad_workflows b ",
+            "w.ctid::text as place, w.xmin::text as version from bad_workflows b ",
             "join workflows w on w.epoch = b.epoch and w.slo_id = b.slo_id and w.key = b.key ",
             "where b.slo_id = $1 and b.outcome = 4 and b.judged_at >= $2 ",
             "and b.started_at < $2 + interval '1 minute' and w.outcome = 4 ",
@@ -64,17 +64,28 @@ macro_rules! statements {
         pub(crate) const LOCK_TIMEOUTS_AFTER: &str = concat!(
             "-- workflow.lock_timeouts_after\n",
             "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
-            "ctid::text as place from workflows where slo_id = $1 and outcome in (4, 9) ",
+            "ctid::text as place, xmin::text as version ",
+            "from workflows where slo_id = $1 and outcome in (4, 9) ",
             "and ($2::uuid is null or key > $2) order by slo_id, key limit $3 for update",
         );
 
+        /// Locks rows in the order of their keys: these are sorted before the join, whose nested loop
+        /// keeps their order. To sort whole rows takes longer than to lock them.
         pub(crate) const LOCK_KNOWN: &str = concat!(
             "-- workflow.lock_known\n",
             "select w.slo_id, w.key, w.epoch, w.label, ", $("w.", stringify!($column), ", ",)+
-            "w.ctid::text as place ",
+            "w.ctid::text as place, w.xmin::text as version ",
+            "from (select unnest($1::integer[]) as slo_id, unnest($2::uuid[]) as key ",
+            "order by slo_id, key) as k ",
+            "join workflows w on w.slo_id = k.slo_id and w.key = k.key for update of w",
+        );
+
+        pub(crate) const READ_KNOWN: &str = concat!(
+            "-- workflow.read_known\n",
+            "select w.slo_id, w.key, w.epoch, w.label, ", $("w.", stringify!($column), ", ",)+
+            "w.ctid::text as place, w.xmin::text as version ",
             "from unnest($1::integer[], $2::uuid[]) as k(slo_id, key) ",
-            "join workflows w on w.slo_id = k.slo_id and w.key = k.key ",
-            "order by w.slo_id, w.key for update of w",
+            "join workflows w on w.slo_id = k.slo_id and w.key = k.key",
         );
 
         /// Inserts rows; takes what [`WorkflowColumns::bind`] binds.
@@ -85,7 +96,8 @@ macro_rules! statements {
             "unnest($4::text[])", $(", unnest($", $number, "::", stringify!($kind), "[])",)+
         );
 
-        /// Updates rows; takes what [`WorkflowColumns::bind`] binds, and the `ctid`s.
+        /// Updates rows; takes what [`WorkflowColumns::bind`] binds, the `ctid`s and the versions.
+        /// A `ctid` alone does not identify a version: its space is used again.
         pub(crate) const UPDATE: &str = concat!(
             "-- workflow.update\n",
             "update workflows w set label = n.label",
@@ -93,8 +105,9 @@ macro_rules! statements {
             " from (select unnest($1::integer[]) as slo_id, unnest($2::uuid[]) as key, ",
             "unnest($3::integer[]) as epoch, unnest($4::text[]) as label",
             $(", unnest($", $number, "::", stringify!($kind), "[]) as ", stringify!($column),)+
-            ", unnest($", $last, "::text[])::tid as place) as n ",
-            "where w.ctid = n.place and w.epoch = n.epoch ",
+            ", unnest($", $place, "::text[])::tid as place, ",
+            "unnest($", $version, "::text[])::xid as version) as n ",
+            "where w.ctid = n.place and w.xmin = n.version and w.epoch = n.epoch ",
             "and w.slo_id = n.slo_id and w.key = n.key",
         );
     };
@@ -119,13 +132,15 @@ statements! {
     20 first_evidence_at timestamptz,
     21 revision integer,
     place 22,
+    version 23,
 }
 
-/// A stored row with its partition and its `ctid` there, which cannot change while the row is
-/// locked.
-pub(crate) struct LockedWorkflow {
+/// A stored row with its partition, its `ctid` there and the transaction that wrote it (`xmin`).
+/// They change with every update, and so cannot change while the row is locked.
+pub(crate) struct KnownWorkflow {
     pub(crate) epoch: i32,
     pub(crate) place: String,
+    pub(crate) version: String,
     pub(crate) judged: JudgedWorkflow,
     pub(crate) group: Option<SloId>,
 }
@@ -133,7 +148,7 @@ pub(crate) struct LockedWorkflow {
 /// A workflow, and the group that it is counted in, in addition to its SLO.
 pub(crate) type CountedWorkflow<'a> = (&'a JudgedWorkflow, Option<SloId>);
 
-impl LockedWorkflow {
+impl KnownWorkflow {
     pub(crate) const fn counted(&self) -> CountedWorkflow<'_> {
         (&self.judged, self.group)
     }
@@ -163,8 +178,9 @@ pub(crate) struct WorkflowColumns {
     groups: Vec<Option<i32>>,
     first_evidence: Vec<Option<DateTime<Utc>>>,
     revisions: Vec<i32>,
-    /// The `ctid`s; set for known rows only.
+    /// The `ctid`s and versions; set for known rows only.
     pub(crate) places: Vec<String>,
+    pub(crate) versions: Vec<String>,
 }
 
 impl WorkflowColumns {
@@ -179,11 +195,12 @@ impl WorkflowColumns {
     pub(crate) fn push_known(
         &mut self,
         id: &EventId,
-        known: &LockedWorkflow,
+        known: &KnownWorkflow,
         counted: CountedWorkflow<'_>,
     ) {
         self.push(id, known.epoch, counted);
         self.places.push(known.place.clone());
+        self.versions.push(known.version.clone());
     }
 
     pub(crate) fn push(
@@ -223,7 +240,7 @@ impl WorkflowColumns {
         self.revisions.push(workflow.revision.0);
     }
 
-    /// Binds all columns but the `ctid`s to one of the statements.
+    /// Binds all columns but the `ctid`s and versions to one of the statements.
     pub(crate) fn bind(&self, statement: &'static str) -> Query<'_, Postgres, PgArguments> {
         sqlx::query(statement)
             .bind(&self.slo_ids)
@@ -250,7 +267,7 @@ impl WorkflowColumns {
     }
 }
 
-pub(crate) fn decode(row: &PgRow) -> Result<(EventId, LockedWorkflow), sqlx::Error> {
+pub(crate) fn decode(row: &PgRow) -> Result<(EventId, KnownWorkflow), sqlx::Error> {
     let time = |column: &str| {
         row.try_get::<Option<DateTime<Utc>>, _>(column)
             .map(|at| at.map(Timestamp::from))
@@ -293,9 +310,10 @@ pub(crate) fn decode(row: &PgRow) -> Result<(EventId, LockedWorkflow), sqlx::Err
     };
     Ok((
         id,
-        LockedWorkflow {
+        KnownWorkflow {
             epoch: row.try_get("epoch")?,
             place: row.try_get("place")?,
+            version: row.try_get("version")?,
             judged: JudgedWorkflow {
                 workflow,
                 verdict,

@@ -40,7 +40,7 @@ use throughline::{
         record::Recorder,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
-    recording::{Committer, StageKeeper},
+    recording::{Committer, KnownLocks, StageKeeper},
     store::{Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -286,6 +286,7 @@ async fn door(catalog: &Catalog, store: Store) -> Ingest {
         watermark,
         catch_up: Duration::ZERO,
         stages: stages.clone(),
+        locks: KnownLocks::default(),
     };
     let (recorder, recorder_loop) = Recorder::new(committer, metrics.recording.clone());
     #[expect(clippy::disallowed_methods, reason = "it ends with its runtime")]

@@ -9,7 +9,7 @@ use throughline::{
         model::time::Timestamp,
         workflow::{Judging, gather, join, links::GroupsOfBatches},
     },
-    recording::{NewLinks, Recording, check_links},
+    recording::{KnownRows, NewLinks, Recording, check_links},
     store::{SpanCounts, Store, StoreError, Writer},
 };
 use uuid::Uuid;
@@ -99,16 +99,17 @@ impl Lane {
 
     async fn record(&mut self) {
         let batch = self.load.batch(self.batch);
+        let mut known_rows = KnownRows::Read;
         loop {
-            match self.try_record(&batch).await {
-                Err(error) if error.is_conflict() => {}
+            match self.try_record(&batch, known_rows).await {
+                Err(error) if error.is_conflict() => known_rows = KnownRows::Locked,
                 result => return result.unwrap(),
             }
         }
     }
 
     /// As the recorder does it for the requests that it commits together.
-    async fn try_record(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn try_record(&self, batch: &Batch, known_rows: KnownRows) -> Result<(), StoreError> {
         let judging = |_| Judging::healthy(Duration::from_mins(2), self.now);
         let mut gathered = gather(&batch.evidence);
         let (mut tx, state) = self.store.begin_recording("record evidence").await?;
@@ -119,6 +120,9 @@ impl Lane {
         };
         let mut check = None;
         let mut recording = Recording::new(&mut tx, state, &judging);
+        if new_links.is_empty() {
+            recording = recording.with_known(known_rows);
+        }
         if !new_links.is_empty() {
             let updates = recording.record_links(&new_links).await?;
             join(&mut gathered, updates.gathered);

@@ -30,7 +30,7 @@ use throughline::{
     },
     evaluate::{overdue::DeadlineScan, resolve_links::Unplaced},
     ingest::record::Recorder,
-    recording::{Committer, StageKeeper},
+    recording::{Committer, KnownLocks, StageKeeper},
     store::{Store, StoreError, Writer},
     telemetry::metrics::Metrics,
 };
@@ -152,6 +152,7 @@ impl World {
             watermark: watermark.subscribe(),
             catch_up: LIMITS.catch_up,
             stages,
+            locks: KnownLocks::default(),
         };
         let (recorder, run) = Recorder::new(committer, Metrics::new().unwrap().recording);
         let breaths = Arc::new(AtomicI64::new(IMMORTAL));

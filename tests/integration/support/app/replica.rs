@@ -29,7 +29,7 @@ use throughline::{
         record::Recorder,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
-    recording::{Committer, StageKeeper, WaitingStages},
+    recording::{Committer, KnownLocks, StageKeeper, WaitingStages},
     store::{Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -103,6 +103,7 @@ impl Replica {
             watermark: watermark.subscribe(),
             catch_up: parts.settings.catch_up,
             stages,
+            locks: KnownLocks::default(),
         };
         let (recorder, run) = Recorder::new(committer, metrics.recording.clone());
         let loops = CancellationToken::new();
