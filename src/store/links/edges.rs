@@ -203,7 +203,7 @@ impl Tx<'_> {
             "w.hops + e.is_link::integer ",
             "from walk w join span_edges e on e.filter = w.filter and e.trace_id = w.to_trace_id ",
             "and e.span_id = w.to_span_id where w.hops <= $4) ",
-            "select distinct filter, trace_id, span_id, is_link, to_trace_id, to_span_id from walk",
+            "select filter, trace_id, span_id, is_link, to_trace_id, to_span_id from walk",
         ))
         .bind(&spans.filters)
         .bind(&spans.trace_ids)

@@ -57,7 +57,7 @@ impl Tx<'_> {
         let slos = slos.into_iter().map(|slo| slo.0);
         let rows = sqlx::query(concat!(
             "-- link_evidence.starts\n",
-            "select distinct e.slo_id, e.trace_id, e.span_id ",
+            "select e.slo_id, e.trace_id, e.span_id ",
             "from unnest($1::uuid[], $2::bigint[]) as n(trace_id, span_id) ",
             "join link_evidence e on e.trace_id = n.trace_id and e.span_id = n.span_id ",
             "where e.is_start and e.slo_id = any ($3)",

@@ -162,20 +162,27 @@ pub struct Workflow {
     /// The smallest of the labels.
     pub label: String,
     /// The earliest start.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
     /// The earliest success of the whole workflow: later evidence is a redelivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub success: Option<Timestamp>,
     /// The earliest end of a terminal failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Timestamp>,
     /// The earliest end that a one-span SLI regarded as bad although it did not fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub late: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<Timestamp>,
     pub trace: TraceRef,
     /// The smallest of the names.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub customer: Option<String>,
     /// The time at which its first evidence was committed; `None` before that.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_evidence_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Details::is_empty")]
     pub details: Details,
 }
 
