@@ -27,7 +27,7 @@ use tokio::{runtime::Runtime, time::Instant};
 use self::{
     postgres_cpu::PostgresCpu,
     service::Service,
-    support::{Database, median},
+    support::{Database, median, unless_short},
     topic::{Topic, TopicKeys},
 };
 
@@ -64,11 +64,11 @@ fn main() {
         return;
     }
     let named = std::env::args().skip(1).find_map(|word| word.parse().ok());
-    let workflows = named.unwrap_or(WORKFLOWS);
+    let workflows = named.unwrap_or(unless_short(WORKFLOWS, 500));
     let runtime = Runtime::new().unwrap();
     let database = runtime.block_on(Database::start());
     let mut rounds = [const { Vec::new() }; 2];
-    for nth in 0..ROUNDS {
+    for nth in 0..unless_short(ROUNDS, 1) {
         for (keys, all) in TopicKeys::ALL.into_iter().zip(&mut rounds) {
             let name = format!("consuming_{nth}_{}", keys.as_str());
             all.push(read(&runtime, &database, (&name, keys), workflows));

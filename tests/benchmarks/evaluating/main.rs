@@ -1,8 +1,8 @@
 //! Whether a tick of the evaluator costs the same however long the history of its SLOs is, and what
-//! SLOs cost whose events have stopped.
+//! SLOs cost whose events have stopped, and what an evaluation costs beside Prometheus and its rules.
 //!
-//! Run with `cargo bench --bench evaluating`, or one part with `-- history` or `-- idle`. The histories
-//! take turns; read the ratio of medians. The cost of idle SLOs is CPU time of this process and of
+//! Run with `cargo bench --bench evaluating`, or a part with `-- history`, `-- idle` or `-- prometheus`. The
+//! histories take turns; read the ratio of medians. The cost of idle SLOs is CPU time of this process and of
 //! PostgreSQL, divided by the time between the ticks; other loops of the service are not in it.
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
 
 #[path = "../consuming/postgres_cpu.rs"]
 mod postgres_cpu;
+mod prometheus;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -34,7 +35,7 @@ use tokio::{sync::watch, time::Instant};
 
 use self::{
     postgres_cpu::PostgresCpu,
-    support::{DAY, Database, median},
+    support::{DAY, Database, median, print_goal, unless_short},
 };
 
 const SLOS: usize = 40;
@@ -44,6 +45,11 @@ const HISTORIES: [u32; 2] = [1, 90];
 const IDLE_SLOS: usize = 1_000;
 /// Three minutes.
 const IDLE_TICKS: u32 = 36;
+/// Of the comparison with Prometheus, and the days of their history.
+const COMPARED_SLOS: usize = 100;
+const COMPARED_DAYS: u32 = 4;
+const COMPARED_TICKS: u32 = 12;
+const A_MINUTE: Events = Events { good: 99, bad: 1 };
 
 fn main() {
     if !support::is_wanted() {
@@ -51,16 +57,49 @@ fn main() {
     }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.enable_all().build().unwrap();
-    let asked: Vec<String> = std::env::args().collect();
-    let is_asked = |part: &str, other: &str| {
-        asked.iter().any(|one| one == part) || !asked.iter().any(|one| one == other)
-    };
-    if is_asked("history", "idle") {
+    let arguments = std::env::args().skip(1);
+    let asked: Vec<String> = arguments.filter(|word| !word.starts_with('-')).collect();
+    let is_asked = |part: &str| asked.is_empty() || asked.iter().any(|one| one == part);
+    if is_asked("history") {
         runtime.block_on(compare());
     }
-    if is_asked("idle", "history") {
+    if is_asked("idle") {
         runtime.block_on(idle());
     }
+    if is_asked("prometheus") {
+        runtime.block_on(beside_prometheus());
+    }
+}
+
+/// Measures evaluations of SLOs of which each has new events, PostgreSQL included.
+async fn beside_prometheus() {
+    let slos = unless_short(COMPARED_SLOS, 3);
+    let database = Database::start().await;
+    let now = Clock::System.now();
+    let catalog = Arc::new(catalog(slos));
+    let evaluator = evaluator(&database, &catalog, (COMPARED_DAYS, now)).await;
+    let options = database.options.clone();
+    let options = options.database(&format!("history_{COMPARED_DAYS}"));
+    let mut connection = options.connect().await.unwrap();
+    let postgres = PostgresCpu::find(&mut connection).await;
+    evaluator.tick(now).await.unwrap();
+    let spent = || cpu_seconds(std::process::id()) + postgres.seconds();
+    let mut ours = 0.0;
+    for turn in 1..=COMPARED_TICKS {
+        let sql = "update event_counts set good = good + 1 where bucket = (select max(bucket) from event_counts
+            where resolution = 60) and resolution = 60";
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        let before = spent();
+        let report = evaluator.tick(now + INTERVAL * turn).await.unwrap();
+        ours += spent() - before;
+        assert_eq!(report.evaluated, slos);
+    }
+    let ours = ours / f64::from(COMPARED_TICKS);
+    database.stop().await;
+    let theirs = prometheus::cpu_of_an_evaluation(slos, A_MINUTE, (COMPARED_DAYS, now));
+    println!("an evaluation of {slos} SLOs: {ours:.3} CPU s; Prometheus: {theirs:.3} CPU s");
+    let what = "CPU of an evaluation against Prometheus with Sloth's rules";
+    print_goal(what, ours / theirs, ..=0.01);
 }
 
 /// Measures ticks over SLOs that had events five days ago: while an SLO is younger than the windows of
@@ -69,7 +108,8 @@ async fn idle() {
     let database = Database::start().await;
     let now = Clock::System.now();
     let store = database.create("idle", now).await;
-    let catalog = Arc::new(catalog(IDLE_SLOS));
+    let slos = unless_short(IDLE_SLOS, 20);
+    let catalog = Arc::new(catalog(slos));
     declare(&store, &catalog, TimeRange::new(now - DAY * 5, now)).await;
     let options = database.options.clone().database("idle");
     let mut connection = options.connect().await.unwrap();
@@ -78,24 +118,27 @@ async fn idle() {
     let postgres = PostgresCpu::find(&mut connection).await;
     let evaluator = with_catalog(store, catalog);
     evaluator.tick(now).await.unwrap();
+    let own_cpu_seconds = || cpu_seconds(std::process::id());
     let (before, of_postgres) = (own_cpu_seconds(), postgres.seconds());
     for turn in 1..=IDLE_TICKS {
         let report = evaluator.tick(now + INTERVAL * turn).await.unwrap();
-        assert_eq!(report.evaluated, IDLE_SLOS);
+        assert_eq!(report.evaluated, slos);
     }
     let time = (INTERVAL * IDLE_TICKS).as_secs_f64();
     let own = (own_cpu_seconds() - before) / time;
     let of_postgres = (postgres.seconds() - of_postgres) / time;
     println!(
-        "{IDLE_SLOS} idle SLOs: {:.4} of a core, of which PostgreSQL {of_postgres:.4}",
+        "{slos} idle SLOs: {:.4} of a core, of which PostgreSQL {of_postgres:.4}",
         own + of_postgres
     );
+    let what = format!("evaluations of {slos} idle SLOs, share of a core");
+    print_goal(&what, own + of_postgres, ..=0.02);
     database.stop().await;
 }
 
-/// Returns the CPU time that this process has used.
-fn own_cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap();
+/// Returns the CPU time that a process has used.
+fn cpu_seconds(process: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let (_, fields) = text.rsplit_once(") ").unwrap();
     let times = fields.split(' ').skip(11).take(2);
     times
@@ -106,25 +149,26 @@ fn own_cpu_seconds() -> f64 {
 async fn compare() {
     let database = Database::start().await;
     let now = Clock::System.now();
-    let catalog = Arc::new(catalog(SLOS));
+    let (slos, ticks) = unless_short((SLOS, TICKS), (3, 3));
+    let catalog = Arc::new(catalog(slos));
     let mut evaluators = Vec::new();
     for days in HISTORIES {
         evaluators.push(evaluator(&database, &catalog, (days, now)).await);
     }
     let mut millis = HISTORIES.map(|_| Vec::new());
-    for turn in 1..=TICKS {
+    for turn in 1..=ticks {
         for (evaluator, millis) in evaluators.iter().zip(&mut millis) {
             let began = Instant::now();
             let report = evaluator.tick(now + INTERVAL * turn).await.unwrap();
             millis.push(began.elapsed().as_secs_f64() * 1e3);
-            assert_eq!(report.evaluated, SLOS);
+            assert_eq!(report.evaluated, slos);
         }
     }
     let means = millis
         .each_ref()
-        .map(|all| all.iter().sum::<f64>() / f64::from(TICKS));
+        .map(|all| all.iter().sum::<f64>() / f64::from(ticks));
     let [short, long] = millis.map(median);
-    println!("a tick over {SLOS} SLOs, each with events in every minute");
+    println!("a tick over {slos} SLOs, each with events in every minute");
     println!("{} day: {short:.1} ms", HISTORIES[0]);
     println!(
         "{} days: {long:.1} ms, ratio {:.2}; of means, with the first tick of each minute, {:.2}",
@@ -132,6 +176,8 @@ async fn compare() {
         long / short,
         means[1] / means[0]
     );
+    let what = "a tick with 90 days of history against 1";
+    print_goal(what, long / short, ..=1.2);
     database.stop().await;
 }
 
@@ -163,7 +209,7 @@ async fn evaluator(
     declare(&store, catalog, history).await;
     let options = database.options.clone().database(&name);
     let mut connection = options.connect().await.unwrap();
-    fill(&mut connection, history, Events { good: 99, bad: 1 }).await;
+    fill(&mut connection, history, A_MINUTE).await;
     with_catalog(store, Arc::clone(catalog))
 }
 

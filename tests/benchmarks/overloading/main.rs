@@ -15,7 +15,7 @@ mod senders;
 #[expect(dead_code, reason = "this one looks at no page")]
 mod service;
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "this one needs the database alone")]
+#[expect(dead_code, reason = "this one needs no schema in the database")]
 mod support;
 mod wire;
 
@@ -24,7 +24,7 @@ use std::time::Duration;
 use self::{
     senders::{Offered, Senders},
     service::Service,
-    support::Database,
+    support::{Database, print_goal},
     wire::Wire,
 };
 
@@ -70,6 +70,8 @@ async fn compare() {
             "{factor} x offered: {goodput:.0}/s, {:.0} %",
             100.0 * goodput / most
         );
+        let what = format!("durable workflows when {factor} x as much is offered as is taken");
+        print_goal(&what, goodput / most, 0.8..);
     }
     for distance in DISTANCES {
         wire.set_delay(distance);
@@ -79,6 +81,8 @@ async fn compare() {
             distance.as_millis(),
             100.0 * goodput / most
         );
+        let what = format!("durable workflows with {distance:?} more per round trip");
+        print_goal(&what, goodput / most, 0.5..);
     }
     wire.set_delay(Duration::ZERO);
     service.stop();

@@ -20,13 +20,15 @@ use tokio::{
     time::{self, Instant},
 };
 
+use super::support::unless_short;
+
 const SPANS_A_REQUEST: usize = 512;
 /// Requests that are under way at once where as many are sent as are taken.
 const IN_FLIGHT: usize = 64;
 /// The size of the Collector's sending queue.
 const QUEUE: usize = 1_000;
-pub(super) const WARM_UP: Duration = Duration::from_secs(5);
-pub(super) const MEASURED: Duration = Duration::from_secs(20);
+const WARM_UP: Duration = Duration::from_secs(5);
+const MEASURED: Duration = Duration::from_secs(20);
 /// The Collector's defaults.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -82,14 +84,15 @@ impl Senders {
                 tasks.spawn(self.clone().send_each(Duration::from_secs_f64(pause)));
             }
         }
-        time::sleep(WARM_UP).await;
+        time::sleep(warm_up()).await;
         let (before, began) = (self.taken.load(Ordering::SeqCst), Instant::now());
-        time::sleep(MEASURED).await;
+        time::sleep(measured()).await;
         let taken = self.taken.load(Ordering::SeqCst) - before;
         let seconds = began.elapsed().as_secs_f64();
         tasks.shutdown().await;
+        assert!(taken > 0, "nothing was taken");
         // What the service still holds must not be counted to the next.
-        time::sleep(WARM_UP).await;
+        time::sleep(warm_up()).await;
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         let taken = (taken * SPANS_A_REQUEST) as f64;
         taken / seconds
@@ -137,6 +140,19 @@ impl Senders {
         }
         self.taken.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+fn warm_up() -> Duration {
+    unless_short(WARM_UP, Duration::from_secs(1))
+}
+
+fn measured() -> Duration {
+    unless_short(MEASURED, Duration::from_secs(2))
+}
+
+/// How long one kind of load takes, until it ends.
+pub(super) fn duration() -> Duration {
+    warm_up() + measured()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a sender has a clock of its own")]

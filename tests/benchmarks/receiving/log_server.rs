@@ -26,8 +26,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    REQUESTS_A_ROUND, SENDERS, cpu_beside_sending,
+    SENDERS, cpu_beside_sending,
     load::{Encoding, Load},
+    requests_a_sender,
 };
 
 const TOPIC: &str = "otlp_spans";
@@ -71,7 +72,7 @@ impl LogServer {
     pub(super) fn read(&self, loads: &mut [Load]) -> Duration {
         self.write(loads);
         let before = cpu_beside_sending();
-        let wanted = self.committed() + u64::from(REQUESTS_A_ROUND);
+        let wanted = self.committed() + u64::from(SENDERS * requests_a_sender());
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         self.runtime.block_on(async {
             let source = KafkaSource::start(self.parts(), &tasks, &shutdown);
@@ -96,7 +97,7 @@ impl LogServer {
             .create()
             .unwrap();
         for (partition, load) in (0..).zip(loads) {
-            for _ in 0..REQUESTS_A_ROUND / SENDERS {
+            for _ in 0..requests_a_sender() {
                 let message = load.message();
                 let record = BaseRecord::<[u8], _>::to(TOPIC);
                 let record = record.partition(partition).payload(&message);

@@ -56,12 +56,12 @@ use self::log_server::LogServer;
 use self::{
     definitions::StagesWord,
     load::{Encoding, Load, Matching, Protocol, SPANS_A_REQUEST, Shipment},
-    support::{Database, HORIZON, median},
+    support::{Database, HORIZON, median, print_goal, unless_short},
 };
 
 const ROUNDS: u32 = 9;
 const SENDERS: u32 = 16;
-const REQUESTS_A_ROUND: u32 = 8 * SENDERS;
+const REQUESTS_A_SENDER: u32 = 8;
 /// The name of a thread that sends.
 const SENDER: &str = "sender";
 /// The thread of the brokers.
@@ -148,7 +148,7 @@ impl Scenario {
         ];
         let mut nanos = [const { Vec::new() }; 3];
         let (mut to_floor, mut to_fewer) = (Vec::new(), Vec::new());
-        for round in 0..=ROUNDS {
+        for round in 0..=unless_short(ROUNDS, 1) {
             let spent = servers
                 .each_ref()
                 .map(|server| server.nanos_a_span(&mut loads));
@@ -168,6 +168,10 @@ impl Scenario {
         println!(
             "{label:39} {floor:8.0} {hundred:9.0} {thousand:9.0} {to_floor:10.2} {to_fewer:9.2}"
         );
+        let what = format!("CPU a span against dropping its bytes, {label}");
+        print_goal(&what, to_floor, ..=self.shipment.goal());
+        let what = format!("CPU a span with 1,000 SLOs against 100, {label}");
+        print_goal(&what, to_fewer, ..=1.2);
     }
 }
 
@@ -219,7 +223,7 @@ impl Server {
             #[cfg(feature = "kafka")]
             Way::Kafka(log) => log.read(loads),
         };
-        spent.as_secs_f64() * 1e9 / f64::from(REQUESTS_A_ROUND * SPANS_A_REQUEST)
+        spent.as_secs_f64() * 1e9 / f64::from(SENDERS * requests_a_sender() * SPANS_A_REQUEST)
     }
 }
 
@@ -254,12 +258,16 @@ impl Way {
     }
 }
 
+fn requests_a_sender() -> u32 {
+    unless_short(REQUESTS_A_SENDER, 1)
+}
+
 /// Sends one round, and returns what this process did beside.
 fn send_all(to: SocketAddr, loads: &mut [Load]) -> Duration {
     let before = cpu_beside_sending();
     thread::scope(|scope| {
         for load in loads {
-            let send = move || load.send(to, REQUESTS_A_ROUND / SENDERS);
+            let send = move || load.send(to, requests_a_sender());
             let sender = thread::Builder::new().name(SENDER.to_owned());
             sender.spawn_scoped(scope, send).unwrap();
         }

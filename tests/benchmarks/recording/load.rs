@@ -62,6 +62,16 @@ impl Kind {
             Self::Links => "links",
         }
     }
+
+    /// The share of the plain `INSERT` that is meant to be reached.
+    pub(super) const fn goal(self) -> Option<f64> {
+        match self {
+            Self::Events => Some(0.6),
+            Self::Workflows => Some(0.4),
+            Self::Stages => None,
+            Self::Links => Some(0.12),
+        }
+    }
 }
 
 /// What one transaction records.

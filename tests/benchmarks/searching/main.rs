@@ -19,7 +19,10 @@ mod support;
 use sha2::{Digest as _, Sha256};
 use sqlx::{ConnectOptions as _, PgConnection};
 
-use self::{service::Service, support::Database};
+use self::{
+    service::Service,
+    support::{Database, print_goal, unless_short},
+};
 
 const WORKFLOWS: i64 = 10_000_000;
 /// Rows of one statement.
@@ -68,7 +71,7 @@ fn main() {
         return;
     }
     let asked = std::env::args().find_map(|argument| argument.parse().ok());
-    let workflows: i64 = asked.unwrap_or(WORKFLOWS);
+    let workflows: i64 = asked.unwrap_or(unless_short(WORKFLOWS, 20_000));
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.enable_all().build().unwrap();
     let database = runtime.block_on(Database::start());
@@ -113,6 +116,8 @@ fn main() {
         millis.sort_by(f64::total_cmp);
         let at = |share: usize| millis[(millis.len() * share / 100).min(millis.len() - 1)];
         println!("{title:<32} {:>6.1} {:>6.1}", at(50), at(99));
+        let what = format!("search and pages of workflows, ms, p99, {title}");
+        print_goal(&what, at(99), ..=50.0);
     }
     service.stop();
     runtime.block_on(database.stop());
@@ -144,7 +149,7 @@ async fn fill(connection: &mut PgConnection, workflows: i64) {
         .execute(&mut *connection)
         .await
         .unwrap();
-    for table in ["workflows", "workflow_search"] {
+    for (table, goal) in [("workflows", 300.0), ("workflow_search", 200.0)] {
         let statement = sqlx::AssertSqlSafe(format!("vacuum analyze {table}"));
         sqlx::raw_sql(statement)
             .execute(&mut *connection)
@@ -155,9 +160,9 @@ async fn fill(connection: &mut PgConnection, workflows: i64) {
             .fetch_one(&mut *connection)
             .await
             .unwrap();
-        println!(
-            "{table}: {} bytes a workflow with indexes",
-            bytes / workflows
-        );
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let each = bytes as f64 / workflows as f64;
+        let what = format!("bytes a workflow with indexes, {table}");
+        print_goal(&what, each, ..=goal);
     }
 }

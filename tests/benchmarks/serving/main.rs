@@ -29,11 +29,15 @@ use self::{
     alarms::{Alarms, Receiver},
     senders::{Offered, Senders},
     service::Service,
+    support::print_goal,
 };
 
 /// With the SLO of the load and those of the alarms.
 const SLOS: usize = 200;
 const PAGES: [&str; 3] = ["/", "/slos/orders", "/api/v1/slos/orders"];
+/// Goals of the 99th percentile.
+const REPLY: Duration = Duration::from_millis(100);
+const PAGE: Duration = Duration::from_millis(50);
 const BETWEEN_PAGES: Duration = Duration::from_millis(50);
 
 fn main() {
@@ -57,14 +61,14 @@ async fn measure() {
     beside.spawn(look(Arc::clone(&service)));
     beside.spawn(Alarms::to(service.otlp, receiver).raise());
     senders.send(Offered::PerSecond(half)).await;
-    println!("reply to an export: {}", quantiles(senders.take_replies()));
+    print_quantiles("reply to an export", senders.take_replies(), REPLY);
     beside.join_all().await;
     Arc::into_inner(service).unwrap().stop();
 }
 
 /// Reads each page again and again until the load ends.
 async fn look(service: Arc<Service>) {
-    let deadline = time::Instant::now() + senders::WARM_UP + senders::MEASURED;
+    let deadline = time::Instant::now() + senders::duration();
     let mut took = PAGES.map(|_| Vec::new());
     while time::Instant::now() < deadline {
         for (page, took) in PAGES.into_iter().zip(&mut took) {
@@ -75,7 +79,7 @@ async fn look(service: Arc<Service>) {
         }
     }
     for (page, took) in PAGES.into_iter().zip(took) {
-        println!("{page}: {}", quantiles(took));
+        print_quantiles(page, took, PAGE);
     }
 }
 
@@ -125,15 +129,17 @@ spec:
     text
 }
 
-/// The median and the 99th percentile of `took`, in words.
-fn quantiles(mut took: Vec<Duration>) -> String {
+/// Prints the median and the 99th percentile, which is meant to be at most `goal`.
+fn print_quantiles(what: &str, mut took: Vec<Duration>, goal: Duration) {
     took.sort();
     let millis =
         |rank: usize| took[(took.len() * rank / 100).min(took.len() - 1)].as_secs_f64() * 1e3;
-    format!(
-        "p50 {:.1} ms, p99 {:.1} ms of {}",
+    println!(
+        "{what}: p50 {:.1} ms, p99 {:.1} ms of {}",
         millis(50),
         millis(99),
         took.len()
-    )
+    );
+    let what = format!("{what} at half load, ms, p99");
+    print_goal(&what, millis(99), ..=goal.as_secs_f64() * 1e3);
 }

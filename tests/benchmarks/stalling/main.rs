@@ -12,10 +12,7 @@
 
 mod service;
 #[path = "../support/mod.rs"]
-#[expect(
-    dead_code,
-    reason = "this one needs no more of it than whether it is wanted"
-)]
+#[expect(dead_code, reason = "the service has a database of its own")]
 mod support;
 
 use std::{
@@ -33,7 +30,10 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 use tokio::time::Instant;
 
-use self::service::{Service, ask};
+use self::{
+    service::{Service, ask},
+    support::{print_goal, unless_short},
+};
 
 const WORKFLOWS: usize = 1_000_000;
 /// What the batch processor of a collector sends at once, by default 8,192 at most.
@@ -67,7 +67,7 @@ fn main() {
         return;
     }
     let asked = std::env::args().find_map(|argument| argument.parse().ok());
-    let workflows: usize = asked.unwrap_or(WORKFLOWS);
+    let workflows: usize = asked.unwrap_or(unless_short(WORKFLOWS, 10_000));
     let service = Service::start(ORDERS, None, &[]);
     let began = Instant::now();
     let sent = AtomicUsize::new(0);
@@ -91,10 +91,16 @@ fn main() {
     let timeouts = look(&service, "when all have timed out");
     assert_eq!(timeouts, workflows, "each is counted once");
     println!(
-        "{timeouts} timeouts {:.0} s after the first start; most memory: {} MiB",
-        began.elapsed().as_secs_f64(),
-        service.most_memory_mib()
+        "{timeouts} timeouts {:.0} s after the first start",
+        began.elapsed().as_secs_f64()
     );
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let memory = service.most_memory_mib() as f64;
+    let what = format!("most memory, MiB, with {workflows} workflows in flight");
+    print_goal(&what, memory, ..=150.0);
+    let page = millis(service.get("/slos/orders").1);
+    let what = format!("page of an SLO with {workflows} timeouts, ms");
+    print_goal(&what, page, ..=200.0);
     service.stop();
 }
 

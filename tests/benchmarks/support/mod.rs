@@ -1,6 +1,8 @@
-//! What the benchmarks share: a Postgres of their own, and the median of a few rounds.
+//! What the benchmarks share: a Postgres of their own, goals, and the median of a few rounds.
 
-use std::{fs, num::NonZero, str::FromStr as _, thread, time::Duration};
+use std::{
+    fmt::Debug, fs, num::NonZero, ops::RangeBounds, str::FromStr as _, thread, time::Duration,
+};
 
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use throughline::{
@@ -22,6 +24,16 @@ pub(crate) fn is_wanted() -> bool {
         println!("{}", machine());
     }
     is_wanted
+}
+
+/// With `--short` a benchmark does a small part of its work: its figures mean nothing, but what it asserts
+/// is checked.
+pub(crate) fn unless_short<T>(full: T, short: T) -> T {
+    if std::env::args().any(|argument| argument == "--short") {
+        short
+    } else {
+        full
+    }
 }
 
 /// Such as `throughline 0.1.0 on 2 x Intel(R) Xeon(R) Processor, Linux 6.1.0`.
@@ -88,4 +100,16 @@ impl Database {
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// Prints one line; `cargo bench | grep ^goal` shows all that were measured. A goal that is missed is no
+/// failure: figures depend on the machine. `what` names the unit where the figure is no ratio.
+pub(crate) fn print_goal(what: &str, measured: f64, goal: impl RangeBounds<f64> + Debug) {
+    let result = if goal.contains(&measured) {
+        "reached"
+    } else {
+        "missed"
+    };
+    let goal = format!("{goal:?}");
+    println!("goal {result:7} {measured:10.3} {goal:9} {what}");
 }
