@@ -36,18 +36,38 @@ pub struct RecentChangeEvents {
     pub fewer_in: Duration,
 }
 
+impl RecentChangeEvents {
+    fn new(count: i64, oldest: Option<DateTime<Utc>>, now: Timestamp) -> Self {
+        let oldest = oldest.map(Timestamp::from);
+        Self {
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            fewer_in: oldest.map_or(Duration::ZERO, |at| (at + HOUR).saturating_since(now)),
+        }
+    }
+}
+
 impl Tx<'_> {
+    /// Records an event if the limit of the last hour admits it. Returns also what the limit counts
+    /// afterwards.
     pub async fn insert_change_event(
         &mut self,
         event: &ChangeEvent,
         now: Timestamp,
-    ) -> Result<Recorded, StoreError> {
-        let statement = sqlx::query(
+    ) -> Result<(Recorded, RecentChangeEvents), StoreError> {
+        let query = sqlx::query_as(
             "-- change_events.insert
-             insert into change_events
-                 (id, kind, at, title, service, version, url, labels, reported_by, recorded_at)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
-             where (select count(*) from change_events where recorded_at > $11) < $12",
+             with recent as (
+                 select count(*) as events, min(recorded_at) as oldest
+                 from change_events where recorded_at > $11
+             ), inserted as (
+                 insert into change_events
+                     (id, kind, at, title, service, version, url, labels, reported_by, recorded_at)
+                 select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 from recent where events < $12
+                 returning recorded_at
+             )
+             select count(inserted.recorded_at), events + count(inserted.recorded_at),
+                 least(oldest, min(inserted.recorded_at))
+             from recent left join inserted on true group by events, oldest",
         )
         .bind(event.id)
         .bind(event.kind.as_str())
@@ -61,11 +81,13 @@ impl Tx<'_> {
         .bind(now.to_chrono())
         .bind((now - HOUR).to_chrono())
         .bind(i64::from(CHANGE_EVENTS_AN_HOUR));
-        let inserted = self.execute(statement).await?;
-        Ok(match inserted {
+        let (inserted, count, oldest): (i64, i64, Option<DateTime<Utc>>) =
+            self.fetch_one(query).await?;
+        let recorded = match inserted {
             0 => Recorded::TooMany,
             _ => Recorded::Kept,
-        })
+        };
+        Ok((recorded, RecentChangeEvents::new(count, oldest, now)))
     }
 
     /// Returns the number of change events that the limit counts at `now`.
@@ -79,11 +101,7 @@ impl Tx<'_> {
         )
         .bind((now - HOUR).to_chrono());
         let (count, oldest): (i64, Option<DateTime<Utc>>) = self.fetch_one(query).await?;
-        let oldest = oldest.map(Timestamp::from);
-        Ok(RecentChangeEvents {
-            count: u32::try_from(count).unwrap_or(u32::MAX),
-            fewer_in: oldest.map_or(Duration::ZERO, |at| (at + HOUR).saturating_since(now)),
-        })
+        Ok(RecentChangeEvents::new(count, oldest, now))
     }
 
     /// Returns the change events in `range`, newest first: those of `services` and those of no

@@ -19,7 +19,7 @@ use crate::{
         alerting::change_event::{ChangeEvent, ChangeEventKind, ChangeEventReport},
         model::time::{TimeRange, Timestamp},
     },
-    store::{Recorded, StoreError, Tx},
+    store::{RecentChangeEvents, Recorded},
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
@@ -92,14 +92,15 @@ async fn record(
     let now = state.clock.now();
     let mut tx = state.store.begin("record what happened").await?;
     if let Some(answer) = once.answered(&mut tx, now).await? {
-        return Ok((answer, remaining(&mut tx, now).await?));
+        let recent = tx.recent_change_events(now).await?;
+        return Ok((answer, remaining(recent)));
     }
     let event = ChangeEvent {
         reported_by: who.or(None),
         ..body.check(Uuid::now_v7(), now)?
     };
-    let recorded = tx.insert_change_event(&event, now).await?;
-    let quota = remaining(&mut tx, now).await?;
+    let (recorded, recent) = tx.insert_change_event(&event, now).await?;
+    let quota = remaining(recent);
     if recorded == Recorded::TooMany {
         return Err(WebError::TooManyChangeEvents(quota));
     }
@@ -110,9 +111,8 @@ async fn record(
 }
 
 /// Returns how many change events may still be reported.
-async fn remaining(tx: &mut Tx<'_>, now: Timestamp) -> Result<RemainingQuota, StoreError> {
-    let recent = tx.recent_change_events(now).await?;
-    Ok(RequestLimit::CHANGE_EVENTS.after(recent.count, recent.fewer_in))
+fn remaining(recent: RecentChangeEvents) -> RemainingQuota {
+    RequestLimit::CHANGE_EVENTS.after(recent.count, recent.fewer_in)
 }
 
 async fn view(state: &WebState, service: String) -> Result<EventsView, WebError> {

@@ -110,7 +110,7 @@ async fn an_event_is_marked_on_the_charts_of_the_slos_that_it_concerns() {
     assert_eq!(twin["events"][0]["title"], "checkout 2.41.0");
 }
 
-async fn told(shop: &Shop, body: serde_json::Value) -> Answer {
+async fn report(shop: &Shop, body: serde_json::Value) -> Answer {
     post_json(&shop.router, "/api/v1/events", &body).await
 }
 
@@ -118,7 +118,7 @@ async fn told(shop: &Shop, body: serde_json::Value) -> Answer {
 async fn a_pipeline_tells_of_a_deploy_in_one_request() {
     let shop = fixture::empty(fixture::catalog()).await;
     let deploy = json!({ "kind": "deploy", "service": "shop", "version": "2.41.0" });
-    let answer = told(&shop, deploy).await;
+    let answer = report(&shop, deploy).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
     assert_eq!(answer.json()["title"], "shop 2.41.0");
     assert_eq!(answer.json()["at"], fixture::NOW);
@@ -132,7 +132,7 @@ async fn a_pipeline_tells_of_a_deploy_in_one_request() {
             "unknown field `titel`",
         ),
     ] {
-        let refused = told(&shop, body).await;
+        let refused = report(&shop, body).await;
         assert!((400..500).contains(&refused.status), "{}", refused.body);
         assert!(refused.body.contains(error), "{}", refused.body);
     }
@@ -176,14 +176,14 @@ async fn events_are_bounded_by_the_hour_and_in_time() {
     .unwrap();
     let note = json!({ "kind": "note", "title": "one more" });
     shop.clock.advance(Duration::from_secs(100));
-    let refused = told(&shop, note.clone()).await;
+    let refused = report(&shop, note.clone()).await;
     assert_eq!(
         (refused.status, refused.header("retry-after")),
         (429, "3500")
     );
     assert_eq!(refused.header("ratelimit"), "\"change-events\";r=0;t=3500");
     shop.clock.advance(Duration::from_mins(61));
-    assert_eq!(told(&shop, note).await.status, 201);
+    assert_eq!(report(&shop, note).await.status, 201);
     let mut tx = shop.database.store.begin("forget").await.unwrap();
     assert_eq!(
         tx.delete_old_change_events(fixture::now()).await.unwrap(),
