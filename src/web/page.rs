@@ -19,7 +19,7 @@ use super::{
     reader::{self, PastBanner},
     request::RequestId,
     state::WebState,
-    write::rate_limit::whole_seconds,
+    write::rate_limit::set_retry_after,
 };
 
 /// The maximum size of an error text of the framework.
@@ -326,8 +326,7 @@ impl Negotiation {
         };
         let mut response = uncached(status, content_type, body);
         if let Some(delay) = error.retry_after() {
-            let seconds = HeaderValue::from(whole_seconds(delay));
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            set_retry_after(response.headers_mut(), delay);
         }
         if let Some(quota) = error.exceeded_limit() {
             quota.set(response.headers_mut());

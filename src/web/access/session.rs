@@ -29,7 +29,7 @@ use crate::{
         error::WebError,
         page::{Layout, Negotiation, Section},
         state::WebState,
-        write::{see_other, who::Who},
+        write::{rate_limit::set_retry_after, see_other, who::Who},
     },
 };
 
@@ -96,6 +96,9 @@ pub(in crate::web) async fn log_in(
         Err(WebError::Access(error)) => {
             state.metrics.auth_failure("pages", error.as_label());
             let mut response = refuse(&asked, &state, &error, &form.next);
+            if let AccessError::Blocked(blocked) = &error {
+                set_retry_after(response.headers_mut(), blocked.again_in);
+            }
             if let AccessError::Refused(_) | AccessError::Blocked(_) = error {
                 let quota = remaining_attempts(&state, peer(&state, &parts));
                 quota.set(response.headers_mut());

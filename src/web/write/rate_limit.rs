@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
     domain::access::AttemptLimit, store::CHANGE_EVENTS_AN_HOUR,
@@ -89,6 +89,11 @@ impl RemainingQuota {
             }
         }
     }
+}
+
+/// Sets the header `Retry-After`.
+pub(in crate::web) fn set_retry_after(headers: &mut HeaderMap, delay: Duration) {
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
 }
 
 /// Returns at least 1, rounded up so that a retry is not too early.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::Router;
 use throughline::{
     config::AuthMethod,
-    domain::{access::AccessRole, slo::Catalog},
+    domain::{
+        access::{AccessRole, ApiToken},
+        slo::Catalog,
+    },
 };
 
 use super::{FORM, bearer, guarded, of_role, store, token};
@@ -111,10 +114,26 @@ async fn a_wrong_token_is_explained_in_the_form() {
         answer.body
     );
     assert_eq!(answer.header("set-cookie"), "");
+    assert_eq!(answer.header("retry-after"), "");
     let open = guarded(&shop, AuthMethod::None);
     let none = post_with(&open, "/login", &[FORM], "token=abc").await;
     assert_eq!(none.status, 404);
     assert!(!client::get(&open, "/").await.body.contains("/logout"));
+}
+
+#[tokio::test]
+async fn a_browser_that_tried_too_many_wrong_tokens_learns_when_to_try_again() {
+    let shop = fixture::empty(Catalog::default()).await;
+    let router = guarded(&shop, AuthMethod::Token);
+    let wrong = ApiToken::from_random([9; 32]);
+    let form = format!("token={}", wrong.reveal());
+    let mut answer = post_with(&router, "/login", &[FORM], &form).await;
+    for _ in 0..10 {
+        assert_eq!(answer.status, 401);
+        answer = post_with(&router, "/login", &[FORM], &form).await;
+    }
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("retry-after"), "60");
 }
 
 #[tokio::test]
