@@ -31,7 +31,7 @@ pub(crate) struct BoundedAnswer {
 
 /// The error of a request. Its texts contain no URL and no body.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HttpError {
+pub enum HttpError {
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     #[error("the answer has more than {0} bytes")]

@@ -16,7 +16,7 @@
 //!
 //! `server` is the HTTP server of all ports, which `ingest` and `web` use; `oidc` is the client of the
 //! login provider, for `web`; `installations` asks several services, for the pages of `throughline
-//! overview`; both by the client of `http`. `ingest`, `evaluate`, `deliver`, `monitor` and `web` use `domain`,
+//! overview`; `remote_write` writes metrics to a receiver; all three by the client of `http`. `ingest`, `evaluate`, `deliver`, `monitor` and `web` use `domain`,
 //! `store` and, where they judge workflows, `recording`, but never each other: they communicate
 //! through rows in Postgres, so any of them may crash at any instruction, and any number of replicas
 //! may run. Only `app` knows all of them; `demo` runs the same `app` with a simulated shop that sends
@@ -57,6 +57,7 @@ pub mod monitor;
 pub mod oidc;
 pub mod postgres;
 pub mod recording;
+pub mod remote_write;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -15,6 +15,7 @@ mod loops;
 mod monitoring;
 pub mod overview;
 mod ports;
+mod remote_write;
 pub mod replay;
 pub mod reports;
 mod retention;
@@ -30,7 +31,7 @@ use self::{
     access::{access_rules, identity_provider, read_tokens},
     catalog::{CatalogKeeper, InForce},
     database::{Database, read_replica::FollowedReplica},
-    loops::{Loops, outage_limits},
+    loops::{Loops, outage_limits, periodic::Periodic},
     ports::{BoundListeners, FileLimit, PortTls},
 };
 use crate::{
@@ -59,6 +60,7 @@ use crate::{
     },
     oidc::IdentityProvider,
     recording::{Committer, KnownLocks, StageKeeper},
+    remote_write::RemoteWriter,
     server::limits::ConnectionLimits,
     store::{ConnectionUse, Store, StoreError, Writer},
     telemetry::metrics::Metrics,
@@ -89,6 +91,7 @@ pub struct App {
     shapes: SharedShapes,
     durations: SharedDurations,
     read_replica: Option<FollowedReplica>,
+    remote_writer: Option<RemoteWriter>,
 }
 
 impl App {
@@ -103,6 +106,8 @@ impl App {
         let tls = PortTls::load(&config.tls).await?;
         let provider = identity_provider(&config).await?;
         let listeners = BoundListeners::bind(&config).await?;
+        let pages = listeners.pages.local_addr()?;
+        let remote_writer = remote_write::writer(&config.remote_write, pages)?;
         let metrics = Metrics::new()?;
         database.store = database.store.measured(metrics.database.clone());
         let store = database.store.clone();
@@ -131,6 +136,7 @@ impl App {
         let read_replica = database.replica.clone().map(FollowedReplica::new);
         Ok(Self {
             read_replica,
+            remote_writer,
             config,
             clock,
             metrics,
@@ -171,6 +177,7 @@ impl App {
         let addresses = self.addresses()?;
         let (commits, serving) = (TaskTracker::new(), TaskTracker::new());
         let pages = self.web_state(addresses, serving.clone());
+        self.spawn_remote_write(&serving, &shutdown, &pages);
         let store = self.database.store.clone();
         // A random slot, so that replicas rarely share one.
         let writer = Writer(rand::random_range(0..1_024));
@@ -227,6 +234,24 @@ impl App {
         commits.wait().await;
         leave(&store, replica, clock.now(), limits).await;
         self.database.close().await
+    }
+
+    fn spawn_remote_write(
+        &self,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+        pages: &WebState,
+    ) {
+        let Some(writer) = self.remote_writer.clone() else {
+            return;
+        };
+        let periodic = Periodic {
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let config = &self.config.remote_write;
+        remote_write::spawn(tasks, periodic, config, writer, pages.clone());
     }
 
     /// Makes the receiver of both protocols.
@@ -401,9 +426,12 @@ async fn signing_key(store: &Store, now: Timestamp) -> anyhow::Result<SigningKey
 }
 
 fn allowed_hosts_of(public_url: Option<&str>, more: &[String]) -> AllowedHosts {
-    let own = nix::unistd::gethostname().ok();
-    let own = own.and_then(|name| name.into_string().ok());
-    AllowedHosts::new(public_url, own.into_iter().chain(more.iter().cloned()))
+    let own = own_hostname().into_iter();
+    AllowedHosts::new(public_url, own.chain(more.iter().cloned()))
+}
+
+fn own_hostname() -> Option<String> {
+    nix::unistd::gethostname().ok()?.into_string().ok()
 }
 
 fn write_rules(config: &Config) -> WriteRules {

@@ -7,6 +7,7 @@ mod installations;
 mod kafka;
 mod oidc;
 mod reference;
+mod remote_write;
 mod tls;
 mod traces;
 
@@ -29,6 +30,7 @@ pub use self::{
     kafka::{KafkaConfig, SaslMechanism},
     oidc::OidcConfig,
     reference::{SettingGroup, SettingReference, reference},
+    remote_write::RemoteWriteConfig,
     tls::TlsConfig,
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
 };
@@ -53,6 +55,8 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     #[command(flatten)]
     pub watching: WatchConfig,
+    #[command(flatten)]
+    pub remote_write: RemoteWriteConfig,
     #[command(flatten)]
     pub pages: PagesConfig,
     #[command(flatten)]

@@ -41,8 +41,8 @@ use crate::{
     clock::Clock,
     config::{
         AccessConfig, Config, DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment,
-        EvaluationConfig, KafkaConfig, OidcConfig, PagesConfig, ReceiverConfig, TlsConfig,
-        WatchConfig,
+        EvaluationConfig, KafkaConfig, OidcConfig, PagesConfig, ReceiverConfig, RemoteWriteConfig,
+        TlsConfig, WatchConfig,
     },
 };
 
@@ -178,6 +178,7 @@ impl DemoSettings {
             },
             receiver: self.receiver.clone(),
             kafka: KafkaConfig::default(),
+            remote_write: RemoteWriteConfig::default(),
             evaluation: self.evaluation.clone(),
             delivery: DeliveryConfig::to_this_machine(),
             watching: WatchConfig::default(),

@@ -51,8 +51,8 @@ mod tests {
     use super::*;
     use crate::config::{
         AccessConfig, DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig,
-        KafkaConfig, OidcConfig, PagesConfig, ReceiverConfig, SpanLimitsConfig, TlsConfig,
-        WatchConfig,
+        KafkaConfig, OidcConfig, PagesConfig, ReceiverConfig, RemoteWriteConfig, SpanLimitsConfig,
+        TlsConfig, WatchConfig,
     };
 
     fn config(listen: SocketAddr) -> Config {
@@ -103,6 +103,7 @@ mod tests {
             },
             access: AccessConfig::open(),
             kafka: KafkaConfig::default(),
+            remote_write: RemoteWriteConfig::default(),
             oidc: OidcConfig::default(),
             tls: TlsConfig::default(),
         }

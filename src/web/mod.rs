@@ -51,6 +51,7 @@ pub use access::{Access, AccessRules, LoginProvider, Restriction};
 pub use chart_image::Cards;
 pub use health::ReadinessCheck;
 pub use hosts::AllowedHosts;
+pub use metrics::current_metrics;
 pub use pages::overview::first_run::FIRST_SLO;
 pub use pages::reports::{ReportMessage, report_message};
 pub use reader::ReadReplica;

@@ -54,6 +54,12 @@ fn refused(error: &prometheus::Error) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, "the log has the cause\n").into_response()
 }
 
+/// Returns what a scrape in the text format would show.
+pub async fn current_metrics(state: &WebState) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let (families, _) = scrape(state).await?;
+    Ok(families)
+}
+
 /// Answers a scrape. Without the database it returns the process's own metrics, which help to find
 /// out why.
 async fn scrape(

@@ -6,6 +6,7 @@ mod exported;
 mod metrics;
 mod own_endpoint;
 mod prometheus;
+mod remote_write;
 mod requests;
 mod sink;
 

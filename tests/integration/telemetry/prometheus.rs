@@ -136,7 +136,7 @@ fn definitions_with_errors_are_not_exported() {
     assert!(message.contains("none"), "{message}");
 }
 
-/// A real Prometheus that scrapes one service every second.
+/// A real Prometheus.
 struct Prometheus {
     child: Child,
     url: String,
@@ -144,17 +144,22 @@ struct Prometheus {
 }
 
 impl Prometheus {
+    /// One that scrapes a service every second.
     fn scraping(service: &Service, flags: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let scraped = service.api.pages.trim_start_matches("http://").to_owned();
-        let config = home.path().join("prometheus.yml");
-        let text = format!(
+        let config = format!(
             "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
              rule_files: ['{}', '{}']\n\
              scrape_configs: [{{ job_name: throughline, static_configs: [{{ targets: ['{scraped}'] }}] }}]\n",
             deployed("prometheus/alerts.yaml").display(),
             exported(home.path()).display(),
         );
+        Self::start(home, &config, flags)
+    }
+
+    fn start(home: TempDir, text: &str, flags: &[&str]) -> Self {
+        let config = home.path().join("prometheus.yml");
         fs::write(&config, text).unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let child = Command::new("prometheus")
@@ -250,6 +255,34 @@ async fn a_real_prometheus_runs_every_query_of_the_dashboard_and_every_rule() {
     let firing = prometheus.get("query", &[("query", "ALERTS{alertstate=\"firing\"}")]);
     let firing = firing.await.unwrap();
     assert_eq!(firing["data"]["result"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_real_prometheus_takes_what_is_written_to_it() {
+    let home = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(home, "{}", &["--web.enable-remote-write-receiver"]);
+    let database = TestDatabase::create().await;
+    let service = Site::on(&database, ORDERS)
+        .flag(
+            "--remote-write-url",
+            &format!("{}/api/v1/write", prometheus.url),
+        )
+        .flag("--remote-write-interval", "1s")
+        .start()
+        .await;
+    Delivery::start(&Workload::good(3, 1), &[&service.api.http])
+        .finish()
+        .await;
+    let port = service.api.pages.rsplit(':').next().unwrap();
+    let of = format!("job=\"throughline\",instance=~\".+:{port}\"");
+    let good = format!("throughline_slo_events_total{{{of},outcome=\"good\",group=\"\"}}");
+    prometheus.becomes(&good, 3.0).await;
+    let durations = "throughline_slo_duration_seconds_bucket";
+    let all = format!("{durations}{{{of},outcome=\"good\",le=\"+Inf\"}}");
+    prometheus.becomes(&all, 3.0).await;
+    prometheus
+        .becomes(&format!("count(throughline_build_info{{{of}}})"), 1.0)
+        .await;
 }
 
 #[tokio::test]
