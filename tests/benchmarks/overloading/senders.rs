@@ -143,11 +143,11 @@ impl Senders {
 }
 
 fn warm_up() -> Duration {
-    unless_short(WARM_UP, Duration::from_secs(1))
+    unless_short(WARM_UP, Duration::from_secs(2))
 }
 
 fn measured() -> Duration {
-    unless_short(MEASURED, Duration::from_secs(2))
+    unless_short(MEASURED, Duration::from_secs(5))
 }
 
 /// How long one kind of load takes, until it ends.
