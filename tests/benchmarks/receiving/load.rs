@@ -1,5 +1,5 @@
 //! The load: requests of 512 spans of about 700 bytes, as a messaging client writes them. Half of
-//! them are spans of messages. No workflow is sent twice.
+//! them are spans of messages. No workflow and no trace is sent twice.
 
 use std::{
     io::{Read as _, Write as _},
@@ -76,6 +76,7 @@ pub(super) struct Load {
     shipment: Shipment,
     request: ExportTraceServiceRequest,
     workflows: u64,
+    traces: u64,
 }
 
 impl Load {
@@ -85,6 +86,7 @@ impl Load {
             shipment,
             request: request(u64::try_from(now.as_micros()).unwrap() * 1_000),
             workflows: u64::from(number) << 32,
+            traces: u64::from(number) << 32,
         }
     }
 
@@ -144,12 +146,16 @@ impl Load {
         });
     }
 
-    /// The same request with workflows that were not there before.
+    /// The same request with traces and workflows that were not there before.
     fn next_request(&mut self) -> &ExportTraceServiceRequest {
+        let spans = &mut self.request.resource_spans[0].scope_spans[0].spans;
+        for span in &mut *spans {
+            self.traces += 1;
+            span.trace_id[8..].copy_from_slice(&mixed(self.traces).to_be_bytes());
+        }
         if self.shipment.matching == Matching::Nothing {
             return &self.request;
         }
-        let spans = &mut self.request.resource_spans[0].scope_spans[0].spans;
         for span in spans.iter_mut().step_by(100) {
             self.workflows += 1;
             START.clone_into(&mut span.name);
@@ -211,7 +217,7 @@ fn request(now: u64) -> ExportTraceServiceRequest {
 const KINDS: [i32; 4] = [4, 1, 5, 3];
 
 fn span(number: u64, at: u64) -> Span {
-    let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let id = mixed(number) | 1;
     let trace_id = [id.to_be_bytes(), (!id).to_be_bytes()].concat();
     let mut attributes: Vec<KeyValue> = [
         ("messaging.system", "kafka"),
@@ -253,6 +259,11 @@ fn span(number: u64, at: u64) -> Span {
         links: vec![link],
         ..Span::default()
     }
+}
+
+/// An id that looks random (Fibonacci hashing).
+const fn mixed(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn text(key: &str, value: &str) -> KeyValue {
