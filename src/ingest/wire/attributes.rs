@@ -221,11 +221,12 @@ impl<'a> AnyValue<'a> {
 
 /// Returns `bytes` as text, with U+FFFD for what is not UTF-8.
 pub(super) fn text<'a>(bytes: &'a [u8], faults: &ValueFaults) -> Cow<'a, str> {
-    let text = String::from_utf8_lossy(bytes);
-    if let Cow::Owned(_) = text {
-        faults.note(UnreadableValue::NotUtf8);
+    // Faster than the repair, which goes from character to character.
+    if let Ok(text) = str::from_utf8(bytes) {
+        return text.into();
     }
-    text
+    faults.note(UnreadableValue::NotUtf8);
+    String::from_utf8_lossy(bytes)
 }
 
 /// Warns once, since such a sender does it in every request.

@@ -30,7 +30,7 @@ pub(super) struct SecondCounter {
 impl SecondCounter {
     /// Returns how many spans the next one represents; `None` if it is not examined.
     pub(super) fn weight_of_next(&self, span: SpanId, now: Timestamp) -> Option<i64> {
-        match self.count(now) {
+        match self.count(now, SOME_OF) {
             ..ALL_OF => Some(1),
             // Drawn by its id: if kinds alternate, every hundredth span would always be of the same
             // kind.
@@ -41,20 +41,24 @@ impl SecondCounter {
 
     /// Returns whether the ids of the next span are read.
     pub(super) fn reads_ids_of_next(&self, now: Timestamp) -> bool {
-        self.count(now) < IDS_OF
+        self.count(now, IDS_OF) < IDS_OF
     }
 
     /// Returns whether the next span is copied to wait for the one that joins its trace to the sample.
     pub(super) fn lets_next_wait(&self, now: Timestamp) -> bool {
-        self.count(now) < WAITING_OF
+        self.count(now, WAITING_OF) < WAITING_OF
     }
 
-    /// Counts one span and returns how many came before it in this second.
-    fn count(&self, now: Timestamp) -> i64 {
+    /// Counts one span and returns how many came before it in this second; not beyond `most`, so
+    /// that requests do not wait for each other to write a number that changes nothing.
+    fn count(&self, now: Timestamp, most: i64) -> i64 {
         let second = now.as_secs();
         if self.second.load(Ordering::Relaxed) != second {
             self.second.store(second, Ordering::Relaxed);
             self.spans.store(0, Ordering::Relaxed);
+        }
+        if self.spans.load(Ordering::Relaxed) >= most {
+            return most;
         }
         self.spans.fetch_add(1, Ordering::Relaxed)
     }
