@@ -190,6 +190,7 @@ impl History {
                 self.classify(&mut rng, past, &mut recent);
             }
         }
+        let recent = recent.with_all_stages();
         let mut gathered = gather(&recent.evidence);
         recent.sampling.add_to(&mut gathered);
         for workflow in gathered.values_mut() {

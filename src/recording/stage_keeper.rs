@@ -33,7 +33,7 @@ use crate::{
     store::{HeardWorkflows, OpenStagesCursor, Store, StoreError, Tx},
 };
 
-/// The maximum number of waiting fragments: about 60 MiB.
+/// The maximum number of waiting fragments: about 35 MiB.
 const MOST_WAITING: usize = 262_144;
 /// Within this time other replicas notice that they must notify this one of workflows.
 const NOTICED_WITHIN: Duration = Duration::from_secs(15);
@@ -115,7 +115,7 @@ impl StageKeeper {
         let keys = self.classifier.borrow().stage_keys(workflows);
         let mut buffer = self.buffer();
         let waited = buffer.note(keys);
-        findings.pieces = buffer.sort(std::mem::take(&mut findings.pieces));
+        findings.pieces = buffer.sort(std::mem::take(&mut findings.unsorted_pieces));
         findings.pieces.extend(waited.iter().cloned());
         waited
     }

@@ -1,6 +1,10 @@
 //! The evidence of one span about the stages of a workflow.
 
-use std::time::Duration;
+use std::{
+    borrow::Cow,
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use crate::domain::{
     model::{
@@ -16,14 +20,14 @@ const MAX_NAME: usize = 128;
 
 /// An interval of a workflow and the stage it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StageEvidence {
+pub struct StageEvidence<T = String> {
     pub kind: StageEvidenceKind,
     pub from: Timestamp,
     /// Never before `from`.
     pub to: Timestamp,
     /// The queue of a message, or the name of a declared stage.
-    pub name: String,
-    pub service: String,
+    pub name: T,
+    pub service: T,
     /// The delivery time that the sender requested, if not immediate.
     pub deliver_at: Option<Timestamp>,
     /// The trace of the span.
@@ -37,6 +41,22 @@ impl StageEvidence {
     /// be of any.
     pub fn may_share_queue(&self, other: &Self) -> bool {
         self.name == other.name || self.name.is_empty() || other.name.is_empty()
+    }
+}
+
+impl<T> StageEvidence<T> {
+    /// Returns the same evidence with its texts in another form.
+    pub(super) fn with_texts<U>(&self, name: U, service: U) -> StageEvidence<U> {
+        StageEvidence {
+            kind: self.kind,
+            from: self.from,
+            to: self.to,
+            name,
+            service,
+            deliver_at: self.deliver_at,
+            trace_id: self.trace_id,
+            is_error: self.is_error,
+        }
     }
 }
 
@@ -82,7 +102,7 @@ impl StageEvidenceKind {
 pub struct StageEvidenceId(pub i64);
 
 /// The workflows that stage evidence may belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StageKey {
     /// The workflow that is this trace, and those that began in it.
     Trace(TraceId),
@@ -101,13 +121,23 @@ impl StageKey {
     /// Returns a number that is practically unique: half of the key or of the trace id, both of
     /// which are random.
     pub fn handle(self) -> u64 {
-        let bytes = match self {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        let lower = self.number() as u64;
+        lower
+    }
+
+    const fn number(self) -> u128 {
+        match self {
             Self::Trace(trace_id) => u128::from_be_bytes(*trace_id.as_bytes()),
             Self::Event(EventKey(key)) => u128::from_be_bytes(key),
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
-        let lower = bytes as u64;
-        lower
+        }
+    }
+}
+
+/// Both kinds of keys are random, so one number is enough.
+impl Hash for StageKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.number());
     }
 }
 
@@ -164,7 +194,7 @@ pub const MESSAGE_KEYS: [&str; 6] = {
 };
 
 /// Returns the evidence of a message sent or received; `None` for any other span.
-pub fn message_evidence(span: &dyn SpanView) -> Option<StageEvidence> {
+pub(super) fn message_evidence(span: &dyn SpanView) -> Option<StageEvidence<Cow<'_, str>>> {
     let kind = match span.kind() {
         SpanKind::Producer => StageEvidenceKind::Producer,
         SpanKind::Consumer => StageEvidenceKind::Consumer,
@@ -187,25 +217,25 @@ pub fn message_evidence(span: &dyn SpanView) -> Option<StageEvidence> {
 }
 
 /// Returns the evidence of a span for the stage `name`.
-pub fn declared_evidence(
-    span: &dyn SpanView,
+pub(super) fn declared_evidence<'a>(
+    span: &'a dyn SpanView,
     kind: StageEvidenceKind,
-    name: &str,
-) -> StageEvidence {
+    name: &'a str,
+) -> StageEvidence<Cow<'a, str>> {
     StageEvidence {
-        name: cut(name),
-        service: String::new(),
+        name: cut(name.into()),
+        service: Cow::default(),
         ..bare(span, kind)
     }
 }
 
-fn bare(span: &dyn SpanView, kind: StageEvidenceKind) -> StageEvidence {
+fn bare(span: &dyn SpanView, kind: StageEvidenceKind) -> StageEvidence<Cow<'_, str>> {
     let from = Timestamp::from_unix_nanos(span.start_unix_nano());
     StageEvidence {
         kind,
         from,
         to: from.max(Timestamp::from_unix_nanos(span.end_unix_nano())),
-        name: String::new(),
+        name: Cow::default(),
         service: text(span, AttributeScope::Resource, SERVICE).unwrap_or_default(),
         deliver_at: None,
         trace_id: span.trace_id(),
@@ -213,19 +243,21 @@ fn bare(span: &dyn SpanView, kind: StageEvidenceKind) -> StageEvidence {
     }
 }
 
-fn text(span: &dyn SpanView, scope: AttributeScope, key: &str) -> Option<String> {
+fn text<'s>(span: &'s dyn SpanView, scope: AttributeScope, key: &str) -> Option<Cow<'s, str>> {
     let Value::String(text) = span.attribute(scope, key)? else {
         return None;
     };
-    (!text.is_empty()).then(|| cut(&text))
+    (!text.is_empty()).then(|| cut(text))
 }
 
 /// Truncates a text, without NUL, which Postgres does not store.
-fn cut(text: &str) -> String {
+fn cut(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.len() <= MAX_NAME && !text.as_bytes().contains(&0) {
+        return text;
+    }
     let end = text.floor_char_boundary(MAX_NAME);
-    text.get(..end)
-        .unwrap_or_default()
-        .replace('\0', "\u{fffd}")
+    let beginning = text.get(..end).unwrap_or_default();
+    beginning.replace('\0', "\u{fffd}").into()
 }
 
 /// Returns the delivery time that was requested for a message, as instrumentations record it:

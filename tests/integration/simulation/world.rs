@@ -231,7 +231,7 @@ impl World {
         for span in spans {
             classifier.classify(span, self.0.clock.now() - HORIZON, &mut findings);
         }
-        findings
+        findings.with_all_stages()
     }
 
     /// What a replica does every second, unless it dies of it.

@@ -13,8 +13,7 @@ mod sums;
 mod tests;
 
 pub use crate::domain::workflow::stage_evidence::{
-    FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind, declared_evidence,
-    deliver_at, message_evidence,
+    FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind, deliver_at,
 };
 pub use breakdown::{
     Breakdown, StageSection, StageTime, Timeline, TimelineEnd, break_down, sections,

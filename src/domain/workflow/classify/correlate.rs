@@ -234,6 +234,9 @@ fn by_attribute(
     };
     // An array of several ids is evidence of each of their workflows.
     let identities = |ids: Vec<String>, find: &dyn Fn(&AttributeName) -> Option<String>| {
+        if ids.is_empty() {
+            return Vec::new();
+        }
         let run_value = match run {
             None => None,
             Some(name) => match find(name) {

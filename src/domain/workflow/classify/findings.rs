@@ -24,6 +24,7 @@ use crate::domain::{
         batch::{BatchEvidence, BatchFact},
         links::{Edges, MAX_LINKS},
         reservoir::{SampleSide, SampledAttributes},
+        stage_buffer::UnsortedStageEvidence,
         stage_evidence::FoundStageEvidence,
     },
 };
@@ -45,7 +46,9 @@ pub struct ClassifiedBatch {
     pub batches: Vec<BatchEvidence>,
     /// Attributes of those events that may belong to the sample.
     pub sampling: SampledAttributes,
-    /// Evidence of stages, which does not affect verdicts.
+    /// Evidence of stages, which does not affect verdicts, of workflows that may not exist.
+    pub unsorted_pieces: UnsortedStageEvidence,
+    /// The part of it to be stored.
     pub pieces: Vec<FoundStageEvidence>,
     /// The edges from each span back towards its origin, if any SLO follows links.
     pub edges: Vec<Edges>,
@@ -107,6 +110,14 @@ impl ClassifiedBatch {
             && self.batches.is_empty()
             && self.edges.is_empty()
             && self.pieces.is_empty()
+    }
+
+    /// Returns the same batch with all its stage evidence to be stored, as for known workflows.
+    #[must_use]
+    pub fn with_all_stages(mut self) -> Self {
+        let found = std::mem::take(&mut self.unsorted_pieces).into_found();
+        self.pieces.extend(found);
+        self
     }
 
     /// Keeps the first `room` fragments of stage evidence; the others are counted for the SLOs that

@@ -225,7 +225,8 @@ impl Classifier {
         horizon: Timestamp,
         findings: &mut ClassifiedBatch,
     ) {
-        self.pieces.find(span, horizon, &mut findings.pieces);
+        self.pieces
+            .find(span, horizon, &mut findings.unsorted_pieces);
         let mut older = None::<ClassifiedBatch>;
         self.index.candidates(span, |(at, role)| {
             let Some(entry) = self.entries.get(at) else {

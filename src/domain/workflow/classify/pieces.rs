@@ -10,16 +10,16 @@ use super::{
 use crate::domain::{
     model::{
         ids::{SloId, TraceId},
-        span::{SpanKind, SpanRef, SpanView},
+        span::{SpanKind, SpanView},
         time::Timestamp,
     },
     slo::{Correlator, DeclaredStage, Edge, Extent, Indicator, Slo, Stages},
     traceql::{Selector, SelectorContext, SelectorIndex},
     workflow::{
         EventId, EventKey,
+        stage_buffer::{StageClaim, UnsortedStageEvidence},
         stage_evidence::{
-            FoundStageEvidence, MESSAGE_KEYS, StageEvidenceKind, StageKey, declared_evidence,
-            message_evidence,
+            MESSAGE_KEYS, StageEvidenceKind, StageKey, declared_evidence, message_evidence,
         },
         trace_key,
     },
@@ -30,7 +30,7 @@ use crate::domain::{
 pub(super) struct StageEvidenceFinder {
     /// SLOs with the same correlators assign a message to the same workflow, so its evidence is
     /// stored once for all of them.
-    auto: Vec<(Vec<Correlator>, Arc<[SloId]>)>,
+    auto: Vec<(Vec<Correlator>, Arc<StageClaim>)>,
     marks: Vec<Mark>,
     index: SelectorIndex<usize>,
 }
@@ -41,8 +41,7 @@ struct Mark {
     selector: Selector,
     kind: StageEvidenceKind,
     name: String,
-    slo: SloId,
-    wanted_by: Arc<[SloId]>,
+    claim: Arc<StageClaim>,
     correlate: Vec<Correlator>,
 }
 
@@ -77,11 +76,12 @@ impl StageEvidenceFinder {
                 .enumerate()
                 .map(|(at, mark)| (&mark.selector, at)),
         );
-        let auto = auto.into_iter();
+        let auto = auto.into_iter().map(|(correlate, wanted_by)| {
+            let claim = claim(None, wanted_by.into(), &correlate);
+            (correlate, claim)
+        });
         Self {
-            auto: auto
-                .map(|(correlate, wanted_by)| (correlate, wanted_by.into()))
-                .collect(),
+            auto: auto.collect(),
             marks,
             index,
         }
@@ -115,7 +115,7 @@ impl StageEvidenceFinder {
         &self,
         span: &dyn SpanView,
         horizon: Timestamp,
-        found: &mut Vec<FoundStageEvidence>,
+        found: &mut UnsortedStageEvidence,
     ) {
         let has_ended_late = Timestamp::from_unix_nanos(span.end_unix_nano()) >= horizon;
         if !has_ended_late || start_of(span).is_none() {
@@ -123,6 +123,9 @@ impl StageEvidenceFinder {
         }
         if matches!(span.kind(), SpanKind::Producer | SpanKind::Consumer) {
             self.add_message(span, found);
+        }
+        if self.marks.is_empty() {
+            return;
         }
         self.index.candidates(span, |at| {
             let Some(mark) = self.marks.get(at) else {
@@ -132,66 +135,50 @@ impl StageEvidenceFinder {
                 return;
             }
             let piece = declared_evidence(span, mark.kind, &mark.name);
-            for key in keys_of(&mark.correlate, span) {
-                found.push(FoundStageEvidence {
-                    span: SpanRef::of(span),
-                    key,
-                    slo: Some(mark.slo),
-                    is_always_kept: follows_links(&mark.correlate),
-                    wanted_by: Arc::clone(&mark.wanted_by),
-                    piece: piece.clone(),
-                });
-            }
+            each_key_of(&mark.correlate, span, &mut |key| {
+                found.push(span.span_id(), key, &mark.claim, &piece);
+            });
         });
     }
 
-    fn add_message(&self, span: &dyn SpanView, found: &mut Vec<FoundStageEvidence>) {
-        let begin = found.len();
-        let wanted = self.auto.iter().flat_map(|(correlators, wanted_by)| {
-            let is_always_kept = follows_links(correlators);
-            let keys = keys_of(correlators, span).into_iter();
-            keys.map(move |key| (key, is_always_kept, wanted_by))
-        });
+    fn add_message(&self, span: &dyn SpanView, found: &mut UnsortedStageEvidence) {
+        let first = found.len();
         // Made once a workflow is found that it may belong to.
         let mut piece = None;
-        for (key, is_always_kept, wanted_by) in wanted {
-            let mut own = found.iter_mut().skip(begin);
-            if let Some(other) = own.find(|other| other.key == key) {
-                other.is_always_kept |= is_always_kept;
-                continue;
-            }
-            let Some(piece) = piece.get_or_insert_with(|| message_evidence(span)) else {
+        let mut add = |claim: &Arc<StageClaim>, key| {
+            if let Some(other) = found.find_from(first, key) {
+                other.is_always_kept |= claim.is_always_kept;
                 return;
-            };
-            found.push(FoundStageEvidence {
-                span: SpanRef::of(span),
-                key,
-                slo: None,
-                is_always_kept,
-                wanted_by: Arc::clone(wanted_by),
-                piece: piece.clone(),
-            });
+            }
+            if let Some(piece) = piece.get_or_insert_with(|| message_evidence(span)) {
+                found.push(span.span_id(), key, claim, piece);
+            }
+        };
+        for (correlators, claim) in &self.auto {
+            each_key_of(correlators, span, &mut |key| add(claim, key));
         }
     }
 }
 
-/// Returns the keys of the span's workflows. If they are found by links, the key of its own trace
-/// is used; messages that share a context are not distinguished.
-fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<StageKey> {
-    if correlators == [Correlator::Trace] {
-        return vec![StageKey::Trace(span.trace_id())];
-    }
-    match correlate(correlators, Role::Finish, span) {
+/// Calls `each` with the keys of the span's workflows. If they are found by links, the key of its own
+/// trace is used; messages that share a context are not distinguished.
+fn each_key_of(correlators: &[Correlator], span: &dyn SpanView, each: &mut dyn FnMut(StageKey)) {
+    // Every span has a trace. Its key is used as it is, so nothing is hashed.
+    let of_trace = correlators.iter().position(is_of_trace);
+    let before = of_trace.map_or(correlators, |at| correlators.split_at(at).0);
+    match correlate(before, Role::Finish, span) {
+        Correlation::Absent if of_trace.is_some() => each(StageKey::Trace(span.trace_id())),
         Correlation::Of { identities, .. } => {
-            let keys = identities.iter().map(|identity| identity.key);
-            as_stage_keys(correlators, keys, span.trace_id()).collect()
+            for identity in identities {
+                each(StageKey::Event(identity.key));
+            }
         }
-        Correlation::Origin { .. } => vec![StageKey::Trace(span.trace_id())],
-        Correlation::Published { .. }
+        Correlation::Origin { .. }
+        | Correlation::Published { .. }
         | Correlation::Received { .. }
         | Correlation::ReceivedByParent { .. }
         | Correlation::Absent
-        | Correlation::TooLong => Vec::new(),
+        | Correlation::TooLong => {}
     }
 }
 
@@ -223,8 +210,11 @@ fn as_stage_keys(
 }
 
 fn is_by_trace(correlators: &[Correlator]) -> bool {
-    let by_trace = |one: &Correlator| matches!(one, Correlator::Trace | Correlator::Links { .. });
-    correlators.iter().any(by_trace)
+    correlators.iter().any(is_of_trace)
+}
+
+const fn is_of_trace(correlator: &Correlator) -> bool {
+    matches!(correlator, Correlator::Trace | Correlator::Links { .. })
 }
 
 impl Classifier {
@@ -290,8 +280,15 @@ fn marks_of<'a>(
             selector,
             kind,
             name: stage.name.clone(),
-            slo,
-            wanted_by: [slo].into(),
+            claim: claim(Some(slo), [slo].into(), correlate),
             correlate: correlate.to_vec(),
         })
+}
+
+fn claim(slo: Option<SloId>, wanted_by: Arc<[SloId]>, correlate: &[Correlator]) -> Arc<StageClaim> {
+    Arc::new(StageClaim {
+        slo,
+        wanted_by,
+        is_always_kept: follows_links(correlate),
+    })
 }

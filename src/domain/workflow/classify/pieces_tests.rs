@@ -69,7 +69,7 @@ fn span(name: &str, kind: SpanKind, attributes: SpanAttributes) -> Span {
 fn find(classifier: &Classifier, span: &Span) -> ClassifiedBatch {
     let mut findings = ClassifiedBatch::default();
     classifier.classify(span, Timestamp::UNIX_EPOCH, &mut findings);
-    findings
+    findings.with_all_stages()
 }
 
 fn pieces(classifier: &Classifier, span: &Span) -> Vec<FoundStageEvidence> {

@@ -1,10 +1,14 @@
 //! Decides which stage evidence to store: that of known workflows. Other evidence waits in memory
 //! for a while, since the first span of a workflow may arrive after others.
 
-use std::collections::{HashMap, VecDeque};
+mod unsorted;
+mod waiting;
+
+pub use unsorted::{CompactStageEvidence, StageClaim, UnsortedStageEvidence};
 
 use foldhash::fast::FixedState;
 
+use self::waiting::WaitingEvidence;
 use super::stage_evidence::{FoundStageEvidence, StageKey};
 
 /// Workflows by what [`StageKey::handle`] returns.
@@ -19,18 +23,9 @@ pub struct StageBuffer {
     loaded: Option<HandleSet>,
     earlier: HandleSet,
     newer: HandleSet,
-    waiting: HashMap<StageKey, WaitingEvidence, FixedState>,
-    order: VecDeque<(StageKey, u64)>,
-    count: usize,
+    waiting: WaitingEvidence,
     most: usize,
-    next: u64,
     dropped: u64,
-}
-
-#[derive(Debug)]
-struct WaitingEvidence {
-    number: u64,
-    found: Vec<FoundStageEvidence>,
 }
 
 impl StageBuffer {
@@ -40,11 +35,8 @@ impl StageBuffer {
             loaded: None,
             earlier: HandleSet::default(),
             newer: HandleSet::default(),
-            waiting: HashMap::default(),
-            order: VecDeque::new(),
-            count: 0,
+            waiting: WaitingEvidence::new(),
             most,
-            next: 0,
             dropped: 0,
         }
     }
@@ -54,10 +46,8 @@ impl StageBuffer {
         let mut found = Vec::new();
         for key in keys {
             self.newer.insert(key.handle());
-            if let Some(waited) = self.waiting.remove(&key) {
-                self.count -= waited.found.len();
-                found.extend(waited.found);
-            }
+            let mut add = |one: CompactStageEvidence| found.push(one.into_found());
+            self.waiting.take(key, &mut add);
         }
         found
     }
@@ -65,7 +55,7 @@ impl StageBuffer {
     /// Adds workflows that another replica has received, by their handles.
     pub fn note_handles(&mut self, handles: &[u64]) -> Vec<FoundStageEvidence> {
         let handles: HandleSet = handles.iter().copied().collect();
-        let waiting = self.waiting.keys().copied();
+        let waiting = self.waiting.keys();
         let keys: Vec<StageKey> = waiting
             .filter(|key| handles.contains(&key.handle()))
             .collect();
@@ -75,16 +65,17 @@ impl StageBuffer {
 
     /// Returns the part of `found` to store, and keeps the rest. Everything is stored until the
     /// workflows are loaded.
-    pub fn sort(&mut self, found: Vec<FoundStageEvidence>) -> Vec<FoundStageEvidence> {
-        if self.loaded.is_none() {
-            return found;
-        }
+    pub fn sort(
+        &mut self,
+        found: impl IntoIterator<Item = CompactStageEvidence>,
+    ) -> Vec<FoundStageEvidence> {
+        let is_everything_stored = self.loaded.is_none();
         let mut known = Vec::new();
         for one in found {
-            if one.is_always_kept || self.is_known(one.key) {
-                known.push(one);
+            if is_everything_stored || one.is_always_kept || self.is_known(one.key) {
+                known.push(one.into_found());
             } else {
-                self.keep_one(one);
+                self.waiting.push(one);
             }
         }
         self.drop_oldest();
@@ -94,7 +85,7 @@ impl StageBuffer {
     /// Keeps evidence until its workflow is added.
     pub fn keep(&mut self, found: Vec<FoundStageEvidence>) {
         for one in found {
-            self.keep_one(one);
+            self.waiting.push(one.into());
         }
         self.drop_oldest();
     }
@@ -128,7 +119,7 @@ impl StageBuffer {
 
     /// Returns how many fragments wait.
     pub const fn waiting(&self) -> usize {
-        self.count
+        self.waiting.len()
     }
 
     /// Returns how many fragments were dropped because too many waited.
@@ -144,35 +135,8 @@ impl StageBuffer {
             || loaded.is_some_and(|loaded| loaded.contains(&handle))
     }
 
-    fn keep_one(&mut self, one: FoundStageEvidence) {
-        let (key, next) = (one.key, &mut self.next);
-        let waiting = self.waiting.entry(key).or_insert_with(|| {
-            *next += 1;
-            self.order.push_back((key, *next));
-            WaitingEvidence {
-                number: *next,
-                // Most workflows have one message in a request, and a vector that grows begins with four.
-                found: Vec::with_capacity(1),
-            }
-        });
-        waiting.found.push(one);
-        self.count += 1;
-    }
-
     fn drop_oldest(&mut self) {
-        // The order still contains evidence that was taken, so both are bounded.
-        while self.count > self.most || self.order.len() > self.most {
-            let Some((key, number)) = self.order.pop_front() else {
-                return;
-            };
-            let is_same = |waiting: &WaitingEvidence| waiting.number == number;
-            if self.waiting.get(&key).is_some_and(is_same)
-                && let Some(waited) = self.waiting.remove(&key)
-            {
-                self.count -= waited.found.len();
-                self.dropped += waited.found.len() as u64;
-            }
-        }
+        self.dropped += self.waiting.shrink_to(self.most);
     }
 }
 
@@ -224,23 +188,27 @@ mod tests {
         buffer
     }
 
+    fn sort(buffer: &mut StageBuffer, found: Vec<FoundStageEvidence>) -> Vec<FoundStageEvidence> {
+        buffer.sort(found.into_iter().map(CompactStageEvidence::from))
+    }
+
     #[test]
     fn everything_is_stored_until_the_workflows_are_loaded() {
         let mut buffer = StageBuffer::new(10);
-        assert_eq!(buffer.sort(vec![found(1, 1)]).len(), 1);
+        assert_eq!(sort(&mut buffer, vec![found(1, 1)]).len(), 1);
         buffer.begin_loading();
         buffer.note([key(2)]);
         buffer.finish_loading([key(3).handle()].into_iter().collect());
         let all = vec![found(1, 1), found(2, 1), found(3, 1)];
-        assert_eq!(buffer.sort(all), [found(2, 1), found(3, 1)]);
+        assert_eq!(sort(&mut buffer, all), [found(2, 1), found(3, 1)]);
         assert_eq!(buffer.note([key(1)]), [found(1, 1)]);
     }
 
     #[test]
     fn the_oldest_workflow_is_dropped_whole() {
         let mut buffer = loaded(3);
-        buffer.sort(vec![found(1, 1), found(1, 2), found(2, 1)]);
-        buffer.sort(vec![found(3, 1)]);
+        sort(&mut buffer, vec![found(1, 1), found(1, 2), found(2, 1)]);
+        sort(&mut buffer, vec![found(3, 1)]);
         assert_eq!((buffer.waiting(), buffer.dropped()), (2, 2));
         assert_eq!(buffer.note([key(1), key(2)]), [found(2, 1)]);
     }
@@ -252,15 +220,15 @@ mod tests {
             is_always_kept: true,
             ..found(1, 1)
         };
-        assert_eq!(buffer.sort(vec![linked.clone()]), [linked]);
+        assert_eq!(sort(&mut buffer, vec![linked.clone()]), [linked]);
     }
 
     #[test]
     fn a_workflow_that_another_replica_knows_is_known_by_its_handle() {
         let mut buffer = loaded(3);
-        buffer.sort(vec![found(1, 1), found(2, 1)]);
+        sort(&mut buffer, vec![found(1, 1), found(2, 1)]);
         assert_eq!(buffer.note_handles(&[key(1).handle()]), [found(1, 1)]);
-        assert_eq!(buffer.sort(vec![found(1, 2)]), [found(1, 2)]);
+        assert_eq!(sort(&mut buffer, vec![found(1, 2)]), [found(1, 2)]);
     }
 
     proptest! {
@@ -275,7 +243,7 @@ mod tests {
             for (workflow, span) in steps {
                 if let Some(nth) = span {
                     sent.push(found(workflow, nth));
-                    stored.extend(buffer.sort(vec![found(workflow, nth)]));
+                    stored.extend(sort(&mut buffer, vec![found(workflow, nth)]));
                 } else {
                     noted.push(key(workflow));
                     stored.extend(buffer.note([key(workflow)]));
@@ -287,6 +255,69 @@ mod tests {
                 all
             };
             prop_assert_eq!(sorted(stored), sorted(sent));
+        }
+
+        /// What waits, what is returned and what is dropped is the same as with plain lists.
+        #[test]
+        fn slots_hold_the_same_as_lists(
+            most in 0_usize..8,
+            steps in prop::collection::vec((0_u8..6, prop::collection::vec(0_u8..8, 0..4)), 0..64),
+        ) {
+            let (mut slots, mut lists) = (WaitingEvidence::new(), WaitingLists::default());
+            for (workflow, spans) in steps {
+                if spans.is_empty() {
+                    let mut taken = Vec::new();
+                    slots.take(key(workflow), &mut |one| taken.push(one.into_found()));
+                    prop_assert_eq!(taken, lists.take(key(workflow)));
+                }
+                for nth in spans {
+                    slots.push(found(workflow, nth).into());
+                    lists.push(found(workflow, nth));
+                }
+                prop_assert_eq!(slots.shrink_to(most), lists.shrink_to(most));
+                prop_assert_eq!(slots.len(), lists.len());
+            }
+            for workflow in 0..6 {
+                let mut taken = Vec::new();
+                slots.take(key(workflow), &mut |one| taken.push(one.into_found()));
+                prop_assert_eq!(taken, lists.take(key(workflow)));
+            }
+        }
+    }
+
+    /// The workflows, oldest first; what was taken leaves an empty place.
+    #[derive(Default)]
+    struct WaitingLists(Vec<Option<(StageKey, Vec<FoundStageEvidence>)>>);
+
+    impl WaitingLists {
+        fn push(&mut self, one: FoundStageEvidence) {
+            let mut known = self.0.iter_mut().flatten();
+            match known.find(|(key, _)| *key == one.key) {
+                Some((_, all)) => all.push(one),
+                None => self.0.push(Some((one.key, vec![one]))),
+            }
+        }
+
+        fn take(&mut self, key: StageKey) -> Vec<FoundStageEvidence> {
+            let is_wanted = |place: &&mut Option<(StageKey, Vec<FoundStageEvidence>)>| {
+                place.as_ref().is_some_and(|(known, _)| *known == key)
+            };
+            let wanted = self.0.iter_mut().find(is_wanted);
+            wanted
+                .and_then(Option::take)
+                .map_or_else(Vec::new, |(_, all)| all)
+        }
+
+        fn shrink_to(&mut self, most: usize) -> u64 {
+            let before = self.len();
+            while self.len() > most || self.0.len() > most {
+                self.0.remove(0);
+            }
+            (before - self.len()) as u64
+        }
+
+        fn len(&self) -> usize {
+            self.0.iter().flatten().map(|(_, all)| all.len()).sum()
         }
     }
 }
