@@ -181,10 +181,11 @@ comment on column search_queue.slo_ids is 'SLOs of the workflows, in the same or
 comment on column search_queue.keys is 'Keys of the workflows, in the same order.';
 
 create table epochs (
-    epoch     integer     not null,
-    opened_at timestamptz not null,
+    epoch         integer     not null,
+    opened_at     timestamptz not null,
     purged_slo_id integer,
     purged_key    uuid,
+    purged_at     timestamptz,
     constraint epochs_pkey primary key (epoch),
     constraint epochs_purged_key_check check ((purged_slo_id is null) = (purged_key is null))
 );
@@ -193,18 +194,18 @@ comment on column epochs.epoch is 'Number of the epoch, from 0; also the suffix 
 comment on column epochs.opened_at is 'Time at which the epoch was opened.';
 comment on column epochs.purged_slo_id is 'The epoch is being dropped: the SLO of the last workflow whose key was copied to purged_workflows. Null before the first.';
 comment on column epochs.purged_key is 'The key of that workflow.';
+comment on column epochs.purged_at is 'Time at which the workflows of the epoch were dropped. Null while they are kept. After twice the evidence horizon the row is deleted, and its partition of purged_workflows dropped.';
 
 create table purged_workflows (
-    slo_id    integer     not null,
-    key       uuid        not null,
-    purged_at timestamptz not null,
-    constraint purged_workflows_pkey primary key (slo_id, key)
-);
+    slo_id integer not null,
+    key    uuid    not null,
+    epoch  integer not null,
+    constraint purged_workflows_pkey primary key (slo_id, key, epoch)
+) partition by list (epoch);
 comment on table purged_workflows is 'Keys of workflows that were purged with their epoch and had not succeeded. An end that arrives later is then counted as too late instead of as an orphan.';
 comment on column purged_workflows.slo_id is 'The SLO, as in workflows.';
 comment on column purged_workflows.key is 'The key, as in workflows.';
-comment on column purged_workflows.purged_at is 'Time at which the epoch was dropped. The row is deleted after twice the evidence horizon.';
-create index purged_workflows_purged_at_idx on purged_workflows (purged_at);
+comment on column purged_workflows.epoch is 'Partition that the workflow was in, and of this row.';
 
 create table evidence_losses (
     slo_id     integer     not null,

@@ -142,7 +142,7 @@ create table customer_counts (
     constraint customer_counts_pkey primary key (slo_id, resolution, bucket, customer),
     constraint customer_counts_resolution_check check (resolution in (3600, 86400)),
     constraint customer_counts_customer_check check (octet_length(customer) <= 256)
-);
+) partition by list (resolution);
 comment on table customer_counts is 'Events of each customer per SLO or group and bucket; each event is counted once at every resolution. A row stays as long as its bucket, even with no event left, so that a customer is never counted both here and in the overflow.';
 comment on column customer_counts.slo_id is 'The SLO or group.';
 comment on column customer_counts.resolution is 'Length of the bucket in seconds: hours for short windows, days for long ones.';
@@ -151,6 +151,8 @@ comment on column customer_counts.customer is 'Value of the customer attribute t
 comment on column customer_counts.events is 'Good and bad events.';
 comment on column customer_counts.bad is 'Bad events among them; the customer is affected while there is at least one.';
 comment on column customer_counts.bad_by_count is 'Those of the bad events that were judged by count: another customer of the same batch may have them.';
+create table customer_counts_hour partition of customer_counts for values in (3600) partition by range (bucket);
+create table customer_counts_day partition of customer_counts for values in (86400) partition by range (bucket);
 
 create table customer_buckets (
     slo_id          integer     not null,
@@ -161,7 +163,7 @@ create table customer_buckets (
     overflow_bad    bigint      not null default 0,
     constraint customer_buckets_pkey primary key (slo_id, resolution, bucket),
     constraint customer_buckets_resolution_check check (resolution in (3600, 86400))
-);
+) partition by list (resolution);
 comment on table customer_buckets is 'Number of customers in each bucket of customer_counts, and the events of customers beyond its limit. A transaction that adds a customer to a bucket locks its row here.';
 comment on column customer_buckets.slo_id is 'The SLO or group.';
 comment on column customer_buckets.resolution is 'Length of the bucket in seconds.';
@@ -169,6 +171,8 @@ comment on column customer_buckets.bucket is 'Start of the bucket.';
 comment on column customer_buckets.customers is 'Rows of the bucket in customer_counts; never decreases.';
 comment on column customer_buckets.overflow_events is 'Good and bad events of all customers without a row of their own.';
 comment on column customer_buckets.overflow_bad is 'Bad events among them.';
+create table customer_buckets_hour partition of customer_buckets for values in (3600) partition by range (bucket);
+create table customer_buckets_day partition of customer_buckets for values in (86400) partition by range (bucket);
 
 create table stage_sums (
     slo_id          integer     not null,

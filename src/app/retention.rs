@@ -150,9 +150,9 @@ impl CleanUpSteps {
                 tx.forget_losses(now - kept).await?;
             }
             CleanUp::StageSums => {
-                tx.forget_stage_sums(now).await?;
                 tx.forget_hop_waits(now).await?;
                 tx.forget_start_spans(now).await?;
+                return tx.forget_stage_sums(now).await;
             }
             CleanUp::ChangeEvents => drop(tx.delete_old_change_events(now).await?),
         }

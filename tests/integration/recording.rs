@@ -22,6 +22,7 @@ use crate::support::{
 };
 
 const WITHIN: Duration = Duration::from_mins(1);
+const KEPT_EPOCHS: &str = "select count(*) from epochs where purged_at is null";
 
 async fn app() -> TestApp {
     let orders = minute_long("placed", "shipped", "span.order.id", "");
@@ -55,10 +56,9 @@ async fn retain(app: &TestApp, now: Timestamp) -> bool {
     let mut tx = app.store.begin("retain").await.unwrap();
     tx.ensure_epoch(now, HORIZON).await.unwrap();
     tx.commit().await.unwrap();
-    let epochs = "select count(*) from epochs";
-    let before = app.number(epochs).await;
+    let before = app.number(KEPT_EPOCHS).await;
     while step(app, now).await == Progress::More {}
-    app.number(epochs).await < before
+    app.number(KEPT_EPOCHS).await < before
 }
 
 async fn step(app: &TestApp, now: Timestamp) -> Progress {
@@ -271,11 +271,24 @@ async fn an_epoch_with_more_timeouts_than_a_step_takes_is_dropped_in_committed_s
         let keys = app.number("select count(*) from purged_workflows").await;
         assert_eq!(keys, kept);
     }
-    assert_eq!(app.number("select count(*) from epochs").await, 2);
+    assert_eq!(app.number(KEPT_EPOCHS).await, 2);
     assert_eq!(step(&app, now).await, Progress::More);
-    assert_eq!(app.number("select count(*) from epochs").await, 1);
+    assert_eq!(app.number(KEPT_EPOCHS).await, 1);
     assert_eq!(app.number("select count(*) from workflows").await, 0);
     assert_eq!(step(&app, now).await, Progress::Done);
+    // The keys are dropped at once, and not row by row.
+    for (weeks, progress) in [
+        (3, Progress::Done),
+        (5, Progress::More),
+        (5, Progress::Done),
+    ] {
+        let before = app.began + HORIZON * (weeks - 2);
+        let mut tx = app.store.begin("forget keys").await.unwrap();
+        assert_eq!(tx.forget_purged(before).await.unwrap(), progress);
+        tx.commit().await.unwrap();
+    }
+    let keys = "select count(*) from pg_class where relname = 'purged_workflows_0'";
+    assert_eq!(app.number(keys).await, 0);
 }
 
 #[tokio::test]
@@ -295,7 +308,7 @@ async fn a_clean_up_does_not_make_recording_wait_behind_a_backup() {
     drop(tx);
     backup.execute("rollback").await.unwrap();
     while step(&app, now).await == Progress::More {}
-    assert_eq!(app.number("select count(*) from epochs").await, 1);
+    assert_eq!(app.number(KEPT_EPOCHS).await, 1);
 }
 
 #[tokio::test]

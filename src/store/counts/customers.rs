@@ -19,10 +19,10 @@ use crate::{
         },
         model::{
             ids::SloId,
-            time::{Resolution, TimeRange, Timestamp},
+            time::{TimeRange, Timestamp},
         },
     },
-    store::{Progress, StoreError, Tx, batch::Batch},
+    store::{StoreError, Tx, batch::Batch},
 };
 
 /// The longest range (a day, widened to whole minutes) for which customers with a bad event are
@@ -359,38 +359,6 @@ impl Tx<'_> {
         let rows: Vec<(i32, i64)> = self.fetch_all(query).await?;
         let by_slo = rows.into_iter().map(|(slo, events)| (SloId(slo), events));
         Ok(by_slo.collect())
-    }
-
-    /// Deletes one slice of the hours before `hours` and of the days before `days`.
-    pub async fn drop_old_customers(
-        &mut self,
-        hours: Timestamp,
-        days: Timestamp,
-    ) -> Result<Progress, StoreError> {
-        let mut deleted = 0;
-        for (resolution, before) in [(Resolution::Hour, hours), (Resolution::Day, days)] {
-            for query in [
-                "-- customer.delete_old
-                 delete from customer_counts where ctid = any (array(
-                     select old.ctid from slos, lateral (
-                         select c.ctid from customer_counts c
-                         where c.slo_id = slos.id and c.resolution = $1 and c.bucket < $2 limit $3) old
-                     limit $3))",
-                "-- customer_bucket.delete_old
-                 delete from customer_buckets where ctid = any (array(
-                     select old.ctid from slos, lateral (
-                         select b.ctid from customer_buckets b
-                         where b.slo_id = slos.id and b.resolution = $1 and b.bucket < $2 limit $3) old
-                     limit $3))",
-            ] {
-                let statement = sqlx::query(query)
-                    .bind(resolution.as_secs())
-                    .bind(before.to_chrono())
-                    .bind(Progress::SLICE);
-                deleted = deleted.max(self.execute(statement).await?);
-            }
-        }
-        Ok(Progress::of_slice(deleted))
     }
 }
 

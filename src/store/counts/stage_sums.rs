@@ -19,7 +19,7 @@ use crate::{
             time::{Resolution, TimeRange, Timestamp, cover},
         },
     },
-    store::{SeriesQuery, StoreError, Tx, counts::events::interval},
+    store::{Progress, SeriesQuery, StoreError, Tx, counts::events::interval},
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -217,18 +217,21 @@ impl Tx<'_> {
         Ok((good, bad))
     }
 
-    /// Deletes rows that are no longer read.
-    pub async fn forget_stage_sums(&mut self, now: Timestamp) -> Result<(), StoreError> {
+    /// Deletes some rows that are no longer read.
+    pub async fn forget_stage_sums(&mut self, now: Timestamp) -> Result<Progress, StoreError> {
+        let mut deleted = 0;
         for (resolution, kept) in KEPT {
-            let statement = sqlx::query(concat!(
-                "-- stage_sums.forget\n",
-                "delete from stage_sums where resolution = $1 and bucket < $2",
-            ))
+            let statement = sqlx::query(
+                "-- stage_sums.forget
+                 delete from stage_sums where ctid = any (array(
+                     select ctid from stage_sums where resolution = $1 and bucket < $2 limit $3))",
+            )
             .bind(resolution.as_secs())
-            .bind((now - kept).to_chrono());
-            self.execute(statement).await?;
+            .bind((now - kept).to_chrono())
+            .bind(Progress::SLICE);
+            deleted = deleted.max(self.execute(statement).await?);
         }
-        Ok(())
+        Ok(Progress::of_slice(deleted))
     }
 }
 

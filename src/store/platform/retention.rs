@@ -4,13 +4,30 @@ use std::time::Duration;
 
 use crate::{
     domain::model::time::{TimeRange, Timestamp},
-    store::{StoreError, Tx},
+    store::{Progress, StoreError, Tx},
 };
 
-const MINUTES: &str = "event_counts_minute";
-/// The time range of one partition of minutes, and of one partition of hours.
-const MINUTES_PARTITION: Duration = Duration::from_hours(168);
-const HOURS_PARTITION: Duration = Duration::from_hours(2184);
+const DAY: Duration = Duration::from_hours(24);
+const WEEK: Duration = Duration::from_hours(168);
+const QUARTER: Duration = Duration::from_hours(2184);
+
+const MINUTES: TimePartitions = TimePartitions("event_counts_minute", WEEK);
+const HOURS: TimePartitions = TimePartitions("event_counts_hour", QUARTER);
+/// Those of hours, and those of days.
+const CUSTOMERS: [[TimePartitions; 2]; 2] = [
+    [
+        TimePartitions("customer_counts_hour", DAY),
+        TimePartitions("customer_buckets_hour", DAY),
+    ],
+    [
+        TimePartitions("customer_counts_day", WEEK),
+        TimePartitions("customer_buckets_day", WEEK),
+    ],
+];
+
+/// A table that is partitioned by its bucket, and the time range of one partition.
+#[derive(Clone, Copy, Debug)]
+struct TimePartitions(&'static str, Duration);
 
 /// The retention of each kind of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,46 +37,65 @@ pub struct Retention {
     pub hours: Duration,
 }
 
+impl TimePartitions {
+    /// Returns the name of the partition that begins at `from`.
+    fn name(self, from: Timestamp) -> String {
+        format!("{}_{}", self.0, from.to_chrono().format("%Y%m%d"))
+    }
+
+    /// Returns the beginning of the newest partition that ends before `kept_from`.
+    fn newest_before(self, kept_from: Timestamp) -> Timestamp {
+        (kept_from - self.1).floor_to(self.1)
+    }
+}
+
 impl Tx<'_> {
     /// Creates the partitions for counts in `range`.
     pub async fn ensure_count_partitions(&mut self, range: TimeRange) -> Result<(), StoreError> {
-        for (parent, length) in [
-            (MINUTES, MINUTES_PARTITION),
-            ("event_counts_hour", HOURS_PARTITION),
-        ] {
-            let mut from = range.from.floor_to(length);
+        let customers = CUSTOMERS.into_iter().flatten();
+        for table in [MINUTES, HOURS].into_iter().chain(customers) {
+            let mut from = range.from.floor_to(table.1);
             while from < range.to {
-                self.ensure_count_partition(parent, TimeRange::new(from, from + length))
-                    .await?;
-                from = from + length;
+                self.ensure_partition(table, from).await?;
+                from = from + table.1;
             }
         }
         Ok(())
     }
 
-    async fn ensure_count_partition(
+    /// Attaches the partition, which nobody who reads or writes the table waits for.
+    async fn ensure_partition(
         &mut self,
-        parent: &str,
-        range: TimeRange,
+        table: TimePartitions,
+        from: Timestamp,
     ) -> Result<(), StoreError> {
-        let name = format!("{parent}_{}", range.from.to_chrono().format("%Y%m%d"));
-        // Checked first, since creating a partition locks its parent even if it already exists.
-        let exists: bool =
-            sqlx::query_scalar("-- partition.exists\nselect to_regclass($1) is not null")
-                .bind(&name)
-                .fetch_one(&mut self.inner)
-                .await
-                .map_err(|source| self.failed(source))?;
-        if exists {
+        let (TimePartitions(parent, length), name) = (table, table.name(from));
+        if self.has_table(&name).await? {
             return Ok(());
         }
         self.run_ddl(format!(
-            "-- partition.create\ncreate table if not exists {name} partition of {parent} \
-             for values from ('{}') to ('{}')",
-            range.from.to_rfc3339(),
-            range.to.to_rfc3339()
+            "-- partition.lock_parent\nlock table {parent} in share update exclusive mode"
+        ))
+        .await?;
+        // Another replica may have been faster.
+        if self.has_table(&name).await? {
+            return Ok(());
+        }
+        self.run_ddl(format!(
+            "-- partition.create\ncreate table {name} (like {parent} including all); \
+             alter table {parent} attach partition {name} for values from ('{}') to ('{}')",
+            from.to_rfc3339(),
+            (from + length).to_rfc3339()
         ))
         .await
+    }
+
+    async fn has_table(&mut self, name: &str) -> Result<bool, StoreError> {
+        sqlx::query_scalar("-- partition.exists\nselect to_regclass($1) is not null")
+            .bind(name)
+            .fetch_one(&mut self.inner)
+            .await
+            .map_err(|source| self.failed(source))
     }
 
     /// Drops partitions of counts that end before the retention. Returns their names.
@@ -68,37 +104,57 @@ impl Tx<'_> {
         now: Timestamp,
         retention: &Retention,
     ) -> Result<Vec<String>, StoreError> {
-        let mut dropped = Vec::new();
-        for (parent, length, kept) in [
-            (MINUTES, MINUTES_PARTITION, retention.minutes),
-            ("event_counts_hour", HOURS_PARTITION, retention.hours),
-        ] {
-            let newest_to_go = (now - kept - length).floor_to(length);
-            let last = format!("{parent}_{}", newest_to_go.to_chrono().format("%Y%m%d"));
-            let names: Vec<String> = sqlx::query_scalar(concat!(
-                "-- partition.list_old\n",
-                "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid ",
-                "where i.inhparent = to_regclass($1) and c.relname::text <= $2 order by 1",
-            ))
-            .bind(parent)
-            .bind(&last)
-            .fetch_all(&mut self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
-            if names.is_empty() {
-                continue;
-            }
-            self.wait_briefly_for_locks().await?;
-            for name in names {
-                self.run_ddl(format!("-- partition.drop\ndrop table if exists {name}"))
-                    .await?;
-                dropped.push(name);
-            }
-            if parent == MINUTES {
-                // Without minutes nothing can be counted in these days any more.
-                self.close_days(newest_to_go + length).await?;
+        let kept_from = now - retention.minutes;
+        let mut dropped = self.drop_partitions(MINUTES, kept_from).await?;
+        if !dropped.is_empty() {
+            // Without minutes nothing can be counted in these days any more.
+            let until = MINUTES.newest_before(kept_from) + MINUTES.1;
+            self.close_days(until).await?;
+        }
+        dropped.extend(self.drop_partitions(HOURS, now - retention.hours).await?);
+        Ok(dropped)
+    }
+
+    /// Drops the partitions of one table of customers that end before `hours`, or before `days`. One
+    /// table per transaction, since others lock these tables in various orders.
+    pub async fn drop_old_customers(
+        &mut self,
+        hours: Timestamp,
+        days: Timestamp,
+    ) -> Result<Progress, StoreError> {
+        let tables = CUSTOMERS.into_iter().zip([hours, days]);
+        let tables = tables.flat_map(|(tables, kept_from)| tables.map(|table| (table, kept_from)));
+        for (table, kept_from) in tables {
+            let dropped = self.drop_partitions(table, kept_from).await?;
+            if !dropped.is_empty() {
+                return Ok(Progress::More);
             }
         }
-        Ok(dropped)
+        Ok(Progress::Done)
+    }
+
+    async fn drop_partitions(
+        &mut self,
+        table: TimePartitions,
+        kept_from: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar(concat!(
+            "-- partition.list_old\n",
+            "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid ",
+            "where i.inhparent = to_regclass($1) and c.relname::text <= $2 order by 1",
+        ))
+        .bind(table.0)
+        .bind(table.name(table.newest_before(kept_from)))
+        .fetch_all(&mut self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        if !names.is_empty() {
+            self.wait_briefly_for_locks().await?;
+        }
+        for name in &names {
+            self.run_ddl(format!("-- partition.drop\ndrop table if exists {name}"))
+                .await?;
+        }
+        Ok(names)
     }
 }

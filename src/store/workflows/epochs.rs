@@ -27,6 +27,9 @@ const PARTITIONED_LIKE_WORKFLOWS: [&str; 7] = [
     "workflow_search",
 ];
 
+/// The table of keys, whose partition is dropped later.
+const KEYS: &str = "purged_workflows";
+
 /// The oldest epoch, if no other transaction is dropping it.
 struct OldestEpoch {
     epoch: i32,
@@ -98,7 +101,7 @@ impl Tx<'_> {
              for values in ({epoch}) with (fillfactor = 80)"
         ))
         .await?;
-        for parent in PARTITIONED_LIKE_WORKFLOWS {
+        for parent in PARTITIONED_LIKE_WORKFLOWS.into_iter().chain([KEYS]) {
             self.run_ddl(format!(
                 "-- epoch.create_partition\ncreate table {parent}_{epoch} partition of {parent} \
                  for values in ({epoch})"
@@ -144,13 +147,10 @@ impl Tx<'_> {
             return Ok(Progress::Done);
         }
         let after = oldest.purged_up_to;
-        match self.next_to_purge(oldest.epoch, after, floor).await? {
+        match self.purge_next(oldest.epoch, after, floor).await? {
             NextWorkflows::Needed => return Ok(Progress::Done),
-            NextWorkflows::UpTo(up_to) => {
-                self.remember_purged(oldest.epoch, after, up_to, now)
-                    .await?;
-            }
-            NextWorkflows::None => self.drop_epoch(oldest.epoch).await?,
+            NextWorkflows::Purged => {}
+            NextWorkflows::None => self.drop_epoch(oldest.epoch, now).await?,
         }
         Ok(Progress::More)
     }
@@ -163,7 +163,8 @@ impl Tx<'_> {
             "-- epoch.lock_oldest
              select epoch, (select min(opened_at) from epochs later where later.epoch > oldest.epoch),
                  purged_slo_id, purged_key
-             from epochs oldest where epoch = (select min(epoch) from epochs)
+             from epochs oldest
+             where epoch = (select min(epoch) from epochs where purged_at is null)
              for update skip locked",
         );
         let row: Option<Row> = self.fetch_optional(query).await?;
@@ -190,27 +191,25 @@ impl Tx<'_> {
         Ok(has_open)
     }
 
-    async fn drop_epoch(&mut self, epoch: i32) -> Result<(), StoreError> {
+    async fn drop_epoch(&mut self, epoch: i32, now: Timestamp) -> Result<(), StoreError> {
+        for sql in [
+            "-- deadlines.delete_epoch\ndelete from deadlines where epoch = $1",
+            "-- stage_queue.delete_epoch\ndelete from stage_queue where epoch = $1",
+        ] {
+            self.execute(sqlx::query(sql).bind(epoch)).await?;
+        }
         self.wait_briefly_for_locks().await?;
         // Tables of links and workflows are locked in various orders by those who judge.
         self.exclude_writers().await?;
-        self.run_ddl(format!(
-            "-- epoch.drop_partition\ndrop table if exists workflows_{epoch}"
-        ))
-        .await?;
-        for parent in PARTITIONED_LIKE_WORKFLOWS {
+        for parent in ["workflows"].into_iter().chain(PARTITIONED_LIKE_WORKFLOWS) {
             self.run_ddl(format!(
                 "-- epoch.drop_partition\ndrop table if exists {parent}_{epoch}"
             ))
             .await?;
         }
-        for sql in [
-            "-- deadlines.delete_epoch\ndelete from deadlines where epoch = $1",
-            "-- stage_queue.delete_epoch\ndelete from stage_queue where epoch = $1",
-            "-- epoch.delete\ndelete from epochs where epoch = $1",
-        ] {
-            self.execute(sqlx::query(sql).bind(epoch)).await?;
-        }
+        let statement =
+            sqlx::query("-- epoch.purged\nupdate epochs set purged_at = $2 where epoch = $1");
+        self.execute(statement.bind(epoch).bind(now)).await?;
         Ok(())
     }
 }

@@ -38,14 +38,14 @@ pub(crate) enum NextWorkflows {
     None,
     /// At least one of them may still receive evidence.
     Needed,
-    /// The last of them; none is needed any more.
-    UpTo(PurgedUpTo),
+    /// None is needed any more, and their keys are kept.
+    Purged,
 }
 
 impl Tx<'_> {
-    /// Examines the next workflows of `epoch` after `after`. Those judged at `floor` or later, or
-    /// with a deadline then, are still needed.
-    pub(crate) async fn next_to_purge(
+    /// Stores the keys of the next workflows of `epoch` after `after` that may still end, unless one
+    /// of these workflows is needed: those judged at `floor` or later, or with a deadline then.
+    pub(crate) async fn purge_next(
         &mut self,
         epoch: i32,
         after: Option<PurgedUpTo>,
@@ -53,73 +53,60 @@ impl Tx<'_> {
     ) -> Result<NextWorkflows, StoreError> {
         let query = sqlx::query_as(
             "-- purged_workflows.next
-             select slo_id, key, bool_or(is_needed) over () from (
-                 select slo_id, key,
+             with slice as materialized (
+                 select slo_id, key, outcome, started_at,
                      outcome = 0 or judged_at >= $4 or coalesce(
                          started_at + coalesce(within_us, 0) * interval '1 microsecond' >= $4, false)
                          as is_needed
                  from workflows where epoch = $1 and (slo_id, key) > ($2, $3)
-                 order by slo_id, key limit $5) as slice
-             order by slo_id desc, key desc limit 1",
+                 order by slo_id, key limit $5
+             ), total as (
+                 select count(*) as workflows, coalesce(bool_or(is_needed), false) as is_needed from slice
+             ), last as (
+                 select slo_id, key from slice where not (select is_needed from total)
+                 order by slo_id desc, key desc limit 1
+             ), kept as (
+                 insert into purged_workflows (slo_id, key, epoch)
+                 select slo_id, key, $1 from slice
+                 where outcome = any ($6) and started_at is not null and not (select is_needed from total)
+             ), noted as (
+                 update epochs set purged_slo_id = last.slo_id, purged_key = last.key
+                 from last where epochs.epoch = $1
+             )
+             select workflows, is_needed from total",
         );
         let query = query
             .bind(epoch)
             .bind(after.map_or(i32::MIN, |after| after.slo_id))
             .bind(after.map_or(Uuid::nil(), |after| after.key))
             .bind(floor)
-            .bind(Progress::SLICE);
-        let last: Option<(i32, Uuid, bool)> = self.fetch_optional(query).await?;
-        Ok(match last {
-            None => NextWorkflows::None,
-            Some((_, _, true)) => NextWorkflows::Needed,
-            Some((slo_id, key, false)) => NextWorkflows::UpTo(PurgedUpTo { slo_id, key }),
+            .bind(Progress::SLICE)
+            .bind(WITHOUT_SUCCESS.map(Outcome::as_code).to_vec());
+        Ok(match self.fetch_one(query).await? {
+            (0_i64, _) => NextWorkflows::None,
+            (_, true) => NextWorkflows::Needed,
+            (_, false) => NextWorkflows::Purged,
         })
     }
 
-    /// Stores the keys of the workflows after `after` up to `up_to` that may still end.
-    pub(crate) async fn remember_purged(
-        &mut self,
-        epoch: i32,
-        after: Option<PurgedUpTo>,
-        up_to: PurgedUpTo,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let statement = sqlx::query(
-            "-- purged_workflows.add
-             insert into purged_workflows (slo_id, key, purged_at)
-             select slo_id, key, $6 from workflows
-             where epoch = $1 and (slo_id, key) > ($2, $3) and (slo_id, key) <= ($4, $5)
-                 and outcome = any ($7) and started_at is not null
-             on conflict do nothing",
-        )
-        .bind(epoch)
-        .bind(after.map_or(i32::MIN, |after| after.slo_id))
-        .bind(after.map_or(Uuid::nil(), |after| after.key))
-        .bind(up_to.slo_id)
-        .bind(up_to.key)
-        .bind(now)
-        .bind(WITHOUT_SUCCESS.map(Outcome::as_code).to_vec());
-        self.execute(statement).await?;
-        let statement = sqlx::query(
-            "-- epoch.purged_up_to
-             update epochs set purged_slo_id = $2, purged_key = $3 where epoch = $1",
-        )
-        .bind(epoch)
-        .bind(up_to.slo_id)
-        .bind(up_to.key);
-        self.execute(statement).await.map(drop)
-    }
-
-    /// Deletes some of the keys that were stored before `before`.
+    /// Drops the keys of one epoch whose workflows were dropped before `before`.
     pub async fn forget_purged(&mut self, before: Timestamp) -> Result<Progress, StoreError> {
-        let statement = sqlx::query(
-            "-- purged_workflows.delete_old
-             delete from purged_workflows where ctid = any (array(
-                 select ctid from purged_workflows where purged_at < $1 limit $2))",
-        )
-        .bind(before)
-        .bind(Progress::SLICE);
-        Ok(Progress::of_slice(self.execute(statement).await?))
+        let query = sqlx::query_as(
+            "-- purged_workflows.oldest
+             select epoch from epochs where purged_at < $1 order by epoch limit 1
+             for update skip locked",
+        );
+        let Some((epoch,)) = self.fetch_optional::<(i32,)>(query.bind(before)).await? else {
+            return Ok(Progress::Done);
+        };
+        self.wait_briefly_for_locks().await?;
+        self.run_ddl(format!(
+            "-- purged_workflows.drop_partition\ndrop table if exists purged_workflows_{epoch}"
+        ))
+        .await?;
+        let statement = sqlx::query("-- epoch.delete\ndelete from epochs where epoch = $1");
+        self.execute(statement.bind(epoch)).await?;
+        Ok(Progress::More)
     }
 
     /// Returns which of these were purged.

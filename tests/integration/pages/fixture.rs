@@ -284,16 +284,14 @@ fn rules() -> Vec<AlertRule> {
 }
 
 async fn fill(connection: &mut PgConnection) {
-    run(
-        connection,
+    for sql in [
         "create table event_counts_minute_all partition of event_counts_minute default",
-    )
-    .await;
-    run(
-        connection,
         "create table event_counts_hour_all partition of event_counts_hour default",
-    )
-    .await;
+        "create table customer_counts_hour_all partition of customer_counts_hour default",
+        "create table customer_buckets_day_all partition of customer_buckets_day default",
+    ] {
+        run(connection, sql).await;
+    }
     run(
         connection,
         "create table workflows_1 partition of workflows for values in (1)",

@@ -90,6 +90,10 @@ impl TestApp {
         self.execute(
             "create table if not exists event_counts_minute_all partition of event_counts_minute default;
              create table if not exists event_counts_hour_all partition of event_counts_hour default;
+             create table if not exists customer_counts_hour_all partition of customer_counts_hour default;
+             create table if not exists customer_counts_day_all partition of customer_counts_day default;
+             create table if not exists customer_buckets_hour_all partition of customer_buckets_hour default;
+             create table if not exists customer_buckets_day_all partition of customer_buckets_day default;
              create table if not exists workflows_all partition of workflows default;",
         )
         .await;
