@@ -29,6 +29,12 @@ pub struct SizeArgs {
     /// Workflows a second. By default half of the spans that an SLO selects: a start and a finish each
     #[arg(long, value_name = "NUMBER", value_parser = number)]
     workflows: Option<f64>,
+    /// Share of the workflows that only links between spans identify, as `10%`
+    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = share)]
+    linked_share: f64,
+    /// Spans are read from Kafka, and not received over OTLP
+    #[arg(long)]
+    kafka: bool,
     /// How old a span may be, as `--horizon` of the service: workflows are kept for up to twice that
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
     horizon: std::time::Duration,
@@ -89,6 +95,8 @@ impl SizeArgs {
             spans_per_second: self.spans,
             slo_share: self.slo_share,
             workflows_per_second: self.workflows.unwrap_or(of_slos / 2.0),
+            linked_share: self.linked_share,
+            from_kafka: self.kafka,
             horizon_days: self.horizon.as_secs_f64() / 86_400.0,
             slos: self.slos,
         }
