@@ -6,11 +6,14 @@ use std::{
     time::Duration,
 };
 
-use super::messages::MessageBatch;
+use super::{
+    assigned_partition::{AssignedPartition, ReadFrom},
+    messages::MessageBatch,
+};
 use crate::{
     domain::{
         model::time::Timestamp,
-        workflow::watermark::log::{LogBounds, LogLoss, PartitionProgress, ReadRange},
+        workflow::watermark::log::{LogBounds, LogLoss, ReadRange},
     },
     store::{LogPartition, PartitionReport},
 };
@@ -32,25 +35,9 @@ struct ReadingState {
     database: String,
     /// Partitions to read again from the position that the database has: it lacks what was committed
     /// after it.
-    rewinds: BTreeMap<i32, LogPartition>,
+    rewinds: BTreeMap<i32, ReadFrom>,
     assigned: BTreeMap<i32, AssignedPartition>,
     assignments: u64,
-}
-
-/// A partition that this replica reads.
-#[derive(Debug)]
-struct AssignedPartition {
-    /// Distinguishes it from an earlier assignment of the same partition.
-    assignment: u64,
-    progress: PartitionProgress,
-    /// The number of uncommitted batches with messages of it.
-    under_way: usize,
-    /// The offset that was last committed to Kafka.
-    committed: Option<i64>,
-    /// The position that the database was last known to have.
-    stored: Option<i64>,
-    /// True if its offsets have restarted and the database must delete the old ones.
-    is_another: bool,
 }
 
 /// The ranges that a batch has read, and their assignments.
@@ -91,7 +78,7 @@ impl SharedProgress {
     /// Begins to read a partition. Returns the position, if the database has one.
     pub(super) fn assign(&self, partition: i32) -> Option<i64> {
         let mut state = self.state();
-        let stored = state.stored.get(&partition).copied();
+        let stored = state.stored.get(&partition).and_then(ReadFrom::of);
         state.assign(partition, stored)
     }
 
@@ -103,18 +90,21 @@ impl SharedProgress {
         let is_another = state.database != database;
         database.clone_into(&mut state.database);
         let mut rewinds = Vec::new();
-        for one in known {
-            let assigned = state.assigned.get(&one.partition);
-            if one.next_offset.is_some()
-                && assigned.is_some_and(|assigned| {
-                    one.next_offset < assigned.stored || (is_another && assigned.is_ahead_of(one))
-                })
-            {
-                let is_new = state.rewinds.insert(one.partition, *one).is_none();
-                rewinds.extend(is_new.then_some(one.partition));
+        for (partition, assigned) in &state.assigned {
+            let stored = known.iter().find(|one| one.partition == *partition);
+            let stored = stored.and_then(ReadFrom::of);
+            let is_lacking =
+                assigned.was_stored_after(stored) || (is_another && assigned.is_ahead_of(stored));
+            if is_lacking {
+                let from = stored.or_else(|| assigned.beginning());
+                rewinds.extend(from.map(|from| (*partition, from)));
             }
         }
+        rewinds.retain(|(partition, from)| state.rewinds.insert(*partition, *from).is_none());
         rewinds
+            .into_iter()
+            .map(|(partition, _)| partition)
+            .collect()
     }
 
     /// Takes the partitions that are to be read again, with their positions. Batches that were begun
@@ -122,8 +112,8 @@ impl SharedProgress {
     pub(super) fn take_rewinds(&self) -> Vec<(i32, i64)> {
         let mut state = self.state();
         let rewinds = std::mem::take(&mut state.rewinds);
-        let positions = rewinds.into_iter().filter_map(|(partition, stored)| {
-            let next = state.assign(partition, Some(stored))?;
+        let positions = rewinds.into_iter().filter_map(|(partition, from)| {
+            let next = state.assign(partition, Some(from))?;
             Some((partition, next))
         });
         positions.collect()
@@ -192,7 +182,7 @@ impl SharedProgress {
             };
             assigned.under_way -= 1;
             for range in ranges {
-                assigned.progress.commit(range, now);
+                assigned.commit(range, now);
             }
         }
         drop(state);
@@ -245,6 +235,9 @@ impl SharedProgress {
             if let Some(begins) = begins.filter(|_| assigned.under_way == 0) {
                 assigned.progress.begins_at(begins);
             }
+            // Another replica may have read what comes before the position of the database.
+            let start = assigned.stored.map(|_| bounds.start);
+            assigned.began = assigned.began.or(start).or(assigned.progress.next());
             let under_way = assigned.under_way;
             assigned.progress.look(at, bounds, asked.next, under_way)
         })
@@ -304,30 +297,12 @@ impl SharedProgress {
 }
 
 impl ReadingState {
-    /// Begins to read a partition at the position that is stored, and returns it.
-    fn assign(&mut self, partition: i32, stored: Option<LogPartition>) -> Option<i64> {
+    /// Begins to read a partition, and returns the position if it is known.
+    fn assign(&mut self, partition: i32, from: Option<ReadFrom>) -> Option<i64> {
         self.assignments += 1;
-        let known = stored.and_then(|one| Some((one.next_offset?, one.up_to)));
-        let next = known.map(|(next, _)| next);
-        let assigned = AssignedPartition {
-            assignment: self.assignments,
-            progress: known.map_or_else(PartitionProgress::default, |(next, up_to)| {
-                PartitionProgress::resumed(next, up_to)
-            }),
-            under_way: 0,
-            committed: None,
-            stored: next,
-            is_another: false,
-        };
+        let assigned = AssignedPartition::new(self.assignments, from);
         self.assigned.insert(partition, assigned);
-        next
-    }
-}
-
-impl AssignedPartition {
-    /// Returns whether it has committed more than `stored`, or may be about to.
-    fn is_ahead_of(&self, stored: &LogPartition) -> bool {
-        self.under_way > 0 || self.progress.next() > stored.next_offset
+        from.map(|from| from.next)
     }
 }
 
@@ -421,6 +396,41 @@ mod tests {
         assert_eq!(progress.compare("server/1", &[stored(150)]), [0; 0]);
         assert_eq!(progress.compare("server/1", &[stored(149)]), [0]);
         assert_eq!(progress.take_rewinds(), [(0, 149)]);
+    }
+
+    fn look(progress: &SharedProgress, begins: Option<i64>) {
+        let bounds = LogBounds { start: 7, end: 500 };
+        let asked = progress.asked()[0];
+        assert_eq!(progress.look(asked, begins, at(1), bounds), None);
+    }
+
+    #[test]
+    fn a_partition_that_a_promoted_standby_does_not_know_is_read_again_from_where_it_began() {
+        let progress = SharedProgress::new(Vec::new(), "server/1".to_owned());
+        assert_eq!(progress.assign(0), None);
+        look(&progress, Some(30));
+        commit(&progress, 30..150);
+        progress.reported(&progress.reports());
+        assert_eq!(progress.compare("server/2", &[]), [0]);
+        assert_eq!(progress.take_rewinds(), [(0, 30)]);
+        assert_eq!(next(&progress), Some(30));
+        assert_eq!(progress.compare("server/2", &[]), [0; 0], "once is enough");
+        commit(&progress, 30..40);
+        progress.reported(&progress.reports());
+        assert_eq!(progress.compare("server/2", &[stored(40)]), [0; 0]);
+    }
+
+    #[test]
+    fn what_other_replicas_read_of_it_is_read_again_too() {
+        let progress = reading();
+        look(&progress, None);
+        commit(&progress, 100..150);
+        let unread = LogPartition {
+            next_offset: None,
+            ..stored(0)
+        };
+        assert_eq!(progress.compare("server/2", &[unread]), [0]);
+        assert_eq!(progress.take_rewinds(), [(0, 7)]);
     }
 
     #[test]
