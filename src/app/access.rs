@@ -165,7 +165,7 @@ pub(super) async fn refresh_tokens(
 
 /// Makes the login provider, if one is configured; sends no request to it yet.
 pub(super) async fn identity_provider(config: &Config) -> anyhow::Result<Option<IdentityProvider>> {
-    if config.access.method(config.pages.listen) != AuthMethod::Oidc {
+    if config.access.readers.method(config.pages.port.listen) != AuthMethod::Oidc {
         return Ok(None);
     }
     let oidc = &config.oidc;
@@ -225,10 +225,10 @@ pub(super) fn access_rules(config: &Config, provider: Option<IdentityProvider>) 
     let role_header = access.role_header.as_deref();
     let public_url = config.evaluation.public_url.as_deref();
     AccessRules {
-        method: access.method(config.pages.listen),
+        method: access.readers.method(config.pages.port.listen),
         role_header: role_header.map(str::to_ascii_lowercase),
         proxy_role: access.proxy_role,
-        trusted_proxies: TrustedProxies::new(access.trusted_proxies.clone()),
+        trusted_proxies: TrustedProxies::new(access.readers.trusted_proxies.clone()),
         provider: provider.map(|identities| LoginProvider {
             identities,
             roles: RoleMapping {
@@ -237,8 +237,8 @@ pub(super) fn access_rules(config: &Config, provider: Option<IdentityProvider>) 
             },
         }),
         session_lifetime: access.session_lifetime,
-        open_metrics: access.open_metrics,
-        is_secure: config.tls.tls_cert.is_some()
+        open_metrics: access.readers.open_metrics,
+        is_secure: config.tls.pages.tls_cert.is_some()
             || public_url.is_some_and(|url| url.starts_with("https://")),
     }
 }

@@ -119,7 +119,7 @@ impl App {
         let (mut keeper, in_force) =
             CatalogKeeper::new(definitions, store, metrics.clone(), replica);
         let signing_key = signing_key(&database.store, clock.now()).await?;
-        let method = config.access.method(config.pages.listen);
+        let method = config.access.readers.method(config.pages.port.listen);
         let tokens = read_tokens(&database.store, method, clock.now()).await?;
         keeper.start(clock.now()).await?;
         let has_targets = !in_force.catalog.borrow().targets.is_empty();
@@ -332,7 +332,7 @@ impl App {
             writes: write_rules(&self.config),
             hosts: allowed_hosts_of(
                 self.config.evaluation.public_url.as_deref(),
-                &self.config.pages.allowed_hosts,
+                &self.config.pages.port.allowed_hosts,
             ),
             tls: self.tls.pages.clone(),
             access: Access::new(rules, self.tokens.subscribe(), tasks),
@@ -342,7 +342,7 @@ impl App {
             cards: Cards::default(),
             readiness: ReadinessCheck::new(self.clock.now()),
             trace_viewers: self.config.evaluation.trace_viewers.clone(),
-            time_zone: self.config.pages.time_zone,
+            time_zone: self.config.pages.port.time_zone,
             shapes: self.shapes.clone(),
             durations: self.durations.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -436,7 +436,7 @@ fn own_hostname() -> Option<String> {
 
 fn write_rules(config: &Config) -> WriteRules {
     WriteRules {
-        user_header: config.pages.user_header.to_ascii_lowercase(),
+        user_header: config.pages.port.user_header.to_ascii_lowercase(),
         anonymous: if config.pages.require_user {
             Anonymous::MayRead
         } else {

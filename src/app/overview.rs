@@ -1,45 +1,83 @@
 //! `throughline overview`: a server without database and definitions.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use super::{allowed_hosts_of, shutdown};
+use super::{
+    allowed_hosts_of,
+    ports::{self, PortTls, TlsReloaders},
+    shutdown,
+};
 use crate::{
     clock::Clock,
-    config::{InstallationToken, InstallationsConfig},
+    config::{AuthMethod, InstallationToken, InstallationsConfig, TrustedProxies},
     installations::Installations,
-    web::installations::{self, OverviewState},
+    telemetry::InstallationMetrics,
+    web::installations::{self, OverviewState, UserProxy},
 };
 
 /// Serves until the process is asked to end.
 pub async fn serve(config: InstallationsConfig) -> anyhow::Result<()> {
     let tokens = tokens(&config)?;
+    let proxy = user_proxy(&config)?;
+    let tls = PortTls::of_pages(&config.tls).await?;
     let count = config.installations.len();
     let timeout = config.installation_timeout;
     let state = OverviewState {
         installations: Installations::new(config.installations, tokens, timeout)?,
         clock: Clock::System,
-        hosts: Arc::new(allowed_hosts_of(None, &config.allowed_hosts)),
-        time_zone: config.time_zone,
+        hosts: Arc::new(allowed_hosts_of(None, &config.port.allowed_hosts)),
+        time_zone: config.port.time_zone,
+        proxy,
+        open_metrics: config.readers.open_metrics,
+        tls: tls.pages,
+        metrics: InstallationMetrics::new()?,
     };
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {} (`--listen`)", config.listen))?;
+    let listener = ports::bind(config.port.listen, "--listen").await?;
     let address = listener.local_addr()?;
-    if !address.ip().to_canonical().is_loopback() {
+    if state.proxy.is_none() && !address.ip().to_canonical().is_loopback() {
         tracing::warn!(
             "everybody who reaches {address} sees what the tokens of the installations may see: put a \
-             proxy with a login before it"
+             proxy with a login before it, and set `--auth proxy`"
         );
     }
-    tracing::info!("ready: pages of {count} installations on http://{address}");
+    let scheme = state.tls.as_ref().map_or("http", |_| "https");
+    tracing::info!("ready: pages of {count} installations on {scheme}://{address}");
     let stop = CancellationToken::new();
     tokio::select! {
         () = installations::serve(listener, state, stop.clone().cancelled_owned()) => Ok(()),
         result = shutdown::abort_on_second_signal(&stop) => result,
+        result = keep_reading(tls.reloaders) => result,
+    }
+}
+
+/// Reads the certificate again when its files change.
+async fn keep_reading(certificates: TlsReloaders) -> anyhow::Result<()> {
+    let mut seconds = time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        certificates.clone().reload().await?;
+    }
+}
+
+/// Returns the proxy that knows who reads; `None` if everybody may.
+fn user_proxy(config: &InstallationsConfig) -> anyhow::Result<Option<UserProxy>> {
+    let listen = config.port.listen;
+    match config.readers.method(listen) {
+        AuthMethod::None => Ok(None),
+        AuthMethod::Proxy => Ok(Some(UserProxy {
+            user_header: config.port.user_header.to_ascii_lowercase(),
+            addresses: TrustedProxies::new(config.readers.trusted_proxies.clone()),
+        })),
+        method @ (AuthMethod::Token | AuthMethod::Oidc) => anyhow::bail!(
+            "the overview on `{listen}` cannot use `--auth {}`, since tokens and sessions need a database, which \
+             it does not have: set `--auth proxy` if a proxy before it logs people in and names them in \
+             `--user-header`, or `--auth none` if something else decides who reaches it",
+            method.as_str()
+        ),
     }
 }
 

@@ -57,9 +57,9 @@ async fn serve(config: Config, export: Option<&SpanExport>) -> anyhow::Result<()
             export.register(app.metrics())?;
         }
         let addresses = app.addresses()?;
-        let is_encrypted = config.tls.tls_cert.is_some();
+        let is_encrypted = config.tls.pages.tls_cert.is_some();
         let scheme = if is_encrypted { "https" } else { "http" };
-        let method = config.access.method(config.pages.listen);
+        let method = config.access.readers.method(config.pages.port.listen);
         if method == AuthMethod::None && !addresses.pages.ip().to_canonical().is_loopback() {
             tracing::warn!(
                 "--auth none: everyone who reaches {} may do everything in pages and API",

@@ -11,9 +11,10 @@ use ipnet::IpNet;
 use super::{duration, range};
 use crate::domain::access::AccessRole;
 
+/// Who may see pages, of every command that serves them.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Access")]
-pub struct AccessConfig {
+pub struct ReaderConfig {
     /// How requests to pages and API prove who sends them. `none`: everybody may do everything.
     /// `token`: by a token of `throughline token create`, in a browser by logging in with it. `oidc`: in a
     /// browser by logging in at the provider of `--oidc-issuer`, or by a token. `proxy`: by the header of
@@ -21,6 +22,27 @@ pub struct AccessConfig {
     /// Default: `none` if `--listen` is a loopback address, else `token`
     #[arg(long = "auth", env = "THROUGHLINE_AUTH", value_name = "METHOD")]
     pub auth: Option<AuthMethod>,
+    /// Addresses and ranges of proxies before the pages. The client's address is then the last one of
+    /// `X-Forwarded-For` that is none of them, for limits and the audit log. With `--auth proxy`, users
+    /// are accepted from these only
+    #[arg(
+        long,
+        env = "THROUGHLINE_TRUSTED_PROXIES",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = range
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Answer `/metrics` to everybody, whatever `--auth` says
+    #[arg(long, env = "THROUGHLINE_OPEN_METRICS")]
+    pub open_metrics: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessConfig {
+    #[command(flatten)]
+    pub readers: ReaderConfig,
     /// Header in which the proxy of `--auth proxy` sends the role of the user: viewer, editor or admin,
     /// or for the SLOs of a team or namespace, as `viewer, editor@team/payments`
     #[arg(long, env = "THROUGHLINE_ROLE_HEADER", value_name = "HEADER")]
@@ -33,17 +55,6 @@ pub struct AccessConfig {
         default_value = "editor"
     )]
     pub proxy_role: AccessRole,
-    /// Addresses and ranges of proxies before the pages. The client's address is then the last one of
-    /// `X-Forwarded-For` that is none of them, for limits and the audit log. With `--auth proxy`, users
-    /// are accepted from these only
-    #[arg(
-        long,
-        env = "THROUGHLINE_TRUSTED_PROXIES",
-        value_name = "CIDR",
-        value_delimiter = ',',
-        value_parser = range
-    )]
-    pub trusted_proxies: Vec<IpNet>,
     /// How senders of spans prove who they are. `none`: everybody may send. `token`: by a token of
     /// `throughline token create NAME --sender`, sent as `authorization: Bearer`
     #[arg(
@@ -59,9 +70,6 @@ pub struct AccessConfig {
     /// How long entries of the audit log are kept
     #[arg(long, env = "THROUGHLINE_AUDIT_RETENTION", value_name = "DURATION", default_value = "400d", value_parser = duration)]
     pub audit_retention: Duration,
-    /// Answer `/metrics` to everybody, whatever `--auth` says
-    #[arg(long, env = "THROUGHLINE_OPEN_METRICS")]
-    pub open_metrics: bool,
 }
 
 /// How requests are authenticated.
@@ -88,17 +96,21 @@ impl AccessConfig {
     /// Requires no authentication.
     pub fn open() -> Self {
         Self {
-            auth: Some(AuthMethod::None),
+            readers: ReaderConfig {
+                auth: Some(AuthMethod::None),
+                trusted_proxies: Vec::new(),
+                open_metrics: false,
+            },
             role_header: None,
             proxy_role: AccessRole::Editor,
-            trusted_proxies: Vec::new(),
             otlp_auth: OtlpAuth::None,
             session_lifetime: Duration::from_hours(12),
             audit_retention: Duration::from_hours(400 * 24),
-            open_metrics: false,
         }
     }
+}
 
+impl ReaderConfig {
     /// Returns the method for pages at `listen`.
     pub fn method(&self, listen: SocketAddr) -> AuthMethod {
         let is_local = listen.ip().to_canonical().is_loopback();
@@ -143,9 +155,9 @@ mod tests {
     #[test]
     fn only_a_loopback_address_is_open_unless_a_setting_says_so() {
         let method = |auth, listen: &str| {
-            let config = AccessConfig {
+            let config = ReaderConfig {
                 auth,
-                ..AccessConfig::open()
+                ..AccessConfig::open().readers
             };
             config.method(listen.parse().unwrap())
         };

@@ -1,12 +1,11 @@
 //! Settings of `throughline overview`.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use chrono_tz::Tz;
 use clap::Args;
 use secrecy::SecretString;
 
-use super::{duration, time_zone};
+use super::{PagesPortConfig, PagesTlsConfig, ReaderConfig, duration};
 
 #[derive(Clone, Debug, Args)]
 pub struct InstallationsConfig {
@@ -47,32 +46,12 @@ pub struct InstallationsConfig {
         value_parser = duration
     )]
     pub installation_timeout: Duration,
-    /// Address that the pages are served on
-    #[arg(
-        long,
-        env = "THROUGHLINE_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
-    )]
-    pub listen: SocketAddr,
-    /// Further host names that requests may be addressed to, such as that of a proxy; `*` allows any. The
-    /// name of this machine, localhost and IP addresses are always allowed
-    #[arg(
-        long,
-        env = "THROUGHLINE_ALLOWED_HOSTS",
-        value_name = "HOSTS",
-        value_delimiter = ','
-    )]
-    pub allowed_hosts: Vec<String>,
-    /// Time zone that pages print times in, as `Europe/Berlin`
-    #[arg(
-        long,
-        env = "THROUGHLINE_TIME_ZONE",
-        value_name = "ZONE",
-        default_value = "UTC",
-        value_parser = time_zone
-    )]
-    pub time_zone: Tz,
+    #[command(flatten)]
+    pub port: PagesPortConfig,
+    #[command(flatten)]
+    pub readers: ReaderConfig,
+    #[command(flatten)]
+    pub tls: PagesTlsConfig,
 }
 
 /// Where an installation is, and what it is called.

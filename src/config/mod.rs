@@ -22,7 +22,7 @@ use clap::Args;
 use ipnet::IpNet;
 
 pub use self::{
-    access::{AccessConfig, AuthMethod, OtlpAuth, TrustedProxies},
+    access::{AccessConfig, AuthMethod, OtlpAuth, ReaderConfig, TrustedProxies},
     file::{CONFIG_FILE, FileConfig, FileSettings},
     installations::{
         InstallationAddress, InstallationToken, InstallationsConfig, InvalidInstallation,
@@ -31,7 +31,7 @@ pub use self::{
     oidc::OidcConfig,
     reference::{SettingGroup, SettingReference, reference},
     remote_write::RemoteWriteConfig,
-    tls::TlsConfig,
+    tls::{PagesTlsConfig, TlsConfig},
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
 };
 use crate::domain::{
@@ -318,9 +318,10 @@ impl Default for WatchConfig {
     }
 }
 
+/// The port of the pages, of every command that serves them.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Pages")]
-pub struct PagesConfig {
+pub struct PagesPortConfig {
     /// Address that pages, API and metrics are served on
     #[arg(
         long,
@@ -348,13 +349,6 @@ pub struct PagesConfig {
         value_delimiter = ','
     )]
     pub allowed_hosts: Vec<String>,
-    /// Maximum number of groups of each SLO that have series of their own in `/metrics`, the oldest
-    /// first. Names of groups are values that senders write
-    #[arg(long, env = "THROUGHLINE_METRICS_MAX_GROUPS", value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
-    pub metrics_max_groups: u32,
-    /// Maximum number of SLOs, by name, that have histograms of durations in `/metrics`: 34 series each
-    #[arg(long, env = "THROUGHLINE_METRICS_MAX_DURATIONS", value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=100_000))]
-    pub metrics_max_durations: u32,
     /// Time zone that pages print times in where a reader has chosen none, as `Europe/Berlin`. The API and
     /// messages have UTC
     #[arg(
@@ -365,6 +359,20 @@ pub struct PagesConfig {
         value_parser = time_zone
     )]
     pub time_zone: Tz,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Pages")]
+pub struct PagesConfig {
+    #[command(flatten)]
+    pub port: PagesPortConfig,
+    /// Maximum number of groups of each SLO that have series of their own in `/metrics`, the oldest
+    /// first. Names of groups are values that senders write
+    #[arg(long, env = "THROUGHLINE_METRICS_MAX_GROUPS", value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub metrics_max_groups: u32,
+    /// Maximum number of SLOs, by name, that have histograms of durations in `/metrics`: 34 series each
+    #[arg(long, env = "THROUGHLINE_METRICS_MAX_DURATIONS", value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub metrics_max_durations: u32,
     /// Reject requests that write (silence, acknowledge ...) without the header of `--user-header`, with
     /// `--auth none`
     #[arg(long, env = "THROUGHLINE_REQUIRE_USER")]

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+/// The certificate of the pages, of every command that serves them.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "TLS")]
-pub struct TlsConfig {
+pub struct PagesTlsConfig {
     /// Certificate chain of pages, API and metrics, in PEM. The files of TLS are read again when they
     /// change
     #[arg(
@@ -24,6 +25,13 @@ pub struct TlsConfig {
         requires = "tls_cert"
     )]
     pub tls_key: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "TLS")]
+pub struct TlsConfig {
+    #[command(flatten)]
+    pub pages: PagesTlsConfig,
     /// Certificate chain of both OTLP ports, in PEM
     #[arg(
         long,

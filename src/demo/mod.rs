@@ -93,7 +93,7 @@ pub async fn run(settings: DemoSettings, shutdown: CancellationToken) -> anyhow:
     for taken in ports::settle(&mut config).context("cannot find ports to listen at")? {
         narrator.say(&format!("({taken})"));
     }
-    let pages = format!("http://{}", from_this_machine(config.pages.listen));
+    let pages = format!("http://{}", from_this_machine(config.pages.port.listen));
     config.evaluation.public_url.get_or_insert(pages.clone());
     let database = Database::throwaway(&Environment::read(), CONNECTIONS).await?;
     let app = App::start(config, database, Clock::System).await?;

@@ -12,7 +12,7 @@ use crate::config::Config;
 pub(super) fn settle(config: &mut Config) -> io::Result<Vec<String>> {
     let mut taken = Vec::new();
     let addresses = [
-        (&mut config.pages.listen, "pages"),
+        (&mut config.pages.port.listen, "pages"),
         (&mut config.receiver.otlp_grpc_listen, "OTLP/gRPC"),
         (&mut config.receiver.otlp_http_listen, "OTLP/HTTP"),
     ];
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
     use crate::config::{
         AccessConfig, DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig,
-        KafkaConfig, OidcConfig, PagesConfig, ReceiverConfig, RemoteWriteConfig, SpanLimitsConfig,
-        TlsConfig, WatchConfig,
+        KafkaConfig, OidcConfig, PagesConfig, PagesPortConfig, ReceiverConfig, RemoteWriteConfig,
+        SpanLimitsConfig, TlsConfig, WatchConfig,
     };
 
     fn config(listen: SocketAddr) -> Config {
@@ -93,13 +93,15 @@ mod tests {
             delivery: DeliveryConfig::to_this_machine(),
             watching: WatchConfig::default(),
             pages: PagesConfig {
-                listen,
-                user_header: "x-forwarded-user".to_owned(),
-                allowed_hosts: Vec::new(),
+                port: PagesPortConfig {
+                    listen,
+                    user_header: "x-forwarded-user".to_owned(),
+                    allowed_hosts: Vec::new(),
+                    time_zone: chrono_tz::Tz::UTC,
+                },
                 require_user: false,
                 metrics_max_groups: 20,
                 metrics_max_durations: 200,
-                time_zone: chrono_tz::Tz::UTC,
             },
             access: AccessConfig::open(),
             kafka: KafkaConfig::default(),
@@ -124,7 +126,7 @@ mod tests {
         drop(free);
         let mut config = config(address);
         assert_eq!(settle(&mut config).unwrap(), Vec::<String>::new());
-        assert_eq!(config.pages.listen, address);
+        assert_eq!(config.pages.port.listen, address);
     }
 
     #[test]
@@ -135,9 +137,9 @@ mod tests {
         let said = settle(&mut config).unwrap();
         assert_eq!(said.len(), 1);
         assert!(said[0].contains(&address.port().to_string()), "{said:?}");
-        assert_ne!(config.pages.listen.port(), address.port());
+        assert_ne!(config.pages.port.listen.port(), address.port());
         let ports = [
-            config.pages.listen.port(),
+            config.pages.port.listen.port(),
             config.receiver.otlp_grpc_listen.port(),
             config.receiver.otlp_http_listen.port(),
         ];

@@ -70,6 +70,7 @@ mod tests {
         InstallationAnswer {
             installation: installation(name),
             result: Ok(serde_json::from_value(found).unwrap()),
+            took: Duration::ZERO,
         }
     }
 
@@ -108,6 +109,7 @@ mod tests {
         let away = InstallationAnswer {
             installation: installation("west"),
             result: Err(InstallationProblem::Timeout(Duration::from_secs(1))),
+            took: Duration::from_secs(1),
         };
         let both = [answer("east", &["a"], &["c"]), away];
         assert_eq!(Division::new(&both), Division::default());

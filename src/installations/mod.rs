@@ -11,7 +11,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::{task::JoinSet, time};
+use tokio::{
+    task::JoinSet,
+    time::{self, Instant},
+};
 
 pub use self::answers::{
     AlertsAnswer, FoundWorkflow, ListedAlert, ListedSlo, SlosAnswer, WorkflowsAnswer,
@@ -46,6 +49,7 @@ pub struct Installation {
 pub struct InstallationAnswer<T> {
     pub installation: Installation,
     pub result: Result<T, InstallationProblem>,
+    pub took: Duration,
 }
 
 /// The error of a request to an installation.
@@ -132,20 +136,19 @@ impl Installations {
             });
             let timeout = self.timeout;
             asked.spawn(async move {
+                let began = Instant::now();
                 let answer = time::timeout(timeout, answer).await;
-                (
-                    number,
-                    answer.unwrap_or(Err(InstallationProblem::Timeout(timeout))),
-                )
+                let result = answer.unwrap_or(Err(InstallationProblem::Timeout(timeout)));
+                (number, (result, began.elapsed()))
             });
         }
-        let answers: BTreeMap<usize, Result<T, InstallationProblem>> =
-            asked.join_all().await.into_iter().collect();
+        let answers: BTreeMap<usize, _> = asked.join_all().await.into_iter().collect();
         let answers = self.all.iter().zip(answers.into_values());
         answers
-            .map(|(installation, result)| InstallationAnswer {
+            .map(|(installation, (result, took))| InstallationAnswer {
                 installation: installation.clone(),
                 result,
+                took,
             })
             .collect()
     }

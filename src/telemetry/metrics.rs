@@ -363,7 +363,7 @@ impl MetricBuilder {
         })
     }
 
-    fn requests_answered(&self) -> Result<RequestMetrics, prometheus::Error> {
+    pub(super) fn requests_answered(&self) -> Result<RequestMetrics, prometheus::Error> {
         Ok(RequestMetrics {
             http: self.durations(
                 "throughline_http_request_duration_seconds",

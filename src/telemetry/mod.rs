@@ -5,6 +5,7 @@
 
 mod export;
 mod ingest_metrics;
+mod installation_metrics;
 pub mod metric_builder;
 pub mod metrics;
 pub mod spans;
@@ -14,7 +15,7 @@ use std::io::IsTerminal as _;
 use tracing::{Subscriber, subscriber::set_global_default};
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt as _};
 
-pub use self::export::SpanExport;
+pub use self::{export::SpanExport, installation_metrics::InstallationMetrics};
 use crate::config::{LogConfig, LogFormat, TraceProtocol};
 
 /// Starts logging to standard error, with the filter `default` unless another is configured, and

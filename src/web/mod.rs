@@ -45,6 +45,7 @@ use self::{
         alerts, audit, customer, definitions, deliveries, discover, docs, events, explain,
         incidents, overview, reports, silences, slo, targets, workflow, workflows,
     },
+    request::ObservedPort,
     work_limit::WorkLimit,
 };
 pub use access::{Access, AccessRules, LoginProvider, Restriction};
@@ -86,6 +87,8 @@ pub async fn serve(
 pub fn router(state: WebState) -> Router {
     let limit = WorkLimit::new(state.clone());
     let encryption = state.tls.clone();
+    let requests = state.metrics.requests_answered.clone();
+    let observed = ObservedPort::new(requests, encryption.as_ref());
     let router = pages()
         .merge(api(&state))
         .route_layer(middleware::from_fn_with_state(state.clone(), access::check))
@@ -105,10 +108,10 @@ pub fn router(state: WebState) -> Router {
         ))
         .layer(middleware::from_fn_with_state(state.clone(), write::guard))
         .layer(middleware::from_fn_with_state(state.clone(), hosts::check))
-        .with_state(state.clone())
+        .with_state(state)
         .layer(CatchPanicLayer::new())
         .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(state, request::observe));
+        .layer(middleware::from_fn_with_state(observed, request::observe));
     secured(router, encryption.as_ref())
 }
 

@@ -12,10 +12,12 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field::Empty};
 use uuid::Uuid;
 
-use super::state::WebState;
-use crate::telemetry::{
-    metrics::method_label,
-    spans::{continue_trace, set_attribute},
+use crate::{
+    server::tls::Tls,
+    telemetry::{
+        metrics::{RequestMetrics, method_label},
+        spans::{continue_trace, set_attribute},
+    },
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -50,10 +52,24 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// The port that requests come to, and the metrics that count them.
+#[derive(Clone, Debug)]
+pub(super) struct ObservedPort {
+    requests: RequestMetrics,
+    scheme: &'static str,
+}
+
+impl ObservedPort {
+    pub(super) fn new(requests: RequestMetrics, encryption: Option<&Tls>) -> Self {
+        let scheme = encryption.map_or("http", |_| "https");
+        Self { requests, scheme }
+    }
+}
+
 /// Continues the caller's trace, and answers with the id of the request, which error responses and
 /// log lines contain too.
 pub(super) async fn observe(
-    State(state): State<WebState>,
+    State(port): State<ObservedPort>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -62,8 +78,7 @@ pub(super) async fn observe(
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let method = request.method().clone();
-    let scheme = if state.tls.is_some() { "https" } else { "http" };
-    let span = span(&request, scheme, route, &id);
+    let span = span(&request, port.scheme, route, &id);
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
@@ -75,8 +90,8 @@ pub(super) async fn observe(
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
     }
-    let requests = &state.metrics.requests_answered;
-    requests.http(route, method.as_str(), status.as_u16(), began.elapsed());
+    port.requests
+        .http(route, method.as_str(), status.as_u16(), began.elapsed());
     if let Ok(id) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

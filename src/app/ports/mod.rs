@@ -35,12 +35,12 @@ impl BoundListeners {
         Ok(Self {
             grpc: bind(receiver.otlp_grpc_listen, "--otlp-grpc-listen").await?,
             http: bind(receiver.otlp_http_listen, "--otlp-http-listen").await?,
-            pages: bind(config.pages.listen, "--listen").await?,
+            pages: bind(config.pages.port.listen, "--listen").await?,
         })
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+pub(in crate::app) async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on `{address}`: choose another address with `{flag}`")
     })

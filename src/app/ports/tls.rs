@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio::sync::Mutex;
 
 use crate::{
-    config::TlsConfig,
+    config::{PagesTlsConfig, TlsConfig},
     server::tls::{Reload, Tls, TlsFiles, TlsReloader},
 };
 
@@ -25,10 +25,7 @@ pub(in crate::app) struct TlsReloaders(Arc<Mutex<Vec<TlsReloader>>>);
 impl PortTls {
     pub(in crate::app) async fn load(config: &TlsConfig) -> anyhow::Result<Self> {
         let mut reloaders = Vec::new();
-        let pages = files(config.tls_cert.as_ref(), config.tls_key.as_ref(), None);
-        let pages = load(pages, &mut reloaders)
-            .await
-            .context("no TLS for pages: correct `--tls-cert` and `--tls-key`")?;
+        let pages = load_pages(&config.pages, &mut reloaders).await?;
         let (certificate, key) = (config.otlp_tls_cert.as_ref(), config.otlp_tls_key.as_ref());
         let otlp = files(certificate, key, config.otlp_client_ca.as_ref());
         let otlp = load(otlp, &mut reloaders).await.context(
@@ -37,6 +34,16 @@ impl PortTls {
         Ok(Self {
             pages,
             otlp,
+            reloaders: TlsReloaders(Arc::new(Mutex::new(reloaders))),
+        })
+    }
+
+    /// Loads the certificate of the pages alone.
+    pub(in crate::app) async fn of_pages(config: &PagesTlsConfig) -> anyhow::Result<Self> {
+        let mut reloaders = Vec::new();
+        Ok(Self {
+            pages: load_pages(config, &mut reloaders).await?,
+            otlp: None,
             reloaders: TlsReloaders(Arc::new(Mutex::new(reloaders))),
         })
     }
@@ -59,6 +66,15 @@ impl TlsReloaders {
         }
         Ok(())
     }
+}
+
+async fn load_pages(
+    config: &PagesTlsConfig,
+    reloaders: &mut Vec<TlsReloader>,
+) -> anyhow::Result<Option<Tls>> {
+    let files = files(config.tls_cert.as_ref(), config.tls_key.as_ref(), None);
+    let loaded = load(files, reloaders).await;
+    loaded.context("no TLS for pages: correct `--tls-cert` and `--tls-key`")
 }
 
 fn files(

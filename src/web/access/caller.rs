@@ -160,19 +160,27 @@ fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = IpAddr> {
     addresses.into_iter().skip(first).flatten()
 }
 
-fn by_proxy(state: &WebState, parts: &Parts) -> Result<Caller, WebError> {
-    let rules = &state.access.rules;
-    let is_proxy = connected(parts).is_some_and(|peer| rules.trusted_proxies.contain(peer));
-    if !rules.trusted_proxies.is_empty() && !is_proxy {
-        return Err(AccessError::NoProxy.into());
+/// Returns the user that a proxy names in `header`.
+pub(in crate::web) fn user_of_proxy(
+    parts: &Parts,
+    proxies: &TrustedProxies,
+    header: &str,
+) -> Result<Who, AccessError> {
+    let is_proxy = connected(parts).is_some_and(|peer| proxies.contain(peer));
+    if !proxies.is_empty() && !is_proxy {
+        return Err(AccessError::NoProxy);
     }
-    let headers = &parts.headers;
-    let header = &state.writes.user_header;
-    let who = who::of(headers, header);
+    let who = who::of(&parts.headers, header);
     if who == Who::default() {
-        let header = header.clone();
-        return Err(AccessError::NoUser { header }.into());
+        let header = header.to_owned();
+        return Err(AccessError::NoUser { header });
     }
+    Ok(who)
+}
+
+fn by_proxy(state: &WebState, parts: &Parts) -> Result<Caller, WebError> {
+    let (rules, headers) = (&state.access.rules, &parts.headers);
+    let who = user_of_proxy(parts, &rules.trusted_proxies, &state.writes.user_header)?;
     let said = rules.role_header.as_ref();
     let said = said.and_then(|header| Some((header, headers.get(header)?)));
     let permissions = match said {

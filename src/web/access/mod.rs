@@ -5,7 +5,7 @@
 //! passes the caller on. A browser without a session gets a form to log in ([`session`]), with a
 //! token or at a provider ([`provider`]). Changes are [recorded](record).
 
-mod caller;
+pub(super) mod caller;
 pub(super) mod error;
 pub(super) mod provider;
 mod record;

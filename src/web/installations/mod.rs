@@ -2,6 +2,7 @@
 //! installations, and shows one line for each that does not respond.
 
 mod alerts;
+mod scraped;
 mod slos;
 mod workflows;
 
@@ -20,11 +21,19 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
-use super::{AllowedHosts, assets, reader, secured};
+use super::{
+    AllowedHosts,
+    access::caller::user_of_proxy,
+    assets, reader,
+    request::{self, ObservedPort},
+    secured,
+};
 use crate::{
     clock::Clock,
+    config::TrustedProxies,
     installations::{Installation, InstallationAnswer, Installations},
-    server::{self, Port, Versions, limits::ConnectionLimits},
+    server::{self, Port, Versions, limits::ConnectionLimits, tls::Tls},
+    telemetry::InstallationMetrics,
 };
 
 /// The state of these pages. Clones share it.
@@ -34,6 +43,21 @@ pub struct OverviewState {
     pub clock: Clock,
     pub hosts: Arc<AllowedHosts>,
     pub time_zone: Tz,
+    /// The proxy that knows who reads; `None` if everybody may.
+    pub proxy: Option<UserProxy>,
+    /// True if everybody may read `/metrics`.
+    pub open_metrics: bool,
+    pub tls: Option<Tls>,
+    pub metrics: InstallationMetrics,
+}
+
+/// A proxy before the pages that logs users in.
+#[derive(Clone, Debug)]
+pub struct UserProxy {
+    /// The header in which it names the user; in lower case.
+    pub user_header: String,
+    /// Its addresses; any if empty.
+    pub addresses: TrustedProxies,
 }
 
 /// Serves until `shutdown`, then finishes open requests.
@@ -46,8 +70,8 @@ pub async fn serve(
         name: "pages",
         versions: Versions::Any,
         limits: ConnectionLimits::of_pages(),
-        tls: None,
-        metrics: None,
+        tls: state.tls.clone(),
+        metrics: Some(state.metrics.requests_answered.connections.clone()),
     };
     server::serve(listener, router(state), port, shutdown).await;
 }
@@ -55,6 +79,16 @@ pub async fn serve(
 pub fn router(state: OverviewState) -> Router {
     let zone = middleware::from_fn_with_state(state.time_zone, reader::choose_time_zone);
     let hosts = middleware::from_fn_with_state(state.clone(), check_host);
+    let user = middleware::from_fn_with_state(state.clone(), check_user);
+    let encryption = state.tls.clone();
+    let requests = state.metrics.requests_answered.clone();
+    let observed = ObservedPort::new(requests, encryption.as_ref());
+    let metrics = Router::new().route("/metrics", get(scraped::get));
+    let (open, scraped) = if state.open_metrics {
+        (metrics, Router::new())
+    } else {
+        (Router::new(), metrics)
+    };
     let router = Router::new()
         .route("/", get(slos::get))
         .route("/alerts", get(alerts::get))
@@ -62,6 +96,9 @@ pub fn router(state: OverviewState) -> Router {
         .route("/api/v1/slos", get(slos::get))
         .route("/api/v1/alerts", get(alerts::get))
         .route("/api/v1/workflows", get(workflows::get))
+        .merge(scraped)
+        .route_layer(user)
+        .merge(open)
         .route("/assets/{name}", get(assets::get))
         .route("/favicon/{state}", get(assets::favicon))
         .route("/healthz", get(async || "ok\n"))
@@ -70,8 +107,21 @@ pub fn router(state: OverviewState) -> Router {
         .layer(hosts)
         .with_state(state)
         .layer(CatchPanicLayer::new())
-        .layer(CompressionLayer::new());
-    secured(router, None)
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(observed, request::observe));
+    secured(router, encryption.as_ref())
+}
+
+/// Passes a request on if everybody may read, or if the proxy names its user.
+async fn check_user(State(state): State<OverviewState>, request: Request, next: Next) -> Response {
+    let Some(proxy) = &state.proxy else {
+        return next.run(request).await;
+    };
+    let (parts, body) = request.into_parts();
+    match user_of_proxy(&parts, &proxy.addresses, &proxy.user_header) {
+        Ok(_) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => (error.status(), format!("{error}\n")).into_response(),
+    }
 }
 
 async fn check_host(State(state): State<OverviewState>, request: Request, next: Next) -> Response {

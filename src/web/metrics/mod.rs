@@ -42,7 +42,12 @@ pub(super) async fn get(State(state): State<WebState>, headers: HeaderMap) -> Re
         let body = protobuf::encode(&families, &durations);
         return ([(header::CONTENT_TYPE, protobuf::CONTENT_TYPE)], body).into_response();
     }
-    match TextEncoder::new().encode_to_string(&families) {
+    text(&families)
+}
+
+/// Answers a scrape in the text format.
+pub(super) fn text(families: &[MetricFamily]) -> Response {
+    match TextEncoder::new().encode_to_string(families) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => refused(&error),
     }

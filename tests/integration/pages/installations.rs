@@ -3,19 +3,26 @@
 
 use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
 
-use axum::{Router, http::StatusCode, routing::any};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+    routing::any,
+};
 use serde_json::{Value, json};
 use throughline::{
     clock::{Clock, ManualClock},
-    config::AuthMethod,
+    config::{AuthMethod, TrustedProxies},
     domain::access::KnownTokens,
     installations::Installations,
+    telemetry::InstallationMetrics,
     web::{
         self as pages, AllowedHosts, WebState, WriteRules,
-        installations::{OverviewState, router},
+        installations::{OverviewState, UserProxy, router},
     },
 };
 use tokio::{net::TcpListener, task::JoinSet};
+use tower::ServiceExt as _;
 
 use super::{accessibility::assert_valid, client};
 use crate::support::{
@@ -62,15 +69,23 @@ impl Servers {
     }
 
     fn overview(&self, tokens: &[&str], timeout: Duration) -> Router {
+        router(self.state(tokens, timeout))
+    }
+
+    fn state(&self, tokens: &[&str], timeout: Duration) -> OverviewState {
         let addresses = self.addresses.iter().map(|one| one.parse().unwrap());
         let tokens = tokens.iter().map(|one| one.parse().unwrap());
         let all = Installations::new(addresses.collect(), tokens.collect(), timeout);
-        router(OverviewState {
+        OverviewState {
             installations: all.unwrap(),
             clock: Clock::Manual(ManualClock::new(time("12:01"))),
             hosts: Arc::new(AllowedHosts::new(None, [])),
             time_zone: chrono_tz::Tz::UTC,
-        })
+            proxy: None,
+            open_metrics: false,
+            tls: None,
+            metrics: InstallationMetrics::new().unwrap(),
+        }
     }
 }
 
@@ -254,4 +269,70 @@ async fn the_overview_is_valid_and_open_to_everybody() {
         ["/", "/alerts", "/workflows"].map(|path| format!("{url}{path}"))
     });
     assert_valid(addresses.collect()).await;
+}
+
+#[tokio::test]
+async fn metrics_say_which_installation_answers() {
+    let shop = installation("orders", "4711").await;
+    let mut servers = Servers::default();
+    servers.add("shop", shop.router()).await;
+    let foreign = Router::new().fallback(any(async || "hello"));
+    servers.add("bank", foreign).await;
+    let overview = servers.overview(&[], PATIENT);
+    client::get(&overview, "/alerts").await;
+    let metrics = client::get(&overview, "/metrics").await.body;
+    for line in [
+        "throughline_installation_up{installation=\"shop\"} 1\n",
+        "throughline_installation_up{installation=\"bank\"} 0\n",
+        "throughline_installation_request_duration_seconds{installation=\"bank\"} ",
+        "throughline_http_request_duration_seconds_count{method=\"GET\",route=\"/alerts\",status=\"200\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line}{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_says_who_reads() {
+    let behind = |addresses: &[&str], open_metrics| {
+        let addresses = addresses.iter().map(|range| range.parse().unwrap());
+        let proxy = UserProxy {
+            user_header: "x-forwarded-user".to_owned(),
+            addresses: TrustedProxies::new(addresses.collect()),
+        };
+        router(OverviewState {
+            proxy: Some(proxy),
+            open_metrics,
+            ..Servers::default().state(&[], PATIENT)
+        })
+    };
+    let status = async |overview: &Router, path: &str, user: Option<&str>| {
+        let request = Request::get(path).header("host", "localhost");
+        let request = user.into_iter().fold(request, |request, user| {
+            request.header("x-forwarded-user", user)
+        });
+        let request = request.body(Body::empty()).unwrap();
+        overview.clone().oneshot(request).await.unwrap().status()
+    };
+    let overview = behind(&[], false);
+    for path in ["/", "/api/v1/slos", "/metrics"] {
+        assert_eq!(
+            status(&overview, path, None).await,
+            StatusCode::UNAUTHORIZED,
+            "{path}"
+        );
+        assert_eq!(
+            status(&overview, path, Some("dana")).await,
+            StatusCode::OK,
+            "{path}"
+        );
+    }
+    assert_eq!(status(&overview, "/healthz", None).await, StatusCode::OK);
+    let open = behind(&[], true);
+    assert_eq!(status(&open, "/metrics", None).await, StatusCode::OK);
+    // The test has no address, so it is no proxy.
+    let strict = behind(&["10.0.0.0/8"], false);
+    assert_eq!(
+        status(&strict, "/", Some("dana")).await,
+        StatusCode::UNAUTHORIZED
+    );
 }

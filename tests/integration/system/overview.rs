@@ -140,3 +140,15 @@ fn settings_that_do_not_fit_together_are_refused_at_the_start() {
         "{text}"
     );
 }
+
+#[test]
+fn an_overview_that_others_reach_is_told_who_may_read() {
+    let output = program()
+        .args(["overview", "--listen", "0.0.0.0:0"])
+        .args(["--installations", "a=http://one"])
+        .output()
+        .expect("the program starts");
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("set `--auth proxy`"), "{text}");
+}

@@ -1,6 +1,6 @@
 //! The ports of a running service under TLS.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, trace_service_client::TraceServiceClient,
@@ -12,7 +12,7 @@ use tonic::transport::{Certificate as GrpcCertificate, ClientTlsConfig, Endpoint
 use crate::support::{
     api::{client, until},
     database::TestDatabase,
-    service::{Service, Site},
+    service::{Service, Site, free_port, program},
     workload::ORDERS,
 };
 
@@ -71,6 +71,34 @@ async fn shown(address: &str) -> Vec<u8> {
     let answer = answer.unwrap();
     let info = answer.extensions().get::<reqwest::tls::TlsInfo>().unwrap();
     info.peer_certificate().unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn an_overview_speaks_tls_and_reads_a_new_certificate() {
+    let folder = TempDir::new().unwrap();
+    put(folder.path(), "port-old");
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut overview = program()
+        .args(["overview", "--listen", &address])
+        .args(["--installations", "a=http://127.0.0.1:1"])
+        .arg("--tls-cert")
+        .arg(folder.path().join("cert"))
+        .arg("--tls-key")
+        .arg(folder.path().join("key"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let url = format!("https://{address}/healthz");
+    let asked = trusting().build().unwrap();
+    until("the overview", async || asked.get(&url).send().await.ok()).await;
+    let old = shown(&address).await;
+    put(folder.path(), "port-new");
+    until("the new certificate", async || {
+        (shown(&address).await != old).then_some(())
+    })
+    .await;
+    overview.kill().expect("our own child can be killed");
+    overview.wait().expect("our own child can be collected");
 }
 
 fn with_certificates(site: Site, folder: &TempDir) -> Site {
