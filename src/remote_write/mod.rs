@@ -5,6 +5,7 @@ mod encode;
 use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 use reqwest::{
     Method, Request, StatusCode, Url,
@@ -19,7 +20,7 @@ use crate::{
 
 /// Receivers limit requests; Prometheus sends 2,000 samples at once.
 const SERIES_A_REQUEST: usize = 2_000;
-/// What is left of a turn of a loop ends the attempts.
+/// The pauses between attempts; a turn of a loop ends after 30 s, whatever is left of them.
 const PAUSES: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(3),
@@ -131,7 +132,7 @@ impl RemoteWriter {
     }
 
     async fn write_some(&self, series: Vec<TimeSeries>) -> Result<(), RemoteWriteError> {
-        let body = encode::body(series)?;
+        let body = Bytes::from(encode::body(series)?);
         let mut pauses = PAUSES.into_iter();
         loop {
             let Err(error) = self.post(body.clone()).await else {
@@ -144,7 +145,7 @@ impl RemoteWriter {
         }
     }
 
-    async fn post(&self, body: Vec<u8>) -> Result<(), RemoteWriteError> {
+    async fn post(&self, body: Bytes) -> Result<(), RemoteWriteError> {
         let mut request = Request::new(Method::POST, self.url.clone());
         *request.headers_mut() = self.headers()?;
         *request.body_mut() = Some(body.into());
