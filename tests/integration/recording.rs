@@ -167,7 +167,7 @@ async fn replicas_that_write_the_same_workflows_at_once_lose_and_double_nothing(
     .await;
 }
 
-/// A timeout is under way, and its end arrives in time: whoever records the end has read an open
+/// A timeout is under way, and its end arrives in time: the transaction that records the end has read an open
 /// workflow, which is one no more when the other has committed.
 #[tokio::test]
 async fn a_workflow_that_has_changed_since_it_was_read_is_read_again() {

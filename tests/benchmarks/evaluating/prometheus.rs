@@ -50,11 +50,8 @@ pub(super) fn cpu_of_an_evaluation(
 fn write_blocks(home: &Path, slos: usize, a_minute: Events, (days, now): (u32, Timestamp)) {
     let samples = (DAY * days).as_secs() / SCRAPED_EVERY.as_secs();
     let first = now.to_chrono().timestamp() - i64::try_from(samples * 60).unwrap();
-    let mut text = String::new();
+    let mut text = "# TYPE events counter\n".to_owned();
     for (outcome, each) in [("good", a_minute.good), ("bad", a_minute.bad)] {
-        if outcome == "good" {
-            text.push_str("# TYPE events counter\n");
-        }
         for slo in 0..slos {
             for (number, at) in (0..)
                 .zip((first..).step_by(60))
