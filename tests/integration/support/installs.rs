@@ -41,6 +41,7 @@ pub(crate) fn node(client: &str) -> PathBuf {
         packages.args([
             "ci",
             "--ignore-scripts",
+            "--omit=peer",
             "--no-audit",
             "--no-fund",
             "--prefix",
