@@ -37,6 +37,7 @@ pub struct KafkaMetrics {
     messages: IntCounterVec,
     dead_letters: IntCounterVec,
     lost: IntCounter,
+    jumps: IntCounterVec,
 }
 
 impl KafkaMetrics {
@@ -60,6 +61,21 @@ impl KafkaMetrics {
     pub fn lost(&self, messages: Option<i64>) {
         let messages = messages.and_then(|messages| u64::try_from(messages).ok());
         self.lost.inc_by(messages.unwrap_or(1));
+    }
+
+    /// Counts a message that did not have the next offset of its partition. `result` is `recovered` or
+    /// `confirmed`.
+    pub fn count_jump(&self, partition: i32, result: &str) {
+        let labels = [&*partition.to_string(), result];
+        self.jumps.with_label_values(&labels).inc();
+    }
+
+    /// Exports the jumps of a partition from zero, so that the first one is visible as a change.
+    pub fn export_jumps(&self, partition: i32) {
+        for result in ["recovered", "confirmed"] {
+            let labels = [&*partition.to_string(), result];
+            self.jumps.with_label_values(&labels).inc_by(0);
+        }
     }
 }
 
@@ -97,6 +113,11 @@ impl MetricBuilder {
             lost: self.counter(
                 "throughline_kafka_lost_messages_total",
                 "Messages that were removed from Kafka before they were read.",
+            )?,
+            jumps: self.counters(
+                "throughline_kafka_offset_jumps_total",
+                "Messages of Kafka that did not have the next offset of their partition, by result: recovered if the next one came when it was read again, confirmed if it has no message.",
+                &["partition", "result"],
             )?,
         };
         // Exported from zero, so that the first occurrence is visible as a change.

@@ -1,5 +1,6 @@
 //! A partition that this replica reads, and the position at which reading began.
 
+use super::offset_order::OffsetOrder;
 use crate::{
     domain::{
         model::time::Timestamp,
@@ -21,6 +22,8 @@ pub(super) struct ReadFrom {
 pub(super) struct AssignedPartition {
     /// Distinguishes it from an earlier assignment of the same partition.
     pub(super) assignment: u64,
+    /// What is received; `progress` is what is committed.
+    pub(super) order: OffsetOrder,
     pub(super) progress: PartitionProgress,
     /// The number of uncommitted batches with messages of it.
     pub(super) under_way: usize,
@@ -59,6 +62,7 @@ impl AssignedPartition {
         let stored = from.filter(|from| from.up_to.is_some());
         Self {
             assignment,
+            order: OffsetOrder::expecting(from.map(|from| from.next)),
             progress: from.map_or_else(PartitionProgress::default, ReadFrom::progress),
             under_way: 0,
             committed: None,

@@ -58,6 +58,7 @@ impl KafkaSource {
             is_news
         });
         for seen in &answers.seen {
+            self.metrics.export_jumps(seen.asked.partition);
             let loss = self
                 .progress
                 .look(seen.asked, seen.begins, seen.at, seen.bounds);

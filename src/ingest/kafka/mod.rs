@@ -1,8 +1,8 @@
 //! Reads spans from a Kafka topic, as the Collector's `kafka` exporter writes them: one
 //! `ExportTraceServiceRequest` per message, in protobuf or JSON.
 //!
-//! One thread ([`poll`]) reads messages into batches, and up to four batches are committed at the
-//! same time ([`batch_committer`]). Offsets follow the commits in order ([`progress`]). Reading a
+//! One thread ([`poll`]) reads messages into batches, and passes over none ([`offset_order`]). Up to
+//! four batches are committed at the same time ([`batch_committer`]). Offsets follow the commits in order ([`progress`]). Reading a
 //! partition begins at the position in the database; offsets are also committed to Kafka, for tools
 //! that show the lag. So after any failure some messages may be read again, and the ledger counts
 //! each workflow once.
@@ -17,6 +17,7 @@ mod dead_letters;
 mod look;
 mod messages;
 mod oauth_token;
+mod offset_order;
 mod poll;
 mod progress;
 mod read;
@@ -154,6 +155,7 @@ impl KafkaSource {
             consumer: Arc::clone(&source.consumer),
             progress: Arc::clone(&source.progress),
             installation: Arc::clone(&source.installation),
+            metrics: source.metrics.clone(),
             shutdown: shutdown.clone(),
         };
         let last = source.clone();

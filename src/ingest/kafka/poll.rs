@@ -18,8 +18,10 @@ use super::{
     batch_committer::BegunBatch,
     client::{LogConsumer, commit_offsets},
     messages::{LogMessage, MessageBatch},
+    offset_order::{MessageOrder, OffsetJump},
     progress::SharedProgress,
 };
+use crate::telemetry::metrics::KafkaMetrics;
 
 /// The maximum delay of a shutdown.
 const IDLE: Duration = Duration::from_millis(100);
@@ -36,6 +38,7 @@ pub(super) struct PollLoop {
     pub(super) consumer: Arc<LogConsumer>,
     pub(super) progress: Arc<SharedProgress>,
     pub(super) installation: Arc<str>,
+    pub(super) metrics: KafkaMetrics,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -100,12 +103,71 @@ impl PollLoop {
     }
 
     fn poll(&self, patience: Duration, batch: &mut MessageBatch) {
-        match self.consumer.poll(patience) {
-            Some(Ok(message)) => batch.push(LogMessage::of(&message)),
+        let polled = self.consumer.poll(patience);
+        let polled = polled.map(|polled| polled.map(|message| LogMessage::of(&message)));
+        // The group may have assigned partitions in between.
+        let revoked = self.progress.take_revoked();
+        if !revoked.is_empty() {
+            batch.forget(|partition| revoked.contains(&partition));
+        }
+        match polled {
+            Some(Ok(message)) => self.receive(message, batch),
             // librdkafka retries by itself; the check every second reports lasting problems.
             Some(Err(error)) => tracing::debug!(%error, "cannot read from Kafka"),
             None => {}
         }
+    }
+
+    /// Adds a message to the batch, if it is the next one of its partition.
+    fn receive(&self, message: LogMessage, batch: &mut MessageBatch) {
+        let partition = message.partition;
+        match self.progress.arrive(&message) {
+            MessageOrder::Next => batch.push(message),
+            MessageOrder::Jump(jump) => {
+                if let Err(error) = self.move_to(&[(partition, jump.expected)]) {
+                    tracing::warn!(%error, "cannot read a partition of Kafka again yet");
+                    self.progress.keep_expecting(partition);
+                }
+            }
+            MessageOrder::Recovered(jump) => {
+                self.metrics.count_jump(partition, "recovered");
+                self.report_recovered(partition, jump);
+                batch.push(message);
+            }
+            MessageOrder::Confirmed(jump) => {
+                self.metrics.count_jump(partition, "confirmed");
+                self.report_confirmed(partition, jump);
+                batch.push(message);
+            }
+        }
+    }
+
+    fn report_recovered(&self, partition: i32, jump: OffsetJump) {
+        let OffsetJump { expected, found } = jump;
+        tracing::warn!(
+            kafka.topic = %self.topic,
+            kafka.partition = partition,
+            kafka.offset = expected,
+            "a broker sent offset {found} of Kafka instead of {expected}; that one came when it was read again"
+        );
+    }
+
+    fn report_confirmed(&self, partition: i32, jump: OffsetJump) {
+        let OffsetJump { expected, found } = jump;
+        // A transaction ends with one offset that has no message.
+        if found == expected + 1 {
+            tracing::debug!(
+                kafka.partition = partition,
+                "no message of Kafka at {expected}"
+            );
+            return;
+        }
+        tracing::info!(
+            kafka.topic = %self.topic,
+            kafka.partition = partition,
+            kafka.offset = expected,
+            "Kafka has no message at offset {expected}; reading continues at {found}, which came twice"
+        );
     }
 
     /// Passes a batch on. While that has to wait, it polls without receiving messages: the group

@@ -1,14 +1,15 @@
 //! The progress of this replica in its partitions, shared by all tasks that read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use super::{
     assigned_partition::{AssignedPartition, ReadFrom},
-    messages::MessageBatch,
+    messages::{LogMessage, MessageBatch},
+    offset_order::MessageOrder,
 };
 use crate::{
     domain::{
@@ -37,6 +38,8 @@ struct ReadingState {
     /// after it.
     rewinds: BTreeMap<i32, ReadFrom>,
     assigned: BTreeMap<i32, AssignedPartition>,
+    /// Partitions of which some messages may be received and not begun.
+    revoked: BTreeSet<i32>,
     assignments: u64,
 }
 
@@ -127,6 +130,7 @@ impl SharedProgress {
                 .iter()
                 .any(|partition| state.assigned.get(partition).is_some_and(is_busy))
         });
+        state.revoked.extend(partitions);
         for partition in partitions {
             let Some(assigned) = state.assigned.remove(partition) else {
                 continue;
@@ -144,6 +148,26 @@ impl SharedProgress {
                 };
                 state.stored.insert(*partition, known);
             }
+        }
+    }
+
+    /// Takes the partitions that were revoked. Their messages that are not begun belong to the next
+    /// assignment, which reads them.
+    pub(super) fn take_revoked(&self) -> BTreeSet<i32> {
+        std::mem::take(&mut self.state().revoked)
+    }
+
+    /// Records that a message is received, and returns what to do with it.
+    pub(super) fn arrive(&self, message: &LogMessage) -> MessageOrder {
+        let mut state = self.state();
+        let assigned = state.assigned.get_mut(&message.partition);
+        assigned.map_or(MessageOrder::Next, |one| one.order.arrive(message.offset))
+    }
+
+    /// Records that a partition is not read again after a jump.
+    pub(super) fn keep_expecting(&self, partition: i32) {
+        if let Some(assigned) = self.state().assigned.get_mut(&partition) {
+            assigned.order.keep_expecting();
         }
     }
 
@@ -234,6 +258,7 @@ impl SharedProgress {
         self.with(asked, |assigned| {
             if let Some(begins) = begins.filter(|_| assigned.under_way == 0) {
                 assigned.progress.begins_at(begins);
+                assigned.order.begins_at(begins);
             }
             // Another replica may have read what comes before the position of the database.
             let start = assigned.stored.map(|_| bounds.start);

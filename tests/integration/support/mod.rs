@@ -13,6 +13,7 @@ pub(crate) mod link;
 pub(crate) mod lists;
 pub(crate) mod pooler;
 pub(crate) mod receiver;
+pub(crate) mod relay;
 pub(crate) mod service;
 pub(crate) mod span;
 pub(crate) mod workload;

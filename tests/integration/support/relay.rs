@@ -1,0 +1,123 @@
+//! A Kafka broker that leaves messages out: a relay before a real one.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    task::JoinSet,
+};
+
+/// The length of a batch's header, and where its fields are.
+const HEADER: usize = 61;
+const MAGIC: usize = 16;
+const ATTRIBUTES: usize = 22;
+/// Clients pass over batches with this attribute.
+const IS_CONTROL: u8 = 0x20;
+
+/// The broker leaves batches out that begin with these offsets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeftOut {
+    once: Arc<Mutex<BTreeSet<i64>>>,
+    always: Arc<Mutex<BTreeSet<i64>>>,
+}
+
+impl LeftOut {
+    /// Each is there when it is asked for again.
+    pub(crate) fn once(&self, offsets: impl IntoIterator<Item = i64>) {
+        self.once.lock().unwrap().extend(offsets);
+    }
+
+    pub(crate) fn always(&self, offsets: impl IntoIterator<Item = i64>) {
+        self.always.lock().unwrap().extend(offsets);
+    }
+
+    fn has(&self, offset: i64) -> bool {
+        self.once.lock().unwrap().remove(&offset) || self.always.lock().unwrap().contains(&offset)
+    }
+
+    /// Marks the batches of a response.
+    fn leave_out(&self, response: &mut [u8]) {
+        let batches = response.len().saturating_sub(HEADER);
+        for at in 0..batches {
+            let header = &response[at..at + HEADER];
+            let number = |bytes: &[u8]| i64::from_be_bytes(bytes.try_into().unwrap());
+            let is_batch = header[MAGIC] == 2 && header[..4] == [0; 4] && header[8..10] == [0; 2];
+            if is_batch && self.has(number(&header[..8])) {
+                response[at + ATTRIBUTES] |= IS_CONTROL;
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub(crate) brokers: String,
+    pub(crate) left_out: LeftOut,
+    _carrying: JoinSet<()>,
+}
+
+impl Relay {
+    /// Before a cluster of one broker.
+    pub(crate) async fn to(brokers: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = listener.local_addr().unwrap().to_string();
+        let (addresses, left_out) = ([brokers.to_owned(), near.clone()], LeftOut::default());
+        let (mut carrying, leaving) = (JoinSet::new(), left_out.clone());
+        carrying.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let broker = TcpStream::connect(&addresses[0]).await.unwrap();
+                let (requests, responses) = (client.into_split(), broker.into_split());
+                let (mut from, mut to) = (requests.0, responses.1);
+                connections.spawn(async move { drop(copy(&mut from, &mut to).await) });
+                let addresses = addresses.clone().map(|address| on_the_wire(&address));
+                connections.spawn(answer(responses.0, requests.1, addresses, leaving.clone()));
+            }
+        });
+        Self {
+            brokers: near,
+            left_out,
+            _carrying: carrying,
+        }
+    }
+}
+
+/// An address as Kafka writes it: the host, then the port in four bytes.
+fn on_the_wire(address: &str) -> Vec<u8> {
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let port: i32 = port.parse().unwrap();
+    [host.as_bytes(), &port.to_be_bytes()].concat()
+}
+
+/// Passes responses on, in which the broker has the address of the relay.
+async fn answer(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    [broker, relay]: [Vec<u8>; 2],
+    left_out: LeftOut,
+) {
+    while let Ok(length) = from.read_u32().await {
+        let mut response = vec![0; length as usize];
+        if from.read_exact(&mut response).await.is_err() {
+            return;
+        }
+        let places = 0..response.len().saturating_sub(broker.len() - 1);
+        for at in places {
+            if response[at..].starts_with(&broker) {
+                response[at..at + relay.len()].copy_from_slice(&relay);
+            }
+        }
+        left_out.leave_out(&mut response);
+        let frame = [&length.to_be_bytes()[..], &response].concat();
+        if to.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
