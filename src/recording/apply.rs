@@ -62,6 +62,10 @@ impl Recording<'_, '_> {
                 continue;
             };
             match row {
+                // Only kept for the sample of attributes.
+                Some(row) if row.judged.is_same_but_for_sample(&judged) => {
+                    self.recorded.unchanged += 1;
+                }
                 Some(_) => self.recorded.changed += 1,
                 None => self.recorded.new += 1,
             }

@@ -19,4 +19,19 @@ impl JudgedWorkflow {
     pub fn counts(&self) -> EventCounts {
         self.verdict.outcome.counts().standing_for(self.weight)
     }
+
+    /// Returns whether `other` has the same evidence and verdict. Attributes that are kept for the
+    /// sample are no evidence: which events keep them depends on what else a process has seen.
+    pub fn is_same_but_for_sample(&self, other: &Self) -> bool {
+        let attributes = |one: &Self| one.workflow.details.attributes.is_some();
+        if !attributes(self) && !attributes(other) {
+            return self == other;
+        }
+        let without_sample = |one: &Self| {
+            let mut one = one.clone();
+            one.workflow.details.attributes = None;
+            one
+        };
+        without_sample(self) == without_sample(other)
+    }
 }

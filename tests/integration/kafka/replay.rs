@@ -6,7 +6,10 @@ use nix::sys::signal::Signal;
 use rdkafka::types::RDKafkaRespErr;
 use serde_json::Value;
 use sqlx::ConnectOptions as _;
-use throughline::domain::model::{counts::EventCounts, time::Timestamp};
+use throughline::domain::model::{
+    counts::EventCounts,
+    time::{TimeRange, Timestamp},
+};
 
 use super::{Cluster, SpanLog, TOPIC, has_read, lost::filler};
 use crate::support::{
@@ -92,6 +95,34 @@ async fn what_was_counted_already_changes_nothing_and_the_service_reads_on() {
     has_read(&service.api, messages + 5).await;
     let read = service.api.metric(read).await;
     assert_eq!(read, Some(f64::from(u32::try_from(messages + 5).unwrap())));
+}
+
+/// The service removes attributes of all but a sample of events, and a replay begins with a sample of its own.
+#[tokio::test]
+async fn workflows_that_were_all_there_are_unchanged_though_their_sample_was_trimmed() {
+    let (cluster, database) = (Cluster::new(2), TestDatabase::create().await);
+    let site = cluster.site(&database);
+    let service = site.start().await;
+    // Starts and ends come in different messages, in an order of no sense.
+    let workload = Workload::of(1_500, 8);
+    let from = seconds_ago(1).to_rfc3339();
+    cluster.write(&workload.requests).await;
+    service.api.counts_become("orders", workload.expected).await;
+    has_read(&service.api, workload.requests.len()).await;
+    let mut tx = database.store.begin("trim the sample").await.unwrap();
+    let today = TimeRange::new(seconds_ago(7_200), now());
+    let trimmed = tx.trim_samples(today).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(trimmed > 0);
+
+    let replayed = report(&replay(&cluster, &database, &["--from", &from]));
+    assert_eq!(count(&replayed, "/workflows/new"), 0);
+    assert_eq!(count(&replayed, "/workflows/changed"), 0, "{replayed}");
+    assert!(
+        count(&replayed, "/workflows/unchanged") >= 1_500,
+        "{replayed}"
+    );
+    assert_eq!(service.api.counts("orders").await, workload.expected);
 }
 
 #[tokio::test]
