@@ -1,6 +1,6 @@
 //! The thread that receives messages from librdkafka and passes them on in batches.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread::sleep, time::Duration};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -123,8 +123,9 @@ impl PollLoop {
         let partition = message.partition;
         match self.progress.arrive(&message) {
             MessageOrder::Next => batch.push(message),
-            MessageOrder::Jump(jump) => {
-                if let Err(error) = self.move_to(&[(partition, jump.expected)]) {
+            MessageOrder::ReadAgain(from, after) => {
+                sleep(after);
+                if let Err(error) = self.move_to(&[(partition, from)]) {
                     tracing::warn!(%error, "cannot read a partition of Kafka again yet");
                     self.progress.keep_expecting(partition);
                 }
@@ -166,7 +167,7 @@ impl PollLoop {
             kafka.topic = %self.topic,
             kafka.partition = partition,
             kafka.offset = expected,
-            "Kafka has no message at offset {expected}; reading continues at {found}, which came twice"
+            "Kafka has no message at offset {expected}; reading continues at {found}, which came again"
         );
     }
 

@@ -1,7 +1,7 @@
 //! A Kafka broker that leaves messages out: a relay before a real one.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Arc, Mutex},
 };
 
@@ -21,25 +21,24 @@ const ATTRIBUTES: usize = 22;
 /// Clients pass over batches with this attribute.
 const IS_CONTROL: u8 = 0x20;
 
-/// The broker leaves batches out that begin with these offsets.
+/// How often the broker leaves out the batches that begin with these offsets.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LeftOut {
-    once: Arc<Mutex<BTreeSet<i64>>>,
-    always: Arc<Mutex<BTreeSet<i64>>>,
-}
+pub(crate) struct LeftOut(Arc<Mutex<BTreeMap<i64, u32>>>);
 
 impl LeftOut {
-    /// Each is there when it is asked for again.
-    pub(crate) fn once(&self, offsets: impl IntoIterator<Item = i64>) {
-        self.once.lock().unwrap().extend(offsets);
-    }
-
-    pub(crate) fn always(&self, offsets: impl IntoIterator<Item = i64>) {
-        self.always.lock().unwrap().extend(offsets);
+    /// Each is there when it has been asked for so often.
+    pub(crate) fn times(&self, times: u32, offsets: impl IntoIterator<Item = i64>) {
+        let offsets = offsets.into_iter().map(|offset| (offset, times));
+        self.0.lock().unwrap().extend(offsets);
     }
 
     fn has(&self, offset: i64) -> bool {
-        self.once.lock().unwrap().remove(&offset) || self.always.lock().unwrap().contains(&offset)
+        let mut left_out = self.0.lock().unwrap();
+        let times = left_out.get_mut(&offset).filter(|times| **times > 0);
+        times.is_some_and(|times| {
+            *times -= 1;
+            true
+        })
     }
 
     /// Marks the batches of a response.
@@ -75,8 +74,7 @@ impl Relay {
             while let Ok((client, _)) = listener.accept().await {
                 let broker = TcpStream::connect(&addresses[0]).await.unwrap();
                 let (requests, responses) = (client.into_split(), broker.into_split());
-                let (mut from, mut to) = (requests.0, responses.1);
-                connections.spawn(async move { drop(copy(&mut from, &mut to).await) });
+                connections.spawn(ask(requests.0, responses.1));
                 let addresses = addresses.clone().map(|address| on_the_wire(&address));
                 connections.spawn(answer(responses.0, requests.1, addresses, leaving.clone()));
             }
@@ -94,6 +92,10 @@ fn on_the_wire(address: &str) -> Vec<u8> {
     let (host, port) = address.rsplit_once(':').unwrap();
     let port: i32 = port.parse().unwrap();
     [host.as_bytes(), &port.to_be_bytes()].concat()
+}
+
+async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    drop(copy(&mut from, &mut to).await);
 }
 
 /// Passes responses on, in which the broker has the address of the relay.
