@@ -56,7 +56,7 @@ comment on column kafka_partitions.partition is 'Number of the partition.';
 comment on column kafka_partitions.next_offset is 'Everything before this offset is committed in this database. Whoever reads the partition next begins here. Null before the first has begun.';
 comment on column kafka_partitions.end_offset is 'Offset of the message that would have come next when the partition was last looked at.';
 comment on column kafka_partitions.complete_until is 'Everything that was appended up to this time is committed.';
-comment on column kafka_partitions.seen_at is 'When a replica that reads the partition last said so. A day later it is no longer waited for.';
+comment on column kafka_partitions.seen_at is 'When a replica that reads the partition last said so. A day later it is no longer waited for, a month later its row is deleted.';
 
 create table service_state (
     singleton                  boolean     not null default true,

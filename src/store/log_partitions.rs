@@ -12,7 +12,9 @@ use crate::{
 };
 
 /// A topic that no replica has read for this long is ignored.
-const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+const IGNORED_AFTER: Duration = Duration::from_hours(24);
+/// Longer than topics usually keep messages: until then reading continues at the position.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(30 * 24);
 
 /// The position at which reading a partition begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl Tx<'_> {
     }
 
     /// Stores how far a replica has read. A report of another replica that has read further is
-    /// kept: both are true. Partitions that no replica reads any more are deleted after a day.
+    /// kept: both are true. Partitions that no replica reads any more are deleted later.
     pub async fn note_log_partitions(
         &mut self,
         topic: &str,
@@ -115,7 +117,7 @@ impl Tx<'_> {
              select min(complete_until) from kafka_partitions
              where seen_at >= $1",
         )
-        .bind((now - FORGOTTEN_AFTER).to_chrono());
+        .bind((now - IGNORED_AFTER).to_chrono());
         let (up_to,): (Option<DateTime<Utc>>,) = self.fetch_one(query).await?;
         Ok(up_to.map(Timestamp::from))
     }
@@ -147,14 +149,17 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// Returns the state of all partitions, for self-checks, pages and metrics.
+    /// Returns the state of all partitions that were read lately, for self-checks, pages and metrics.
     pub async fn log_signs(&mut self) -> Result<Vec<LogSign>, StoreError> {
         let query = sqlx::query_as(
             "-- kafka_partitions.signs
              select topic, partition, greatest(end_offset - coalesce(next_offset, 0), 0) as lag, complete_until,
                  seen_at
-             from kafka_partitions order by topic, partition",
-        );
+             from kafka_partitions
+             where seen_at >= (select max(seen_at) from kafka_partitions) - $1
+             order by topic, partition",
+        )
+        .bind(IGNORED_AFTER);
         let rows: Vec<LogRow> = self.fetch_all(query).await?;
         let sign = |row: LogRow| LogSign {
             topic: row.topic,

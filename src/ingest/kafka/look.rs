@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::{
     KafkaSource,
     client::{ANSWERS_WITHIN, partitions},
-    progress::Asked,
+    progress::{Asked, GroupOffset},
 };
 use crate::{
     domain::{
@@ -35,7 +35,7 @@ struct Seen {
     asked: Asked,
     at: Timestamp,
     bounds: LogBounds,
-    begins: Option<i64>,
+    group: Option<GroupOffset>,
 }
 
 /// The responses of the brokers.
@@ -61,7 +61,7 @@ impl KafkaSource {
             self.metrics.export_jumps(seen.asked.partition);
             let loss = self
                 .progress
-                .look(seen.asked, seen.begins, seen.at, seen.bounds);
+                .look(seen.asked, seen.group, seen.at, seen.bounds);
             if let Some(loss) = loss {
                 self.note_loss(seen, &loss).await?;
             }
@@ -121,7 +121,8 @@ impl KafkaSource {
             tracing::warn!(
                 kafka.topic = %self.topic,
                 partitions = ?rewinds,
-                "the database lacks what was read last: these partitions are read again from where it says"
+                "the database lacks what was read last: these partitions are read again from where it says, or else \
+                 from where reading began"
             );
         }
         let reports = self.progress.reports();
@@ -194,27 +195,32 @@ impl KafkaSource {
         let (start, end) =
             self.consumer
                 .fetch_watermarks(&self.topic, asked.partition, ANSWERS_WITHIN)?;
-        let begins = match asked.next {
-            Some(_) => None,
-            None => Some(self.committed(asked.partition)?.unwrap_or(start)),
+        let group = if asked.needs_group {
+            Some(self.group_offset(asked.partition, start)?)
+        } else {
+            None
         };
         Ok(Seen {
             asked,
             at,
             bounds: LogBounds { start, end },
-            begins,
+            group,
         })
     }
 
-    fn committed(&self, partition: i32) -> KafkaResult<Option<i64>> {
+    fn group_offset(&self, partition: i32, start: i64) -> KafkaResult<GroupOffset> {
         let committed = self.committed_offsets(&[partition])?;
-        let offset = committed
-            .elements()
-            .first()
-            .map(TopicPartitionListElem::offset);
-        Ok(match offset {
-            Some(Offset::Offset(offset)) => Some(offset),
-            _ => None,
+        let elements = committed.elements();
+        let committed = elements.first();
+        Ok(match committed.map(TopicPartitionListElem::offset) {
+            Some(Offset::Offset(next)) => GroupOffset {
+                next,
+                is_own: committed.is_some_and(|one| *one.metadata() == *self.installation),
+            },
+            _ => GroupOffset {
+                next: start,
+                is_own: false,
+            },
         })
     }
 

@@ -10,7 +10,6 @@
 //! Every second a replica reads the bounds of its partitions ([`look`]), and stores how far they
 //! are read. The watermark is never later than that.
 
-mod assigned_partition;
 mod batch_committer;
 mod client;
 mod dead_letters;

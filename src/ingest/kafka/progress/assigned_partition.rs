@@ -1,11 +1,11 @@
 //! A partition that this replica reads, and the position at which reading began.
 
-use super::offset_order::OffsetOrder;
 use crate::{
     domain::{
         model::time::Timestamp,
         workflow::watermark::log::{PartitionProgress, ReadRange},
     },
+    ingest::kafka::offset_order::OffsetOrder,
     store::LogPartition,
 };
 
@@ -15,6 +15,16 @@ pub(super) struct ReadFrom {
     pub(super) next: i64,
     /// `None` if the database does not know the position.
     pub(super) up_to: Option<Timestamp>,
+}
+
+/// The offset that the consumer group has of a partition, where reading begins if the database knows no
+/// position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ingest::kafka) struct GroupOffset {
+    /// The start of the log if the group has none.
+    pub(in crate::ingest::kafka) next: i64,
+    /// True if this installation has committed it: then its database once knew a position.
+    pub(in crate::ingest::kafka) is_own: bool,
 }
 
 /// A partition that this replica reads.
@@ -31,6 +41,9 @@ pub(super) struct AssignedPartition {
     pub(super) committed: Option<i64>,
     /// The position that the database was last known to have.
     pub(super) stored: Option<i64>,
+    /// Whether this installation has committed the group's offset; `None` while that is unknown and
+    /// matters. The database is not told of the partition before it is known.
+    pub(super) is_known_to_group: Option<bool>,
     /// The position at which reading began; the start of the log if another replica read before.
     pub(super) began: Option<i64>,
     /// True if its offsets have restarted and the database must delete the old ones.
@@ -67,6 +80,7 @@ impl AssignedPartition {
             under_way: 0,
             committed: None,
             stored: stored.map(|from| from.next),
+            is_known_to_group: from.map(|_| false),
             began: from
                 .filter(|from| from.up_to.is_none())
                 .map(|from| from.next),
@@ -80,6 +94,24 @@ impl AssignedPartition {
             self.began = self.began.or(Some(range.first));
         }
         self.progress.commit(range, now);
+    }
+
+    /// Records where the group would begin.
+    pub(super) fn begin_at(&mut self, group: GroupOffset, start: i64) {
+        self.is_known_to_group = Some(group.is_own);
+        if group.is_own {
+            self.began = Some(start);
+        }
+        if self.under_way == 0 {
+            self.progress.begins_at(group.next);
+            self.order.begins_at(group.next);
+        }
+    }
+
+    /// Returns whether this installation has read the partition before, and the database, which had to
+    /// know that, lacks it.
+    pub(super) fn is_forgotten(&self, stored: Option<ReadFrom>) -> bool {
+        self.is_known_to_group == Some(true) && self.stored.is_none() && stored.is_none()
     }
 
     /// Returns whether the database once had a later position than `stored`.
