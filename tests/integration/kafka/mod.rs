@@ -10,6 +10,7 @@ mod problems;
 mod reading;
 mod replay;
 mod replicas;
+mod tansu;
 
 use std::{ops::Deref, time::Duration};
 

@@ -111,6 +111,21 @@ impl Broker {
             home,
         }
     }
+
+    /// Another implementation of Kafka, as a Python package brings it along.
+    pub(crate) async fn tansu() -> Self {
+        let (home, port) = (tempfile::tempdir().unwrap(), free_port());
+        let mut server = Command::new(python("tansu"));
+        server.arg(sources("tansu").join("broker.py"));
+        server.arg(port.to_string());
+        let broker = Self {
+            servers: vec![spawn(server, home.path())],
+            url: format!("127.0.0.1:{port}"),
+            home,
+        };
+        answers(port).await;
+        broker
+    }
 }
 
 impl Drop for Broker {
