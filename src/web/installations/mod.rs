@@ -102,6 +102,8 @@ pub fn router(state: OverviewState) -> Router {
         .route("/assets/{name}", get(assets::get))
         .route("/favicon/{state}", get(assets::favicon))
         .route("/healthz", get(async || "ok\n"))
+        // Whatever installations do: an overview that nobody reaches cannot show which one is away.
+        .route("/readyz", get(async || "ok\n"))
         .fallback(async || (StatusCode::NOT_FOUND, "there is no such page\n"))
         .layer(zone)
         .layer(hosts)

@@ -252,6 +252,8 @@ async fn what_an_installation_cannot_answer_is_one_line_and_hides_no_other() {
         assert!(problems[name].starts_with(start), "{name}: {problems:?}");
     }
     assert_eq!(problems["shop"], "");
+    // It is ready to say so.
+    assert_eq!(client::get(&overview, "/readyz").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -326,7 +328,9 @@ async fn a_proxy_says_who_reads() {
             "{path}"
         );
     }
-    assert_eq!(status(&overview, "/healthz", None).await, StatusCode::OK);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(status(&overview, path, None).await, StatusCode::OK);
+    }
     let open = behind(&[], true);
     assert_eq!(status(&open, "/metrics", None).await, StatusCode::OK);
     // The test has no address, so it is no proxy.
