@@ -1,7 +1,7 @@
 //! Whether a message is the next one of its partition.
 //!
 //! Not every offset has a message: compaction removes some, and Kafka needs some for its transactions.
-//! But a broker may also leave out messages that it has, as Tansu 0.6 does while several producers
+//! But a broker may also leave out messages that it has, as Tansu 0.6 can while several producers
 //! write: it assigns offsets before it has stored the messages. So a message with another offset than
 //! the next one is not used at once. The partition is read again from the expected offset: immediately,
 //! and once more after a while, until several jumps were confirmed and none was not. What comes then

@@ -1,5 +1,5 @@
 //! Tansu, a broker of its own that speaks Kafka's protocol. It assigns offsets before it has stored the messages,
-//! and meanwhile sends later ones.
+//! and may meanwhile send later ones.
 
 use nix::sys::signal::Signal;
 use rdkafka::{
