@@ -1,8 +1,8 @@
 //! The attributes of one event, joined over its spans, so that order and duplicates do not matter.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::model::span::{AttributeScope, SpanView, Value};
 
@@ -23,10 +23,9 @@ const RESOURCE: &str = "resource.";
 /// The attributes of one event, named as in selectors: `span.region`.
 ///
 /// Its spans may have several values for one name, such as a version of each service. If there are
-/// too many, the first in alphabetical order are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EventAttributes(BTreeSet<(String, String)>);
+/// too many, the first in alphabetical order are kept. Clones share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventAttributes(Arc<BTreeSet<(String, String)>>);
 
 /// The completeness of the attributes kept of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +40,11 @@ impl EventAttributes {
     pub fn of_span(span: &dyn SpanView, label: &str) -> (Self, Completeness) {
         let mut kept = KeptAttributes::default();
         span.each_attribute(&mut |scope, key, value| {
-            if let Some(name) = named(scope, key) {
-                let values = value.elements().iter();
-                values
-                    .filter_map(|value| shared_value(value, label))
-                    .for_each(|value| kept.add(&name, &value));
-            }
+            let pairs = value.elements().iter().filter_map(|value| {
+                let value = shared_value(value, label)?;
+                Some((named(scope, key)?, value))
+            });
+            pairs.for_each(|(name, value)| kept.add(name, &value));
         });
         kept.keep_first();
         let completeness = if kept.is_cut {
@@ -54,7 +52,7 @@ impl EventAttributes {
         } else {
             Completeness::Whole
         };
-        (Self(kept.pairs), completeness)
+        (Self(Arc::new(kept.pairs)), completeness)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -65,8 +63,13 @@ impl EventAttributes {
 
     /// Adds the attributes of `other`.
     pub fn join(&mut self, other: &Self) {
-        self.0.extend(other.0.iter().cloned());
-        keep_first(&mut self.0);
+        if self.0.is_empty() {
+            self.0 = Arc::clone(&other.0);
+            return;
+        }
+        let own = Arc::make_mut(&mut self.0);
+        own.extend(other.0.iter().cloned());
+        keep_first(own);
     }
 }
 
@@ -77,7 +80,19 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for EventAttributes 
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
         keep_first(&mut attributes);
-        Self(attributes)
+        Self(Arc::new(attributes))
+    }
+}
+
+impl Serialize for EventAttributes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.as_ref().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventAttributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeSet::deserialize(deserializer).map(|attributes| Self(Arc::new(attributes)))
     }
 }
 
@@ -89,7 +104,7 @@ struct KeptAttributes {
 }
 
 impl KeptAttributes {
-    fn add(&mut self, name: &str, value: &str) {
+    fn add(&mut self, name: String, value: &str) {
         if name.len() > MOST_BYTES {
             self.is_cut = true;
             return;
@@ -98,7 +113,7 @@ impl KeptAttributes {
         self.is_cut |= end < value.len();
         let value = value.get(..end).unwrap_or_default();
         // Postgres stores no NUL in text.
-        self.pairs.insert((clean(name), clean(value)));
+        self.pairs.insert((clean(name), clean(value.to_owned())));
         if self.pairs.len() > 8 * MOST_OF_SCOPE {
             self.is_cut = true;
             self.keep_first();
@@ -128,15 +143,18 @@ fn keep_first(attributes: &mut BTreeSet<(String, String)>) -> usize {
     before - attributes.len()
 }
 
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+fn clean(text: String) -> String {
+    if text.contains('\0') {
+        return text.replace('\0', "\u{fffd}");
+    }
+    text
 }
 
 fn named(scope: AttributeScope, key: &str) -> Option<String> {
     match scope {
         AttributeScope::Resource if DULL_RESOURCE.iter().any(|dull| key.starts_with(dull)) => None,
-        AttributeScope::Resource => Some(format!("{RESOURCE}{key}")),
-        AttributeScope::Span => Some(format!("{SPAN}{key}")),
+        AttributeScope::Resource => Some([RESOURCE, key].concat()),
+        AttributeScope::Span => Some([SPAN, key].concat()),
         AttributeScope::Any | AttributeScope::Instrumentation => None,
     }
 }
