@@ -59,7 +59,8 @@ create table slo_statuses (
     slo_id       integer     not null,
     evaluated_at timestamptz not null,
     state        text        not null,
-    status       jsonb       not null,
+    status       json        not null,
+    steady_ticks smallint    not null default 2,
     kept_at      timestamptz,
     constraint slo_statuses_pkey primary key (slo_id),
     constraint slo_statuses_slo_id_fkey foreign key (slo_id) references slos (id)
@@ -68,13 +69,14 @@ comment on table slo_statuses is 'Latest evaluation of each SLO and group: what 
 comment on column slo_statuses.slo_id is 'The SLO or group that was evaluated.';
 comment on column slo_statuses.evaluated_at is 'End of the evaluated windows.';
 comment on column slo_statuses.state is 'State in one word, as in status: a change of it is kept in past_statuses.';
-comment on column slo_statuses.status is 'Counts, burn rates, error budget and rule states at that time; domain::status::SloStatus defines the fields.';
+comment on column slo_statuses.status is 'Counts, burn rates, error budget and rule states at that time; domain::status::SloStatus defines the fields. Not jsonb, which takes several times as long to write, and is only read whole.';
+comment on column slo_statuses.steady_ticks is 'As in status: consecutive evaluations that were on time, up to two.';
 comment on column slo_statuses.kept_at is 'evaluated_at of the newest row of the SLO or group in past_statuses. Null before the first.';
 
 create table past_statuses (
     slo_id       integer     not null,
     evaluated_at timestamptz not null,
-    status       jsonb       not null,
+    status       json        not null,
     constraint past_statuses_pkey primary key (slo_id, evaluated_at),
     constraint past_statuses_slo_id_fkey foreign key (slo_id) references slos (id)
 );

@@ -94,7 +94,7 @@ impl Tx<'_> {
         let query = sqlx::query_as(
             "-- groups.tallies
              select slos.parent_id, count(*), count(*) filter (
-                 where slo_statuses.status ->> 'state' in ('paging', 'ticket'))
+                 where slo_statuses.state in ('paging', 'ticket'))
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
              where slos.declared and slos.parent_id is not null
              group by slos.parent_id",

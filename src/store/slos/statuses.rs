@@ -31,14 +31,22 @@ impl Tx<'_> {
             .iter()
             .map(|one| state(one).kept_every().as_secs_f64());
         let spacings: Vec<f64> = spacings.collect();
-        let json: Vec<Json<&SloStatus>> = statuses.iter().map(|(_, status)| Json(status)).collect();
+        let json = statuses
+            .iter()
+            .map(|(_, status)| serde_json::to_string(status));
+        let json: Vec<String> = json
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.failed(sqlx::Error::Encode(error.into())))?;
+        let steady_ticks = statuses.iter().map(|one| i16::from(one.1.steady_ticks));
+        let steady_ticks: Vec<i16> = steady_ticks.collect();
         // Written in one order, so that two replicas with the same SLOs do not deadlock.
         let statement = sqlx::query(
             "-- slo_statuses.upsert
              with evaluated as materialized (
-                 select * from unnest(
-                     $1::integer[], $2::timestamptz[], $3::jsonb[], $4::text[], $5::double precision[])
-                     as evaluated (slo_id, evaluated_at, status, state, spacing)),
+                 select slo_id, evaluated_at, status::json, state, spacing, steady_ticks from unnest(
+                     $1::integer[], $2::timestamptz[], $3::text[], $4::text[], $5::double precision[],
+                     $6::smallint[])
+                     as evaluated (slo_id, evaluated_at, status, state, spacing, steady_ticks)),
              kept as (
                  insert into past_statuses (slo_id, evaluated_at, status)
                  select new.slo_id, new.evaluated_at, new.status
@@ -47,20 +55,22 @@ impl Tx<'_> {
                      or last.kept_at <= new.evaluated_at - make_interval(secs => new.spacing)
                  on conflict (slo_id, evaluated_at) do nothing
                  returning slo_id, evaluated_at)
-             insert into slo_statuses (slo_id, evaluated_at, status, state, kept_at)
+             insert into slo_statuses (slo_id, evaluated_at, status, state, steady_ticks, kept_at)
              select evaluated.slo_id, evaluated.evaluated_at, evaluated.status, evaluated.state,
-                 kept.evaluated_at
+                 evaluated.steady_ticks, kept.evaluated_at
              from evaluated left join kept on kept.slo_id = evaluated.slo_id
              order by evaluated.slo_id
              on conflict (slo_id) do update
              set evaluated_at = excluded.evaluated_at, status = excluded.status,
-                 state = excluded.state, kept_at = coalesce(excluded.kept_at, slo_statuses.kept_at)",
+                 state = excluded.state, steady_ticks = excluded.steady_ticks,
+                 kept_at = coalesce(excluded.kept_at, slo_statuses.kept_at)",
         )
         .bind(ids)
         .bind(times)
         .bind(json)
         .bind(states)
-        .bind(spacings);
+        .bind(spacings)
+        .bind(steady_ticks);
         self.execute(statement).await?;
         Ok(())
     }
@@ -112,14 +122,13 @@ impl Tx<'_> {
         slos: &[SloId],
     ) -> Result<BTreeMap<SloId, TickHistory>, StoreError> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
-        // A status without `steady_ticks` was written by a version that evaluated without gaps.
         let query = sqlx::query_as(
             "-- slo_statuses.rhythms
-             select slo_id, evaluated_at, coalesce((status ->> 'steady_ticks')::integer, 2)
+             select slo_id, evaluated_at, steady_ticks
              from slo_statuses where slo_id = any ($1)",
         )
         .bind(ids);
-        let rows: Vec<(i32, DateTime<Utc>, i32)> = self.fetch_all(query).await?;
+        let rows: Vec<(i32, DateTime<Utc>, i16)> = self.fetch_all(query).await?;
         Ok(rows
             .into_iter()
             .map(|(id, at, steady)| {
