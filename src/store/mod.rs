@@ -227,6 +227,16 @@ impl Store {
         self.begin_and(operation, "").await
     }
 
+    /// Begins a transaction that reads the few rows of many SLOs. The rows of an SLO lie on as many pages,
+    /// which the planner would collect in bitmaps for nothing.
+    pub async fn begin_reading_counts(
+        &self,
+        operation: &'static str,
+    ) -> Result<Tx<'static>, StoreError> {
+        self.begin_and(operation, "; set local enable_bitmapscan = off")
+            .await
+    }
+
     async fn begin_and(
         &self,
         operation: &'static str,

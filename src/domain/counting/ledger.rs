@@ -216,8 +216,8 @@ impl CountDelta {
         changed.map(|((slo, bucket), difference)| (*slo, *bucket, *difference))
     }
 
-    /// Returns the differences at every resolution, sorted. None is zero, except those of days in
-    /// which events only changed: evaluations find changes by the rows of days.
+    /// Returns the differences at every resolution, sorted. None is zero, except those of hours and days
+    /// in which events only changed: evaluations find changes by their rows.
     pub fn by_bucket(&self) -> BTreeMap<(SloId, Resolution, Timestamp), EventCounts> {
         let mut buckets: BTreeMap<_, EventCounts> = BTreeMap::new();
         for ((slo, minute), counts) in &self.by_minute {
@@ -227,7 +227,7 @@ impl CountDelta {
             }
         }
         buckets.retain(|(_, resolution, _), counts| {
-            *resolution == Resolution::Day || !counts.is_zero()
+            *resolution != Resolution::Minute || !counts.is_zero()
         });
         buckets
     }

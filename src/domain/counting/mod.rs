@@ -7,6 +7,7 @@ pub mod groups;
 mod judged;
 pub mod ledger;
 pub mod promise_use;
+pub mod segments;
 pub mod series;
 pub mod stages;
 pub mod story;

@@ -1,7 +1,7 @@
 //! The inputs of a tick, read for all its SLOs at once.
 
+mod counts;
 mod past;
-mod settled;
 
 use std::{
     cell::LazyCell,
@@ -12,6 +12,7 @@ use std::{
 
 use uuid::Uuid;
 
+use self::counts::{CountContext, Counted};
 pub(super) use self::past::CountReader;
 use super::{Evaluator, SEVERITIES, Subject};
 use crate::{
@@ -19,14 +20,13 @@ use crate::{
         alerting::{
             alert::{Alert, AlertStatus, TickGap, TickHistory},
             burn_rate::Ageing,
-            end_shortfall::{EndShortfall, ExpectedEnds},
+            end_shortfall::ExpectedEnds,
             limit::{BoundedCount, CustomersByLength},
-            rule_status::{CountsByLength, Freshness},
+            rule_status::Freshness,
             silence::Silence,
-            status::{LAST_HOUR, Measured, look_backs},
+            status::{LAST_HOUR, Measured},
         },
         model::{
-            counts::EventCounts,
             ids::{Name, SloId},
             sampling::EndSampling,
             time::{Resolution, TimeRange, Timestamp},
@@ -60,33 +60,6 @@ pub(super) struct EvaluationInputs {
     longest_pause: Duration,
 }
 
-/// The sums of one SLO.
-#[derive(Default)]
-struct Counted {
-    by_length: CountsByLength,
-    in_period: EventCounts,
-    in_incident: Option<EventCounts>,
-    ends_missing: BTreeMap<Duration, EndShortfall>,
-    expected_ends: Option<ExpectedEnds>,
-    /// The counts of the longest range, from which the weight of an event is derived.
-    usual: Option<EventCounts>,
-}
-
-/// The kind of sum of an SLO.
-#[derive(Clone, Copy)]
-enum Stretch {
-    LookBack(Duration),
-    Period,
-    Incident,
-}
-
-/// A time range in which the events of one SLO are counted.
-struct CountedStretch {
-    slo: SloId,
-    stretch: Stretch,
-    range: TimeRange,
-}
-
 impl Evaluator {
     /// Reads alerts first: if one changes while the counts are read, its version has changed and
     /// the swap fails. In the other order, old counts could be compared with a new state.
@@ -95,17 +68,21 @@ impl Evaluator {
         subjects: &[Subject],
         now: Timestamp,
     ) -> Result<EvaluationInputs, StoreError> {
-        let mut tx = self.store.begin("read what alerts depend on").await?;
+        let operation = "read what alerts depend on";
+        let mut tx = self.store.begin_reading_counts(operation).await?;
         let alerts = read_alerts(&mut tx, subjects, now).await?;
         let rhythms = read_rhythms(&mut tx, subjects).await?;
         let healthy_until = tx.ingest_healthy_until().await?;
         let freshness = freshness_at(now, healthy_until);
-        let expected = expected_ends(subjects, &tx.end_sampling(now).await?);
+        let context = CountContext {
+            alerts: &alerts,
+            expected: expected_ends(subjects, &tx.end_sampling(now).await?),
+            delays: tx.timeout_delays().await?,
+            watermark: healthy_until.map_or(now, |until| until.min(now)),
+        };
         let mut reader = self.count_reader(subjects, now);
-        let counts = read_counts(&mut tx, &mut reader, subjects, &alerts, &expected).await?;
+        let counts = counts::read(&mut tx, &mut reader, subjects, &context).await?;
         let mut measured = read_measured(&mut tx, subjects, counts, now, freshness).await?;
-        let watermark = healthy_until.map_or(now, |until| until.min(now));
-        settled::read(&mut tx, &mut reader, subjects, &mut measured, watermark).await?;
         read_ageing(&mut tx, &mut reader, subjects, &mut measured).await?;
         self.find_nearest_finishes(subjects, &mut measured, now);
         let reading = EvaluationInputs {
@@ -154,37 +131,6 @@ impl Evaluator {
             }
         }
     }
-}
-
-impl Counted {
-    /// Adds the counts of a range, including the timeouts that are estimated from missing ends.
-    fn add(&mut self, stretch: Stretch, due: EventCounts, ended: EventCounts) {
-        let usual = *self.usual.get_or_insert(due);
-        let (sum, missing) = with_missing(self.expected_ends, due, ended, usual);
-        match stretch {
-            Stretch::LookBack(length) => {
-                self.by_length.insert(length, sum);
-                self.ends_missing
-                    .extend(missing.map(|missing| (length, missing)));
-            }
-            Stretch::Period => self.in_period = sum,
-            Stretch::Incident => self.in_incident = Some(sum),
-        }
-    }
-}
-
-/// Adds to `due` the timeouts that are estimated from missing ends: by those that `ended` in the
-/// same range, and by the usual weight of an event.
-pub(super) fn with_missing(
-    expected: Option<ExpectedEnds>,
-    due: EventCounts,
-    ended: EventCounts,
-    usual: EventCounts,
-) -> (EventCounts, Option<EndShortfall>) {
-    let missing = expected.and_then(|expected| expected.shortfall(due, ended));
-    let timeouts = expected.zip(missing);
-    let timeouts = timeouts.map(|(expected, missing)| expected.timeouts(missing, usual));
-    (due + timeouts.unwrap_or_default(), missing)
 }
 
 impl EvaluationInputs {
@@ -247,21 +193,22 @@ async fn read_measured(
     let customers = tx.customer_impact(&last_hour).await?;
     let mut customers_by_length = read_customers(tx, subjects, now).await?;
     let mut measured = BTreeMap::new();
-    for subject in subjects.iter().filter(|subject| subject.slo.is_some()) {
+    for subject in subjects {
+        let Some(slo) = &subject.slo else { continue };
         let id = subject.due.id;
         let open = open.remove(&id).unwrap_or_default();
         let affected = customers.get(&id);
-        let counted = counts.remove(&id).unwrap_or_default();
+        let mut counted = counts.remove(&id).unwrap_or_default();
         let of_slo = Measured {
             at: now,
             first_event_at: subject.due.first_event_at,
             has_ended: subject.due.has_ended,
             nearest_finish: None,
             finish_unmatched_since: subject.due.finish_unmatched_since,
+            settled: counted.settled_if_bad_lately(slo),
             counts: counted.by_length,
             ends_missing: counted.ends_missing,
             expected_ends: counted.expected_ends,
-            settled: None,
             in_period: counted.in_period,
             starts: starts.get(&id).copied().unwrap_or_default(),
             in_incident: counted.in_incident,
@@ -365,70 +312,6 @@ fn declared_severities(subject: &Subject) -> impl Iterator<Item = (SloId, Severi
         .map(move |severity| (id, severity))
 }
 
-async fn read_counts(
-    tx: &mut Tx<'_>,
-    reader: &mut CountReader,
-    subjects: &[Subject],
-    alerts: &BTreeMap<(SloId, Severity), Alert>,
-    expected: &BTreeMap<SloId, ExpectedEnds>,
-) -> Result<BTreeMap<SloId, Counted>, StoreError> {
-    let (mut stretches, mut due, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-    for subject in subjects {
-        let Some(slo) = &subject.slo else { continue };
-        let began_at = incident_began_at(alerts, subject.due.id);
-        for stretch in stretches_of(subject.due.id, slo, began_at, reader.now) {
-            // All ends count, also those in planned work, which are not missing.
-            let ends = expected.get(&stretch.slo);
-            let ends = ends.map(|ends| ends.range_of_ends(stretch.range));
-            ended.push((stretch.slo, ends.into_iter().collect()));
-            due.push((stretch.slo, slo.counted(stretch.range)));
-            stretches.push(stretch);
-        }
-    }
-    due.extend(ended);
-    let sums = reader.sums_of_sets(tx, &due).await?;
-    let (due, ended) = sums.split_at(stretches.len());
-    let mut counts: BTreeMap<SloId, Counted> = BTreeMap::new();
-    for ((stretch, due), ended) in stretches.iter().zip(due).zip(ended) {
-        let counted = counts.entry(stretch.slo).or_default();
-        counted.expected_ends = expected.get(&stretch.slo).copied();
-        counted.add(stretch.stretch, *due, *ended);
-    }
-    Ok(counts)
-}
-
-/// Returns the longest range first: its weight per event completes the others.
-fn stretches_of(
-    id: SloId,
-    slo: &Slo,
-    incident_began_at: Option<Timestamp>,
-    now: Timestamp,
-) -> Vec<CountedStretch> {
-    let window = slo.window.length();
-    let others = look_backs(slo)
-        .into_iter()
-        .filter(|length| *length != window);
-    let stretch = |stretch, range| CountedStretch {
-        slo: id,
-        stretch,
-        range,
-    };
-    let whole = stretch(Stretch::LookBack(window), slo.window.trailing(now));
-    let lately = others.map(|length| {
-        let range = TimeRange::ending_at(now, length);
-        stretch(Stretch::LookBack(length), range)
-    });
-    let period = slo.window.period(now);
-    let period = period.map(|period| stretch(Stretch::Period, TimeRange::new(period.from, now)));
-    let incident = incident_began_at
-        .map(|began_at| stretch(Stretch::Incident, TimeRange::new(began_at.min(now), now)));
-    std::iter::once(whole)
-        .chain(lately)
-        .chain(period)
-        .chain(incident)
-        .collect()
-}
-
 /// Returns the expected ends of each SLO and group. A group uses the expectation of its SLO.
 fn expected_ends(
     subjects: &[Subject],
@@ -451,13 +334,6 @@ pub(super) fn ids_of_whole(subjects: &[Subject]) -> BTreeMap<&Name, SloId> {
         .filter(|subject| subject.due.group.is_none())
         .map(|subject| (&subject.due.name, subject.due.id))
         .collect()
-}
-
-/// Returns when the incident of the most severe firing alert began.
-fn incident_began_at(alerts: &BTreeMap<(SloId, Severity), Alert>, slo: SloId) -> Option<Timestamp> {
-    let by_severity = SEVERITIES.into_iter();
-    let mut episodes = by_severity.filter_map(|severity| alerts.get(&(slo, severity))?.episode());
-    Some(episodes.next()?.began_at)
 }
 
 /// Reads the customers with a bad event in every range that a rule needs; each length is read once.

@@ -1,8 +1,8 @@
-//! Counts of days that are over, kept in memory from one evaluation to the next.
+//! Counts of hours that are over, kept in memory from one evaluation to the next.
 //!
 //! They hold for a minute, after which windows begin a minute later, and until something is counted
-//! in such a day. So most evaluations read little more than the counts of today, however long the
-//! windows are.
+//! in such an hour. So most evaluations read the counts of less than an hour, however long the windows
+//! are.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,6 +13,7 @@ use super::Subject;
 use crate::{
     domain::{
         alerting::burn_rate::Ageing,
+        counting::segments::Segments,
         model::{
             counts::EventCounts,
             ids::SloId,
@@ -30,12 +31,12 @@ pub(in crate::evaluate) struct CountReader {
     known: HashMap<SloId, PastCounts>,
 }
 
-/// The counts of past days of one SLO or group.
+/// The counts of past hours of one SLO or group.
 #[derive(Clone, Debug, Default)]
 struct PastCounts {
     /// The hash of the rows that were read; it was read before them.
     hash: i64,
-    sums: HashMap<TimeRange, EventCounts>,
+    segments: Segments,
     ageing: Option<PastAgeing>,
 }
 
@@ -86,33 +87,44 @@ impl CountReader {
         tx: &mut Tx<'_>,
         sets: &[(SloId, Vec<TimeRange>)],
     ) -> Result<Vec<EventCounts>, StoreError> {
-        let today = self.today();
-        let parts_of = |(slo, ranges): &(SloId, Vec<TimeRange>)| -> Vec<(SloId, TimeRange)> {
-            let parts = ranges.iter().flat_map(|range| divided(*range, today));
-            parts.map(|part| (*slo, part)).collect()
-        };
-        let mut read: HashMap<(SloId, TimeRange), EventCounts> = HashMap::new();
-        let mut unknown = Vec::new();
-        for part in sets.iter().flat_map(parts_of) {
-            if self.known(part).is_none() && read.insert(part, EventCounts::ZERO).is_none() {
-                unknown.push(part);
-            }
-        }
-        let sums = tx.sums(&unknown).await?;
-        read.extend(unknown.into_iter().zip(sums));
-        let sum_of = |part| self.known(part).or_else(|| read.get(&part).copied());
-        let sums = sets
+        let mut segments = self.segments(sets);
+        let unread: Vec<(SloId, TimeRange)> = segments
             .iter()
-            .map(|set| parts_of(set).into_iter().filter_map(sum_of).sum())
+            .flat_map(|(slo, of_slo)| of_slo.unread().map(|segment| (*slo, segment)))
             .collect();
-        for ((slo, range), sum) in read {
-            if range.to <= today
-                && let Some(known) = self.known.get_mut(&slo)
-            {
-                known.sums.insert(range, sum);
+        let mut read = tx.sums(&unread).await?.into_iter();
+        for of_slo in segments.values_mut() {
+            of_slo.put(read.by_ref());
+        }
+        let sum_of = |(slo, ranges): &(SloId, Vec<TimeRange>)| {
+            let of_slo = segments.get(slo);
+            let sums = ranges.iter().filter_map(|range| Some(of_slo?.sum(*range)));
+            sums.sum()
+        };
+        let sums = sets.iter().map(sum_of).collect();
+        let this_hour = self.this_hour();
+        for (slo, of_slo) in segments {
+            if let Some(known) = self.known.get_mut(&slo) {
+                known.segments = of_slo.before(this_hour);
             }
         }
         Ok(sums)
+    }
+
+    /// Returns the segments of the sets of each SLO, with what is known of them.
+    fn segments(&self, sets: &[(SloId, Vec<TimeRange>)]) -> BTreeMap<SloId, Segments> {
+        let mut ranges: BTreeMap<SloId, Vec<TimeRange>> = BTreeMap::new();
+        for (slo, of_set) in sets {
+            ranges.entry(*slo).or_default().extend(of_set);
+        }
+        let segments = |(slo, ranges): (SloId, Vec<TimeRange>)| {
+            let mut of_slo = Segments::of(&ranges, self.this_hour());
+            if let Some(known) = self.known.get(&slo) {
+                of_slo.take_over(&known.segments);
+            }
+            (slo, of_slo)
+        };
+        ranges.into_iter().map(segments).collect()
     }
 
     /// Returns the counts that leave the windows of these SLOs next, which are all of this length.
@@ -138,7 +150,7 @@ impl CountReader {
             return Ok(ageing);
         }
         let read = tx.ageing(&unknown, window, self.now).await?;
-        let is_past = range.to <= self.today();
+        let is_past = range.to <= self.this_hour();
         for (id, slo) in unknown.into_iter().filter(|_| is_past) {
             if let (Some(known), Some(ageing)) = (self.known.get_mut(&id), read.get(&id)) {
                 known.ageing = Some(PastAgeing {
@@ -152,18 +164,7 @@ impl CountReader {
         Ok(ageing)
     }
 
-    fn known(&self, (slo, range): (SloId, TimeRange)) -> Option<EventCounts> {
-        self.known.get(&slo)?.sums.get(&range).copied()
+    fn this_hour(&self) -> Timestamp {
+        self.now.floor_to(Resolution::Hour.length())
     }
-
-    fn today(&self) -> Timestamp {
-        self.now.floor_to(Resolution::Day.length())
-    }
-}
-
-/// Returns the parts of `range` before `today` and from then on.
-fn divided(range: TimeRange, today: Timestamp) -> impl Iterator<Item = TimeRange> {
-    let past = TimeRange::new(range.from, range.to.min(today));
-    let lately = TimeRange::new(range.from.max(today), range.to);
-    [past, lately].into_iter().filter(|part| !part.is_empty())
 }

@@ -104,38 +104,30 @@ impl Tx<'_> {
     ) -> Result<Vec<EventCounts>, StoreError> {
         let parts = RangeColumns::covering(ranges);
         // Lateral, so that each part is a short descent of the primary key of the right partition
-        // and never a scan of a whole resolution.
+        // and never a scan of a whole resolution. Sums are `numeric` in Postgres, so the few parts of a
+        // range are added here.
         let query = sqlx::query_as(
             "-- event_counts.sums
-             select part.ordinal, sum(counts.good)::bigint as good,
-                 sum(counts.late)::bigint as late, sum(counts.failed)::bigint as failed,
-                 sum(counts.timeout)::bigint as timeout, sum(counts.cancelled)::bigint as cancelled,
-                 sum(counts.orphan)::bigint as orphan, sum(counts.invalid)::bigint as invalid,
-                 sum(counts.unobservable)::bigint as unobservable,
-                 sum(counts.evidence_lost)::bigint as evidence_lost,
-                 sum(counts.ambiguous)::bigint as ambiguous,
-                 sum(counts.sampled)::bigint as sampled,
-                 least(sum(counts.extrapolated_good), 9e18)::bigint as extrapolated_good,
-                 least(sum(counts.extrapolated_bad), 9e18)::bigint as extrapolated_bad
+             select part.ordinal, counts.*
              from unnest($1::bigint[], $2::integer[], $3::integer[], $4::timestamptz[],
                  $5::timestamptz[]) as part (ordinal, slo_id, resolution, lower, upper)
              cross join lateral (
-                 select coalesce(sum(good), 0) as good, coalesce(sum(late), 0) as late,
-                     coalesce(sum(failed), 0) as failed, coalesce(sum(timeout), 0) as timeout,
-                     coalesce(sum(cancelled), 0) as cancelled, coalesce(sum(orphan), 0) as orphan,
-                     coalesce(sum(invalid), 0) as invalid,
-                     coalesce(sum(unobservable), 0) as unobservable,
-                     coalesce(sum(evidence_lost), 0) as evidence_lost,
-                     coalesce(sum(ambiguous), 0) as ambiguous,
-                     coalesce(sum(sampled), 0) as sampled,
-                     coalesce(sum(extrapolated_good), 0) as extrapolated_good,
-                     coalesce(sum(extrapolated_bad), 0) as extrapolated_bad
+                 select sum(good)::bigint as good, sum(late)::bigint as late,
+                     sum(failed)::bigint as failed, sum(timeout)::bigint as timeout,
+                     sum(cancelled)::bigint as cancelled, sum(orphan)::bigint as orphan,
+                     sum(invalid)::bigint as invalid,
+                     sum(unobservable)::bigint as unobservable,
+                     sum(evidence_lost)::bigint as evidence_lost,
+                     sum(ambiguous)::bigint as ambiguous,
+                     sum(sampled)::bigint as sampled,
+                     least(sum(extrapolated_good), 9e18)::bigint as extrapolated_good,
+                     least(sum(extrapolated_bad), 9e18)::bigint as extrapolated_bad
                  from event_counts
                  where event_counts.slo_id = part.slo_id
                      and event_counts.resolution = part.resolution
                      and event_counts.bucket >= part.lower and event_counts.bucket < part.upper
-             ) as counts
-             group by part.ordinal",
+                 having count(*) > 0
+             ) as counts",
         )
         .bind(parts.ordinals)
         .bind(parts.slos)
@@ -149,7 +141,7 @@ impl Tx<'_> {
                 .ok()
                 .and_then(|at| sums.get_mut(at));
             if let Some(sum) = index {
-                *sum = row.counts.into();
+                *sum += row.counts.into();
             }
         }
         Ok(sums)

@@ -38,7 +38,7 @@ pub struct DueSlo {
     pub unchanged_at: Option<Timestamp>,
     /// The hash of the versions of the counts of the SLO and its groups.
     pub counts_hash: i64,
-    /// The hash of those of days that are over.
+    /// The hash of those of hours and days that are over.
     pub past_hash: i64,
 }
 
@@ -125,6 +125,9 @@ impl Tx<'_> {
                      select xmin, bucket < $8 as is_past from event_counts
                      where slo_id = member.id and resolution = $5 and bucket >= $6
                      union all
+                     select xmin, true from event_counts
+                     where slo_id = member.id and resolution = $9 and bucket >= $8 and bucket < $10
+                     union all
                      select xmin, false from open_counts where slo_id = member.id
                      union all
                      select xmin, false from start_spans where slo_id = member.id and minute >= $7
@@ -151,7 +154,9 @@ impl Tx<'_> {
         .bind(Resolution::Day.as_secs())
         .bind(watched_from(now, DAYS_WATCHED, Resolution::Day))
         .bind(watched_from(now, STARTS_WATCHED, Resolution::Minute))
-        .bind(watched_from(now, Duration::ZERO, Resolution::Day));
+        .bind(watched_from(now, Duration::ZERO, Resolution::Day))
+        .bind(Resolution::Hour.as_secs())
+        .bind(watched_from(now, Duration::ZERO, Resolution::Hour));
         let rows: Vec<ClaimedRow> = self.fetch_all(query).await?;
         self.claims(&rows).await
     }

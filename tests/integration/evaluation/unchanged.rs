@@ -146,6 +146,21 @@ async fn an_event_that_only_moves_within_its_day_is_news() {
 }
 
 #[tokio::test]
+async fn an_event_that_only_moves_within_an_hour_that_is_over_is_news() {
+    let app = orders().await;
+    let at = |name, secs| span(name).trace(1).at(secs);
+    app.send([at("order", -2_400.0), at("order complete", -60.0)])
+        .await;
+    app.advance(MINUTE * 24);
+    app.evaluate_next().await;
+    assert_eq!(app.status().await.last_hour.late, 1);
+    // It ended in time, before the last hour begins.
+    app.send([at("order complete", -2_280.0)]).await;
+    app.evaluate_next().await;
+    assert_eq!(app.status().await.last_hour.late, 0);
+}
+
+#[tokio::test]
 async fn nothing_is_unchanged_while_spans_may_be_missing() {
     let app = orders().await;
     assert_eq!(app.unchanged_in(2).await, 1);

@@ -306,6 +306,12 @@ async fn fill(connection: &mut PgConnection) {
             .unwrap();
         counts(connection, shape, id).await;
     }
+    // The events of an hour are those of its minutes: here all of them of the first one.
+    run(connection, "insert into event_counts (slo_id, resolution, bucket, writer, good, late, failed, timeout, cancelled, orphan)
+        select slo_id, 60, bucket, 0, good, late, failed, timeout, cancelled, orphan from event_counts hours
+        where resolution = 3600 and not exists (
+            select 1 from event_counts minutes where minutes.slo_id = hours.slo_id and minutes.resolution = 60
+                and minutes.bucket >= hours.bucket and minutes.bucket < hours.bucket + interval '1 hour')").await;
     run(connection, "insert into event_counts (slo_id, resolution, bucket, writer, good, late, failed, timeout, cancelled, orphan, invalid)
         select slo_id, 86400, date_trunc('day', bucket), 0, sum(good), sum(late), sum(failed), sum(timeout), sum(cancelled), sum(orphan), sum(invalid)
         from event_counts where resolution = 3600 group by 1, 3").await;
