@@ -20,7 +20,7 @@ use crate::{
         slo::CustomerDetails,
         workflow::shapes::SharedShapes,
     },
-    store::{EventSample, StoreError, Tx, WorkflowRecord},
+    store::{BadSelection, EventSample, StoreError, Tx, WorkflowRecord},
 };
 
 /// Changes are searched from this long before an incident began.
@@ -166,9 +166,8 @@ impl TransitionContext<'_> {
             return Ok(Vec::new());
         }
         let counted = of.slo.counted(range);
-        let worst = tx
-            .worst_customers(self.slo, &counted, TOP_CUSTOMERS)
-            .await?;
+        let bad = BadSelection::of(self.slo, &counted);
+        let worst = tx.worst_customers(bad, TOP_CUSTOMERS).await?;
         let named = worst.worst.into_iter().filter_map(|one| {
             Some(TopCustomer {
                 customer: self.named(of, &one.customer)?,

@@ -25,7 +25,7 @@ use crate::{
         notify::SOON,
         slo::Severity,
     },
-    store::{AlertTransition, StoreError, Tx, WorkflowRecord},
+    store::{AlertTransition, BadSelection, StoreError, Tx, WorkflowRecord},
 };
 
 /// The maximum number of bad workflows in a notification.
@@ -344,7 +344,8 @@ impl TransitionContext<'_> {
     ) -> Result<Vec<WorstWorkflow>, StoreError> {
         let now = self.transition.at;
         let counted = self.counted(range);
-        let workflows = tx.worst_workflows(self.slo, &counted, now, WORST).await?;
+        let bad = BadSelection::of(self.slo, &counted);
+        let workflows = tx.worst_workflows(bad, now, WORST).await?;
         let named = |workflow: WorkflowRecord| WorstWorkflow {
             page_url: self.workflow_url(of, &workflow),
             links: self.trace_links(&workflow),

@@ -60,7 +60,7 @@ pub(crate) use links::{
     evidence::{EvidenceRow, EvidenceRows, batch_ids},
 };
 pub(crate) use lists::ListChanges;
-pub use lists::bad::{AffectedCustomer, AffectedCustomers};
+pub use lists::bad::{AffectedCustomer, AffectedCustomers, BadSelection};
 pub use lists::open::OpenWorkflows;
 pub use log_partitions::{LogPartition, PartitionReport};
 pub use outbox::deliveries::{ClaimedDelivery, Lease, NewDeliveries};

@@ -14,7 +14,7 @@ use throughline::{
         },
         workflow::Outcome,
     },
-    store::Tx,
+    store::{BadSelection, Tx},
 };
 
 use crate::support::app::{BadWorkflow, HOUR, MINUTE, SECOND, TestApp, good, slo, time, timeouts};
@@ -111,9 +111,10 @@ async fn what_is_planned_is_not_among_the_worst_workflows() {
     let range = minutes(200, 400);
     let hurt = async |tx: &mut Tx<'_>, excluded: &[TimeRange]| -> (Vec<String>, i64) {
         let counted = orders(excluded).counted(range);
-        let worst = tx.worst_workflows(slo, &counted, minute(400), 9).await;
+        let bad = BadSelection::of(slo, &counted);
+        let worst = tx.worst_workflows(bad, minute(400), 9).await;
         let labels = worst.unwrap().into_iter().map(|one| one.label).collect();
-        let customers = tx.worst_customers(slo, &counted, 9).await.unwrap();
+        let customers = tx.worst_customers(bad, 9).await.unwrap();
         (labels, customers.customers)
     };
     let all = ["before", "planned", "after"].map(str::to_owned).to_vec();

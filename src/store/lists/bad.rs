@@ -39,6 +39,34 @@ pub struct AffectedCustomer {
     pub bad: i64,
 }
 
+/// The bad workflows of an SLO, or of a group, that were judged in ranges of time.
+#[derive(Clone, Copy, Debug)]
+pub struct BadSelection<'a> {
+    pub slo: SloId,
+    pub ranges: &'a [TimeRange],
+    first: Option<u32>,
+}
+
+impl<'a> BadSelection<'a> {
+    /// Selects all of them.
+    pub const fn of(slo: SloId, ranges: &'a [TimeRange]) -> Self {
+        Self {
+            slo,
+            ranges,
+            first: None,
+        }
+    }
+
+    /// Selects no more than so many, from the first on.
+    #[must_use]
+    pub const fn first(self, number: u32) -> Self {
+        Self {
+            first: Some(number),
+            ..self
+        }
+    }
+}
+
 /// Workflows that are bad now, and that are not any more or are listed under another time.
 #[derive(Debug, Default)]
 pub(super) struct BadChanges {
@@ -154,17 +182,18 @@ impl Batch {
     }
 }
 
-/// Selects bad workflows of an SLO, or of a group, that were judged in ranges of time: the first
-/// three parameters. SLOs and groups have an index each, which one condition on both would not use.
+/// Selects the first bad workflows of a [`BadSelection`]: the first four parameters. SLOs and groups
+/// have an index each, which one condition on both would not use.
 macro_rules! bad_workflows {
     () => {
-        "unnest($2::timestamptz[], $3::timestamptz[]) as piece (lower, upper) cross join lateral (
-             select * from bad_workflows where slo_id = $1
-                 and judged_at >= piece.lower and judged_at < piece.upper
+        "(select bad.* from unnest($2::timestamptz[], $3::timestamptz[]) as piece (lower, upper)
+         cross join lateral (
+             (select * from bad_workflows where slo_id = $1
+                 and judged_at >= piece.lower and judged_at < piece.upper order by judged_at)
              union all
-             select * from bad_workflows where group_id = $1
-                 and judged_at >= piece.lower and judged_at < piece.upper
-         ) as bad"
+             (select * from bad_workflows where group_id = $1
+                 and judged_at >= piece.lower and judged_at < piece.upper order by judged_at)
+         ) as bad limit $4) as bad"
     };
 }
 
@@ -216,23 +245,42 @@ impl Tx<'_> {
         Ok(affected.collect())
     }
 
-    /// Returns the customers with the most bad events in `pieces`, and their total number.
+    /// Returns whether a selection leaves out workflows because they are not among the first.
+    pub async fn leaves_out_bad(&mut self, of: BadSelection<'_>) -> Result<bool, StoreError> {
+        let Some(first) = of.first else {
+            return Ok(false);
+        };
+        let (lower, upper) = bounds(of.ranges);
+        let query = sqlx::query_as(concat!(
+            "-- bad_workflows.are_more\nselect count(*) > $5 from ",
+            bad_workflows!(),
+        ))
+        .bind(of.slo.0)
+        .bind(lower)
+        .bind(upper)
+        .bind(i64::from(first) + 1)
+        .bind(i64::from(first));
+        let (leaves_out,): (bool,) = self.fetch_one(query).await?;
+        Ok(leaves_out)
+    }
+
+    /// Returns the customers with the most bad events, and the number of all.
     pub async fn worst_customers(
         &mut self,
-        slo: SloId,
-        pieces: &[TimeRange],
+        of: BadSelection<'_>,
         limit: u32,
     ) -> Result<AffectedCustomers, StoreError> {
-        let (lower, upper) = bounds(pieces);
+        let (lower, upper) = bounds(of.ranges);
         let query = sqlx::query_as(concat!(
             "-- bad_workflows.worst_customers\n",
             "select customer, count(*), (sum(count(*)) over ())::bigint, count(*) over () from ",
             bad_workflows!(),
-            " where customer is not null group by customer order by 2 desc, 1 limit $4",
+            " where customer is not null group by customer order by 2 desc, 1 limit $5",
         ))
-        .bind(slo.0)
+        .bind(of.slo.0)
         .bind(lower)
         .bind(upper)
+        .bind(of.first.map(i64::from))
         .bind(i64::from(limit));
         let rows: Vec<(String, i64, i64, i64)> = self.fetch_all(query).await?;
         let (bad, customers) = rows.first().map_or((0, 0), |row| (row.2, row.3));
@@ -246,31 +294,30 @@ impl Tx<'_> {
         })
     }
 
-    /// Returns the bad workflows of `pieces` that took longest; those that never ended count until
-    /// `now`.
+    /// Returns the bad workflows that took longest; those that never ended count until `now`.
     pub async fn worst_workflows(
         &mut self,
-        slo: SloId,
-        pieces: &[TimeRange],
+        of: BadSelection<'_>,
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<WorkflowRecord>, StoreError> {
-        let (lower, upper) = bounds(pieces);
+        let (lower, upper) = bounds(of.ranges);
         let query = sqlx::query_as(concat!(
             "-- bad_workflows.worst\n",
             "select w.key, w.label, w.trace_id, w.customer, w.outcome, w.started_at, w.within_us, ",
             "w.details, worst.ended_at from (",
             "select slo_id, judged_at, key, epoch, ended_at, ",
-            "coalesce(ended_at, $4) - started_at as took from ",
+            "coalesce(ended_at, $5) - started_at as took from ",
             bad_workflows!(),
-            " order by took desc nulls last, judged_at, key limit $5) as worst ",
+            " order by took desc nulls last, judged_at, key limit $6) as worst ",
             "join workflows w on w.epoch = worst.epoch and w.slo_id = worst.slo_id ",
             "and w.key = worst.key ",
             "order by worst.took desc nulls last, worst.judged_at, w.label",
         ))
-        .bind(slo.0)
+        .bind(of.slo.0)
         .bind(lower)
         .bind(upper)
+        .bind(of.first.map(i64::from))
         .bind(now.to_chrono())
         .bind(i64::from(limit));
         let rows: Vec<WorkflowRow> = self.fetch_all(query).await?;

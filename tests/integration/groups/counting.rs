@@ -14,7 +14,7 @@ use throughline::{
         },
         slo::Slo,
     },
-    store::AffectedCount,
+    store::{AffectedCount, BadSelection},
 };
 
 use crate::support::{
@@ -254,7 +254,9 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
     ];
     let mut tx = app.store.begin("read workflows").await.unwrap();
     let range = TimeRange::new(at(0), at(3_600));
-    let worst = tx.worst_workflows(deploy, &[range], at(3_600), 2).await;
+    let ranges = [range];
+    let bad = BadSelection::of(deploy, &ranges);
+    let worst = tx.worst_workflows(bad, at(3_600), 2).await;
     let labels: Vec<_> = worst.unwrap().into_iter().map(|one| one.label).collect();
     assert_eq!(labels, ["order-3", "order-2"]);
     let ids = [app.only(), deploy, rollback];
@@ -276,7 +278,7 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
     );
     let oldest = tx.oldest_open_workflows(rollback, 10).await.unwrap();
     assert_eq!(oldest.len(), 3);
-    let customers = tx.worst_customers(deploy, &[range], 10).await.unwrap();
+    let customers = tx.worst_customers(bad, 10).await.unwrap();
     assert_eq!((customers.customers, customers.bad), (4, 4));
 }
 

@@ -20,6 +20,7 @@ mod groups;
 mod history;
 mod incidents;
 mod installations;
+mod many_bad;
 mod moments;
 mod openapi;
 #[cfg(feature = "parquet")]

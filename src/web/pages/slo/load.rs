@@ -34,7 +34,9 @@ use crate::{
         },
         slo::Slo,
     },
-    store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx, WorkflowRecord},
+    store::{
+        AffectedCustomers, BadSelection, SeriesQuery, SloRecord, StoreError, Tx, WorkflowRecord,
+    },
     web::{
         error::WebError,
         pages::{
@@ -51,6 +53,9 @@ use crate::{
 const HOUR: Duration = Duration::from_hours(1);
 /// The maximum number of rows of the lists.
 const MOST: u32 = 8;
+/// The number of bad workflows of the last hour, from the first on, that are looked at: a page takes as
+/// long however many there are.
+const MOST_BAD: u32 = 10_000;
 const MOST_TRANSITIONS: u32 = 40;
 const MOST_EVENTS: u32 = 40;
 /// The id of an SLO that is not in the database yet: real ids begin at 1.
@@ -73,9 +78,10 @@ pub(super) async fn view(
     let past = past(&mut tx, id, slo, range, now).await?;
     let last_hour = TimeRange::ending_at(now, HOUR);
     let recent = slo.counted(last_hour);
-    let (customers, customers_total) = customers(&mut tx, id, &recent, &summary).await?;
+    let bad = BadSelection::of(id, &recent).first(MOST_BAD);
+    let (customers, customers_total) = customers(&mut tx, bad, &summary).await?;
     let sample = tx.event_sample(id, last_hour).await?;
-    let (worst, oldest) = workflows(&mut tx, id, slo, &recent, as_of, &state.trace_viewers).await?;
+    let (worst, oldest) = workflows(&mut tx, bad, slo, as_of, &state.trace_viewers).await?;
     let reach = TimeRange::ending_at(now, range.length());
     let stages = stages::over(&mut tx, id, slo, reach).await?;
     let transitions = history::within(state, &mut tx, Some(id), window, MOST_TRANSITIONS).await?;
@@ -103,6 +109,7 @@ pub(super) async fn view(
         clocks: quality.clocks,
         in_flight_oldest: oldest,
         worst_workflows: worst,
+        bad_workflows_examined: tx.leaves_out_bad(bad).await?.then_some(MOST_BAD),
         stages,
         in_common: InCommon::new(&sample),
         customers_total,
@@ -180,18 +187,17 @@ fn rate_at_firing(summary: &Summary, newest_first: &[TransitionView]) -> Option<
     newest_first.iter().find(is_own)?.burn_rate_long
 }
 
-/// Returns the worst workflows of a range and the oldest open ones, with their stages. Past lists
+/// Returns the worst of some workflows and the oldest open ones, with their stages. Past lists
 /// of open workflows are not stored.
 async fn workflows(
     tx: &mut Tx<'_>,
-    id: SloId,
+    bad: BadSelection<'_>,
     slo: &Slo,
-    recent: &[TimeRange],
     as_of: AsOf,
     viewers: &[TraceViewer],
 ) -> Result<(Vec<WorkflowView>, Vec<WorkflowView>), StoreError> {
-    let now = as_of.at;
-    let worst = tx.worst_workflows(id, recent, now, MOST).await?;
+    let (id, now) = (bad.slo, as_of.at);
+    let worst = tx.worst_workflows(bad, now, MOST).await?;
     let oldest = if as_of.is_past {
         Vec::new()
     } else {
@@ -223,16 +229,15 @@ async fn sums<const N: usize>(
 /// Returns the customers, if the evaluation has seen any, and their total number.
 async fn customers(
     tx: &mut Tx<'_>,
-    id: SloId,
-    recent: &[TimeRange],
+    bad: BadSelection<'_>,
     summary: &Summary,
 ) -> Result<(AffectedCustomers, CustomerTotal), StoreError> {
     if let Some(total) = summary.customers_total_last_hour
         && summary.customers_affected_last_hour > Some(0)
     {
-        return Ok((tx.worst_customers(id, recent, MOST).await?, total));
+        return Ok((tx.worst_customers(bad, MOST).await?, total));
     }
-    let total = tx.customers_total(id, recent).await?;
+    let total = tx.customers_total(bad.slo, bad.ranges).await?;
     Ok((AffectedCustomers::default(), total))
 }
 

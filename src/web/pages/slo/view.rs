@@ -82,6 +82,10 @@ pub(in crate::web) struct SloView {
     pub(super) in_flight_oldest: Vec<WorkflowView>,
     /// Of the last hour.
     pub(super) worst_workflows: Vec<WorkflowView>,
+    /// The number of bad workflows of the last hour, from the first on, among which `worst_workflows`
+    /// and `customers` were looked for; omitted if there are no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bad_workflows_examined: Option<u32>,
     /// Of the last hour.
     pub(super) in_common: InCommon,
     /// Of the last hour.
@@ -347,6 +351,15 @@ impl SloView {
             }
             Some(_) => "Who has a bad event is listed here.",
         }
+    }
+
+    /// Returns `of the last hour`, or of which bad workflows of it if not all were looked at.
+    pub(super) fn bad_of_last_hour(&self) -> String {
+        let examined = self.bad_workflows_examined.map(i64::from);
+        examined.map_or_else(
+            || "of the last hour".to_owned(),
+            |first| format!("among the first {} of the last hour", format::count(first)),
+        )
     }
 
     /// Returns whether the page has links to traces.
