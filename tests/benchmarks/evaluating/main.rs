@@ -12,6 +12,7 @@
 
 #[path = "../consuming/postgres_cpu.rs"]
 mod postgres_cpu;
+mod process_cpu;
 mod prometheus;
 #[path = "../support/mod.rs"]
 mod support;
@@ -35,6 +36,7 @@ use tokio::{sync::watch, time::Instant};
 
 use self::{
     postgres_cpu::PostgresCpu,
+    process_cpu::cpu_seconds,
     support::{DAY, Database, median, print_goal, unless_short},
 };
 
@@ -134,16 +136,6 @@ async fn idle() {
     let what = format!("evaluations of {slos} idle SLOs, share of a core");
     print_goal(&what, own + of_postgres, ..=0.02);
     database.stop().await;
-}
-
-/// Returns the CPU time that a process has used.
-fn cpu_seconds(process: u32) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let (_, fields) = text.rsplit_once(") ").unwrap();
-    let times = fields.split(' ').skip(11).take(2);
-    times
-        .map(|ticks| ticks.parse::<f64>().unwrap() / 100.0)
-        .sum()
 }
 
 async fn compare() {

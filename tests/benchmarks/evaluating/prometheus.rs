@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use throughline::domain::model::time::Timestamp;
 use tokio::time::Instant;
 
-use super::{Events, cpu_seconds, support::DAY};
+use super::{Events, process_cpu::cpu_seconds, support::DAY};
 
 const WINDOWS: [&str; 7] = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"];
 const SCRAPED_EVERY: Duration = Duration::from_mins(1);

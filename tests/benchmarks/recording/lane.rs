@@ -35,6 +35,14 @@ pub(super) enum Work {
     Ours {
         batches: usize,
     },
+    /// Ours, of nothing but starts.
+    Starts {
+        batches: usize,
+    },
+    /// Ours, of nothing but finishes.
+    Finishes {
+        batches: usize,
+    },
     /// Ours until as many workflows are in flight as are wanted.
     Fill,
 }
@@ -58,12 +66,26 @@ impl Lane {
             }
             Work::Ours { batches } => {
                 for _ in 0..batches {
-                    self.record().await;
+                    let batch = self.load.batch(self.batch);
+                    self.record(batch).await;
+                }
+            }
+            Work::Starts { batches } => {
+                for _ in 0..batches {
+                    let batch = self.load.starts(self.batch);
+                    self.record(batch).await;
+                }
+            }
+            Work::Finishes { batches } => {
+                for _ in 0..batches {
+                    let batch = self.load.finishes(self.batch);
+                    self.record(batch).await;
                 }
             }
             Work::Fill => {
                 while self.load.is_filling() {
-                    self.record().await;
+                    let batch = self.load.batch(self.batch);
+                    self.record(batch).await;
                 }
             }
         }
@@ -97,8 +119,7 @@ impl Lane {
         .unwrap();
     }
 
-    async fn record(&mut self) {
-        let batch = self.load.batch(self.batch);
+    async fn record(&self, batch: Batch) {
         let mut known_rows = KnownRows::Read;
         loop {
             match self.try_record(&batch, known_rows).await {

@@ -105,6 +105,20 @@ impl Load {
         }
     }
 
+    /// Makes a batch of starts.
+    pub(super) fn starts(&mut self, spans: usize) -> Batch {
+        let mut batch = Batch::default();
+        (0..spans).for_each(|_| self.start(&mut batch));
+        batch
+    }
+
+    /// Makes a batch of finishes of workflows that are open.
+    pub(super) fn finishes(&mut self, spans: usize) -> Batch {
+        let mut batch = Batch::default();
+        (0..spans).for_each(|_| self.finish(&mut batch));
+        batch
+    }
+
     pub(super) fn batch(&mut self, spans: usize) -> Batch {
         let is_filling = self.is_filling();
         let mut batch = Batch::default();

@@ -11,6 +11,10 @@
 
 mod lane;
 mod load;
+#[path = "../consuming/postgres_cpu.rs"]
+mod postgres_cpu;
+#[path = "../evaluating/process_cpu.rs"]
+mod process_cpu;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -21,6 +25,8 @@ use tokio::{task::JoinSet, time::Instant};
 use self::{
     lane::{CREATE_RAW, Lane, Work},
     load::{Kind, Load, Shape},
+    postgres_cpu::PostgresCpu,
+    process_cpu::cpu_seconds,
     support::{Database, median, print_goal, unless_short},
 };
 
@@ -30,6 +36,12 @@ const BATCH: usize = 10_000;
 /// Evidence that only links can tell is placed in lots of half as many pieces.
 const BATCH_OF_LINKS: usize = 5_000;
 const BATCHES_A_ROUND: usize = 6;
+/// Spans of one transaction where senders send a little at a time.
+const SMALL_BATCH: usize = 64;
+const SMALL_BATCHES_A_ROUND: usize = 100;
+/// Spans of one transaction where starts and finishes are compared.
+const MEDIUM_BATCH: usize = 512;
+const MEDIUM_BATCHES_A_ROUND: usize = 60;
 const IN_FLIGHT: usize = 1_000_000;
 /// Filling takes a lock that all wait for.
 const IN_FLIGHT_BY_LINKS: usize = 100_000;
@@ -53,6 +65,8 @@ async fn compare() {
             bench.fill().await;
             let rate = bench.compare().await;
             if kind == Kind::Workflows {
+                bench.compare_small().await;
+                bench.compare_finishes().await;
                 bench.index(1.0 / rate).await;
             }
             rates.push(rate);
@@ -182,6 +196,52 @@ impl Bench {
         rate(&ours)
     }
 
+    /// Compares transactions of few spans with the plain `INSERT` of many rows.
+    async fn compare_small(&mut self) {
+        let mut shares = Vec::new();
+        for _ in 0..unless_short(ROUNDS, 1) {
+            self.set_batch(BATCH);
+            let batches = BATCHES_A_ROUND;
+            let raw = self.round(Work::Raw { batches }).await;
+            self.set_batch(SMALL_BATCH);
+            let batches = SMALL_BATCHES_A_ROUND;
+            let ours = self.round(Work::Ours { batches }).await;
+            shares.push(ours.per_second / raw.per_second);
+        }
+        let what = format!(
+            "durable workflows against the plain INSERT, {SMALL_BATCH} spans a transaction, {} connections",
+            self.lanes.len()
+        );
+        print_goal(&what, median(shares), 0.25..);
+    }
+
+    /// Compares the CPU time of finishes with that of as many starts, PostgreSQL included.
+    async fn compare_finishes(&mut self) {
+        let postgres = PostgresCpu::find(&mut self.observer).await;
+        let spent = || cpu_seconds(std::process::id()) + postgres.seconds();
+        self.set_batch(MEDIUM_BATCH);
+        let batches = unless_short(MEDIUM_BATCHES_A_ROUND, 1);
+        let (mut starts, mut finishes) = (0.0, 0.0);
+        for _ in 0..unless_short(ROUNDS, 1) {
+            let before = spent();
+            self.run(Work::Starts { batches }).await;
+            let between = spent();
+            self.run(Work::Finishes { batches }).await;
+            starts += between - before;
+            finishes += spent() - between;
+        }
+        let what = format!(
+            "CPU of a finish against a start, {MEDIUM_BATCH} spans a transaction, {} connections",
+            self.lanes.len()
+        );
+        print_goal(&what, finishes / starts, ..=1.3);
+    }
+
+    fn set_batch(&mut self, spans: usize) {
+        self.batch = spans;
+        self.lanes.iter_mut().for_each(|lane| lane.batch = spans);
+    }
+
     /// What the search costs besides, which is written behind the replies: the queue of all workflows
     /// is emptied by one connection. `each` is what recording one workflow takes.
     async fn index(&mut self, each: f64) {
@@ -207,11 +267,14 @@ impl Bench {
         let wal_before = self.wal_position().await;
         let began = Instant::now();
         self.run(work).await;
-        let each = match work {
-            Work::Raw { .. } | Work::Fill => self.batch,
-            Work::Ours { .. } => self.lanes[0].load.yields(self.batch),
+        let (each, batches) = match work {
+            Work::Raw { batches } | Work::Starts { batches } | Work::Finishes { batches } => {
+                (self.batch, batches)
+            }
+            Work::Ours { batches } => (self.lanes[0].load.yields(self.batch), batches),
+            Work::Fill => (self.batch, BATCHES_A_ROUND),
         };
-        let count = each * BATCHES_A_ROUND * self.lanes.len();
+        let count = each * batches * self.lanes.len();
         Round {
             per_second: per_second(count, began),
             wal_bytes: (self.wal_position().await - wal_before) / to_float(count),
