@@ -2,10 +2,10 @@
 //! `ExportTraceServiceRequest` per message, in protobuf or JSON.
 //!
 //! One thread ([`poll`]) reads messages into batches, and passes over none ([`offset_order`]). Up to
-//! four batches are committed at the same time ([`batch_committer`]). Offsets follow the commits in order ([`progress`]). Reading a
-//! partition begins at the position in the database; offsets are also committed to Kafka, for tools
-//! that show the lag. So after any failure some messages may be read again, and the ledger counts
-//! each workflow once.
+//! four batches are committed at the same time ([`batch_committer`]). Offsets follow the commits in
+//! order ([`progress`]). Reading a partition begins at the position in the database; offsets are also
+//! committed to Kafka, for tools that show the lag. So after any failure some messages may be read
+//! again, and the ledger counts each workflow once.
 //!
 //! Every second a replica reads the bounds of its partitions ([`look`]), and stores how far they
 //! are read. The watermark is never later than that.

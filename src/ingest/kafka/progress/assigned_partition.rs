@@ -42,7 +42,7 @@ pub(super) struct AssignedPartition {
     /// The position that the database was last known to have.
     pub(super) stored: Option<i64>,
     /// Whether this installation has committed the group's offset; `None` while that is unknown and
-    /// matters. The database is not told of the partition before it is known.
+    /// matters. The database does not get the partition before it is known.
     pub(super) is_known_to_group: Option<bool>,
     /// The position at which reading began; the start of the log if another replica read before.
     pub(super) began: Option<i64>,
