@@ -8,14 +8,17 @@ use std::{
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use sqlx::ConnectOptions as _;
 use throughline::domain::model::counts::EventCounts;
 
+use super::{
+    tls::fixture_path,
+    tokens::{printed, token},
+};
 use crate::support::{
     api::Api,
     database::TestDatabase,
     installs,
-    service::{Service, Site, free_port, program},
+    service::{Service, Site, free_port},
     workload::ORDERS,
 };
 
@@ -153,7 +156,7 @@ struct Guarded {
 
 impl Guarded {
     async fn start(database: &TestDatabase, flags: &[(&str, &str)]) -> Self {
-        let (certificate, key) = (tls_file("port-old.cert"), tls_file("port-old.key"));
+        let (certificate, key) = (fixture_path("port-old.cert"), fixture_path("port-old.key"));
         let mut site = Site::on(database, ORDERS)
             .flag("--otlp-tls-cert", &certificate)
             .flag("--otlp-tls-key", &key)
@@ -162,42 +165,34 @@ impl Guarded {
             site = site.flag(name, value);
         }
         let service = site.start().await;
-        let made = program()
-            .env("DATABASE_URL", database.options.to_url_lossy().as_str())
-            .args(["token", "create", "shop", "--sender", "--service", "shop"])
-            .output()
-            .expect("the program starts");
-        assert!(made.status.success(), "{made:?}");
+        let create = ["create", "shop", "--sender", "--service", "shop"];
+        let token = printed(token(database, &create));
         service.api.has_ticked("tokens").await;
         Self {
             service,
             grpc: format!("https://{}", site.otlp_grpc_address()),
             http: format!("https://{}", site.otlp_http_address()),
-            token: String::from_utf8(made.stdout).unwrap().trim().to_owned(),
+            token,
         }
     }
-}
-
-fn tls_file(name: &str) -> String {
-    format!(
-        "{}/tests/fixtures/tls/{name}.pem",
-        env!("CARGO_MANIFEST_DIR")
-    )
 }
 
 #[tokio::test]
 async fn sdks_send_with_a_certificate_and_a_token() {
     let database = TestDatabase::create().await;
-    let authority = tls_file("ports-authority.cert");
+    let authority = fixture_path("ports-authority.cert");
     let guarded = Guarded::start(&database, &[("--otlp-client-ca", &authority)]).await;
     let bearer = format!("authorization=Bearer%20{}", guarded.token);
     let variables = [
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", authority),
         (
             "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
-            tls_file("port-new.cert"),
+            fixture_path("port-new.cert"),
         ),
-        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", tls_file("port-new.key")),
+        (
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+            fixture_path("port-new.key"),
+        ),
         ("OTEL_EXPORTER_OTLP_HEADERS", bearer),
     ];
     let mut sent = 0;

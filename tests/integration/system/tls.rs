@@ -17,11 +17,14 @@ use crate::support::{
 };
 
 fn fixture(name: &str) -> String {
-    let path = format!(
+    fs::read_to_string(fixture_path(name)).unwrap()
+}
+
+pub(super) fn fixture_path(name: &str) -> String {
+    format!(
         "{}/tests/fixtures/tls/{name}.pem",
         env!("CARGO_MANIFEST_DIR")
-    );
-    fs::read_to_string(path).unwrap()
+    )
 }
 
 /// Files as a certificate manager writes them.

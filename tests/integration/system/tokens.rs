@@ -11,7 +11,7 @@ use crate::support::{
     workload::ORDERS,
 };
 
-fn token(database: &TestDatabase, arguments: &[&str]) -> Output {
+pub(super) fn token(database: &TestDatabase, arguments: &[&str]) -> Output {
     program()
         .env("DATABASE_URL", database.options.to_url_lossy().as_str())
         .arg("token")
@@ -21,7 +21,7 @@ fn token(database: &TestDatabase, arguments: &[&str]) -> Output {
 }
 
 /// What it prints, if it works.
-fn printed(output: Output) -> String {
+pub(super) fn printed(output: Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
