@@ -14,14 +14,21 @@ pub enum UnreadableValue {
     TooDeep,
     /// Of a wrong type, or truncated.
     Malformed,
+    /// An attribute of a resource or scope after the first [`MAX_SHARED_ATTRIBUTES`].
+    TooMany,
 }
 
+/// The number of attributes of a resource, and of a scope, that are read. Each span looks through
+/// them, so that with more of them the cost of a body would grow with the square of its length.
+pub(super) const MAX_SHARED_ATTRIBUTES: usize = 512;
+
 impl UnreadableValue {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::NotUtf8,
         Self::NotANumber,
         Self::TooDeep,
         Self::Malformed,
+        Self::TooMany,
     ];
 
     /// Returns its label in metrics.
@@ -31,6 +38,7 @@ impl UnreadableValue {
             Self::NotANumber => "not_a_number",
             Self::TooDeep => "too_deep",
             Self::Malformed => "malformed",
+            Self::TooMany => "too_many_attributes",
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     },
     ingest::{
         Rejection,
-        unreadable::{UnreadableValue, ValueFaults},
+        unreadable::{MAX_SHARED_ATTRIBUTES, UnreadableValue, ValueFaults},
     },
 };
 
@@ -183,6 +183,16 @@ pub(super) fn attributes(parent: &JsonObject<'_>, faults: &ValueFaults) -> SpanA
         (text(attribute, "key", faults), value)
     };
     list.map(pair).collect()
+}
+
+/// Reads the attributes of a resource or a scope.
+pub(super) fn shared_attributes(parent: &JsonObject<'_>, faults: &ValueFaults) -> SpanAttributes {
+    let mut all = attributes(parent, faults);
+    if all.len() > MAX_SHARED_ATTRIBUTES {
+        faults.note(UnreadableValue::TooMany);
+        all.truncate(MAX_SHARED_ATTRIBUTES);
+    }
+    all
 }
 
 /// Reads an `AnyValue`. Maps, bytes, empty and unreadable values, and types added to OTLP later

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use self::{
     fields::{
-        attributes, enumeration, id, objects, parent, readable_object, readable_objects, text,
-        unsigned,
+        attributes, enumeration, id, objects, parent, readable_object, readable_objects,
+        shared_attributes, text, unsigned,
     },
     tree::{JsonObject, JsonTree},
 };
@@ -148,7 +148,7 @@ impl JsonResource {
     fn read(resource_spans: &JsonObject<'_>) -> Self {
         let faults = ValueFaults::default();
         let attributes = readable_object(resource_spans, "resource", &faults)
-            .map(|resource| Arc::new(attributes(resource, &faults)));
+            .map(|resource| Arc::new(shared_attributes(resource, &faults)));
         Self {
             attributes: attributes.unwrap_or_default(),
             faults,
@@ -169,7 +169,7 @@ impl JsonScope {
         let instrumentation = scope.map(|scope| Instrumentation {
             name: text(scope, "name", &faults),
             version: text(scope, "version", &faults),
-            attributes: attributes(scope, &faults),
+            attributes: shared_attributes(scope, &faults),
         });
         Self {
             instrumentation: Arc::new(instrumentation.unwrap_or_default()),

@@ -10,7 +10,7 @@ use crate::{
     domain::{model::value::Value, traceql::KeyFilter},
     ingest::{
         MalformedProtobuf,
-        unreadable::{UnreadableValue, ValueFaults},
+        unreadable::{MAX_SHARED_ATTRIBUTES, UnreadableValue, ValueFaults},
     },
 };
 
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct SharedAttributes<'a> {
     all: Vec<SharedAttribute<'a>>,
-    /// The positions of those whose keys every span is asked for.
+    /// The positions of those whose keys every span is asked for; of duplicate keys that of the last.
     asked: Vec<usize>,
 }
 
@@ -29,11 +29,22 @@ struct SharedAttribute<'a> {
 }
 
 impl<'a> SharedAttributes<'a> {
-    fn push(&mut self, bytes: &'a [u8], asked_keys: &KeyFilter) {
+    fn push(&mut self, bytes: &'a [u8], asked_keys: &KeyFilter, faults: &ValueFaults) {
+        let place = self.all.len();
+        if place >= MAX_SHARED_ATTRIBUTES {
+            faults.note(UnreadableValue::TooMany);
+            return;
+        }
         let attribute = WireAttribute(bytes);
         let key = attribute.key();
         if asked_keys.may_contain(key) {
-            self.asked.push(self.all.len());
+            let has_key = |earlier: &usize| {
+                self.all
+                    .get(*earlier)
+                    .is_some_and(|shared| shared.attribute.key == key)
+            };
+            self.asked.retain(|earlier| !has_key(earlier));
+            self.asked.push(place);
         }
         self.all.push(SharedAttribute {
             attribute: KeyedAttribute { key, attribute },
@@ -50,9 +61,7 @@ impl<'a> SharedAttributes<'a> {
     ) -> Option<Value<'a>> {
         let key = key.as_bytes();
         let shared = if asked_keys.may_contain(key) {
-            self.asked()
-                .rev()
-                .find(|shared| shared.attribute.key == key)
+            self.asked().find(|shared| shared.attribute.key == key)
         } else {
             self.all
                 .iter()
@@ -66,10 +75,11 @@ impl<'a> SharedAttributes<'a> {
             .clone()
     }
 
-    fn asked(&self) -> impl DoubleEndedIterator<Item = &SharedAttribute<'a>> {
+    fn asked(&self) -> impl Iterator<Item = &SharedAttribute<'a>> {
         self.asked.iter().filter_map(|place| self.all.get(*place))
     }
 
+    /// Returns the keys that every span is asked for, each once.
     pub(super) fn asked_keys(&self) -> impl Iterator<Item = &'a [u8]> {
         self.asked().map(|shared| shared.attribute.key)
     }
@@ -100,7 +110,9 @@ impl<'a> WireResource<'a> {
     ) -> Result<(), MalformedProtobuf> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, WireField::Bytes(bytes)) => self.attributes.push(bytes, asked_keys),
+                (1, WireField::Bytes(bytes)) => {
+                    self.attributes.push(bytes, asked_keys, &self.faults)
+                }
                 (1, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
@@ -134,7 +146,9 @@ impl<'a> WireScope<'a> {
             match (tag, field) {
                 (1, WireField::Bytes(bytes)) => self.name = text(bytes, &self.faults),
                 (2, WireField::Bytes(bytes)) => self.version = text(bytes, &self.faults),
-                (3, WireField::Bytes(bytes)) => self.attributes.push(bytes, asked_keys),
+                (3, WireField::Bytes(bytes)) => {
+                    self.attributes.push(bytes, asked_keys, &self.faults)
+                }
                 (1..=3, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }

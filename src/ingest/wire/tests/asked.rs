@@ -11,7 +11,11 @@ use prost::Message as _;
 use super::{body_of, by_prost, generate, scan, span, text, with_value};
 use crate::{
     domain::{
-        model::{ids::SloId, span::SpanView, time::Timestamp},
+        model::{
+            ids::SloId,
+            span::{AttributeScope, SpanView},
+            time::Timestamp,
+        },
         slo::definition::{DefinitionFile, load},
         traceql::KeyFilter,
         workflow::classify::{ClassifiedBatch, Classifier},
@@ -70,6 +74,38 @@ proptest! {
             prop_assert_eq!(scanned, whole);
         }
     }
+}
+
+#[test]
+fn the_cost_of_a_span_does_not_grow_with_the_attributes_of_its_resource() {
+    let attributes = (0..1_000_000).map(|n| text("service.name", &n.to_string()));
+    let body = body_of(attributes.collect(), vec![span("one"), span("two")]);
+    let request = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
+    let json = serde_json::to_vec(&request).unwrap();
+    let asked = KeyFilter::new(["service.name"]);
+    let mut seen = Vec::new();
+    let mut see = |span: Result<&dyn SpanView, _>| {
+        let span = span.unwrap();
+        let mut all = 0;
+        span.each_attribute(&mut |_, _, _| all += 1);
+        let service = span.attribute(AttributeScope::Resource, "service.name");
+        seen.push((all, format!("{service:?}")));
+    };
+    let of_protobuf = scan(&body, &asked, &mut see).unwrap();
+    let of_json = json::read(&json, &mut see).unwrap().with_faults;
+    assert_eq!(seen, vec![(512, "Some(String(\"511\"))".to_owned()); 4]);
+    for faults in [of_protobuf, of_json] {
+        let too_many = faults
+            .iter()
+            .find(|(fault, _)| fault.as_label() == "too_many_attributes");
+        assert_eq!(too_many.unwrap().1, 2);
+    }
+    let mut keys = 0;
+    scan(&body, &asked, &mut |span| {
+        span.unwrap().each_asked_key(&mut |_| keys += 1)
+    })
+    .unwrap();
+    assert_eq!(keys, 2);
 }
 
 #[test]
