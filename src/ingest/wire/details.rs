@@ -1,7 +1,7 @@
 //! Events and links of a span in the wire format, read only if a selector or a correlator needs
 //! them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell};
 
 use super::{
     attributes::{WireAttribute, look_up, text},
@@ -70,39 +70,53 @@ impl EventView for WireEvent<'_, '_> {
     }
 }
 
+/// A link whose fields are read when they are asked for: of most links nothing is.
 #[derive(Debug)]
 pub(super) struct WireLink<'a, 's> {
-    trace_id: &'a [u8],
-    span_id: &'a [u8],
-    trace_state: Cow<'a, str>,
-    attributes: Vec<WireAttribute<'a>>,
+    message: &'a [u8],
+    trace_state: OnceCell<Cow<'a, str>>,
     faults: &'s ValueFaults,
 }
 
+const LINK_TRACE_ID: u32 = 1;
+const LINK_SPAN_ID: u32 = 2;
+const LINK_TRACE_STATE: u32 = 3;
+const LINK_ATTRIBUTE: u32 = 4;
+
 impl<'a, 's> WireLink<'a, 's> {
-    /// Reads the fields before the first one that is unreadable.
-    pub(super) fn read(message: &'a [u8], faults: &'s ValueFaults) -> Self {
-        let mut link = Self {
-            trace_id: &[],
-            span_id: &[],
-            trace_state: Cow::default(),
-            attributes: Vec::new(),
+    pub(super) const fn new(message: &'a [u8], faults: &'s ValueFaults) -> Self {
+        Self {
+            message,
+            trace_state: OnceCell::new(),
             faults,
-        };
-        if link.read_fields(Reader::new(message)).is_err() {
-            faults.note(UnreadableValue::Malformed);
         }
-        link
     }
 
-    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), MalformedProtobuf> {
+    /// Returns the last field with this number that `is_wanted`, of those before the first one that is
+    /// unreadable.
+    fn last(&self, number: u32, is_wanted: impl Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
+        let mut last = None;
+        if self.find_last(number, is_wanted, &mut last).is_err() {
+            self.faults.note(UnreadableValue::Malformed);
+        }
+        last
+    }
+
+    fn find_last(
+        &self,
+        number: u32,
+        is_wanted: impl Fn(&[u8]) -> bool,
+        last: &mut Option<&'a [u8]>,
+    ) -> Result<(), MalformedProtobuf> {
+        let mut message = Reader::new(self.message);
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, WireField::Bytes(bytes)) => self.trace_id = bytes,
-                (2, WireField::Bytes(bytes)) => self.span_id = bytes,
-                (3, WireField::Bytes(bytes)) => self.trace_state = text(bytes, self.faults),
-                (4, WireField::Bytes(bytes)) => self.attributes.push(WireAttribute(bytes)),
-                (1..=4, _) => return Err(MalformedProtobuf::WireType),
+                (LINK_TRACE_ID..=LINK_ATTRIBUTE, WireField::Bytes(bytes)) => {
+                    if tag == number && is_wanted(bytes) {
+                        *last = Some(bytes);
+                    }
+                }
+                (LINK_TRACE_ID..=LINK_ATTRIBUTE, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }
@@ -112,18 +126,22 @@ impl<'a, 's> WireLink<'a, 's> {
 
 impl LinkView for WireLink<'_, '_> {
     fn trace_id(&self) -> Option<TraceId> {
-        TraceId::from_slice(self.trace_id)
+        TraceId::from_slice(self.last(LINK_TRACE_ID, |_| true)?)
     }
 
     fn span_id(&self) -> Option<SpanId> {
-        SpanId::from_slice(self.span_id)
+        SpanId::from_slice(self.last(LINK_SPAN_ID, |_| true)?)
     }
 
     fn trace_state(&self) -> &str {
-        &self.trace_state
+        self.trace_state.get_or_init(|| {
+            let bytes = self.last(LINK_TRACE_STATE, |_| true);
+            text(bytes.unwrap_or_default(), self.faults)
+        })
     }
 
     fn attribute(&self, key: &str) -> Option<Value<'_>> {
-        look_up(&self.attributes, key, self.faults)
+        let has_key = |bytes: &[u8]| WireAttribute(bytes).key() == key.as_bytes();
+        WireAttribute(self.last(LINK_ATTRIBUTE, has_key)?).value(self.faults)
     }
 }

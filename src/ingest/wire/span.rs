@@ -378,6 +378,6 @@ impl SpanView for WireSpan<'_, '_> {
     fn any_link(&self, test: &mut dyn FnMut(&dyn LinkView) -> bool) -> bool {
         let faults = &self.raw.faults;
         let mut links = self.raw.links.each(LINK);
-        links.any(|message| test(&WireLink::read(message, faults)))
+        links.any(|message| test(&WireLink::new(message, faults)))
     }
 }
