@@ -59,9 +59,11 @@ use self::{
     support::{Database, HORIZON, median, print_goal, unless_short},
 };
 
-const ROUNDS: u32 = 9;
+const ROUNDS: u32 = 5;
 const SENDERS: u32 = 16;
-const REQUESTS_A_SENDER: u32 = 8;
+/// So many that a round takes about a second: what is done for a bounded number of spans in each second
+/// (samples for `explain` and `discover`) has its share of a long load.
+const REQUESTS_A_SENDER: u32 = 64;
 /// The name of a thread that sends.
 const SENDER: &str = "sender";
 /// The thread of the brokers.
