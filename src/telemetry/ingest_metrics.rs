@@ -51,9 +51,10 @@ impl KafkaMetrics {
         by_label(&self.messages)
     }
 
-    /// Counts a message that was set aside. `result` is `stored`, `failed` or `dropped`.
-    pub fn count_dead_letter(&self, result: &str) {
-        self.dead_letters.with_label_values(&[result]).inc();
+    /// Counts messages that were set aside. `result` is `stored`, `failed` or `dropped`.
+    pub fn count_dead_letters(&self, result: &str, messages: u64) {
+        let counter = self.dead_letters.with_label_values(&[result]);
+        counter.inc_by(messages);
     }
 
     /// Counts messages that were removed before they were read; at least one if the number is
@@ -125,7 +126,7 @@ impl MetricBuilder {
             metrics.count(result, 0);
         }
         for result in ["stored", "failed", "dropped"] {
-            metrics.dead_letters.with_label_values(&[result]).inc_by(0);
+            metrics.count_dead_letters(result, 0);
         }
         Ok(metrics)
     }

@@ -214,16 +214,19 @@ pub(super) fn consumer(
 
 /// Returns the settings of those who read.
 pub(super) fn reading(config: &KafkaSettings, limits: &ReceiverLimits) -> ClientConfig {
-    let received = RECEIVED_AT_ONCE.max(limits.body_bytes.saturating_mul(2));
+    let received = received_at_once(limits).to_string();
     let mut settings = connection(config);
     settings
         .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
-        .set(
-            "receive.message.max.bytes",
-            received.min(1_000_000_000).to_string(),
-        );
+        .set("receive.message.max.bytes", received);
     settings
+}
+
+/// Returns the largest response of a broker, and so the largest message.
+pub(super) fn received_at_once(limits: &ReceiverLimits) -> usize {
+    let received = RECEIVED_AT_ONCE.max(limits.body_bytes.saturating_mul(2));
+    received.min(1_000_000_000)
 }
 
 /// Returns all partitions of a topic; none if it does not exist.

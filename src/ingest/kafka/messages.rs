@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use rdkafka::{Message as _, message::BorrowedMessage};
+use rdkafka::{
+    Message as _,
+    message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders},
+};
 use tokio::time::Instant;
 
 use crate::domain::{
@@ -23,6 +26,7 @@ pub(super) struct LogMessage {
     pub(super) offset: i64,
     pub(super) key: Option<Bytes>,
     pub(super) bytes: Bytes,
+    pub(super) headers: Option<OwnedHeaders>,
     /// `None` only from producers and brokers older than Kafka 0.10.
     pub(super) time: Option<MessageTime>,
 }
@@ -35,6 +39,7 @@ impl LogMessage {
             offset: message.offset(),
             key: message.key().map(copy),
             bytes: message.payload().map(copy).unwrap_or_default(),
+            headers: message.headers().map(BorrowedHeaders::detach),
             time: match message.timestamp() {
                 rdkafka::Timestamp::LogAppendTime(millis) => {
                     Some(MessageTime::Appended(of_millis(millis)))

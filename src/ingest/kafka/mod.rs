@@ -134,7 +134,7 @@ impl KafkaSource {
             token: token.clone(),
             topic,
         };
-        let dead_letters = DeadLetterTopic::new(config, &token, parts.metrics.clone())?;
+        let dead_letters = DeadLetterTopic::new(config, limits, &token, parts.metrics.clone())?;
         let reader = MessageReader::new(
             parts.trace_consumer,
             &parts.limits,

@@ -32,6 +32,7 @@ fn batch(offsets: std::ops::Range<i64>) -> MessageBatch {
             offset,
             key: None,
             bytes: Bytes::new(),
+            headers: None,
             time: None,
         });
     }

@@ -115,7 +115,8 @@ impl<D: TraceConsumer> LogReplay<D> {
         };
         let token = OauthTokenReader::new(&config);
         token.check()?;
-        let dead_letters = DeadLetterTopic::new(&config, &token, parts.metrics.clone());
+        let (limits, metrics) = (&parts.limits, parts.metrics.clone());
+        let dead_letters = DeadLetterTopic::new(&config, limits, &token, metrics);
         let dead_letters = dead_letters.map_err(ReplayError::Settings)?;
         let settings = client::reading(&config, &parts.limits);
         let (topic, range) = (Arc::from(config.topic), parts.range);
