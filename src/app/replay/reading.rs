@@ -159,7 +159,8 @@ async fn record(
         }),
         limits: body_limits(&request.limits),
         metrics: metrics.kafka.clone(),
-        range,
+        from: range.from,
+        to: request.to,
         batch_length: request.backtest.as_ref().map_or(ANY_LENGTH, |_| STEP),
     };
     // Before anything is written: what cannot be read leaves an empty database empty.

@@ -13,12 +13,10 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     RemovedMessages, ReplayBatch, ReplayError,
     range::{LogRange, PartitionRange, ReplayConsumer, is_out_of_range},
+    selection::{PartitionSelection, ReplayTimes},
 };
 use crate::{
-    domain::{
-        model::time::{TimeRange, Timestamp},
-        workflow::watermark::replay::MessageTime,
-    },
+    domain::{model::time::Timestamp, workflow::watermark::replay::MessageTime},
     ingest::kafka::{
         client::LoginContext,
         messages::{LogMessage, MessageBatch},
@@ -30,69 +28,54 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// librdkafka finds a broker that was restarted sooner.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
 
-/// The progress of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MergePhase {
-    Unseen,
-    /// Up to now all messages are older than the range.
-    Before,
-    Within,
-    Over,
-}
-
-/// One partition, read up to its first message after the range.
+/// One partition, read up to the end of the range.
 struct MergedPartition {
-    range: PartitionRange,
+    selection: PartitionSelection,
     queue: PartitionQueue<LoginContext>,
     /// The next messages.
     heads: VecDeque<LogMessage>,
-    phase: MergePhase,
-    removed: Option<RemovedMessages>,
 }
 
 impl fmt::Debug for MergedPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MergedPartition")
-            .field("range", &self.range)
-            .field("phase", &self.phase)
+            .field("selection", &self.selection)
             .finish_non_exhaustive()
     }
 }
 
 impl MergedPartition {
+    const fn number(&self) -> i32 {
+        self.selection.range.partition
+    }
+
     /// Returns the time of the next message; one without a time comes first.
     fn next_at(&self) -> Timestamp {
         let time = self.heads.front().and_then(|head| head.time);
         time.map_or(Timestamp::UNIX_EPOCH, MessageTime::at)
     }
 
+    fn is_waited_for(&self) -> bool {
+        self.heads.is_empty() && !self.selection.is_over()
+    }
+
     /// Takes the next message of the partition.
-    fn take(&mut self, message: LogMessage, times: TimeRange) {
-        let at = message.time.map(MessageTime::at);
-        if self.phase == MergePhase::Unseen {
-            self.removed = at.and_then(|at| self.range.removed(at, times.from));
-            self.phase = MergePhase::Before;
-        }
-        if self.phase == MergePhase::Before && at.is_none_or(|at| at >= times.from) {
-            self.phase = MergePhase::Within;
-        }
-        if message.offset >= self.range.end || at.is_some_and(|at| at >= times.to) {
-            self.phase = MergePhase::Over;
-        }
-        if self.phase == MergePhase::Within {
+    fn take(&mut self, message: LogMessage) {
+        if self.selection.takes(message.offset, message.time) {
             self.heads.push_back(message);
         }
     }
 
-    fn poll(&mut self, times: TimeRange) -> KafkaResult<()> {
+    /// Returns whether anything came.
+    fn poll(&mut self) -> KafkaResult<bool> {
         let polled = self.queue.poll(GLANCE);
         match polled.map(|polled| polled.map(|message| LogMessage::of(&message))) {
-            Some(Ok(message)) => self.take(message, times),
-            Some(Err(KafkaError::PartitionEOF(_))) => self.phase = MergePhase::Over,
+            Some(Ok(message)) => self.take(message),
+            Some(Err(KafkaError::PartitionEOF(_))) => self.selection.end(),
             Some(Err(error)) => return Err(error),
-            None => {}
+            None => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -100,20 +83,19 @@ impl MergedPartition {
 #[derive(Debug)]
 pub(super) struct MergedLog {
     consumer: ReplayConsumer,
-    times: TimeRange,
     partitions: Vec<MergedPartition>,
 }
 
 impl MergedLog {
     /// Takes the partitions, and waits for the first message of each.
-    pub(super) fn begin(range: LogRange, times: TimeRange) -> Result<Self, ReplayError> {
+    pub(super) fn begin(range: LogRange, times: ReplayTimes) -> Result<Self, ReplayError> {
         let begun = Self::assign(range, times).map_err(ReplayError::Unreachable);
         let mut begun = begun?;
         begun.fill()?;
         Ok(begun)
     }
 
-    fn assign(range: LogRange, times: TimeRange) -> KafkaResult<Self> {
+    fn assign(range: LogRange, times: ReplayTimes) -> KafkaResult<Self> {
         let (consumer, topic) = (range.consumer, range.topic);
         let is_read = |range: &PartitionRange| range.next < range.end;
         let read: Vec<_> = range.partitions.into_iter().filter(is_read).collect();
@@ -125,17 +107,14 @@ impl MergedLog {
         let merged = |range: PartitionRange| {
             let queue = consumer.split_partition_queue(&topic, range.partition)?;
             Some(MergedPartition {
-                range,
+                selection: PartitionSelection::new(range, times),
                 queue,
                 heads: VecDeque::new(),
-                phase: MergePhase::Unseen,
-                removed: None,
             })
         };
         let partitions = read.into_iter().filter_map(merged).collect();
         let mut begun = Self {
             consumer,
-            times,
             partitions,
         };
         // Those that came before their partition had a queue.
@@ -152,10 +131,11 @@ impl MergedLog {
             Err(error) => return Err(error),
         };
         let mut partitions = self.partitions.iter_mut();
-        if let Some(found) = partitions.find(|one| one.range.partition == partition) {
+        let found = partitions.find(|one| one.number() == partition);
+        if let Some(found) = found {
             match message {
-                Some(message) => found.take(message, self.times),
-                None => found.phase = MergePhase::Over,
+                Some(message) => found.take(message),
+                None => found.selection.end(),
             }
         }
         Ok(())
@@ -163,7 +143,9 @@ impl MergedLog {
 
     pub(super) fn removed(&self) -> Vec<RemovedMessages> {
         let partitions = self.partitions.iter();
-        partitions.filter_map(|one| one.removed).collect()
+        partitions
+            .filter_map(|one| one.selection.removed())
+            .collect()
     }
 
     /// Sends all messages in batches of at most `length`, until the receiver is dropped.
@@ -214,45 +196,46 @@ impl MergedLog {
     fn fill(&mut self) -> Result<(), ReplayError> {
         let mut came_at = Instant::now();
         let mut reason = "no message came".to_owned();
-        loop {
-            let waited_for = self.waited_for().count();
-            if waited_for == 0 {
-                return Ok(());
-            }
+        while self.partitions.iter().any(MergedPartition::is_waited_for) {
             // Only errors and statistics of librdkafka arrive here.
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 reason = error.to_string();
             }
-            if let Some(explained) = self.poll_waited_for()? {
-                reason = explained;
+            match self.poll_waited_for()? {
+                Polled::Something => came_at = Instant::now(),
+                Polled::Nothing => {}
+                Polled::Failed(error) => reason = error,
             }
-            if self.waited_for().count() < waited_for {
-                came_at = Instant::now();
-            } else if came_at.elapsed() > STALLED_AFTER {
+            if came_at.elapsed() > STALLED_AFTER {
                 let after = STALLED_AFTER;
                 return Err(ReplayError::Stalled { after, reason });
             }
         }
+        Ok(())
     }
 
-    /// Returns an error that librdkafka may recover from by itself.
-    fn poll_waited_for(&mut self) -> Result<Option<String>, ReplayError> {
-        let (times, mut reason) = (self.times, None);
-        for one in self.waited_for() {
-            match one.poll(times) {
-                Ok(()) => {}
+    fn poll_waited_for(&mut self) -> Result<Polled, ReplayError> {
+        let mut result = Polled::Nothing;
+        let partitions = self.partitions.iter_mut();
+        for one in partitions.filter(|one| one.is_waited_for()) {
+            match one.poll() {
+                Ok(true) => result = Polled::Something,
+                Ok(false) => {}
                 Err(error) if is_out_of_range(&error) => {
-                    let partition = one.range.partition;
+                    let partition = one.number();
                     return Err(ReplayError::Overtaken { partition });
                 }
-                Err(error) => reason = Some(error.to_string()),
+                // librdkafka may recover from it by itself.
+                Err(error) => result = Polled::Failed(error.to_string()),
             }
         }
-        Ok(reason)
+        Ok(result)
     }
+}
 
-    fn waited_for(&mut self) -> impl Iterator<Item = &mut MergedPartition> {
-        let partitions = self.partitions.iter_mut();
-        partitions.filter(|one| one.heads.is_empty() && one.phase != MergePhase::Over)
-    }
+/// The result of polling the partitions that are waited for.
+enum Polled {
+    Something,
+    Nothing,
+    Failed(String),
 }

@@ -5,6 +5,7 @@
 
 mod merge;
 mod range;
+mod selection;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use rdkafka::error::KafkaError;
 use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{merge::MergedLog, range::LogRange};
+use self::{merge::MergedLog, range::LogRange, selection::ReplayTimes};
 use super::{
     KafkaSettings, OauthTokenError,
     client::{self, LoginContext},
@@ -23,10 +24,7 @@ use super::{
 };
 use crate::{
     domain::{
-        model::{
-            format,
-            time::{TimeRange, Timestamp},
-        },
+        model::{format, time::Timestamp},
         workflow::watermark::replay::MessageTime,
     },
     ingest::{consumer::TraceConsumer, server::limits::ReceiverLimits},
@@ -40,7 +38,9 @@ pub struct ReplayParts<D> {
     pub trace_consumer: D,
     pub limits: ReceiverLimits,
     pub metrics: KafkaMetrics,
-    pub range: TimeRange,
+    pub from: Timestamp,
+    /// `None` if the range ends where the topic does.
+    pub to: Option<Timestamp>,
     /// The longest time from the first to the last message of a batch.
     pub batch_length: Duration,
 }
@@ -119,11 +119,15 @@ impl<D: TraceConsumer> LogReplay<D> {
         let dead_letters = DeadLetterTopic::new(&config, limits, &token, metrics);
         let dead_letters = dead_letters.map_err(ReplayError::Settings)?;
         let settings = client::reading(&config, &parts.limits);
-        let (topic, range) = (Arc::from(config.topic), parts.range);
+        let topic = Arc::from(config.topic);
+        let times = ReplayTimes {
+            from: parts.from,
+            to: parts.to,
+        };
         let finding = spawn_blocking(move || {
             let login = LoginContext::new(token);
-            let found = LogRange::find(settings, login, topic, range.from)?;
-            MergedLog::begin(found, range)
+            let found = LogRange::find(settings, login, topic, times.from)?;
+            MergedLog::begin(found, times)
         });
         let merged = finding.await.unwrap_or(Err(ReplayError::Panicked))?;
         let removed = merged.removed();
