@@ -71,6 +71,11 @@ impl KafkaMetrics {
         self.jumps.with_label_values(&labels).inc();
     }
 
+    /// Returns the jumps so far by result, of all partitions.
+    pub fn jumps(&self) -> BTreeMap<String, u64> {
+        by_label(&self.jumps)
+    }
+
     /// Exports the jumps of a partition from zero, so that the first one is visible as a change.
     pub fn export_jumps(&self, partition: i32) {
         for result in ["recovered", "confirmed"] {
@@ -132,12 +137,12 @@ impl MetricBuilder {
     }
 }
 
-/// Returns the values of counters that have one label.
+/// Returns the values of counters by the last of their labels.
 pub fn by_label(counters: &IntCounterVec) -> BTreeMap<String, u64> {
     let families = counters.collect();
     let metrics = families.iter().flat_map(MetricFamily::get_metric);
     let value = |metric: &Metric| {
-        let label = metric.get_label().first()?.value().to_owned();
+        let label = metric.get_label().last()?.value().to_owned();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -146,5 +151,9 @@ pub fn by_label(counters: &IntCounterVec) -> BTreeMap<String, u64> {
         let count = metric.get_counter().get_value() as u64;
         Some((label, count))
     };
-    metrics.filter_map(value).collect()
+    let mut by_label = BTreeMap::new();
+    for (label, count) in metrics.filter_map(value) {
+        *by_label.entry(label).or_default() += count;
+    }
+    by_label
 }

@@ -38,6 +38,9 @@ pub struct ReplayReport {
     pub range: TimeRange,
     /// Messages by result: `committed`, or the reason why they cannot be used.
     pub messages: BTreeMap<String, u64>,
+    /// Messages that did not have the next offset of their partition, by result: `recovered` or
+    /// `confirmed`.
+    pub offset_jumps: BTreeMap<String, u64>,
     pub spans: u64,
     /// Spans that were rejected, by reason.
     pub rejected: BTreeMap<String, u64>,

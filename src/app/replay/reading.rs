@@ -78,6 +78,7 @@ async fn read_into(store: &Store, request: &ReplayRequest) -> anyhow::Result<Rep
         topic: request.kafka.topic.clone(),
         range,
         messages: metrics.kafka.messages(),
+        offset_jumps: metrics.kafka.jumps(),
         spans: metrics.spans_received.get(),
         rejected: by_label(&metrics.spans_rejected),
         matched: metrics.spans_matched.get(),

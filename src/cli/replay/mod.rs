@@ -73,6 +73,7 @@ fn text(report: &ReplayReport) -> String {
         topic,
         range,
         messages,
+        offset_jumps,
         spans,
         rejected,
         matched,
@@ -99,6 +100,15 @@ fn text(report: &ReplayReport) -> String {
         count(of(workflows, "unchanged")),
         count(of(workflows, "removed")),
     );
+    let recovered = of(offset_jumps, "recovered");
+    if recovered > 0 {
+        // Writing to a string cannot fail.
+        let _written = writeln!(
+            text,
+            "a broker left messages out {}; they came when they were read again",
+            format::counted(i64::try_from(recovered).unwrap_or(i64::MAX), "time")
+        );
+    }
     for gap in gaps {
         // Writing to a string cannot fail.
         let _written = writeln!(
@@ -151,6 +161,7 @@ fn as_json(report: &ReplayReport) -> serde_json::Value {
         "from": report.range.from.to_rfc3339(),
         "to": report.range.to.to_rfc3339(),
         "messages": report.messages,
+        "offset_jumps": report.offset_jumps,
         "spans": report.spans,
         "spans_rejected": report.rejected,
         "spans_matched": report.matched,
@@ -177,6 +188,7 @@ mod tests {
             topic: "otlp_spans".to_owned(),
             range: TimeRange::new(at("2026-11-29T06:00:00Z"), at("2026-11-29T07:00:00Z")),
             messages: counts([("committed", 1_204), ("malformed", 2), ("too_large", 0)]),
+            offset_jumps: counts([("confirmed", 7), ("recovered", 2)]),
             spans: 52_300,
             rejected: counts([("no_end", 1), ("too_late", 2)]),
             matched: 4_000,

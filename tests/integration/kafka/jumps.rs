@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// Writes each as a batch of its own, with a key: only such batches can be left out.
-async fn write_alone(log: &SpanLog, messages: &[Vec<u8>]) {
+pub(super) async fn write_alone(log: &SpanLog, messages: &[Vec<u8>]) {
     let producer = log.producer("none");
     for message in messages {
         let record = FutureRecord::to(TOPIC).key("order").payload(message);

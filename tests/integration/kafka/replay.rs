@@ -11,9 +11,10 @@ use throughline::domain::model::{
     time::{TimeRange, Timestamp},
 };
 
-use super::{Cluster, SpanLog, TOPIC, has_read, lost::filler};
+use super::{Cluster, SpanLog, TOPIC, has_read, jumps::write_alone, lost::filler};
 use crate::support::{
     database::TestDatabase,
+    relay::Relay,
     service::{Site, program},
     workload::{ORDERS, Workload, now, placed as placed_at},
 };
@@ -273,4 +274,59 @@ async fn what_cannot_be_replayed_is_refused_and_leaves_an_empty_database_empty()
     service.api.has_ticked("heartbeat").await;
     let occupied = run(&["--from", &earlier]);
     assert!(occupied.contains("is that of a service"), "{occupied}");
+}
+
+#[tokio::test]
+async fn a_producer_whose_clock_is_ahead_ends_no_partition() {
+    let (cluster, database) = (Cluster::new(1), TestDatabase::create().await);
+    let site = Site::on(&database, ORDERS);
+    let service = site.start().await;
+    service.api.has_ticked("heartbeat").await;
+    let (began, ahead) = (seconds_ago(60), now() + Duration::from_hours(1));
+    let orders = Workload::good(40, 9).requests;
+    let messages = orders.len() as u64;
+    cluster
+        .write_at(&orders, |nth| if nth == 7 { ahead } else { began })
+        .await;
+    let (from, to) = (began.to_rfc3339(), seconds_ago(0).to_rfc3339());
+    let bounded = report(&replay(
+        &cluster,
+        &database,
+        &["--from", &from, "--to", &to],
+    ));
+    assert_eq!(count(&bounded, "/messages/committed"), messages - 1);
+    let all = report(&replay(&cluster, &database, &["--from", &from]));
+    assert_eq!(count(&all, "/messages/committed"), messages);
+}
+
+#[tokio::test]
+async fn messages_that_a_broker_leaves_out_are_replayed_too() {
+    let (cluster, database) = (Cluster::new(1), TestDatabase::create().await);
+    let site = Site::on(&database, ORDERS);
+    let service = site.start().await;
+    service.api.has_ticked("heartbeat").await;
+    let from = seconds_ago(1).to_rfc3339();
+    let orders = Workload::good(40, 10).requests;
+    write_alone(&cluster, &orders).await;
+    let relay = Relay::to(&cluster.brokers).await;
+    let brokers = relay.brokers.clone();
+    let log = SpanLog {
+        brokers,
+        partitions: 1,
+    };
+    relay.left_out.times(1, [7, 20, 21, 22]);
+    relay.left_out.times(2, [38]);
+    // The program blocks this thread, and the relay needs one.
+    let replaying = tokio::task::spawn_blocking(move || {
+        let output = replay(&log, &database, &["--from", &from]);
+        (output, database)
+    });
+    let (output, _database) = replaying.await.unwrap();
+    let replayed = report(&output);
+    assert_eq!(
+        count(&replayed, "/messages/committed"),
+        orders.len() as u64,
+        "{replayed}"
+    );
+    assert_eq!(count(&replayed, "/offset_jumps/recovered"), 3);
 }

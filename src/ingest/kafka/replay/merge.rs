@@ -1,6 +1,6 @@
 //! Merges partitions by the times of their messages.
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{collections::VecDeque, fmt, sync::Arc, thread::sleep, time::Duration};
 
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
@@ -18,9 +18,11 @@ use super::{
 use crate::{
     domain::{model::time::Timestamp, workflow::watermark::replay::MessageTime},
     ingest::kafka::{
-        client::LoginContext,
+        client::{ANSWERS_WITHIN, LoginContext},
         messages::{LogMessage, MessageBatch},
+        offset_order::{MessageOrder, OffsetOrder},
     },
+    telemetry::metrics::KafkaMetrics,
 };
 
 /// The time to wait for one partition before the others are served.
@@ -32,14 +34,19 @@ const STALLED_AFTER: Duration = Duration::from_mins(1);
 struct MergedPartition {
     selection: PartitionSelection,
     queue: PartitionQueue<LoginContext>,
+    order: OffsetOrder,
+    /// The offset from which to read again, and after which time.
+    again: Option<(i64, Duration)>,
     /// The next messages.
     heads: VecDeque<LogMessage>,
+    metrics: KafkaMetrics,
 }
 
 impl fmt::Debug for MergedPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MergedPartition")
             .field("selection", &self.selection)
+            .field("order", &self.order)
             .finish_non_exhaustive()
     }
 }
@@ -61,17 +68,46 @@ impl MergedPartition {
 
     /// Takes the next message of the partition.
     fn take(&mut self, message: LogMessage) {
-        if self.selection.takes(message.offset, message.time) {
+        // What comes after the range shows that it is complete.
+        let offset = message.offset.min(self.selection.range.end);
+        if self.is_next(offset) && self.selection.takes(message.offset, message.time) {
             self.heads.push_back(message);
         }
     }
 
+    /// Records that the topic has no more messages of the partition.
+    fn reach_end(&mut self) {
+        if self.is_next(self.selection.range.end) {
+            self.selection.end();
+        }
+    }
+
+    /// Returns whether nothing is missing before `offset`; else the partition is read again.
+    fn is_next(&mut self, offset: i64) -> bool {
+        let partition = self.number();
+        match self.order.arrive(offset) {
+            MessageOrder::Next => {}
+            MessageOrder::ReadAgain(from, after) => {
+                self.again = Some((from, after));
+                return false;
+            }
+            MessageOrder::Recovered(_) => self.metrics.count_jump(partition, "recovered"),
+            MessageOrder::Confirmed(_) => self.metrics.count_jump(partition, "confirmed"),
+        }
+        true
+    }
+
     /// Returns whether anything came.
-    fn poll(&mut self) -> KafkaResult<bool> {
+    fn poll(&mut self, consumer: &ReplayConsumer, topic: &str) -> KafkaResult<bool> {
+        if let Some((from, after)) = self.again {
+            sleep(after);
+            consumer.seek(topic, self.number(), Offset::Offset(from), ANSWERS_WITHIN)?;
+            self.again = None;
+        }
         let polled = self.queue.poll(GLANCE);
         match polled.map(|polled| polled.map(|message| LogMessage::of(&message))) {
             Some(Ok(message)) => self.take(message),
-            Some(Err(KafkaError::PartitionEOF(_))) => self.selection.end(),
+            Some(Err(KafkaError::PartitionEOF(_))) => self.reach_end(),
             Some(Err(error)) => return Err(error),
             None => return Ok(false),
         }
@@ -83,19 +119,24 @@ impl MergedPartition {
 #[derive(Debug)]
 pub(super) struct MergedLog {
     consumer: ReplayConsumer,
+    topic: Arc<str>,
     partitions: Vec<MergedPartition>,
 }
 
 impl MergedLog {
     /// Takes the partitions, and waits for the first message of each.
-    pub(super) fn begin(range: LogRange, times: ReplayTimes) -> Result<Self, ReplayError> {
-        let begun = Self::assign(range, times).map_err(ReplayError::Unreachable);
+    pub(super) fn begin(
+        range: LogRange,
+        times: ReplayTimes,
+        metrics: &KafkaMetrics,
+    ) -> Result<Self, ReplayError> {
+        let begun = Self::assign(range, times, metrics).map_err(ReplayError::Unreachable);
         let mut begun = begun?;
         begun.fill()?;
         Ok(begun)
     }
 
-    fn assign(range: LogRange, times: ReplayTimes) -> KafkaResult<Self> {
+    fn assign(range: LogRange, times: ReplayTimes, metrics: &KafkaMetrics) -> KafkaResult<Self> {
         let (consumer, topic) = (range.consumer, range.topic);
         let is_read = |range: &PartitionRange| range.next < range.end;
         let read: Vec<_> = range.partitions.into_iter().filter(is_read).collect();
@@ -109,12 +150,16 @@ impl MergedLog {
             Some(MergedPartition {
                 selection: PartitionSelection::new(range, times),
                 queue,
+                order: OffsetOrder::expecting(Some(range.next)),
+                again: None,
                 heads: VecDeque::new(),
+                metrics: metrics.clone(),
             })
         };
         let partitions = read.into_iter().filter_map(merged).collect();
         let mut begun = Self {
             consumer,
+            topic,
             partitions,
         };
         // Those that came before their partition had a queue.
@@ -132,10 +177,11 @@ impl MergedLog {
         };
         let mut partitions = self.partitions.iter_mut();
         let found = partitions.find(|one| one.number() == partition);
-        if let Some(found) = found {
+        // Messages after a jump come once more.
+        if let Some(found) = found.filter(|found| found.again.is_none()) {
             match message {
                 Some(message) => found.take(message),
-                None => found.selection.end(),
+                None => found.reach_end(),
             }
         }
         Ok(())
@@ -218,7 +264,7 @@ impl MergedLog {
         let mut result = Polled::Nothing;
         let partitions = self.partitions.iter_mut();
         for one in partitions.filter(|one| one.is_waited_for()) {
-            match one.poll() {
+            match one.poll(&self.consumer, &self.topic) {
                 Ok(true) => result = Polled::Something,
                 Ok(false) => {}
                 Err(error) if is_out_of_range(&error) => {

@@ -124,10 +124,11 @@ impl<D: TraceConsumer> LogReplay<D> {
             from: parts.from,
             to: parts.to,
         };
+        let metrics = parts.metrics.clone();
         let finding = spawn_blocking(move || {
             let login = LoginContext::new(token);
             let found = LogRange::find(settings, login, topic, times.from)?;
-            MergedLog::begin(found, times)
+            MergedLog::begin(found, times, &metrics)
         });
         let merged = finding.await.unwrap_or(Err(ReplayError::Panicked))?;
         let removed = merged.removed();
