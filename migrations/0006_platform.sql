@@ -48,6 +48,7 @@ create table kafka_partitions (
     end_offset     bigint      not null,
     complete_until timestamptz not null,
     seen_at        timestamptz not null,
+    wanted_at      timestamptz not null,
     constraint kafka_partitions_pkey primary key (topic, partition)
 );
 comment on table kafka_partitions is 'How far each partition of a Kafka topic is read. The watermark is never later than the earliest of them.';
@@ -56,7 +57,8 @@ comment on column kafka_partitions.partition is 'Number of the partition.';
 comment on column kafka_partitions.next_offset is 'Everything before this offset is committed in this database. Whoever reads the partition next begins here. Null before the first has begun.';
 comment on column kafka_partitions.end_offset is 'Offset of the message that would have come next when the partition was last looked at.';
 comment on column kafka_partitions.complete_until is 'Everything that was appended up to this time is committed.';
-comment on column kafka_partitions.seen_at is 'When a replica that reads the partition last said so. A day later it is no longer waited for, a month later its row is deleted.';
+comment on column kafka_partitions.seen_at is 'When a replica that reads the partition last said so.';
+comment on column kafka_partitions.wanted_at is 'When a replica that is configured to read the topic last ran, within a minute, whether it could read this partition or not. A day later the partition is no longer waited for, a month later its row is deleted.';
 
 create table service_state (
     singleton                  boolean     not null default true,

@@ -11,7 +11,7 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// A topic that no replica has read for this long is ignored.
+/// A topic that no replica was configured to read for this long is ignored.
 const IGNORED_AFTER: Duration = Duration::from_hours(24);
 /// Longer than topics usually keep messages: until then reading continues at the position.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(30 * 24);
@@ -56,7 +56,7 @@ impl Tx<'_> {
     }
 
     /// Stores how far a replica has read. A report of another replica that has read further is
-    /// kept: both are true. Partitions that no replica reads any more are deleted later.
+    /// kept: both are true.
     pub async fn note_log_partitions(
         &mut self,
         topic: &str,
@@ -77,7 +77,7 @@ impl Tx<'_> {
         let statement = sqlx::query(
             "-- kafka_partitions.note
              insert into kafka_partitions as p
-                 (topic, partition, next_offset, end_offset, complete_until, seen_at)
+                 (topic, partition, next_offset, end_offset, complete_until, seen_at, wanted_at)
              select $1, n.partition, n.next_offset, n.end_offset,
                  coalesce(n.up_to, (select complete_until from ingest_watermark), $7), $7
              from unnest($2::integer[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::boolean[])
@@ -98,10 +98,29 @@ impl Tx<'_> {
         .bind(up_to)
         .bind(is_another)
         .bind(now.to_chrono());
+        self.execute(statement).await.map(drop)
+    }
+
+    /// Records that a replica is configured to read a topic, whether it can or not: all its partitions are
+    /// waited for. Partitions of other topics that no replica is configured to read are deleted later.
+    pub async fn want_log_partitions(
+        &mut self,
+        topic: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(
+            "-- kafka_partitions.want
+             update kafka_partitions as p set wanted_at = $2
+             from (select partition from kafka_partitions where topic = $1 and wanted_at < $2
+                   order by partition for update) as w
+             where p.topic = $1 and p.partition = w.partition",
+        )
+        .bind(topic)
+        .bind(now.to_chrono());
         self.execute(statement).await?;
         let statement = sqlx::query(
             "-- kafka_partitions.forget
-             delete from kafka_partitions where seen_at < $1",
+             delete from kafka_partitions where wanted_at < $1",
         )
         .bind((now - FORGOTTEN_AFTER).to_chrono());
         self.execute(statement).await.map(drop)
@@ -115,7 +134,7 @@ impl Tx<'_> {
         let query = sqlx::query_as(
             "-- kafka_partitions.up_to
              select min(complete_until) from kafka_partitions
-             where seen_at >= $1",
+             where wanted_at >= $1",
         )
         .bind((now - IGNORED_AFTER).to_chrono());
         let (up_to,): (Option<DateTime<Utc>>,) = self.fetch_one(query).await?;
@@ -149,14 +168,14 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// Returns the state of all partitions that were read lately, for self-checks, pages and metrics.
+    /// Returns the state of all partitions that are to be read, for self-checks, pages and metrics.
     pub async fn log_signs(&mut self) -> Result<Vec<LogSign>, StoreError> {
         let query = sqlx::query_as(
             "-- kafka_partitions.signs
              select topic, partition, greatest(end_offset - coalesce(next_offset, 0), 0) as lag, complete_until,
                  seen_at
              from kafka_partitions
-             where seen_at >= (select max(seen_at) from kafka_partitions) - $1
+             where wanted_at >= (select max(wanted_at) from kafka_partitions) - $1
              order by topic, partition",
         )
         .bind(IGNORED_AFTER);

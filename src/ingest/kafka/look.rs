@@ -70,6 +70,7 @@ impl KafkaSource {
             .partitions
             .retain(|partition| !self.progress.knows(*partition));
         self.note_unread(&answers.partitions).await?;
+        self.want().await?;
         self.store_progress().await?;
         Ok(LogReport {
             partitions: answers.seen.len(),
@@ -94,6 +95,20 @@ impl KafkaSource {
             format::date_time(loss.until)
         );
         self.progress.go_on(seen.asked, loss, seen.bounds);
+        Ok(())
+    }
+
+    /// Makes the watermark wait for the topic while this replica is configured to read it, whether brokers
+    /// answer or not, and whoever reads its partitions.
+    async fn want(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if !self.progress.is_want_due(now) {
+            return Ok(());
+        }
+        let mut tx = self.store.begin("store that Kafka is read").await?;
+        tx.want_log_partitions(&self.topic, now).await?;
+        tx.commit().await?;
+        self.progress.wanted(now);
         Ok(())
     }
 

@@ -116,6 +116,8 @@ impl KafkaSource {
         let token = OauthTokenReader::new(&parts.config);
         token.check()?;
         let mut tx = parts.store.begin("read where Kafka was read to").await?;
+        // Before the first heartbeat after an outage of a day.
+        tx.want_log_partitions(&topic, parts.clock.now()).await?;
         let known = tx.log_partitions(&topic).await?;
         let installation = tx.installation_id().await?;
         let database = tx.database_identity().await?;

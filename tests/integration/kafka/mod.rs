@@ -2,6 +2,7 @@
 //! a port of its own and belongs to the test.
 
 pub(crate) mod catch_up;
+mod day;
 mod dead_letters;
 mod forgotten;
 mod jumps;

@@ -24,6 +24,8 @@ use crate::{
 
 /// The time that a rebalance waits for commits in progress.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
+/// The interval at which the database is to know that the topic is read.
+const WANTED_EVERY: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
 pub(in crate::ingest::kafka) struct SharedProgress {
@@ -44,6 +46,8 @@ struct ReadingState {
     /// Partitions of which some messages may be received and not begun.
     revoked: BTreeSet<i32>,
     assignments: u64,
+    /// When the database was last known to have that the topic is to be read.
+    wanted_at: Option<Timestamp>,
 }
 
 /// The ranges that a batch has read, and their assignments.
@@ -323,6 +327,17 @@ impl SharedProgress {
                 assigned.stored = report.next_offset;
             }
         }
+    }
+
+    /// Returns whether to record again that the topic is to be read.
+    pub(in crate::ingest::kafka) fn is_want_due(&self, now: Timestamp) -> bool {
+        let wanted_at = self.state().wanted_at;
+        wanted_at.is_none_or(|wanted_at| now.saturating_since(wanted_at) >= WANTED_EVERY)
+    }
+
+    /// Records that the database has stored that the topic is to be read.
+    pub(in crate::ingest::kafka) fn wanted(&self, now: Timestamp) {
+        self.state().wanted_at = Some(now);
     }
 
     /// Returns the partitions of brokers whose clocks are ahead.
