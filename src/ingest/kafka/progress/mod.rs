@@ -12,7 +12,7 @@ pub(super) use self::assigned_partition::GroupOffset;
 use self::assigned_partition::{AssignedPartition, ReadFrom};
 use super::{
     messages::{LogMessage, MessageBatch},
-    offset_order::MessageOrder,
+    offset_order::{MessageOrder, OffsetOrder},
 };
 use crate::{
     domain::{
@@ -289,7 +289,13 @@ impl SharedProgress {
     /// Continues after a loss was recorded.
     pub(in crate::ingest::kafka) fn go_on(&self, asked: Asked, loss: &LogLoss, bounds: LogBounds) {
         self.with(asked, |assigned| {
+            let before = assigned.progress.next();
             assigned.progress.go_on(bounds);
+            let next = assigned.progress.next();
+            if next != before {
+                // It must not be taken for a message that a broker sent too early.
+                assigned.order = OffsetOrder::expecting(next);
+            }
             assigned.is_another |= loss.messages.is_none();
         });
     }

@@ -94,6 +94,22 @@ fn look(progress: &SharedProgress, group: Option<GroupOffset>) {
     assert_eq!(progress.look(asked, group, at(1), bounds), None);
 }
 
+fn message(offset: i64) -> LogMessage {
+    let messages = batch(offset..offset + 1).messages;
+    messages.into_iter().next().unwrap()
+}
+
+#[test]
+fn the_first_message_of_a_topic_that_was_created_again_is_the_next_one() {
+    let progress = reading();
+    let (asked, bounds) = (progress.asked()[0], LogBounds { start: 0, end: 0 });
+    let loss = progress.look(asked, None, at(1), bounds).unwrap();
+    assert_eq!(loss.messages, None);
+    progress.go_on(asked, &loss, bounds);
+    assert_eq!(progress.arrive(&message(0)), MessageOrder::Next);
+    assert_eq!(progress.reports()[0].next_offset, Some(0));
+}
+
 fn own_offset(next: i64) -> GroupOffset {
     GroupOffset { next, is_own: true }
 }
