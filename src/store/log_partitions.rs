@@ -38,6 +38,23 @@ pub struct PartitionReport {
     pub is_another: bool,
 }
 
+#[derive(FromRow)]
+struct PositionRow {
+    partition: i32,
+    next_offset: Option<i64>,
+    complete_until: DateTime<Utc>,
+}
+
+impl From<PositionRow> for LogPartition {
+    fn from(row: PositionRow) -> Self {
+        Self {
+            partition: row.partition,
+            next_offset: row.next_offset,
+            up_to: row.complete_until.into(),
+        }
+    }
+}
+
 impl Tx<'_> {
     /// Returns the state of the partitions of a topic.
     pub async fn log_partitions(&mut self, topic: &str) -> Result<Vec<LogPartition>, StoreError> {
@@ -46,13 +63,25 @@ impl Tx<'_> {
              select partition, next_offset, complete_until from kafka_partitions where topic = $1",
         )
         .bind(topic);
-        let rows: Vec<(i32, Option<i64>, DateTime<Utc>)> = self.fetch_all(query).await?;
-        let known = |(partition, next_offset, up_to)| LogPartition {
-            partition,
-            next_offset,
-            up_to: Timestamp::from(up_to),
-        };
-        Ok(rows.into_iter().map(known).collect())
+        let rows: Vec<PositionRow> = self.fetch_all(query).await?;
+        Ok(rows.into_iter().map(LogPartition::from).collect())
+    }
+
+    /// Deletes partitions that a topic no longer has. Returns those that were there.
+    pub async fn delete_log_partitions(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+    ) -> Result<Vec<LogPartition>, StoreError> {
+        let query = sqlx::query_as(
+            "-- kafka_partitions.delete
+             delete from kafka_partitions where topic = $1 and partition = any($2)
+             returning partition, next_offset, complete_until",
+        )
+        .bind(topic)
+        .bind(partitions);
+        let rows: Vec<PositionRow> = self.fetch_all(query).await?;
+        Ok(rows.into_iter().map(LogPartition::from).collect())
     }
 
     /// Stores how far a replica has read. A report of another replica that has read further is
@@ -79,7 +108,7 @@ impl Tx<'_> {
              insert into kafka_partitions as p
                  (topic, partition, next_offset, end_offset, complete_until, seen_at, wanted_at)
              select $1, n.partition, n.next_offset, n.end_offset,
-                 coalesce(n.up_to, (select complete_until from ingest_watermark), $7), $7
+                 coalesce(n.up_to, (select complete_until from ingest_watermark), $7), $7, $7
              from unnest($2::integer[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::boolean[])
                  as n(partition, next_offset, end_offset, up_to, is_another)
              on conflict (topic, partition) do update

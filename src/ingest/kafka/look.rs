@@ -18,7 +18,7 @@ use crate::{
         model::{format, time::Timestamp},
         workflow::watermark::log::{LogBounds, LogLoss},
     },
-    store::{PartitionReport, StoreError},
+    store::{LogPartition, PartitionReport, StoreError},
 };
 
 /// The result of one turn.
@@ -66,6 +66,11 @@ impl KafkaSource {
                 self.note_loss(seen, &loss).await?;
             }
         }
+        if !answers.partitions.is_empty() {
+            let now = self.clock.now();
+            let gone = self.progress.gone(&answers.partitions, now);
+            self.note_gone(&gone, now).await?;
+        }
         answers
             .partitions
             .retain(|partition| !self.progress.knows(*partition));
@@ -95,6 +100,39 @@ impl KafkaSource {
             format::date_time(loss.until)
         );
         self.progress.go_on(seen.asked, loss, seen.bounds);
+        Ok(())
+    }
+
+    /// Records that the evidence of partitions is lost which the topic no longer has, and waits for them
+    /// no longer.
+    async fn note_gone(&self, gone: &[i32], now: Timestamp) -> Result<(), StoreError> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.begin("record partitions that are gone").await?;
+        let deleted = tx.delete_log_partitions(&self.topic, gone).await?;
+        for partition in &deleted {
+            let loss = LogLoss {
+                messages: None,
+                from: Some(partition.up_to),
+                until: now,
+            };
+            tx.note_log_loss(&loss).await?;
+        }
+        tx.commit().await?;
+        for LogPartition {
+            partition, up_to, ..
+        } in deleted
+        {
+            self.metrics.lost(None);
+            tracing::warn!(
+                kafka.topic = %self.topic,
+                kafka.partition = partition,
+                "the topic no longer has this partition, which was read up to {}: workflows that waited for an \
+                 end since then do not time out",
+                format::date_time(up_to)
+            );
+        }
         Ok(())
     }
 

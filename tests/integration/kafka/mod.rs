@@ -10,6 +10,7 @@ mod lost;
 mod outage;
 mod problems;
 mod reading;
+mod replaced;
 mod replay;
 mod replicas;
 mod tansu;

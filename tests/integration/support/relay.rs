@@ -1,4 +1,4 @@
-//! A Kafka broker that leaves messages out: a relay before a real one.
+//! A Kafka broker that leaves messages out, or has another topic: a relay before real ones.
 
 use std::{
     collections::BTreeMap,
@@ -11,6 +11,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
     task::JoinSet,
 };
 
@@ -59,6 +60,7 @@ impl LeftOut {
 pub(crate) struct Relay {
     pub(crate) brokers: String,
     pub(crate) left_out: LeftOut,
+    target: watch::Sender<String>,
     _carrying: JoinSet<()>,
 }
 
@@ -67,23 +69,46 @@ impl Relay {
     pub(crate) async fn to(brokers: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = listener.local_addr().unwrap().to_string();
-        let (addresses, left_out) = ([brokers.to_owned(), near.clone()], LeftOut::default());
-        let (mut carrying, leaving) = (JoinSet::new(), left_out.clone());
-        carrying.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                let broker = TcpStream::connect(&addresses[0]).await.unwrap();
-                let (requests, responses) = (client.into_split(), broker.into_split());
-                connections.spawn(ask(requests.0, responses.1));
-                let addresses = addresses.clone().map(|address| on_the_wire(&address));
-                connections.spawn(answer(responses.0, requests.1, addresses, leaving.clone()));
-            }
-        });
+        let left_out = LeftOut::default();
+        let (target, followed) = watch::channel(brokers.to_owned());
+        let mut carrying = JoinSet::new();
+        carrying.spawn(carry(listener, near.clone(), followed, left_out.clone()));
         Self {
             brokers: near,
             left_out,
+            target,
             _carrying: carrying,
         }
+    }
+
+    /// Ends all connections. From now on it is before another cluster.
+    pub(crate) fn turn_to(&self, brokers: &str) {
+        self.target.send_replace(brokers.to_owned());
+    }
+}
+
+async fn carry(
+    listener: TcpListener,
+    near: String,
+    mut target: watch::Receiver<String>,
+    left_out: LeftOut,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let client = tokio::select! {
+            Ok((client, _)) = listener.accept() => client,
+            Ok(()) = target.changed() => {
+                connections = JoinSet::new();
+                continue;
+            }
+            else => return,
+        };
+        let far = target.borrow_and_update().clone();
+        let broker = TcpStream::connect(&far).await.unwrap();
+        let (requests, responses) = (client.into_split(), broker.into_split());
+        connections.spawn(ask(requests.0, responses.1));
+        let addresses = [far, near.clone()].map(|address| on_the_wire(&address));
+        connections.spawn(answer(responses.0, requests.1, addresses, left_out.clone()));
     }
 }
 

@@ -26,6 +26,8 @@ use crate::{
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 /// The interval at which the database is to know that the topic is read.
 const WANTED_EVERY: Duration = Duration::from_mins(1);
+/// The time after which a partition that the topic lacks is gone. A broker may not know a new one yet.
+const GONE_AFTER: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
 pub(in crate::ingest::kafka) struct SharedProgress {
@@ -45,6 +47,8 @@ struct ReadingState {
     assigned: BTreeMap<i32, AssignedPartition>,
     /// Partitions of which some messages may be received and not begun.
     revoked: BTreeSet<i32>,
+    /// Partitions of the database that the topic lacks, and since when.
+    missing: BTreeMap<i32, Timestamp>,
     assignments: u64,
     /// When the database was last known to have that the topic is to be read.
     wanted_at: Option<Timestamp>,
@@ -108,6 +112,9 @@ impl SharedProgress {
         database.clone_into(&mut state.database);
         let mut rewinds = Vec::new();
         for (partition, assigned) in &state.assigned {
+            if state.missing.contains_key(partition) {
+                continue;
+            }
             let stored = known.iter().find(|one| one.partition == *partition);
             let stored = stored.and_then(ReadFrom::of);
             let is_lacking = assigned.was_stored_after(stored)
@@ -150,7 +157,8 @@ impl SharedProgress {
             let Some(assigned) = state.assigned.remove(partition) else {
                 continue;
             };
-            if state.rewinds.remove(partition).is_some() {
+            let is_missing = state.missing.contains_key(partition);
+            if state.rewinds.remove(partition).is_some() || is_missing {
                 continue;
             }
             // If it is assigned again at once, reading continues here.
@@ -312,7 +320,9 @@ impl SharedProgress {
         let state = self.state();
         let settled = state.assigned.iter();
         let settled = settled.filter(|(partition, assigned)| {
-            assigned.is_known_to_group.is_some() && !state.rewinds.contains_key(partition)
+            assigned.is_known_to_group.is_some()
+                && !state.rewinds.contains_key(partition)
+                && !state.missing.contains_key(partition)
         });
         let report = |(partition, assigned): (&i32, &AssignedPartition)| PartitionReport {
             partition: *partition,
@@ -333,6 +343,23 @@ impl SharedProgress {
                 assigned.stored = report.next_offset;
             }
         }
+    }
+
+    /// Compares the partitions that the topic has with those of the database. Returns those that are gone:
+    /// the topic was replaced by one with fewer.
+    pub(in crate::ingest::kafka) fn gone(&self, existing: &[i32], now: Timestamp) -> Vec<i32> {
+        let mut state = self.state();
+        let ReadingState {
+            stored, missing, ..
+        } = &mut *state;
+        missing.retain(|partition, _| !existing.contains(partition));
+        let lacking = stored.keys();
+        let lacking = lacking.filter(|partition| !existing.contains(partition));
+        let gone = lacking.filter(|partition| {
+            let since = *missing.entry(**partition).or_insert(now);
+            now.saturating_since(since) >= GONE_AFTER
+        });
+        gone.copied().collect()
     }
 
     /// Returns whether to record again that the topic is to be read.

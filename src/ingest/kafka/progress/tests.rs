@@ -110,6 +110,26 @@ fn the_first_message_of_a_topic_that_was_created_again_is_the_next_one() {
     assert_eq!(progress.reports()[0].next_offset, Some(0));
 }
 
+#[test]
+fn a_partition_that_the_topic_lacks_for_a_minute_is_gone() {
+    let progress = SharedProgress::new(vec![stored(100)], "server/1".to_owned());
+    assert_eq!(progress.assign(0), Some(100));
+    assert_eq!(progress.gone(&[1], at(0)), [0; 0]);
+    assert!(progress.reports().is_empty());
+    assert_eq!(progress.compare("server/1", &[]), [0; 0]);
+    // A broker that did not know it yet.
+    assert_eq!(progress.gone(&[0, 1], at(59)), [0; 0]);
+    assert_eq!(progress.reports().len(), 1);
+    assert_eq!(progress.gone(&[1], at(60)), [0; 0]);
+    assert_eq!(progress.gone(&[1], at(119)), [0; 0]);
+    assert_eq!(progress.gone(&[1], at(120)), [0]);
+
+    progress.know(Vec::new());
+    assert!(progress.reports().is_empty());
+    assert_eq!(progress.gone(&[0, 1], at(200)), [0; 0]);
+    assert_eq!(progress.reports().len(), 1, "another topic has it again");
+}
+
 fn own_offset(next: i64) -> GroupOffset {
     GroupOffset { next, is_own: true }
 }
