@@ -49,6 +49,7 @@ create table kafka_partitions (
     complete_until timestamptz not null,
     seen_at        timestamptz not null,
     wanted_at      timestamptz not null,
+    clock_is_ahead boolean     not null,
     constraint kafka_partitions_pkey primary key (topic, partition)
 );
 comment on table kafka_partitions is 'How far each partition of a Kafka topic is read. The watermark is never later than the earliest of them.';
@@ -59,6 +60,7 @@ comment on column kafka_partitions.end_offset is 'Offset of the message that wou
 comment on column kafka_partitions.complete_until is 'Everything that was appended up to this time is committed.';
 comment on column kafka_partitions.seen_at is 'When a replica that reads the partition last said so.';
 comment on column kafka_partitions.wanted_at is 'When a replica that is configured to read the topic last ran, within a minute, whether it could read this partition or not. A day later the partition is no longer waited for, a month later its row is deleted.';
+comment on column kafka_partitions.clock_is_ahead is 'Whether its broker has written times in the future, and no time since that is known to be right: then they are not used.';
 
 create table service_state (
     singleton                  boolean     not null default true,

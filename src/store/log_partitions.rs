@@ -7,7 +7,11 @@ use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use crate::{
-    domain::{health::LogSign, model::time::Timestamp, workflow::watermark::log::LogLoss},
+    domain::{
+        health::LogSign,
+        model::time::Timestamp,
+        workflow::watermark::log::{BrokerClock, LogLoss},
+    },
     store::{StoreError, Tx},
 };
 
@@ -23,6 +27,7 @@ pub struct LogPartition {
     /// `None` if no replica has read it yet.
     pub next_offset: Option<i64>,
     pub up_to: Timestamp,
+    pub clock: BrokerClock,
 }
 
 /// A replica's report on a partition that it reads.
@@ -36,6 +41,7 @@ pub struct PartitionReport {
     pub up_to: Option<Timestamp>,
     /// True if its offsets have restarted, so that it replaces the stored state.
     pub is_another: bool,
+    pub clock: BrokerClock,
 }
 
 #[derive(FromRow)]
@@ -43,6 +49,7 @@ struct PositionRow {
     partition: i32,
     next_offset: Option<i64>,
     complete_until: DateTime<Utc>,
+    clock_is_ahead: bool,
 }
 
 impl From<PositionRow> for LogPartition {
@@ -51,6 +58,11 @@ impl From<PositionRow> for LogPartition {
             partition: row.partition,
             next_offset: row.next_offset,
             up_to: row.complete_until.into(),
+            clock: if row.clock_is_ahead {
+                BrokerClock::Ahead
+            } else {
+                BrokerClock::Trusted
+            },
         }
     }
 }
@@ -60,7 +72,8 @@ impl Tx<'_> {
     pub async fn log_partitions(&mut self, topic: &str) -> Result<Vec<LogPartition>, StoreError> {
         let query = sqlx::query_as(
             "-- kafka_partitions.of_topic
-             select partition, next_offset, complete_until from kafka_partitions where topic = $1",
+             select partition, next_offset, complete_until, clock_is_ahead
+             from kafka_partitions where topic = $1",
         )
         .bind(topic);
         let rows: Vec<PositionRow> = self.fetch_all(query).await?;
@@ -76,7 +89,7 @@ impl Tx<'_> {
         let query = sqlx::query_as(
             "-- kafka_partitions.delete
              delete from kafka_partitions where topic = $1 and partition = any($2)
-             returning partition, next_offset, complete_until",
+             returning partition, next_offset, complete_until, clock_is_ahead",
         )
         .bind(topic)
         .bind(partitions);
@@ -103,14 +116,19 @@ impl Tx<'_> {
             .map(|report| report.up_to.map(Timestamp::to_chrono))
             .collect();
         let is_another: Vec<bool> = reports.iter().map(|report| report.is_another).collect();
+        let is_ahead = reports
+            .iter()
+            .map(|report| report.clock == BrokerClock::Ahead);
         let statement = sqlx::query(
             "-- kafka_partitions.note
              insert into kafka_partitions as p
-                 (topic, partition, next_offset, end_offset, complete_until, seen_at, wanted_at)
+                 (topic, partition, next_offset, end_offset, complete_until, seen_at, wanted_at,
+                     clock_is_ahead)
              select $1, n.partition, n.next_offset, n.end_offset,
-                 coalesce(n.up_to, (select complete_until from ingest_watermark), $7), $7, $7
-             from unnest($2::integer[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::boolean[])
-                 as n(partition, next_offset, end_offset, up_to, is_another)
+                 coalesce(n.up_to, (select complete_until from ingest_watermark), $7), $7, $7,
+                 n.clock_is_ahead
+             from unnest($2::integer[], $3::bigint[], $4::bigint[], $5::timestamptz[], $8::boolean[])
+                 as n(partition, next_offset, end_offset, up_to, clock_is_ahead)
              on conflict (topic, partition) do update
              set next_offset = case when (select is_another from unnest($2::integer[], $6::boolean[])
                          as a(partition, is_another) where a.partition = excluded.partition)
@@ -118,7 +136,8 @@ impl Tx<'_> {
                      else greatest(p.next_offset, excluded.next_offset) end,
                  end_offset = excluded.end_offset,
                  complete_until = greatest(p.complete_until, excluded.complete_until),
-                 seen_at = greatest(p.seen_at, excluded.seen_at)",
+                 seen_at = greatest(p.seen_at, excluded.seen_at),
+                 clock_is_ahead = excluded.clock_is_ahead",
         )
         .bind(topic)
         .bind(partitions)
@@ -126,7 +145,8 @@ impl Tx<'_> {
         .bind(ends)
         .bind(up_to)
         .bind(is_another)
-        .bind(now.to_chrono());
+        .bind(now.to_chrono())
+        .bind(is_ahead.collect::<Vec<_>>());
         self.execute(statement).await.map(drop)
     }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         model::{format, time::Timestamp},
-        workflow::watermark::log::{LogBounds, LogLoss},
+        workflow::watermark::log::{BrokerClock, LogBounds, LogLoss},
     },
     store::{LogPartition, PartitionReport, StoreError},
 };
@@ -158,6 +158,7 @@ impl KafkaSource {
             end_offset: 0,
             up_to: None,
             is_another: false,
+            clock: BrokerClock::default(),
         };
         let reports: Vec<_> = partitions.iter().map(report).collect();
         self.store_reports(&reports).await

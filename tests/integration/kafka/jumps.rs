@@ -27,7 +27,7 @@ async fn jumps(api: &Api, result: &str) -> Option<f64> {
     api.metric(&format!("{sample}\"{result}\"}}")).await
 }
 
-fn site(relay: &Relay, database: &TestDatabase) -> Site {
+pub(super) fn site(relay: &Relay, database: &TestDatabase) -> Site {
     Site::on(database, ORDERS).flag("--kafka-brokers", &relay.brokers)
 }
 

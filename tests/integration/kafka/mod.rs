@@ -2,6 +2,7 @@
 //! a port of its own and belongs to the test.
 
 pub(crate) mod catch_up;
+mod clocks;
 mod day;
 mod dead_letters;
 mod forgotten;

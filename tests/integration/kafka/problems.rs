@@ -8,7 +8,7 @@ use crate::support::{
     workload::{ORDERS, Workload},
 };
 
-async fn says(database: &TestDatabase, wanted: &str) {
+pub(super) async fn says(database: &TestDatabase, wanted: &str) {
     until(wanted, async || {
         problems(database).await.contains(wanted).then_some(())
     })

@@ -1,16 +1,16 @@
-//! A Kafka broker that leaves messages out, or has another topic: a relay before real ones.
+//! A Kafka broker that leaves messages out, sets their times, or has another topic: a relay before real ones.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy},
+    net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
 };
@@ -19,8 +19,12 @@ use tokio::{
 const HEADER: usize = 61;
 const MAGIC: usize = 16;
 const ATTRIBUTES: usize = 22;
+const LAST_DELTA: usize = 23;
+const COUNT: usize = 57;
 /// Clients pass over batches with this attribute.
 const IS_CONTROL: u8 = 0x20;
+/// The time of the batch is that of appending, and of each of its messages.
+const IS_APPEND_TIME: u8 = 0x08;
 
 /// How often the broker leaves out the batches that begin with these offsets.
 #[derive(Clone, Debug, Default)]
@@ -41,16 +45,32 @@ impl LeftOut {
             true
         })
     }
+}
 
+/// What a broker does to batches.
+#[derive(Clone, Debug, Default)]
+struct Alterations {
+    left_out: LeftOut,
+    append_times: Arc<AtomicBool>,
+}
+
+impl Alterations {
     /// Marks the batches of a response.
-    fn leave_out(&self, response: &mut [u8]) {
+    fn apply(&self, response: &mut [u8]) {
         let batches = response.len().saturating_sub(HEADER);
         for at in 0..batches {
             let header = &response[at..at + HEADER];
-            let number = |bytes: &[u8]| i64::from_be_bytes(bytes.try_into().unwrap());
+            let number = |at: usize| i32::from_be_bytes(header[at..at + 4].try_into().unwrap());
             let is_batch = header[MAGIC] == 2 && header[..4] == [0; 4] && header[8..10] == [0; 2];
-            if is_batch && self.has(number(&header[..8])) {
+            if !is_batch || number(COUNT) != number(LAST_DELTA) + 1 {
+                continue;
+            }
+            let offset = i64::from(number(4));
+            if self.left_out.has(offset) {
                 response[at + ATTRIBUTES] |= IS_CONTROL;
+            }
+            if self.append_times.load(Ordering::Relaxed) {
+                response[at + ATTRIBUTES] |= IS_APPEND_TIME;
             }
         }
     }
@@ -60,6 +80,7 @@ impl LeftOut {
 pub(crate) struct Relay {
     pub(crate) brokers: String,
     pub(crate) left_out: LeftOut,
+    append_times: Arc<AtomicBool>,
     target: watch::Sender<String>,
     _carrying: JoinSet<()>,
 }
@@ -69,16 +90,30 @@ impl Relay {
     pub(crate) async fn to(brokers: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = listener.local_addr().unwrap().to_string();
-        let left_out = LeftOut::default();
+        let alterations = Alterations::default();
+        let Alterations {
+            left_out,
+            append_times,
+        } = alterations.clone();
         let (target, followed) = watch::channel(brokers.to_owned());
+        let carrier = Carrier {
+            near: near.clone(),
+            alterations,
+        };
         let mut carrying = JoinSet::new();
-        carrying.spawn(carry(listener, near.clone(), followed, left_out.clone()));
+        carrying.spawn(carrier.run(listener, followed));
         Self {
             brokers: near,
             left_out,
+            append_times,
             target,
             _carrying: carrying,
         }
+    }
+
+    /// The topic has `LogAppendTime`: from now on times of messages are those of the broker.
+    pub(crate) fn has_append_times(&self) {
+        self.append_times.store(true, Ordering::Relaxed);
     }
 
     /// Ends all connections. From now on it is before another cluster.
@@ -87,28 +122,40 @@ impl Relay {
     }
 }
 
-async fn carry(
-    listener: TcpListener,
+/// Carries requests and responses.
+#[derive(Clone)]
+struct Carrier {
     near: String,
-    mut target: watch::Receiver<String>,
-    left_out: LeftOut,
-) {
-    let mut connections = JoinSet::new();
-    loop {
-        let client = tokio::select! {
-            Ok((client, _)) = listener.accept() => client,
-            Ok(()) = target.changed() => {
-                connections = JoinSet::new();
-                continue;
-            }
-            else => return,
-        };
-        let far = target.borrow_and_update().clone();
+    alterations: Alterations,
+}
+
+impl Carrier {
+    async fn run(self, listener: TcpListener, mut target: watch::Receiver<String>) {
+        let mut connections = JoinSet::new();
+        loop {
+            let client = tokio::select! {
+                Ok((client, _)) = listener.accept() => client,
+                Ok(()) = target.changed() => {
+                    connections = JoinSet::new();
+                    continue;
+                }
+                else => return,
+            };
+            let far = target.borrow().clone();
+            connections.spawn(self.clone().carry(client, far));
+        }
+    }
+
+    /// Until one of both ends.
+    async fn carry(self, client: TcpStream, far: String) {
         let broker = TcpStream::connect(&far).await.unwrap();
-        let (requests, responses) = (client.into_split(), broker.into_split());
-        connections.spawn(ask(requests.0, responses.1));
-        let addresses = [far, near.clone()].map(|address| on_the_wire(&address));
-        connections.spawn(answer(responses.0, requests.1, addresses, left_out.clone()));
+        let (mut requests, client) = client.into_split();
+        let (responses, mut broker) = broker.into_split();
+        let addresses = [far, self.near].map(|address| on_the_wire(&address));
+        tokio::select! {
+            _ = copy(&mut requests, &mut broker) => {}
+            () = answer(responses, client, addresses, self.alterations) => {}
+        }
     }
 }
 
@@ -119,16 +166,12 @@ fn on_the_wire(address: &str) -> Vec<u8> {
     [host.as_bytes(), &port.to_be_bytes()].concat()
 }
 
-async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
-    drop(copy(&mut from, &mut to).await);
-}
-
 /// Passes responses on, in which the broker has the address of the relay.
 async fn answer(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
     [broker, relay]: [Vec<u8>; 2],
-    left_out: LeftOut,
+    alterations: Alterations,
 ) {
     while let Ok(length) = from.read_u32().await {
         let mut response = vec![0; length as usize];
@@ -141,9 +184,9 @@ async fn answer(
                 response[at..at + relay.len()].copy_from_slice(&relay);
             }
         }
-        left_out.leave_out(&mut response);
+        alterations.apply(&mut response);
         let frame = [&length.to_be_bytes()[..], &response].concat();
-        if to.write_all(&frame).await.is_err() {
+        if to.write_all(&frame).await.is_err() || to.flush().await.is_err() {
             return;
         }
     }

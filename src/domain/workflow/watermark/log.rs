@@ -17,6 +17,15 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 const MOST_ENDS: usize = 1_024;
 const LEAST_APART: Duration = Duration::from_secs(1);
 
+/// Whether the times of a partition's broker can be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BrokerClock {
+    #[default]
+    Trusted,
+    /// It has written times in the future.
+    Ahead,
+}
+
 /// Messages of one partition, without a gap, that are now committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadRange {
@@ -72,15 +81,16 @@ pub struct PartitionProgress {
     gap: Option<LogGap>,
     /// The append time of the last message.
     appended_at: Option<Timestamp>,
-    is_clock_ahead: bool,
+    clock: BrokerClock,
 }
 
 impl PartitionProgress {
     /// Continues from the position of another replica, or of an earlier process.
-    pub fn resumed(next: i64, up_to: Timestamp) -> Self {
+    pub fn resumed(next: i64, up_to: Timestamp, clock: BrokerClock) -> Self {
         Self {
             next: Some(next),
             up_to: Some(up_to),
+            clock,
             ..Self::default()
         }
     }
@@ -112,9 +122,8 @@ impl PartitionProgress {
         self.ends.back().map(|end| end.offset)
     }
 
-    /// Returns whether a broker has written times in the future.
-    pub const fn is_clock_ahead(&self) -> bool {
-        self.is_clock_ahead
+    pub const fn clock(&self) -> BrokerClock {
+        self.clock
     }
 
     /// Records that `range` is committed.
@@ -128,18 +137,30 @@ impl PartitionProgress {
             });
         }
         self.next = Some(range.next);
-        self.is_clock_ahead |= self.is_ahead(range, now);
+        self.clock = self.judge_clock(range, now);
         self.appended_at = range.appended_at;
         self.follow();
     }
 
-    /// Returns whether this broker's append time was in the future when the message was read.
-    fn is_ahead(&self, range: ReadRange, now: Timestamp) -> bool {
+    /// Judges the broker by the append time of a message. A time in the future is wrong. A clock is right
+    /// again if it is known when the message came: soon after an end that lacks it.
+    fn judge_clock(&self, range: ReadRange, now: Timestamp) -> BrokerClock {
+        let Some(appended_at) = range.appended_at else {
+            return self.clock;
+        };
         let seen = self.ends.iter().find(|end| end.offset >= range.next);
         let seen_at = seen.map_or(now, |end| end.at);
-        range
-            .appended_at
-            .is_some_and(|at| at > seen_at + CLOCK_TOLERANCE)
+        if appended_at > seen_at + CLOCK_TOLERANCE {
+            return BrokerClock::Ahead;
+        }
+        let before = self.ends.iter().rev().find(|end| end.offset < range.next);
+        let is_recent =
+            before.is_some_and(|before| seen_at.saturating_since(before.at) <= CLOCK_TOLERANCE);
+        if is_recent {
+            BrokerClock::Trusted
+        } else {
+            self.clock
+        }
     }
 
     /// Records the bounds of the log at `at`; `asked_at` was the position of reading, and
@@ -197,7 +218,9 @@ impl PartitionProgress {
         let last = covered.checked_sub(1).and_then(|last| self.ends.get(last));
         let by_end = last.map(|end| end.at);
         self.ends.drain(..covered.saturating_sub(1));
-        let by_append = self.appended_at.filter(|_| !self.is_clock_ahead);
+        let by_append = self
+            .appended_at
+            .filter(|_| self.clock == BrokerClock::Trusted);
         let newest = self.ends.back().map(|end| end.at);
         // Never ahead of the last check: later times of a clock are not known to be true.
         let by_append = by_append.map(|at| newest.map_or(at, |newest| at.min(newest)));
@@ -243,6 +266,10 @@ mod tests {
         }
     }
 
+    fn resumed(next: i64, up_to: i64) -> PartitionProgress {
+        PartitionProgress::resumed(next, at(up_to), BrokerClock::Trusted)
+    }
+
     fn look(
         progress: &mut PartitionProgress,
         second: i64,
@@ -254,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_is_read_to_its_end_is_complete_up_to_when_the_end_was_asked_for() {
-        let mut progress = PartitionProgress::resumed(10, at(0));
+        let mut progress = resumed(10, 0);
         for second in 1..100 {
             assert_eq!(look(&mut progress, second, [0, 10]), None);
             assert_eq!(progress.up_to(), Some(at(second)));
@@ -264,7 +291,7 @@ mod tests {
 
     #[test]
     fn times_of_producers_tell_nothing_until_an_end_that_was_asked_for_is_reached() {
-        let mut progress = PartitionProgress::resumed(0, at(0));
+        let mut progress = resumed(0, 0);
         look(&mut progress, 100, [0, 50]);
         look(&mut progress, 101, [0, 80]);
         progress.commit(read(0, 49, None), at(101));
@@ -277,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_brokers_time_moves_it_in_a_catch_up_of_hours() {
-        let mut progress = PartitionProgress::resumed(0, at(0));
+        let mut progress = resumed(0, 0);
         look(&mut progress, 7_200, [0, 7_200]);
         progress.commit(read(0, 3_600, Some(3_600)), at(7_201));
         assert_eq!(progress.up_to(), Some(at(3_600)));
@@ -288,11 +315,11 @@ mod tests {
     #[test]
     fn a_broker_whose_clock_is_ahead_moves_nothing() {
         for ahead in [60, 3_600] {
-            let mut progress = PartitionProgress::resumed(0, at(0));
+            let mut progress = resumed(0, 0);
             look(&mut progress, 7_200, [0, 7_200]);
             // Appended just before the check, as the only message.
             progress.commit(read(0, 7_199, Some(7_199 + ahead)), at(9_999));
-            assert!(progress.is_clock_ahead(), "{ahead}");
+            assert_eq!(progress.clock(), BrokerClock::Ahead, "{ahead}");
             assert_eq!(progress.up_to(), Some(at(0)), "{ahead}");
             progress.commit(read(7_199, 7_200, Some(7_200)), at(9_999));
             assert_eq!(progress.up_to(), Some(at(7_200)), "{ahead}");
@@ -300,8 +327,32 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_ahead_moves_nothing_in_the_next_catch_up_either() {
+        let mut progress = PartitionProgress::resumed(0, at(0), BrokerClock::Ahead);
+        look(&mut progress, 7_200, [0, 100]);
+        progress.commit(read(0, 50, Some(3_600)), at(7_201));
+        assert_eq!(progress.up_to(), Some(at(0)));
+        assert_eq!(progress.clock(), BrokerClock::Ahead);
+    }
+
+    #[test]
+    fn a_clock_is_right_again_once_it_is_known_when_a_message_came() {
+        let mut progress = PartitionProgress::resumed(0, at(0), BrokerClock::Ahead);
+        look(&mut progress, 100, [0, 10]);
+        // It may have come long before.
+        progress.commit(read(0, 10, Some(90)), at(100));
+        assert_eq!(progress.clock(), BrokerClock::Ahead);
+        look(&mut progress, 101, [0, 11]);
+        progress.commit(read(10, 11, Some(101)), at(101));
+        assert_eq!(progress.clock(), BrokerClock::Trusted);
+        look(&mut progress, 102, [0, 12]);
+        progress.commit(read(11, 12, Some(133)), at(102));
+        assert_eq!(progress.clock(), BrokerClock::Ahead);
+    }
+
+    #[test]
     fn what_was_removed_before_it_was_read_is_lost_up_to_the_first_message_that_is_left() {
-        let mut progress = PartitionProgress::resumed(100, at(1_000));
+        let mut progress = resumed(100, 1_000);
         // The end of the loss is not known yet.
         assert_eq!(look(&mut progress, 9_000, [300, 400]), None);
         progress.commit(read(300, 310, Some(5_000)), at(9_001));
@@ -325,7 +376,7 @@ mod tests {
 
     #[test]
     fn what_was_removed_to_the_last_message_is_lost_until_now() {
-        let mut progress = PartitionProgress::resumed(100, at(1_000));
+        let mut progress = resumed(100, 1_000);
         let loss = look(&mut progress, 9_000, [400, 400]);
         assert_eq!(loss.map(|loss| loss.until), Some(at(9_000)));
         progress.go_on(LogBounds {
@@ -340,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_topic_that_was_made_anew_has_lost_what_was_not_read_of_the_old_one() {
-        let mut progress = PartitionProgress::resumed(100, at(1_000));
+        let mut progress = resumed(100, 1_000);
         assert_eq!(look(&mut progress, 2_000, [0, 5]), None);
         progress.commit(read(0, 5, None), at(2_001));
         let loss = look(&mut progress, 2_002, [0, 5]).unwrap();
@@ -354,7 +405,7 @@ mod tests {
 
     #[test]
     fn offsets_that_never_held_a_message_are_no_loss() {
-        let mut progress = PartitionProgress::resumed(0, at(0));
+        let mut progress = resumed(0, 0);
         progress.commit(read(0, 10, Some(5)), at(9));
         // A producer's transaction ended at 10.
         progress.commit(read(11, 20, Some(7)), at(9));
@@ -365,7 +416,7 @@ mod tests {
 
     #[test]
     fn an_end_that_was_passed_while_it_was_asked_for_is_no_sign_of_another_topic() {
-        let mut progress = PartitionProgress::resumed(0, at(0));
+        let mut progress = resumed(0, 0);
         let asked_at = progress.next();
         progress.commit(read(0, 10, None), at(1));
         let bounds = LogBounds { start: 0, end: 8 };
@@ -375,7 +426,7 @@ mod tests {
 
     #[test]
     fn the_catch_up_after_an_outage_of_a_day_is_followed_in_little_memory() {
-        let mut progress = PartitionProgress::resumed(0, at(0));
+        let mut progress = resumed(0, 0);
         for second in 1..=86_400 {
             look(&mut progress, second, [0, second]);
         }

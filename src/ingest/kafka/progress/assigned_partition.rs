@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         model::time::Timestamp,
-        workflow::watermark::log::{PartitionProgress, ReadRange},
+        workflow::watermark::log::{BrokerClock, PartitionProgress, ReadRange},
     },
     ingest::kafka::offset_order::OffsetOrder,
     store::LogPartition,
@@ -15,6 +15,7 @@ pub(super) struct ReadFrom {
     pub(super) next: i64,
     /// `None` if the database does not know the position.
     pub(super) up_to: Option<Timestamp>,
+    pub(super) clock: BrokerClock,
 }
 
 /// The offset that the consumer group has of a partition, where reading begins if the database knows no
@@ -56,12 +57,13 @@ impl ReadFrom {
         Some(Self {
             next: stored.next_offset?,
             up_to: Some(stored.up_to),
+            clock: stored.clock,
         })
     }
 
     fn progress(self) -> PartitionProgress {
         if let Some(up_to) = self.up_to {
-            return PartitionProgress::resumed(self.next, up_to);
+            return PartitionProgress::resumed(self.next, up_to, self.clock);
         }
         let mut progress = PartitionProgress::default();
         progress.begins_at(self.next);
@@ -127,6 +129,10 @@ impl AssignedPartition {
     /// Returns where to read again if the database knows no position.
     pub(super) fn beginning(&self) -> Option<ReadFrom> {
         let next = self.began?;
-        Some(ReadFrom { next, up_to: None })
+        Some(ReadFrom {
+            next,
+            up_to: None,
+            clock: BrokerClock::default(),
+        })
     }
 }

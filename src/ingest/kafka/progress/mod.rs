@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{
         model::time::Timestamp,
-        workflow::watermark::log::{LogBounds, LogLoss, ReadRange},
+        workflow::watermark::log::{BrokerClock, LogBounds, LogLoss, ReadRange},
     },
     store::{LogPartition, PartitionReport},
 };
@@ -168,6 +168,7 @@ impl SharedProgress {
                     partition: *partition,
                     next_offset: Some(next),
                     up_to,
+                    clock: assigned.progress.clock(),
                 };
                 state.stored.insert(*partition, known);
             }
@@ -330,6 +331,7 @@ impl SharedProgress {
             end_offset: assigned.progress.end().unwrap_or_default(),
             up_to: assigned.progress.up_to(),
             is_another: assigned.is_another,
+            clock: assigned.progress.clock(),
         };
         settled.map(report).collect()
     }
@@ -378,7 +380,7 @@ impl SharedProgress {
         let state = self.state();
         let ahead = state.assigned.iter();
         ahead
-            .filter(|(_, assigned)| assigned.progress.is_clock_ahead())
+            .filter(|(_, assigned)| assigned.progress.clock() == BrokerClock::Ahead)
             .map(|(partition, _)| *partition)
             .collect()
     }

@@ -14,6 +14,7 @@ fn stored(next: i64) -> LogPartition {
         partition: 0,
         next_offset: Some(next),
         up_to: at(0),
+        clock: BrokerClock::Trusted,
     }
 }
 
