@@ -7,6 +7,7 @@ mod day;
 mod dead_letters;
 mod forgotten;
 mod jumps;
+mod large;
 mod lost;
 mod outage;
 mod problems;

@@ -1,0 +1,73 @@
+//! Messages of 50 MB.
+
+use prost::encoding::encode_varint;
+use rdkafka::{
+    Message as _,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+
+use super::{Cluster, DEAD_LETTERS, has_read, replicas::all_are_committed};
+use crate::support::{
+    api::{Api, until},
+    app::good,
+    database::TestDatabase,
+    workload::Workload,
+};
+
+/// With a field that OTLP does not know, of so many bytes.
+fn enlarged(message: &[u8], bytes: usize) -> Vec<u8> {
+    let mut message = message.to_vec();
+    message.extend([0xfa, 0x01]);
+    encode_varint(bytes as u64, &mut message);
+    message.resize(message.len() + bytes, 0);
+    message
+}
+
+async fn letters_are(api: &Api, result: &str, count: f64) {
+    let letters = format!("throughline_kafka_dead_letters_total{{result=\"{result}\"}}");
+    until(&letters, async || {
+        (api.metric(&letters).await == Some(count)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_of_50_mb_is_read_a_larger_one_is_set_aside_and_reading_goes_on() {
+    let (cluster, database) = (Cluster::new(1), TestDatabase::create().await);
+    let site = cluster
+        .site(&database)
+        .flag("--kafka-dead-letter-topic", DEAD_LETTERS);
+    let service = site.start().await;
+    let orders = Workload::good(4, 1).requests;
+    // One by one: the cluster keeps 5 MB of a partition, and at least the last message.
+    for (nth, bytes) in [50_000_000, 70_000_000, 0].into_iter().enumerate() {
+        cluster.write(&[enlarged(&orders[nth], bytes)]).await;
+        all_are_committed(&database, nth + 1).await;
+    }
+    has_read(&service.api, 2).await;
+    service.api.counts_become("orders", good(2)).await;
+    letters_are(&service.api, "stored", 1.0).await;
+    let letters = cluster.dead_letters(1).await;
+    assert!(letters[0].payload().unwrap().len() > 70_000_000);
+}
+
+#[tokio::test]
+async fn a_message_that_the_topic_of_dead_letters_refuses_is_counted_and_delays_no_other() {
+    let (cluster, database) = (Cluster::new(1), TestDatabase::create().await);
+    let unreadable = vec![0; 50_000_000];
+    cluster.write(&[unreadable]).await;
+    // As with a smaller `max.message.bytes`.
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    let producing = RDKafkaApiKey::Produce;
+    cluster.mock.request_errors(producing, &[refused]);
+    let site = cluster
+        .site(&database)
+        .flag("--kafka-dead-letter-topic", DEAD_LETTERS);
+    let service = site.start().await;
+    letters_are(&service.api, "failed", 1.0).await;
+    let mut messages = Workload::good(5, 2).requests;
+    messages.push(b"this was never OTLP".to_vec());
+    cluster.write(&messages).await;
+    service.api.counts_become("orders", good(5)).await;
+    letters_are(&service.api, "stored", 1.0).await;
+}
