@@ -6,6 +6,7 @@ mod clocks;
 mod day;
 mod dead_letters;
 mod forgotten;
+mod installations;
 mod jumps;
 mod large;
 mod lost;

@@ -266,7 +266,7 @@ async fn files_that_what_the_api_wrote_cannot_do_without_are_refused_until_that_
 }
 
 /// Both SLOs of this text, of which the first belongs to the team `checkout`.
-pub(super) fn two_teams() -> String {
+pub(crate) fn two_teams() -> String {
     let of_team = |name: &str, team: &str| {
         let labels = format!("{{ name: {name}, labels: {{ team: {team} }} }}");
         ORDERS.replace("{ name: orders }", &labels)

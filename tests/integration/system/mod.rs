@@ -8,7 +8,7 @@ mod clients;
 pub(crate) mod clock;
 mod commands;
 mod config_file;
-mod definitions;
+pub(crate) mod definitions;
 mod doctor;
 mod kills;
 mod login;
