@@ -139,7 +139,7 @@ pub(super) fn checker() -> PathBuf {
     let installed = std::fs::read(folder.join(lock)).ok();
     let is_installed = installed == std::fs::read(source.join(lock)).ok()
         && folder.join("node_modules/.package-lock.json").exists();
-    for file in ["package.json", lock, "check.mjs", "fold.mjs"] {
+    for file in ["package.json", lock, "check.mjs", "fold.mjs", "follow.mjs"] {
         std::fs::copy(source.join(file), folder.join(file)).unwrap();
     }
     if !is_installed {

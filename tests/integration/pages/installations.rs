@@ -1,7 +1,7 @@
 //! Several installations with databases of their own, behind one overview: shown and searched as one,
 //! and what one of them cannot answer is one line.
 
-use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future, process::Command, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -24,7 +24,11 @@ use throughline::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tower::ServiceExt as _;
 
-use super::{accessibility::assert_valid, client};
+use super::{
+    accessibility::{assert_valid, checker},
+    browser::{browser, path_of},
+    client,
+};
 use crate::support::{
     app::{HOUR, ORDERS, TestApp, good, minute_long, time, web},
     span::span,
@@ -271,6 +275,50 @@ async fn the_overview_is_valid_and_open_to_everybody() {
         ["/", "/alerts", "/workflows"].map(|path| format!("{url}{path}"))
     });
     assert_valid(addresses.collect()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_shows_two_installations_as_one_and_links_lead_to_each() {
+    let (shop, bank) = (
+        installation("orders", "4711").await,
+        installation("refunds", "0815").await,
+    );
+    let mut servers = Servers::default();
+    servers.add("shop", shop.router()).await;
+    servers.add("bank", bank.router()).await;
+    let overview = servers.overview(&[], PATIENT);
+    let mut shown = Servers::default();
+    shown.add("overview", overview).await;
+    let url = |servers: &Servers, nth: usize| {
+        let (_, url) = servers.addresses[nth].split_once('=').unwrap();
+        url.to_owned()
+    };
+    let mut command = Command::new("node");
+    command
+        .arg("follow.mjs")
+        .arg(path_of(browser()))
+        .arg(format!("{}/", url(&shown, 0)))
+        .args(["orders", "refunds"].map(|slo| format!("th a[href$='/slos/{slo}']")))
+        .current_dir(checker());
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let followed = String::from_utf8(output.stdout).unwrap();
+    let followed: Vec<_> = followed.lines().collect();
+    for ((line, nth), (slo, name)) in followed
+        .iter()
+        .zip(0..)
+        .zip([("orders", "shop"), ("refunds", "bank")])
+    {
+        let [row, address, heading] = line.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{line}");
+        };
+        assert!(row.contains(name), "{row}");
+        assert_eq!(address, format!("{}/slos/{slo}", url(&servers, nth)));
+        assert!(row.contains(heading), "{row}: {heading}");
+    }
+    assert_eq!(followed.len(), 2);
 }
 
 #[tokio::test]
