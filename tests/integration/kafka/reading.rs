@@ -1,11 +1,18 @@
 //! What is read, and what is set aside.
 
+use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use rdkafka::{Message as _, message::Headers as _, producer::FutureRecord};
 
 use super::{Cluster, DEAD_LETTERS, TOPIC, WITHIN, has_read};
-use crate::support::{app::good, database::TestDatabase, workload::Workload};
+use crate::support::{
+    api::until,
+    app::good,
+    database::TestDatabase,
+    service::Site,
+    workload::{ORDERS, Workload},
+};
 
 fn as_json(request: &[u8]) -> Vec<u8> {
     let request = ExportTraceServiceRequest::decode(request).unwrap();
@@ -95,4 +102,55 @@ async fn without_a_topic_for_them_unreadable_messages_are_counted_and_named_in_t
     let dropped = "throughline_kafka_dead_letters_total{result=\"dropped\"}";
     assert_eq!(service.api.metric(dropped).await, Some(1.0));
     assert!(service.said().contains("set a message of Kafka aside"));
+}
+
+#[tokio::test]
+async fn the_lag_is_in_the_metrics_and_on_the_overview() {
+    let (cluster, database) = (Cluster::new(2), TestDatabase::create().await);
+    let site = cluster.site(&database);
+    let service = site.start().await;
+    cluster.write(&Workload::good(20, 1).requests).await;
+    service.api.counts_become("orders", good(20)).await;
+    let lag = |partition: u8| {
+        format!("throughline_kafka_lag_messages{{partition=\"{partition}\",topic=\"{TOPIC}\"}}")
+    };
+    has_read(&service.api, 20).await;
+    until("no lag", async || {
+        for partition in [0, 1] {
+            let lag = service.api.metric(&lag(partition)).await;
+            lag.filter(|lag| *lag == 0.0)?;
+        }
+        Some(())
+    })
+    .await;
+    let page = service.api.text("/").await;
+    assert!(
+        page.contains("<dt>0</dt><dd>messages wait in Kafka, which is read up to"),
+        "{page}"
+    );
+
+    // As a replica that reads too slowly would store it.
+    service.signal(Signal::SIGTERM);
+    service.ended().await;
+    let site = Site::on(&database, ORDERS);
+    let service = site.start().await;
+    for (partition, lag) in [(0, 1_200), (1, 34)] {
+        sqlx::query(
+            "update kafka_partitions set end_offset = next_offset + $2 where partition = $1",
+        )
+        .bind(partition)
+        .bind(i64::from(lag))
+        .execute(&mut database.connect().await)
+        .await
+        .unwrap();
+    }
+    assert_eq!(service.api.metric(&lag(0)).await, Some(1_200.0));
+    assert_eq!(service.api.metric(&lag(1)).await, Some(34.0));
+    let view = service.api.json("/api/v1/slos").await;
+    assert_eq!(view["kafka"]["lag"], 1_234, "{view}");
+    let page = service.api.text("/").await;
+    assert!(
+        page.contains("<dt>1,234</dt><dd>messages wait in Kafka"),
+        "{page}"
+    );
 }
