@@ -6,7 +6,12 @@ use std::{
     process::ExitCode,
 };
 
-use super::{output::print, table::TextTable};
+use serde_json::json;
+
+use super::{
+    client::answer::{Answer, AnswerArgs},
+    table::TextTable,
+};
 use crate::domain::{
     health::capacity::{
         DatabaseServer, MOST_MEASURED, PartLimit, REPLICA_CORES, Sizing, Workload, size,
@@ -47,6 +52,8 @@ pub struct SizeArgs {
     /// Its disk in TB
     #[arg(long, value_name = "TB", default_value = "8", value_parser = number)]
     database_disk: f64,
+    #[command(flatten)]
+    output: AnswerArgs,
 }
 
 /// With `k` or `M` after it.
@@ -78,7 +85,10 @@ pub fn run(args: &SizeArgs) -> anyhow::Result<ExitCode> {
     };
     match size(load, server) {
         Ok(sizing) => {
-            print(&text(load, &sizing))?;
+            args.output.print(&Answer {
+                text: text(load, &sizing),
+                json: as_json(load, &sizing),
+            })?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
@@ -161,6 +171,27 @@ fn text(load: Workload, sizing: &Sizing) -> String {
     text
 }
 
+/// Numbers of one installation, as computed: nothing is rounded.
+fn as_json(load: Workload, sizing: &Sizing) -> serde_json::Value {
+    let limit = |limit: &PartLimit| json!({ "part": limit.part, "times": limit.times });
+    json!({
+        "spans_per_second": load.spans_per_second,
+        "slo_share": load.slo_share,
+        "workflows_per_second": load.workflows_per_second,
+        "slos": load.slos,
+        "installations": sizing.installations,
+        "of_each_installation": {
+            "service_cores": sizing.service_cores,
+            "replicas": sizing.replicas,
+            "database_cores": sizing.database_cores,
+            "connections": sizing.connections,
+            "disk_bytes": sizing.disk_bytes,
+        },
+        "kafka_partitions": sizing.partitions,
+        "limits": sizing.limits.iter().map(limit).collect::<Vec<_>>(),
+    })
+}
+
 fn shared(installations: u32) -> String {
     match installations {
         1 => "One installation suffices.".to_owned(),
@@ -199,24 +230,28 @@ mod tests {
         args: SizeArgs,
     }
 
-    fn sized(arguments: &[&str]) -> String {
+    fn computed(arguments: &[&str]) -> (Workload, Sizing) {
         let given = std::iter::once("size").chain(arguments.iter().copied());
-        let SizeArgs {
-            database_cores,
-            database_disk,
-            ..
-        } = Parsed::parse_from(given.clone()).args;
-        let load = Parsed::parse_from(given).args.load();
+        let args = Parsed::parse_from(given).args;
+        let load = args.load();
         let server = DatabaseServer {
-            cores: database_cores,
-            disk_bytes: database_disk * 1e12,
+            cores: args.database_cores,
+            disk_bytes: args.database_disk * 1e12,
         };
-        text(load, &size(load, server).unwrap())
+        (load, size(load, server).unwrap())
+    }
+
+    fn sized(arguments: &[&str]) -> String {
+        let (load, sizing) = computed(arguments);
+        text(load, &sizing)
     }
 
     #[test]
     fn a_load_is_printed_with_what_it_needs() {
         insta::assert_snapshot!("twenty_thousand", sized(&["--spans", "20k"]));
+        insta::assert_snapshot!("from_kafka", sized(&["--spans", "1M", "--kafka"]));
+        let (load, sizing) = computed(&["--spans", "1M", "--kafka"]);
+        insta::assert_snapshot!("as_json", format!("{:#}", as_json(load, &sizing)));
         insta::assert_snapshot!("ten_million", sized(&["--spans", "10M", "--slos", "1000"]));
     }
 
