@@ -284,3 +284,104 @@ pub(super) fn connection(config: &KafkaSettings) -> ClientConfig {
     }
     settings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(tls: bool, sasl: Option<SaslLogin>) -> KafkaSettings {
+        KafkaSettings {
+            brokers: vec!["one:9092".to_owned(), "two:9092".to_owned()],
+            topic: "otlp_spans".to_owned(),
+            group: "throughline".to_owned(),
+            dead_letter_topic: None,
+            tls,
+            ca: None,
+            client_cert: None,
+            client_key: None,
+            sasl,
+        }
+    }
+
+    fn password(mechanism: &'static str) -> SaslLogin {
+        SaslLogin::Password {
+            mechanism,
+            username: "service".to_owned(),
+            password: "secret".into(),
+        }
+    }
+
+    /// Asserts what librdkafka is given, and that it accepts it.
+    fn assert_given(config: &KafkaSettings, expected: &[(&str, Option<&str>)]) {
+        let given = connection(config);
+        for (name, value) in expected {
+            assert_eq!(given.get(name), *value, "{name}");
+        }
+        let created: KafkaResult<BaseConsumer> = given.create();
+        assert!(created.is_ok(), "{:?}", created.err());
+    }
+
+    #[test]
+    fn without_settings_connections_are_plain() {
+        let expected = [
+            ("bootstrap.servers", Some("one:9092,two:9092")),
+            ("security.protocol", Some("plaintext")),
+            ("sasl.mechanism", None),
+            ("ssl.ca.location", None),
+        ];
+        assert_given(&settings(false, None), &expected);
+    }
+
+    #[test]
+    fn a_password_is_given_with_its_mechanism_with_and_without_tls() {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            for (tls, protocol) in [(false, "sasl_plaintext"), (true, "sasl_ssl")] {
+                let expected = [
+                    ("security.protocol", Some(protocol)),
+                    ("sasl.mechanism", Some(mechanism)),
+                    ("sasl.username", Some("service")),
+                    ("sasl.password", Some("secret")),
+                ];
+                assert_given(&settings(tls, Some(password(mechanism))), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_is_asked_for_and_not_given() {
+        let token = SaslLogin::TokenFile("token".into());
+        let expected = [
+            ("security.protocol", Some("sasl_ssl")),
+            ("sasl.mechanism", Some("OAUTHBEARER")),
+            ("sasl.username", None),
+            ("sasl.password", None),
+        ];
+        assert_given(&settings(true, Some(token)), &expected);
+    }
+
+    #[test]
+    fn files_of_tls_are_named() {
+        let file = |name: &str| {
+            let folder = env!("CARGO_MANIFEST_DIR");
+            format!("{folder}/tests/fixtures/tls/{name}.pem")
+        };
+        let (ca, certificate) = (file("ports-authority.cert"), file("port-new.cert"));
+        let key = file("port-new.key");
+        let config = KafkaSettings {
+            ca: Some(ca.clone().into()),
+            client_cert: Some(certificate.clone().into()),
+            client_key: Some(key.clone().into()),
+            ..settings(true, None)
+        };
+        let expected = [
+            ("security.protocol", Some("ssl")),
+            ("ssl.ca.location", Some(&*ca)),
+            ("ssl.certificate.location", Some(&*certificate)),
+            ("ssl.key.location", Some(&*key)),
+            // Names of brokers are checked, as librdkafka does by default.
+            ("ssl.endpoint.identification.algorithm", None),
+            ("enable.ssl.certificate.verification", None),
+        ];
+        assert_given(&config, &expected);
+    }
+}

@@ -17,6 +17,7 @@ mod replaced;
 mod replay;
 mod replicas;
 mod tansu;
+mod tls;
 
 use std::{ops::Deref, time::Duration};
 

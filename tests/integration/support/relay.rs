@@ -9,11 +9,12 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, split},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 /// The length of a batch's header, and where its fields are.
 const HEADER: usize = 61;
@@ -88,6 +89,15 @@ pub(crate) struct Relay {
 impl Relay {
     /// Before a cluster of one broker.
     pub(crate) async fn to(brokers: &str) -> Self {
+        Self::begin(brokers, None).await
+    }
+
+    /// It speaks TLS with clients.
+    pub(crate) async fn with_tls(brokers: &str, config: ServerConfig) -> Self {
+        Self::begin(brokers, Some(Arc::new(config).into())).await
+    }
+
+    async fn begin(brokers: &str, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = listener.local_addr().unwrap().to_string();
         let alterations = Alterations::default();
@@ -98,6 +108,7 @@ impl Relay {
         let (target, followed) = watch::channel(brokers.to_owned());
         let carrier = Carrier {
             near: near.clone(),
+            tls,
             alterations,
         };
         let mut carrying = JoinSet::new();
@@ -126,8 +137,13 @@ impl Relay {
 #[derive(Clone)]
 struct Carrier {
     near: String,
+    tls: Option<TlsAcceptor>,
     alterations: Alterations,
 }
+
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 impl Carrier {
     async fn run(self, listener: TcpListener, mut target: watch::Receiver<String>) {
@@ -148,8 +164,15 @@ impl Carrier {
 
     /// Until one of both ends.
     async fn carry(self, client: TcpStream, far: String) {
+        let client: Box<dyn Connection> = match &self.tls {
+            None => Box::new(client),
+            Some(tls) => match tls.accept(client).await {
+                Ok(client) => Box::new(client),
+                Err(_) => return,
+            },
+        };
         let broker = TcpStream::connect(&far).await.unwrap();
-        let (mut requests, client) = client.into_split();
+        let (mut requests, client) = split(client);
         let (responses, mut broker) = broker.into_split();
         let addresses = [far, self.near].map(|address| on_the_wire(&address));
         tokio::select! {

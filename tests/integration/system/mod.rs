@@ -23,7 +23,7 @@ mod shapes;
 mod silence_command;
 mod stall;
 mod start;
-mod tls;
+pub(crate) mod tls;
 mod tokens;
 mod troubled_database;
 

@@ -20,7 +20,7 @@ fn fixture(name: &str) -> String {
     fs::read_to_string(fixture_path(name)).unwrap()
 }
 
-pub(super) fn fixture_path(name: &str) -> String {
+pub(crate) fn fixture_path(name: &str) -> String {
     format!(
         "{}/tests/fixtures/tls/{name}.pem",
         env!("CARGO_MANIFEST_DIR")
