@@ -38,6 +38,7 @@ async fn a_message_of_50_mb_is_read_a_larger_one_is_set_aside_and_reading_goes_o
         .site(&database)
         .flag("--kafka-dead-letter-topic", DEAD_LETTERS);
     let service = site.start().await;
+    let before = service.peak_mib();
     let orders = Workload::good(4, 1).requests;
     // One by one: the cluster keeps 5 MB of a partition, and at least the last message.
     for (nth, bytes) in [50_000_000, 70_000_000, 0].into_iter().enumerate() {
@@ -49,6 +50,9 @@ async fn a_message_of_50_mb_is_read_a_larger_one_is_set_aside_and_reading_goes_o
     letters_are(&service.api, "stored", 1.0).await;
     let letters = cluster.dead_letters(1).await;
     assert!(letters[0].payload().unwrap().len() > 70_000_000);
+    let grown = service.peak_mib() - before;
+    println!("memory grew by {grown} MiB");
+    assert!(grown < 4 * 70, "{grown} MiB");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod forgotten;
 mod installations;
 mod jumps;
 mod large;
+mod logins;
 mod lost;
 mod outage;
 mod problems;

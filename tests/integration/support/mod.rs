@@ -14,6 +14,7 @@ pub(crate) mod lists;
 pub(crate) mod pooler;
 pub(crate) mod receiver;
 pub(crate) mod relay;
+pub(crate) mod sasl;
 pub(crate) mod service;
 pub(crate) mod span;
 pub(crate) mod workload;

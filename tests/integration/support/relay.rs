@@ -16,6 +16,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
+use super::sasl::{self, Login};
+
 /// The length of a batch's header, and where its fields are.
 const HEADER: usize = 61;
 const MAGIC: usize = 16;
@@ -24,6 +26,8 @@ const LAST_DELTA: usize = 23;
 const COUNT: usize = 57;
 /// Clients pass over batches with this attribute.
 const IS_CONTROL: u8 = 0x20;
+/// The number of the request for versions.
+const VERSIONS: u16 = 18;
 /// The time of the batch is that of appending, and of each of its messages.
 const IS_APPEND_TIME: u8 = 0x08;
 
@@ -89,15 +93,20 @@ pub(crate) struct Relay {
 impl Relay {
     /// Before a cluster of one broker.
     pub(crate) async fn to(brokers: &str) -> Self {
-        Self::begin(brokers, None).await
+        Self::begin(brokers, None, None).await
+    }
+
+    /// Clients must log in.
+    pub(crate) async fn with_login(brokers: &str, login: Login) -> Self {
+        Self::begin(brokers, None, Some(login)).await
     }
 
     /// It speaks TLS with clients.
     pub(crate) async fn with_tls(brokers: &str, config: ServerConfig) -> Self {
-        Self::begin(brokers, Some(Arc::new(config).into())).await
+        Self::begin(brokers, Some(Arc::new(config).into()), None).await
     }
 
-    async fn begin(brokers: &str, tls: Option<TlsAcceptor>) -> Self {
+    async fn begin(brokers: &str, tls: Option<TlsAcceptor>, login: Option<Login>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = listener.local_addr().unwrap().to_string();
         let alterations = Alterations::default();
@@ -109,6 +118,7 @@ impl Relay {
         let carrier = Carrier {
             near: near.clone(),
             tls,
+            login,
             alterations,
         };
         let mut carrying = JoinSet::new();
@@ -138,10 +148,11 @@ impl Relay {
 struct Carrier {
     near: String,
     tls: Option<TlsAcceptor>,
+    login: Option<Login>,
     alterations: Alterations,
 }
 
-trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
@@ -164,14 +175,19 @@ impl Carrier {
 
     /// Until one of both ends.
     async fn carry(self, client: TcpStream, far: String) {
-        let client: Box<dyn Connection> = match &self.tls {
+        let mut client: Box<dyn Connection> = match &self.tls {
             None => Box::new(client),
             Some(tls) => match tls.accept(client).await {
                 Ok(client) => Box::new(client),
                 Err(_) => return,
             },
         };
-        let broker = TcpStream::connect(&far).await.unwrap();
+        let mut broker = TcpStream::connect(&far).await.unwrap();
+        if let Some(login) = self.login
+            && log_in(login, &mut *client, &mut broker).await.is_none()
+        {
+            return;
+        }
         let (mut requests, client) = split(client);
         let (responses, mut broker) = broker.into_split();
         let addresses = [far, self.near].map(|address| on_the_wire(&address));
@@ -179,6 +195,23 @@ impl Carrier {
             _ = copy(&mut requests, &mut broker) => {}
             () = answer(responses, client, addresses, self.alterations) => {}
         }
+    }
+}
+
+/// Passes on what clients ask before they log in, which are the versions of requests.
+async fn log_in(
+    login: Login,
+    client: &mut dyn Connection,
+    broker: &mut dyn Connection,
+) -> Option<()> {
+    loop {
+        let request = sasl::frame(client).await?;
+        if !request.starts_with(&VERSIONS.to_be_bytes()) {
+            return login.check(client, &request).await;
+        }
+        sasl::send(broker, &request).await?;
+        let response = sasl::frame(broker).await?;
+        sasl::send(client, &response).await?;
     }
 }
 

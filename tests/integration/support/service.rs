@@ -249,6 +249,14 @@ impl Service {
         kill(Pid::from_raw(pid), signal).expect("the service is there");
     }
 
+    /// The most memory that it ever had, in MiB.
+    pub(crate) fn peak_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.unwrap().split_whitespace().next().unwrap();
+        kib.parse::<u64>().unwrap() / 1_024
+    }
+
     /// Whether it ended itself in the middle of its work; any other end fails.
     pub(crate) fn aborted(&mut self) -> bool {
         let ended = self.child.try_wait().unwrap();
