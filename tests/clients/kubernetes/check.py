@@ -31,8 +31,44 @@ def main():
             for version in VERSIONS:
                 manifests = run(helm, "template", "--kube-version", version, *options)
                 validate(manifests, version)
+            judge(manifests, chart / values)
     for version in VERSIONS:
         validate(crd.read_text(), version)
+
+
+def judge(manifests, values):
+    """Judges what the schemas cannot: that everything speaks the scheme of the settings."""
+    found = [one for one in yaml.safe_load_all(manifests) if one]
+    (deployment,) = [one for one in found if one["kind"] == "Deployment"]
+    (container,) = [
+        one
+        for one in deployment["spec"]["template"]["spec"]["containers"]
+        if one["name"] == "throughline"
+    ]
+    variables = {one["name"] for one in container["env"]}
+    pages = "https" if "THROUGHLINE_TLS_CERT" in variables else "http"
+    otlp = "https" if "THROUGHLINE_OTLP_TLS_CERT" in variables else "http"
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"]:
+        same(container[probe]["httpGet"].get("scheme"), pages.upper(), values, probe)
+    ports = [
+        port for one in found if one["kind"] == "Service" for port in one["spec"]["ports"]
+    ]
+    protocols = {port["name"]: port.get("appProtocol") for port in ports}
+    same(protocols["http"], pages, values, "appProtocol of http")
+    same(protocols["otlp-http"], otlp, values, "appProtocol of otlp-http")
+    grpc = "https" if otlp == "https" else "kubernetes.io/h2c"
+    same(protocols["otlp-grpc"], grpc, values, "appProtocol of otlp-grpc")
+    for monitor in [one for one in found if one["kind"] == "ServiceMonitor"]:
+        (endpoint,) = monitor["spec"]["endpoints"]
+        same(endpoint.get("scheme"), pages, values, "scheme of the ServiceMonitor")
+        for field in ["authorization", "tlsConfig"]:
+            given = yaml.safe_load(values.read_text())["serviceMonitor"][field]
+            same(endpoint.get(field), given, values, f"{field} of the ServiceMonitor")
+
+
+def same(found, wanted, values, what):
+    if found != wanted:
+        sys.exit(f"{what} with {values.name}: {found}, not {wanted}")
 
 
 def run(helm, *arguments):

@@ -67,6 +67,27 @@ labels:
 {{- if or .Values.definitions.configMaps.enabled .Values.definitions.objects.enabled }}true{{ end }}
 {{- end }}
 
+{{/* Whether a setting, or a further variable of the container, is there: a list of the context and its name. */}}
+{{- define "throughline.isSet" -}}
+{{- $name := index . 1 }}
+{{- $values := (index . 0).Values }}
+{{- $isSet := get $values.settings $name }}
+{{- range $values.extraEnv }}
+{{- if eq .name $name }}{{ $isSet = "extraEnv" }}{{ end }}
+{{- end }}
+{{- if $isSet }}true{{ end }}
+{{- end }}
+
+{{/* Scheme of the pages, API, metrics and probes. */}}
+{{- define "throughline.pagesScheme" -}}
+{{- if include "throughline.isSet" (list . "THROUGHLINE_TLS_CERT") }}https{{ else }}http{{ end }}
+{{- end }}
+
+{{/* Scheme of OTLP over HTTP. */}}
+{{- define "throughline.otlpScheme" -}}
+{{- if include "throughline.isSet" (list . "THROUGHLINE_OTLP_TLS_CERT") }}https{{ else }}http{{ end }}
+{{- end }}
+
 {{/* Names that requests may be addressed to: those of the Service and the Ingress, and yours. */}}
 {{- define "throughline.allowedHosts" -}}
 {{- $name := include "throughline.fullname" . }}
