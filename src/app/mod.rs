@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod database;
 pub mod definitions;
 pub mod doctor;
+pub mod healthcheck;
 mod kafka;
 mod loops;
 mod monitoring;

@@ -6,6 +6,7 @@ pub mod convert;
 pub mod demo;
 pub mod doctor;
 pub mod export;
+pub mod healthcheck;
 mod output;
 pub mod overview;
 pub mod problems;
@@ -61,6 +62,7 @@ enum Command {
     Schema(schema::SchemaArgs),
     Size(size::SizeArgs),
     Doctor(doctor::DoctorArgs),
+    Healthcheck(healthcheck::HealthcheckArgs),
     Replay(Box<replay::ReplayArgs>),
     Status(status::StatusArgs),
     Alerts(alerts::AlertsArgs),
@@ -108,6 +110,7 @@ impl Cli {
             }
             Command::Validate(args) => Ok(validate::run(&args)),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Healthcheck(args) => healthcheck::run(&args),
             Command::Replay(args) => replay::run(*args, &self.log),
             Command::Deliveries(args) => deliveries::run(args),
             Command::Schema(args) => Ok(schema::run(&args)),

@@ -123,6 +123,18 @@ fn the_settings_of_the_chart_are_those_of_the_service() {
     assert_eq!(chart, service);
 }
 
+/// The command line of the image's health check, which takes address and TLS from its variables.
+#[test]
+fn the_health_check_of_the_image_is_a_command_of_the_program() {
+    let image = read(".docker/Dockerfile");
+    let pattern = Regex::new(r"(?m)^HEALTHCHECK .*CMD (\[.*\])$").unwrap();
+    let words = pattern.captures(&image).expect("a command without a shell");
+    let words: Vec<String> = serde_json::from_str(&words[1]).unwrap();
+    let parsed = Cli::command().try_get_matches_from(&words);
+    let parsed = parsed.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    assert_eq!(parsed.subcommand_name(), Some("healthcheck"));
+}
+
 /// Asserts that the schema and the values have the same keys, at any depth that the schema describes.
 fn assert_same_keys(schema: &Value, values: &Value, path: &str) {
     let Some(described) = schema["properties"].as_object() else {

@@ -62,6 +62,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
             "deliver",
             "domain",
             "evaluate",
+            "http",
             "ingest",
             "installations",
             "postgres",

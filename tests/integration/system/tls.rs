@@ -149,6 +149,48 @@ async fn pages_under_tls_speak_http_2_and_take_a_new_certificate_without_a_resta
     assert_ne!(shown(&address).await, old);
 }
 
+/// Runs the health check of a container with the variables of its service.
+fn health(variables: &[(&str, &str)], flags: &[&str]) -> (Option<i32>, String) {
+    let output = program()
+        .arg("healthcheck")
+        .args(flags)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the program starts");
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[tokio::test]
+async fn the_health_check_asks_the_address_of_the_settings_and_with_their_tls() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let site = with_certificates(Site::on(&database, ORDERS), &folder);
+    let (service, address) = (site.spawn(), site.pages_address());
+    ready(&service, &trusting().build().unwrap(), &address).await;
+    let everywhere = address.replace("127.0.0.1", "0.0.0.0");
+    let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
+    let plain = [("THROUGHLINE_LISTEN", everywhere.as_str())];
+    let encrypted = [
+        plain[0],
+        ("THROUGHLINE_TLS_CERT", cert.to_str().unwrap()),
+        ("THROUGHLINE_TLS_KEY", key.to_str().unwrap()),
+    ];
+    assert_eq!(health(&encrypted, &[]), (Some(0), "ok\n".to_owned()));
+    let (code, said) = health(&encrypted, &["--ready"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("\"ready\":true"), "{said}");
+    let (code, said) = health(&plain, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    service.kill();
+    let (code, said) = health(&encrypted, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("does not answer"), "{said}");
+}
+
 #[tokio::test]
 async fn senders_show_a_certificate_where_an_authority_is_named() {
     let database = TestDatabase::create().await;
