@@ -60,10 +60,14 @@ pub struct ClassifiedRequest {
 
 impl Ingest {
     pub fn new(parts: IngestParts) -> Self {
+        // Exported from zero, so that the first occurrence is visible as a change.
         for fault in UnreadableValue::ALL {
             let counter = &parts.metrics.spans_with_unreadable_values;
-            // Exported from zero, so that the first occurrence is visible as a change.
             counter.with_label_values(&[fault.as_label()]).inc_by(0);
+        }
+        for reason in Rejection::LABELS {
+            let counter = &parts.metrics.spans_rejected;
+            counter.with_label_values(&[reason]).inc_by(0);
         }
         Self {
             parts: Arc::new(parts),

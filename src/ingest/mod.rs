@@ -49,6 +49,19 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// All labels.
+    pub const LABELS: [&str; 9] = [
+        "trace_id",
+        "span_id",
+        "parent_span_id",
+        "malformed",
+        "in_the_future",
+        "too_late",
+        "starts_after_it_ends",
+        "no_end",
+        "service_not_allowed",
+    ];
+
     /// Returns its label in metrics, where the number of reasons must be small.
     pub const fn as_label(&self) -> &'static str {
         match self {
@@ -99,4 +112,25 @@ pub enum MalformedProtobuf {
 pub struct Unavailable {
     pub reason: String,
     pub retry_after: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_is_listed_once() {
+        let all = [
+            Rejection::TraceId,
+            Rejection::SpanId,
+            Rejection::ParentSpanId,
+            Rejection::Malformed(String::new()),
+            Rejection::InTheFuture(Duration::ZERO),
+            Rejection::TooLate(Duration::ZERO),
+            Rejection::StartsAfterItEnds,
+            Rejection::NoEnd,
+            Rejection::ServiceNotAllowed(String::new()),
+        ];
+        assert_eq!(all.each_ref().map(Rejection::as_label), Rejection::LABELS);
+    }
 }

@@ -41,6 +41,7 @@ use tower_http::{
 };
 
 use self::{
+    access::error::AccessError,
     pages::{
         alerts, audit, customer, definitions, deliveries, discover, docs, events, explain,
         incidents, overview, reports, silences, slo, targets, workflow, workflows,
@@ -74,6 +75,8 @@ pub async fn serve(
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
 ) {
+    let reasons = AccessError::COUNTED;
+    state.metrics.export_auth_failures("pages", &reasons);
     let port = Port {
         name: "pages",
         versions: Versions::Any,

@@ -100,6 +100,7 @@ impl Loops {
         self.spawn_unplaced(tasks, &periodic);
         self.spawn_stages(tasks, &periodic);
         self.spawn_search(tasks, &periodic);
+        count_evaluation(&self.metrics, &EvaluationReport::default());
         self.spawn_evaluation(tasks, &periodic);
         self.spawn_reports(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
@@ -377,7 +378,7 @@ async fn deliver(
 }
 
 fn count_evaluation(metrics: &Metrics, report: &EvaluationReport) {
-    // For every kind, so that its counter exists before the first transition.
+    // For every kind, so that its counter is there before the first transition.
     for kind in TransitionKind::ALL {
         let counter = metrics
             .alert_transitions

@@ -32,6 +32,17 @@ struct TokenCheck {
 /// The reason for a rejection, with its label.
 type RefusedToken = (String, &'static str);
 
+/// All labels.
+const REASONS: [&str; 7] = [
+    "missing",
+    "malformed",
+    "wrong_kind",
+    "unknown",
+    "expired",
+    "revoked",
+    "blocked",
+];
+
 impl SenderAccess {
     /// Accepts only senders with a token.
     pub fn by_token(
@@ -39,6 +50,9 @@ impl SenderAccess {
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
+        for port in ["otlp_grpc", "otlp_http"] {
+            metrics.export_auth_failures(port, &REASONS);
+        }
         Self(Some(Arc::new(TokenCheck {
             tokens,
             clock,

@@ -209,6 +209,29 @@ impl AccessError {
         }
     }
 
+    /// The labels of those that are counted in metrics. The others are answers about something that is
+    /// missing.
+    pub(in crate::web) const COUNTED: [&str; 18] = [
+        "missing",
+        "untrusted_proxy",
+        "malformed",
+        "unknown",
+        "expired",
+        "revoked",
+        "wrong_kind",
+        "forbidden",
+        "out_of_scope",
+        "blocked",
+        "in_address",
+        "no_pending_login",
+        "denied",
+        "no_role",
+        "provider_unavailable",
+        "invalid_code",
+        "invalid_id_token",
+        "provider_error",
+    ];
+
     /// Returns its label in metrics.
     pub(in crate::web) const fn as_label(&self) -> &'static str {
         match self {
@@ -237,5 +260,57 @@ impl AccessError {
             Self::Provider(LoginError::InvalidToken(_)) => "invalid_id_token",
             Self::Provider(_) => "provider_error",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::model::time::Timestamp;
+
+    #[test]
+    fn the_label_of_each_rejection_of_a_sender_is_listed() {
+        let name = String::new;
+        let expired = TokenRefusal::Expired {
+            name: name(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let revoked = TokenRefusal::Revoked { name: name() };
+        let blocked = Blocked {
+            again_in: Duration::ZERO,
+        };
+        let forbidden = AccessError::Forbidden {
+            needed: AccessRole::Admin,
+            role: AccessRole::Viewer,
+            who: name(),
+        };
+        let no_role = AccessError::NoRole {
+            who: name(),
+            groups: Vec::new(),
+        };
+        let errors = [
+            AccessError::NoToken,
+            AccessError::NoProxy,
+            AccessError::Malformed,
+            AccessError::Refused(TokenRefusal::Unknown),
+            AccessError::Refused(expired),
+            AccessError::Refused(revoked),
+            AccessError::OnlySends { name: name() },
+            forbidden,
+            AccessError::WholeService,
+            AccessError::Blocked(blocked),
+            AccessError::InAddress,
+            AccessError::NoPendingLogin,
+            AccessError::Denied(name()),
+            no_role,
+            AccessError::Provider(LoginError::Unavailable(name())),
+            AccessError::Provider(LoginError::CodeRejected),
+            AccessError::Provider(LoginError::InvalidToken(name())),
+            AccessError::Provider(LoginError::InvalidAnswer(name())),
+        ];
+        let labels = errors.each_ref().map(AccessError::as_label);
+        assert_eq!(labels, AccessError::COUNTED);
     }
 }

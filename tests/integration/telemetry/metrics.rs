@@ -47,6 +47,52 @@ async fn transactions_requests_and_turns_are_timed_by_names_that_are_known() {
     assert!(!text.contains("made"), "{text}");
 }
 
+/// So that `rate()` sees the first of each.
+#[tokio::test]
+async fn counters_are_there_at_zero_before_their_first_event() {
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, ORDERS).flag("--otlp-auth", "token");
+    let service = site.start().await;
+    let metrics = service.api.text("/metrics").await;
+    for (counter, label, values) in [
+        (
+            "spans_rejected",
+            "",
+            &["reason=\"too_late\"", "reason=\"service_not_allowed\""][..],
+        ),
+        (
+            "ingest_requests",
+            "",
+            &["result=\"committed\"", "result=\"unauthenticated\""],
+        ),
+        (
+            "auth_failures",
+            "port=\"pages\",",
+            &["reason=\"unknown\"", "reason=\"blocked\""],
+        ),
+        (
+            "auth_failures",
+            "port=\"otlp_grpc\",",
+            &["reason=\"expired\"", "reason=\"blocked\""],
+        ),
+        (
+            "auth_failures",
+            "port=\"otlp_http\",",
+            &["reason=\"missing\""],
+        ),
+        (
+            "alert_transitions",
+            "",
+            &["kind=\"firing\"", "kind=\"resolved\""],
+        ),
+    ] {
+        for value in values {
+            let sample = format!("throughline_{counter}_total{{{label}{value}}} 0\n");
+            assert!(metrics.contains(&sample), "{sample}{metrics}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_pool_is_shown_with_what_it_may_have() {
     let database = TestDatabase::create().await;

@@ -111,6 +111,47 @@ fn promtool_accepts_the_alerts_and_the_exported_rules() {
     }
 }
 
+/// Alerts of `alerts.yaml` that counters of failures raise, beginning at zero.
+const FROM_ZERO: &str = r#"
+rule_files: [ALERTS]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - { series: 'throughline_build_info', values: "1x40" }
+      - { series: 'throughline_ingest_requests_total{result="unauthenticated"}', values: "0x10 1+1x30" }
+      - { series: 'throughline_auth_failures_total{port="otlp_http",reason="expired"}', values: "0x10 1+1x30" }
+      - { series: 'throughline_auth_failures_total{port="pages",reason="missing"}', values: "0x10 1+1x30" }
+      - { series: 'throughline_auth_failures_total{port="pages",reason="blocked"}', values: "0x20 1x20" }
+    promql_expr_test:
+      - expr: count by (alertname, port, reason, result) (ALERTS{alertstate="firing"})
+        eval_time: 20m
+        exp_samples: []
+      - expr: count by (alertname, port, reason, result) (ALERTS{alertstate="firing"})
+        eval_time: 22m
+        exp_samples:
+          - { labels: '{alertname="ThroughlineTokensGuessed",port="pages"}', value: 1 }
+      - expr: count by (alertname, port, reason, result) (ALERTS{alertstate="firing"})
+        eval_time: 35m
+        exp_samples:
+          - { labels: '{alertname="ThroughlineRequestsRefused",result="unauthenticated"}', value: 1 }
+          - { labels: '{alertname="ThroughlineTokensRefused",port="otlp_http",reason="expired"}', value: 1 }
+"#;
+
+#[test]
+fn senders_that_are_refused_raise_an_alert_and_people_without_a_login_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let alerts = deployed("prometheus/alerts.yaml").display().to_string();
+    let file = folder.path().join("tests.yml");
+    fs::write(&file, FROM_ZERO.replace("ALERTS]", &format!("{alerts}]"))).unwrap();
+    let tested = Command::new("promtool")
+        .args(["test", "rules"])
+        .arg(file)
+        .output()
+        .expect(MISSING);
+    assert!(tested.status.success(), "{tested:?}");
+}
+
 #[test]
 fn definitions_with_errors_are_not_exported() {
     let folder = tempfile::tempdir().unwrap();
