@@ -12,6 +12,8 @@ create table replicas (
     refused_senders text[]      not null default '{}',
     login_problems  text[]      not null default '{}',
     kafka_problems  text[]      not null default '{}',
+    certificates_expired text[] not null default '{}',
+    certificates_expiring text[] not null default '{}',
     constraint replicas_pkey primary key (id)
 );
 comment on table replicas is 'Processes that receive spans. A replica deletes its row when it stops in order; the others delete the row of one that vanished.';
@@ -24,6 +26,8 @@ comment on column replicas.last_seen_at is 'Last sign of life, by the database''
 comment on column replicas.refused_senders is 'Senders whose requests the replica refuses whole, with the reason, a sentence each.';
 comment on column replicas.login_problems is 'Why nobody can log in at the OpenID Connect provider, a sentence each; empty if all is well.';
 comment on column replicas.kafka_problems is 'Why the replica does not read its Kafka topic as it should, a sentence each; empty if it does, or reads none.';
+comment on column replicas.certificates_expired is 'Certificates of the replica''s ports that have expired, a sentence each.';
+comment on column replicas.certificates_expiring is 'Certificates of the replica''s ports that expire soon, a sentence each.';
 comment on column replicas.definition_problems is 'Why the replica does not apply the definition files that it has read, a sentence each; empty if it does.';
 comment on column replicas.definitions_hash is 'Hash of the definition files of the replica, if they are valid and wait to come into force. Null if they are in force or have errors.';
 

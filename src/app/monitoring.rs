@@ -5,12 +5,16 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
-use super::{catalog::InForce, kafka::KafkaProblems, last_span_at, loops::periodic::Periodic};
+use super::{
+    catalog::InForce, kafka::KafkaProblems, last_span_at, loops::periodic::Periodic,
+    ports::TlsReloaders,
+};
 use crate::{
     clock::Clock,
     config::Config,
     deliver::{DeliverSettings, Emergency, EmergencyReport, EmergencySettings},
     domain::{
+        health::{CertificateState, certificates_in},
         model::{
             format,
             time::{TimeRange, Timestamp},
@@ -158,10 +162,12 @@ pub(super) struct Pulse {
     pub(super) refused: RefusedSenders,
     pub(super) kafka_problems: KafkaProblems,
     pub(super) provider: Option<IdentityProvider>,
+    pub(super) certificates: TlsReloaders,
 }
 
 impl Pulse {
-    fn signs(&self, clock_ahead_ms: i64) -> ReplicaSigns {
+    fn signs(&self, clock_ahead_ms: i64, now: Timestamp) -> ReplicaSigns {
+        let certificates = self.certificates.certificates();
         let definitions = self.definitions.borrow();
         let proposed = match &definitions.pending {
             Some(PendingFiles::Apply(files)) => Some(digest(files)),
@@ -179,6 +185,12 @@ impl Pulse {
                 .filter_map(IdentityProvider::problem)
                 .collect(),
             kafka_problems: self.kafka_problems.borrow().clone(),
+            certificates_expired: certificates_in(CertificateState::Expired, &certificates, now),
+            certificates_expiring: certificates_in(
+                CertificateState::ExpiresSoon,
+                &certificates,
+                now,
+            ),
         }
     }
 
@@ -189,7 +201,7 @@ impl Pulse {
         self.last
             .send_replace(PulseEnd::Failed(before.committed_at()));
         let ahead_ms = self.read_clock().await?;
-        let signs = self.signs(ahead_ms);
+        let signs = self.signs(ahead_ms, now);
         let mut tx = self.store.begin("record a heartbeat").await?;
         let lost = self.examine_database(&mut tx, before, now).await?;
         let noted = tx.record_heartbeat(self.replica, now, &self.limits).await?;

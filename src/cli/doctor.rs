@@ -7,7 +7,7 @@ use serde_json::json;
 use super::client::answer::{Answer, AnswerArgs};
 use crate::{
     app::doctor::{Examined, examine},
-    config::{DatabaseConfig, DefinitionsConfig, DeliveryConfig},
+    config::{DatabaseConfig, DefinitionsConfig, DeliveryConfig, TlsConfig},
     domain::health::diagnosis::{Diagnosis, DiagnosisResult},
 };
 
@@ -25,6 +25,8 @@ pub struct DoctorArgs {
     database: DatabaseConfig,
     #[command(flatten)]
     delivery: DeliveryConfig,
+    #[command(flatten)]
+    tls: TlsConfig,
 }
 
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
@@ -35,6 +37,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         definitions: &args.definitions,
         database: &args.database,
         delivery: &args.delivery,
+        tls: &args.tls,
     }));
     let works = found
         .iter()

@@ -8,10 +8,11 @@ use std::{
 };
 
 use rustls::{
-    RootCertStore, ServerConfig,
+    CertificateError, RootCertStore, ServerConfig,
+    client::verify_server_cert_signed_by_trust_anchor,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::{VerifierBuilderError, WebPkiClientVerifier},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
+    server::{ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier},
 };
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -64,6 +65,14 @@ pub struct TlsReloader {
     /// As last read, used or not; `None` if they could not be read.
     contents: Option<TlsContents>,
     config: watch::Sender<Arc<ServerConfig>>,
+    times: Option<CertificateTimes>,
+}
+
+/// When a certificate is valid, in seconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateTimes {
+    pub not_before: u64,
+    pub not_after: u64,
 }
 
 /// The result of a reload.
@@ -86,6 +95,7 @@ impl Tls {
         let config = files.config(&contents)?;
         let (config, current) = watch::channel(Arc::new(config));
         let reloader = TlsReloader {
+            times: files.times(&contents)?,
             files,
             contents: Some(contents),
             config,
@@ -118,9 +128,16 @@ impl TlsReloader {
             return Ok(Reload::Unchanged);
         }
         let config = self.files.config(&contents);
+        let times = self.files.times(&contents);
         self.contents = Some(contents);
         self.config.send_replace(Arc::new(config?));
+        self.times = times?;
         Ok(Reload::Changed)
+    }
+
+    /// Returns when the certificate in use is valid; of its chain that of the part that expires first.
+    pub fn times(&self) -> Option<CertificateTimes> {
+        self.times
     }
 
     pub fn files(&self) -> &TlsFiles {
@@ -139,6 +156,12 @@ impl TlsFiles {
             key: read(&self.key).await?,
             client_ca,
         })
+    }
+
+    fn times(&self, contents: &TlsContents) -> Result<Option<CertificateTimes>, TlsError> {
+        let chain = certificates(&self.certificate, &contents.certificate)?;
+        let times = chain.iter().filter_map(CertificateTimes::of);
+        Ok(times.min_by_key(|times| times.not_after))
     }
 
     fn config(&self, contents: &TlsContents) -> Result<ServerConfig, TlsError> {
@@ -172,6 +195,39 @@ impl TlsFiles {
         let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
+    }
+}
+
+impl CertificateTimes {
+    /// Returns the times in a certificate. rustls has no function for them, but names them where a
+    /// certificate is not valid, as each is at the beginning and at the end of time; nothing is
+    /// verified before that.
+    fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let certificate = ParsedCertificate::try_from(certificate).ok()?;
+        let not_after = match verify_at(&certificate, u64::MAX) {
+            Some(CertificateError::ExpiredContext { not_after, .. }) => not_after.as_secs(),
+            _ => return None,
+        };
+        let not_before = match verify_at(&certificate, 0) {
+            Some(CertificateError::NotValidYetContext { not_before, .. }) => not_before.as_secs(),
+            _ => 0,
+        };
+        Some(Self {
+            not_before,
+            not_after,
+        })
+    }
+}
+
+/// Verifies a certificate against no authority, and returns the error.
+fn verify_at(certificate: &ParsedCertificate<'_>, secs: u64) -> Option<CertificateError> {
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(secs));
+    let authorities = RootCertStore::empty();
+    let verified =
+        verify_server_cert_signed_by_trust_anchor(certificate, &authorities, &[], now, &[]);
+    match verified {
+        Err(rustls::Error::InvalidCertificate(error)) => Some(error),
+        _ => None,
     }
 }
 
@@ -252,6 +308,8 @@ mod tests {
         let (tls, mut reloader) = Tls::load(files(folder.path())).await.unwrap();
         assert_eq!(reloader.reload().await.unwrap(), Reload::Unchanged);
         let old = Arc::clone(&tls.0.borrow());
+        let times = reloader.times();
+        assert!(times.is_some_and(|times| times.not_after > 4_000_000_000));
         let certificate = format!("{FIXTURES}/port-new.cert.pem");
         fs::copy(certificate, folder.path().join("cert")).unwrap();
         let error = reloader.reload().await.unwrap_err();
@@ -262,8 +320,16 @@ mod tests {
             "the error is returned once"
         );
         assert!(Arc::ptr_eq(&old, &tls.0.borrow()));
-        put(folder.path(), "port-new");
+        assert_eq!(reloader.times(), times);
+        put(folder.path(), "port-expired");
         assert_eq!(reloader.reload().await.unwrap(), Reload::Changed);
+        assert_eq!(
+            reloader.times(),
+            Some(CertificateTimes {
+                not_before: 1_704_067_200,
+                not_after: 1_706_745_600,
+            })
+        );
         assert!(!Arc::ptr_eq(&old, &tls.0.borrow()));
         fs::remove_file(folder.path().join("key")).unwrap();
         assert!(reloader.reload().await.is_err());

@@ -58,6 +58,8 @@ pub struct Metrics {
     pub database_unavailable: Gauge,
     /// 1 while the OpenID Connect provider does not answer.
     pub login_provider_unavailable: Gauge,
+    /// Seconds since the epoch at which the certificate of a port expires.
+    pub certificate_expiry: GaugeVec,
     /// The duration of one delivery attempt, by the kind of its target and the class of the
     /// response.
     pub delivery_attempt_seconds: HistogramVec,
@@ -200,6 +202,7 @@ impl Metrics {
             clock_skew: builder.clock_skew()?,
             database_unavailable: builder.database_unavailable()?,
             login_provider_unavailable: builder.login_provider_unavailable()?,
+            certificate_expiry: builder.certificate_expiry()?,
             definitions_last_reload_successful: builder.gauge(
                 "throughline_definitions_last_reload_successful",
                 "1 if the definition files were loaded, 0 if they have errors and the previous definitions stay active.",
@@ -317,6 +320,14 @@ impl MetricBuilder {
         self.gauge(
             "throughline_login_provider_unavailable",
             "1 while the OpenID Connect provider does not answer this replica, so that logins fail.",
+        )
+    }
+
+    fn certificate_expiry(&self) -> Result<GaugeVec, prometheus::Error> {
+        self.gauges(
+            "throughline_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate of a port expires, or the part of its chain that expires first: pages, or otlp for both ports of OTLP.",
+            &["port"],
         )
     }
 

@@ -5,22 +5,23 @@ use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
 
-use super::{database::running, definitions};
+use super::{database::running, definitions, ports::examine_certificates};
 use crate::{
     clock::Clock,
-    config::{DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment},
+    config::{DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment, TlsConfig},
     deliver::{AddressPolicy, UnusableTarget, resolve_target},
     domain::{
         health::{
             CheckPhase,
             diagnosis::{
-                Diagnosis, DiskSpace, Pooling, SchemaState, ServiceFacts, of_database, of_pooling,
-                of_service,
+                Diagnosis, DiskSpace, Pooling, SchemaState, ServiceFacts, of_certificate,
+                of_database, of_pooling, of_service,
             },
         },
         model::{format, time::Timestamp},
         slo::{Catalog, Target, definition::load},
     },
+    server::tls::TlsError,
     store::{HealthCheck, Store, StoreError},
 };
 
@@ -33,6 +34,7 @@ pub struct Examined<'a> {
     pub definitions: &'a DefinitionsConfig,
     pub database: &'a DatabaseConfig,
     pub delivery: &'a DeliveryConfig,
+    pub tls: &'a TlsConfig,
 }
 
 /// Returns a line for each check, in an order that is the same in every run.
@@ -40,6 +42,7 @@ pub async fn examine(examined: Examined<'_>) -> Vec<Diagnosis> {
     let mut found = examine_database(examined.database).await;
     let (catalog, diagnosis) = examine_definitions(examined.definitions);
     found.push(diagnosis);
+    found.extend(certificates(examined.tls).await);
     let delivery = examined.delivery;
     let policy = AddressPolicy::new(delivery.private_ranges(), delivery.target_ports.clone());
     for target in catalog.iter().flat_map(|catalog| catalog.targets.values()) {
@@ -195,6 +198,22 @@ fn refused(errors: usize, folder: &str, advice: String) -> Diagnosis {
 
 fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+/// Examines the certificates of the service's own ports, by the clock of this machine.
+async fn certificates(config: &TlsConfig) -> Vec<Diagnosis> {
+    let now = Clock::System.now();
+    let examined = examine_certificates(config).await.into_iter();
+    let diagnosis = |(port, certificate)| match certificate {
+        Ok(certificate) => Some(of_certificate(&certificate?, now)),
+        Err(error) => {
+            let advice =
+                "the service does not start with it, and keeps the previous one if it runs";
+            let check = format!("certificate {port}");
+            Some(Diagnosis::fail(check, TlsError::to_string(&error), advice))
+        }
+    };
+    examined.filter_map(diagnosis).collect()
 }
 
 async fn examine_target(target: &Target, policy: &AddressPolicy) -> Diagnosis {

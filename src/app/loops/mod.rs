@@ -126,6 +126,7 @@ impl Loops {
             refused: self.refused.clone(),
             kafka_problems: self.kafka_problems.clone(),
             provider: self.provider.clone(),
+            certificates: self.certificates.clone(),
         };
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
             let pulse = pulse.clone();
@@ -134,9 +135,15 @@ impl Loops {
     }
 
     fn spawn_access(&self, tasks: &TaskTracker, periodic: &Periodic) {
-        let certificates = self.certificates.clone();
+        let (certificates, metrics) = (self.certificates.clone(), self.metrics.clone());
+        certificates.measure(&metrics);
         tasks.spawn(periodic.clone().run("certificates", SECOND, move |_| {
-            certificates.clone().reload()
+            let (certificates, metrics) = (certificates.clone(), metrics.clone());
+            async move {
+                certificates.clone().reload().await?;
+                certificates.measure(&metrics);
+                Ok(())
+            }
         }));
         let (store, tokens) = (self.store.clone(), self.tokens.clone());
         tasks.spawn(periodic.clone().run("tokens", SECOND, move |_| {

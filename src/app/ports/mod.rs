@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 pub(in crate::app) use self::{
     file_limit::FileLimit,
-    tls::{PortTls, TlsReloaders},
+    tls::{PortTls, TlsReloaders, examine_certificates},
 };
 use crate::config::Config;
 

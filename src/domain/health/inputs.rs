@@ -78,7 +78,7 @@ pub struct SloSign {
 }
 
 /// A replica: a process that receives and evaluates.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplicaSign {
     pub id: i64,
     /// The milliseconds by which its clock is ahead of the database's; negative if it is behind.
@@ -91,6 +91,10 @@ pub struct ReplicaSign {
     pub login_problems: Vec<String>,
     /// Problems with reading its Kafka topic, one sentence each.
     pub kafka_problems: Vec<String>,
+    /// The certificates of its ports that clients refuse, one sentence each.
+    pub certificates_expired: Vec<String>,
+    /// Those that expire soon.
+    pub certificates_expiring: Vec<String>,
 }
 
 /// A declared target.

@@ -6,6 +6,7 @@
 //! customer's SLO.
 
 pub mod capacity;
+mod certificate;
 mod clean_up;
 mod database_outage;
 pub mod diagnosis;
@@ -14,6 +15,7 @@ mod heartbeat;
 mod inputs;
 mod state;
 
+pub use certificate::{CertificateState, PortCertificate, certificates_in};
 pub use clean_up::{CleanUp, CleanUpSign};
 pub use database_outage::{DatabaseOutage, LastAnswer, OutageNotice};
 pub use findings::{Finding, findings};

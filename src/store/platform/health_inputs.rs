@@ -41,6 +41,10 @@ pub struct ReplicaSigns {
     pub login_problems: Vec<String>,
     /// Problems of its Kafka consumer, one sentence each.
     pub kafka_problems: Vec<String>,
+    /// The certificates of its ports that have expired, one sentence each.
+    pub certificates_expired: Vec<String>,
+    /// Those that expire soon.
+    pub certificates_expiring: Vec<String>,
 }
 
 /// Counts of other live replicas.
@@ -82,7 +86,8 @@ impl Tx<'_> {
             "-- replicas.note_signs
              update replicas set clock_ahead_ms = $2, definition_problems = $3,
                  definitions_hash = $4, refused_senders = $5,
-                 login_problems = $6, kafka_problems = $7, last_seen_at = clock_timestamp()
+                 login_problems = $6, kafka_problems = $7, certificates_expired = $8,
+                 certificates_expiring = $9, last_seen_at = clock_timestamp()
              where id = $1",
         )
         .bind(replica.0)
@@ -91,7 +96,9 @@ impl Tx<'_> {
         .bind(signs.definitions_hash)
         .bind(&signs.refused_senders)
         .bind(&signs.login_problems)
-        .bind(&signs.kafka_problems);
+        .bind(&signs.kafka_problems)
+        .bind(&signs.certificates_expired)
+        .bind(&signs.certificates_expiring);
         self.execute(statement).await?;
         // Skipped if only a few seconds have passed, since all replicas update this row.
         let statement = sqlx::query(
@@ -176,7 +183,7 @@ impl Tx<'_> {
         let query = sqlx::query_as(
             "-- replicas.signs
              select id, clock_ahead_ms, definition_problems, refused_senders, login_problems,
-                 kafka_problems
+                 kafka_problems, certificates_expired, certificates_expiring
              from replicas
              where last_seen_at > clock_timestamp() - interval '30 s' order by id",
         );
@@ -188,6 +195,8 @@ impl Tx<'_> {
             refused_senders: row.refused_senders,
             login_problems: row.login_problems,
             kafka_problems: row.kafka_problems,
+            certificates_expired: row.certificates_expired,
+            certificates_expiring: row.certificates_expiring,
         };
         Ok(rows.into_iter().map(sign).collect())
     }
@@ -289,6 +298,8 @@ struct ReplicaInputRow {
     refused_senders: Vec<String>,
     login_problems: Vec<String>,
     kafka_problems: Vec<String>,
+    certificates_expired: Vec<String>,
+    certificates_expiring: Vec<String>,
 }
 
 #[derive(FromRow)]

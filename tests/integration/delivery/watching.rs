@@ -177,6 +177,8 @@ async fn s47_definitions_that_a_replica_does_not_apply_are_told_to_the_platform_
             refused_senders: Vec::new(),
             login_problems: Vec::new(),
             kafka_problems: Vec::new(),
+            certificates_expired: Vec::new(),
+            certificates_expiring: Vec::new(),
         };
         tx.note_signs(replica, &signs).await.unwrap();
         tx.commit().await.unwrap();

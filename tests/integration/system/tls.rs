@@ -6,6 +6,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, trace_service_client::TraceServiceClient,
 };
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Version};
+use serde_json::Value;
 use tempfile::TempDir;
 use tonic::transport::{Certificate as GrpcCertificate, ClientTlsConfig, Endpoint};
 
@@ -231,6 +232,122 @@ async fn senders_show_a_certificate_where_an_authority_is_named() {
         .export(ExportTraceServiceRequest::default())
         .await
         .unwrap();
+}
+
+/// Its result and text, by the check.
+fn diagnosed(site: &Site, certificate: &str) -> (String, String) {
+    let folder = site.definitions_folder();
+    let output = program()
+        .args(["doctor", "-o", "json", "--definitions", &folder])
+        .args(["--database-url", "postgres://127.0.0.1:1/none"])
+        .args([
+            "--otlp-tls-cert",
+            &fixture_path(&format!("{certificate}.cert")),
+        ])
+        .args([
+            "--otlp-tls-key",
+            &fixture_path(&format!("{certificate}.key")),
+        ])
+        .output()
+        .expect("the program starts");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = found["checks"].as_array().unwrap().iter();
+    let mut of_otlp = checks.filter(|check| check["check"] == "certificate otlp");
+    let check = of_otlp.next().expect("the check");
+    let text = |field: &str| check[field].as_str().unwrap().to_owned();
+    (text("result"), text("text"))
+}
+
+#[tokio::test]
+async fn an_expired_certificate_of_its_own_is_named_until_it_is_renewed() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "port-expired");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let site = Site::on(&database, ORDERS)
+        .flag("--otlp-tls-cert", &path("cert"))
+        .flag("--otlp-tls-key", &path("key"));
+    let service = site.start().await;
+    let expired = format!(
+        "The certificate `{}` of otlp expired on 2024-02-01 00:00 UTC",
+        path("cert")
+    );
+    assert!(service.said().contains(&expired), "{}", service.said());
+    let expiry = "throughline_tls_certificate_expiry_timestamp_seconds{port=\"otlp\"}";
+    assert_eq!(service.api.metric(expiry).await, Some(1_706_745_600.0));
+    let check = "throughline_self_check_open{check=\"throughline/certificate-expired\"}";
+    until("the self-check", async || {
+        (service.api.metric(check).await == Some(1.0)).then_some(())
+    })
+    .await;
+    put(folder.path(), "port-new");
+    until("the time of the new certificate", async || {
+        (service.api.metric(expiry).await > Some(4e9)).then_some(())
+    })
+    .await;
+
+    let (result, text) = diagnosed(&site, "port-expired");
+    assert_eq!(result, "fail");
+    assert!(text.ends_with("expired on 2024-02-01 00:00 UTC"), "{text}");
+    let (result, text) = diagnosed(&site, "port-new");
+    assert_eq!(result, "ok", "{text}");
+}
+
+async fn export_by_grpc(address: &str, identity: tonic::transport::Identity) -> bool {
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(GrpcCertificate::from_pem(fixture("ports-authority.cert")))
+        .identity(identity);
+    let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
+    let endpoint = endpoint.tls_config(tls).unwrap();
+    // With TLS 1.3 a client may learn of the refusal only when it sends.
+    let Ok(channel) = endpoint.timeout(Duration::from_secs(10)).connect().await else {
+        return false;
+    };
+    let exported = TraceServiceClient::new(channel)
+        .export(ExportTraceServiceRequest::default())
+        .await;
+    exported.is_ok()
+}
+
+#[tokio::test]
+async fn senders_whose_certificate_has_expired_or_is_of_another_authority_are_refused() {
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, ORDERS)
+        .flag("--otlp-tls-cert", &fixture_path("port-new.cert"))
+        .flag("--otlp-tls-key", &fixture_path("port-new.key"))
+        .flag("--otlp-client-ca", &fixture_path("clients-authority.cert"));
+    let service = site.start().await;
+    let (http, grpc) = (site.otlp_http_address(), site.otlp_grpc_address());
+    let by_http = async |name: &str| {
+        let pem = fixture(&format!("{name}.cert")) + &fixture(&format!("{name}.key"));
+        let identity = Identity::from_pem(pem.as_bytes()).unwrap();
+        let client = trusting().identity(identity).build().unwrap();
+        let request = client
+            .post(format!("https://{http}/v1/traces"))
+            .header("content-type", "application/json");
+        request
+            .body("{}")
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
+    };
+    let by_grpc = async |name: &str| {
+        let [cert, key] = ["cert", "key"].map(|part| fixture(&format!("{name}.{part}")));
+        export_by_grpc(&grpc, tonic::transport::Identity::from_pem(cert, key)).await
+    };
+    let refused = async |port: &str| {
+        let sample = "throughline_connections_closed_total";
+        let sample = format!("{sample}{{port=\"{port}\",reason=\"tls_handshake\"}}");
+        service.api.metric(&sample).await.expect("the counter")
+    };
+    assert!(by_http("client-valid").await && by_grpc("client-valid").await);
+    for name in ["client-expired", "client-foreign"] {
+        let before = (refused("otlp_http").await, refused("otlp_grpc").await);
+        assert!(!by_http(name).await, "{name}");
+        assert!(!by_grpc(name).await, "{name}");
+        assert!(refused("otlp_http").await > before.0, "{name}");
+        assert!(refused("otlp_grpc").await > before.1, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ fn promtool_accepts_the_alerts_and_the_exported_rules() {
     }
 }
 
-/// Alerts of `alerts.yaml` that counters of failures raise, beginning at zero.
+/// Alerts of `alerts.yaml` that counters of failures raise, beginning at zero, and an expired certificate.
 const FROM_ZERO: &str = r#"
 rule_files: [ALERTS]
 evaluation_interval: 1m
@@ -119,6 +119,7 @@ tests:
   - interval: 1m
     input_series:
       - { series: 'throughline_build_info', values: "1x40" }
+      - { series: 'throughline_tls_certificate_expiry_timestamp_seconds{port="otlp"}', values: "1500x40" }
       - { series: 'throughline_ingest_requests_total{result="unauthenticated"}', values: "0x10 1+1x30" }
       - { series: 'throughline_auth_failures_total{port="otlp_http",reason="expired"}', values: "0x10 1+1x30" }
       - { series: 'throughline_auth_failures_total{port="pages",reason="missing"}', values: "0x10 1+1x30" }
@@ -134,12 +135,13 @@ tests:
       - expr: count by (alertname, port, reason, result) (ALERTS{alertstate="firing"})
         eval_time: 35m
         exp_samples:
+          - { labels: '{alertname="ThroughlineCertificateExpired",port="otlp"}', value: 1 }
           - { labels: '{alertname="ThroughlineRequestsRefused",result="unauthenticated"}', value: 1 }
           - { labels: '{alertname="ThroughlineTokensRefused",port="otlp_http",reason="expired"}', value: 1 }
 "#;
 
 #[test]
-fn senders_that_are_refused_raise_an_alert_and_people_without_a_login_do_not() {
+fn refused_senders_and_an_expired_certificate_raise_alerts_and_people_without_a_login_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let alerts = deployed("prometheus/alerts.yaml").display().to_string();
     let file = folder.path().join("tests.yml");

@@ -1,5 +1,6 @@
 //! Diagnoses: the results of examining an installation, one line each, with advice.
 
+mod certificate;
 mod database;
 mod service;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod tests;
 use serde::Serialize;
 
 pub use self::{
+    certificate::of_certificate,
     database::{
         DatabaseFacts, DiskSpace, EXPECTED_ON, Pooling, SchemaState, of_database, of_pooling,
     },

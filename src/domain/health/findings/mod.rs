@@ -26,6 +26,7 @@ const NOT_CLEANED: Duration = Duration::from_hours(3);
 const REPAIR_IS_NEWS: Duration = Duration::from_hours(1);
 const MOST_NAMED: usize = 10;
 
+mod certificates;
 mod kafka;
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,8 @@ pub fn findings(signs: &HealthInputs) -> Vec<Finding> {
     found.extend(definitions_refused(signs));
     found.extend(senders_refused(signs));
     found.extend(logins_unavailable(signs));
+    found.extend(certificates::expired(signs));
+    found.extend(certificates::expiring(signs));
     found.extend(kafka::problems(signs));
     found.extend(kafka::behind(signs));
     found.extend(retention_behind(signs));

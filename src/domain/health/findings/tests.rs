@@ -38,10 +38,7 @@ fn nothing_is_wrong_with_a_service_that_is_well() {
         replicas: vec![ReplicaSign {
             id: 7,
             ahead_ms: -29_000,
-            definition_problems: Vec::new(),
-            refused_senders: Vec::new(),
-            login_problems: Vec::new(),
-            kafka_problems: Vec::new(),
+            ..ReplicaSign::default()
         }],
         last_span_at: Some(ago(299)),
         usual_events: Some(1_000),
@@ -145,10 +142,7 @@ fn t04_clocks_that_differ_by_more_than_half_a_minute_are_told_of() {
         replicas: vec![ReplicaSign {
             id: 255,
             ahead_ms,
-            definition_problems: Vec::new(),
-            refused_senders: Vec::new(),
-            login_problems: Vec::new(),
-            kafka_problems: Vec::new(),
+            ..ReplicaSign::default()
         }],
         ..well()
     };
@@ -166,9 +160,7 @@ fn s47_definitions_that_are_not_applied_are_one_finding_of_all_replicas() {
         id,
         ahead_ms: 0,
         definition_problems: problems.iter().map(|&text| text.to_owned()).collect(),
-        refused_senders: Vec::new(),
-        login_problems: Vec::new(),
-        kafka_problems: Vec::new(),
+        ..ReplicaSign::default()
     };
     let of = |replicas| HealthInputs { replicas, ..well() };
     assert_eq!(keys(&of(vec![replica(1, &[])])).len(), 0);
@@ -189,10 +181,8 @@ fn a_sender_that_is_refused_is_named_once_with_the_reason() {
     let replica = |id, senders: &[&str]| ReplicaSign {
         id,
         ahead_ms: 0,
-        definition_problems: Vec::new(),
         refused_senders: senders.iter().map(|&text| text.to_owned()).collect(),
-        login_problems: Vec::new(),
-        kafka_problems: Vec::new(),
+        ..ReplicaSign::default()
     };
     let senders = ["10.0.0.7: `br` is not an encoding that is understood."];
     let found = findings(&HealthInputs {
@@ -209,10 +199,8 @@ fn a_provider_that_lets_nobody_log_in_is_one_finding_of_all_replicas() {
     let replica = |id| ReplicaSign {
         id,
         ahead_ms: 0,
-        definition_problems: Vec::new(),
-        refused_senders: Vec::new(),
         login_problems: vec!["https://id.example does not answer.".to_owned()],
-        kafka_problems: Vec::new(),
+        ..ReplicaSign::default()
     };
     let found = findings(&HealthInputs {
         replicas: vec![replica(1), replica(2)],
@@ -224,14 +212,38 @@ fn a_provider_that_lets_nobody_log_in_is_one_finding_of_all_replicas() {
 }
 
 #[test]
+fn a_certificate_that_has_expired_pages_and_one_that_expires_soon_does_not() {
+    let expired = vec!["The certificate `a.pem` of otlp expired.".to_owned()];
+    let expiring = vec!["The certificate `b.pem` of pages expires.".to_owned()];
+    let found = findings(&HealthInputs {
+        replicas: vec![ReplicaSign {
+            certificates_expired: expired.clone(),
+            certificates_expiring: expiring.clone(),
+            ..ReplicaSign::default()
+        }],
+        ..well()
+    });
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|found| (found.key, found.severity, found.lines))
+        .collect();
+    let key = |name| format!("throughline/certificate-{name}");
+    assert_eq!(
+        found,
+        [
+            (key("expired"), Severity::Page, expired),
+            (key("expires"), Severity::Ticket, expiring),
+        ]
+    );
+}
+
+#[test]
 fn a_topic_that_is_not_read_as_it_should_is_one_finding_of_all_replicas() {
     let replica = |id| ReplicaSign {
         id,
         ahead_ms: 0,
-        definition_problems: Vec::new(),
-        refused_senders: Vec::new(),
-        login_problems: Vec::new(),
         kafka_problems: vec!["Topic `spans` does not exist.".to_owned()],
+        ..ReplicaSign::default()
     };
     let found = findings(&HealthInputs {
         replicas: vec![replica(1), replica(2)],
