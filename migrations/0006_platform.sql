@@ -161,3 +161,13 @@ comment on column idempotency_keys.fingerprint is 'Fingerprint of the request bo
 comment on column idempotency_keys.answer is 'Response body. Null only within the transaction.';
 comment on column idempotency_keys.created_at is 'Time of the request. The row is deleted a day later.';
 create index idempotency_keys_created_at_idx on idempotency_keys (created_at);
+
+create table schema_compatibility (
+    version         bigint not null,
+    compatible_from bigint not null,
+    constraint schema_compatibility_pkey primary key (version),
+    constraint schema_compatibility_compatible_from_check check (compatible_from < version)
+);
+comment on table schema_compatibility is 'Migrations that older versions of the service can use without having them. A migration after the first release inserts its own row; without one, versions that do not have it refuse to start.';
+comment on column schema_compatibility.version is 'Number of the migration.';
+comment on column schema_compatibility.compatible_from is 'Number of the last migration that a version must have to use this one: for what only adds, the last one of the release before; for what removes, the last one of the release that stopped using it.';

@@ -5,7 +5,7 @@ use sqlx::migrate::MigrateError;
 /// The reason why this version cannot use the schema of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignSchema {
-    /// This migration was applied to the database, and this version does not have it.
+    /// This migration was applied to the database, and this version neither has it nor can use it.
     UnknownMigration(i64),
     /// This migration was applied to the database with another text than this version has.
     ChangedMigration(i64),

@@ -18,21 +18,19 @@ mod log_partitions;
 mod outbox;
 mod platform;
 mod search;
+mod schema;
 mod slos;
 mod trace_ids;
 mod tx;
 mod updates;
 mod workflows;
 
-use std::{str::FromStr as _, sync::LazyLock};
+use std::str::FromStr as _;
 
 use chrono::{DateTime, Utc};
-use sqlx::{
-    Connection as _, PgPool, Row as _,
-    migrate::{MigrateError, Migrator},
-};
+use sqlx::{Connection as _, PgPool, Row as _, migrate::MigrateError};
 
-use self::{connections::Pools, tx::Operation};
+use self::{connections::Pools, schema::MIGRATOR, tx::Operation};
 use crate::{
     domain::{health::diagnosis::Pooling, model::time::Timestamp},
     telemetry::metrics::DatabaseMetrics,
@@ -91,15 +89,6 @@ pub use workflows::heard::{HeardWorkflows, OpenStagesCursor};
 pub use workflows::reads::WorkflowRecord;
 pub(crate) use workflows::rows::{CountedWorkflow, KnownWorkflow, WorkflowColumns};
 pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWorkflow};
-
-/// All migrations, in order. They are edited in place until the first release; from then on only
-/// added, which `tests/fixtures/migrations.released` enforces.
-pub static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrator = sqlx_macros::migrate!("./migrations");
-    // Its lock belongs to a session, which clients of a pooler do not own.
-    migrator.set_locking(false);
-    migrator
-});
 
 /// Key of the advisory lock of those who migrate.
 const MIGRATION_LOCK: i64 = 0x0074_6872_6f75_6769;
@@ -216,6 +205,12 @@ impl Store {
         MIGRATOR.run_direct(None, &mut *transaction, false).await?;
         sqlx::raw_sql("-- schema.end_migration\ndeallocate all")
             .execute(&mut *transaction)
+        let newer = schema::unknown_migrations(&mut transaction).await?;
+        if !newer.is_empty() {
+            tracing::warn!(
+                "the schema is of a newer version, which this one can use: it has the migrations {newer:?}"
+            );
+        }
             .await?;
         transaction.commit().await?;
         connection.close().await?;

@@ -137,6 +137,46 @@ fn migrations_of_a_release_are_never_changed() {
     assert_eq!(violations(&released, &present), [""; 0]);
 }
 
+/// The last migration of the first release.
+const FIRST_RELEASE: i64 = 7;
+/// What a migration says that no older version can use.
+const FOR_NONE: &str = "-- No older version can use this.";
+
+/// Later migrations that do not say which versions can use them: numbers with texts.
+fn silent(migrations: &BTreeMap<i64, String>) -> Vec<i64> {
+    let later = migrations.range(FIRST_RELEASE + 1..);
+    let says = |version: i64, text: &str| {
+        let row = format!("insert into schema_compatibility values ({version}, ");
+        text.contains(&row) || text.contains(FOR_NONE)
+    };
+    later
+        .filter(|(version, text)| !says(**version, text))
+        .map(|(version, _)| *version)
+        .collect()
+}
+
+#[test]
+fn a_migration_after_the_first_release_says_which_versions_can_use_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = fs::read_dir(root.join("migrations")).unwrap();
+    let migrations = files.map(|entry| {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let version = name.split_once('_').expect("a number").0.parse().unwrap();
+        (version, fs::read_to_string(path).unwrap())
+    });
+    assert_eq!(silent(&migrations.collect()), [0; 0]);
+    let texts = [
+        (7, "create table a ()"),
+        (8, "insert into schema_compatibility values (8, 7);"),
+        (9, "create table b ()"),
+        (10, "insert into schema_compatibility values (8, 7);"),
+        (11, FOR_NONE),
+    ];
+    let texts = texts.map(|(version, text)| (version, text.to_owned()));
+    assert_eq!(silent(&texts.into()), [9, 10]);
+}
+
 #[test]
 fn a_changed_a_deleted_and_an_inserted_migration_are_found() {
     let files = |names: &[(&str, &str)]| -> BTreeMap<String, String> {

@@ -174,7 +174,10 @@ fn advise(error: StoreError, address: &str) -> anyhow::Error {
 fn refuse(schema: ForeignSchema, address: &str) -> anyhow::Error {
     let why = match schema {
         ForeignSchema::UnknownMigration(version) => {
-            format!("it has migration {version}, which this version does not know")
+            format!(
+                "it has migration {version}, which this version does not know, and which is not marked \
+                 as compatible with it"
+            )
         }
         ForeignSchema::ChangedMigration(version) => {
             format!("the checksum of its migration {version} differs from this version's")
@@ -182,7 +185,8 @@ fn refuse(schema: ForeignSchema, address: &str) -> anyhow::Error {
     };
     anyhow::anyhow!(
         "the database `{address}` has the schema of another version of throughline, which this \
-         version cannot use or upgrade ({why}); before the first release schemas are not upgraded: \
+         version cannot use or upgrade ({why}): start the version that made it, or restore a backup \
+         of before; before the first release schemas are not upgraded: \
          use an empty database, with `--database-url` or `--data-dir`"
     )
 }

@@ -92,7 +92,7 @@ async fn examine_store(store: &Store, connections: u32) -> Result<Vec<Diagnosis>
     facts.disk = report.data_directory.as_deref().and_then(disk);
     // The service's tables exist only with its schema.
     let service = match facts.schema {
-        SchemaState::Current => Some(service_facts(store, now).await?),
+        SchemaState::Current | SchemaState::Newer => Some(service_facts(store, now).await?),
         SchemaState::Incomplete | SchemaState::Foreign => None,
     };
     let replicas = service

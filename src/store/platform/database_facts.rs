@@ -1,12 +1,15 @@
 //! Facts about the database: version, settings, permissions, size, schema.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use sqlx_macros::FromRow;
 
 use crate::{
     domain::health::diagnosis::{DatabaseFacts, EXPECTED_ON, Pooling, SchemaState},
-    store::{MIGRATOR, StoreError, Tx},
+    store::{
+        StoreError, Tx,
+        schema::{SchemaTables, TABLES, schema_state},
+    },
 };
 
 /// The facts, and the data to complete them.
@@ -81,35 +84,11 @@ impl Tx<'_> {
     }
 
     async fn schema_state(&mut self) -> Result<SchemaState, StoreError> {
-        let query = sqlx::query_as(
-            "-- schema.exists\nselect to_regclass('_sqlx_migrations') is not null as is_there",
-        );
-        let (is_there,): (bool,) = self.fetch_one(query).await?;
-        if !is_there {
+        let tables: SchemaTables = self.fetch_one(sqlx::query_as(TABLES)).await?;
+        let Some(query) = tables.applied() else {
             return Ok(SchemaState::Incomplete);
-        }
-        let query = sqlx::query_as(
-            "-- schema.migrations\nselect version, checksum from _sqlx_migrations where success",
-        );
-        let rows: Vec<(i64, Vec<u8>)> = self.fetch_all(query).await?;
-        Ok(compare(&rows.into_iter().collect()))
-    }
-}
-
-fn compare(applied: &BTreeMap<i64, Vec<u8>>) -> SchemaState {
-    let own: BTreeMap<i64, &[u8]> = MIGRATOR
-        .iter()
-        .map(|migration| (migration.version, &*migration.checksum))
-        .collect();
-    let is_foreign = applied
-        .iter()
-        .any(|(version, checksum)| own.get(version) != Some(&checksum.as_slice()));
-    if is_foreign {
-        SchemaState::Foreign
-    } else if applied.len() < own.len() {
-        SchemaState::Incomplete
-    } else {
-        SchemaState::Current
+        };
+        Ok(schema_state(&self.fetch_all(sqlx::query_as(query)).await?))
     }
 }
 

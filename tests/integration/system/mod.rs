@@ -26,6 +26,7 @@ mod start;
 pub(crate) mod tls;
 mod tokens;
 mod troubled_database;
+mod upgrade;
 
 use crate::support::{
     api::Api,

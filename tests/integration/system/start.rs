@@ -120,8 +120,21 @@ async fn a_database_of_another_version_is_refused_with_the_migration_that_is_unk
         refusal(change).await,
         "error: the database `PLACE` has the schema of another version of throughline, which this \
          version cannot use or upgrade (it has migration 20261122100000, which this version does \
-         not know); before the first release schemas are not upgraded: use an empty database, with \
-         `--database-url` or `--data-dir`"
+         not know, and which is not marked as compatible with it): start the version that made it, \
+         or restore a backup of before; before the first release schemas are not upgraded: use an \
+         empty database, with `--database-url` or `--data-dir`"
+    );
+}
+
+#[tokio::test]
+async fn a_newer_migration_is_refused_if_only_versions_after_this_one_can_use_it() {
+    let change = "insert into _sqlx_migrations values (9998, 'add', now(), true, '\\x00', 0);
+        insert into _sqlx_migrations values (9999, 'remove', now(), true, '\\x00', 0);
+        insert into schema_compatibility values (9998, 7), (9999, 9998)";
+    let said = refusal(change).await;
+    assert!(
+        said.contains("it has migration 9999, which this version does not know, and which is not"),
+        "{said}"
     );
 }
 
@@ -148,8 +161,9 @@ async fn a_database_whose_migration_was_edited_is_refused_with_its_number() {
         refusal(change).await,
         "error: the database `PLACE` has the schema of another version of throughline, which this \
          version cannot use or upgrade (the checksum of its migration 1 differs from this \
-         version's); before the first release schemas are not upgraded: use an empty database, \
-         with `--database-url` or `--data-dir`"
+         version's): start the version that made it, or restore a backup of before; before the \
+         first release schemas are not upgraded: use an empty database, with `--database-url` or \
+         `--data-dir`"
     );
 }
 

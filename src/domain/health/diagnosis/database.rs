@@ -56,7 +56,9 @@ pub enum SchemaState {
     Current,
     /// The service creates or completes it at its start.
     Incomplete,
-    /// The schema of another version.
+    /// Of a newer version, and this one can use it.
+    Newer,
+    /// Of another version, and this one cannot use it.
     Foreign,
 }
 
@@ -161,6 +163,10 @@ fn schema(facts: &DatabaseFacts) -> Diagnosis {
     let check = "database schema";
     match facts.schema {
         SchemaState::Current => Diagnosis::ok(check, "it is that of this version"),
+        SchemaState::Newer => Diagnosis::ok(
+            check,
+            "it is that of a newer version, which this one can use",
+        ),
         SchemaState::Incomplete => Diagnosis::warn(
             check,
             "tables of this version are missing",
@@ -168,7 +174,7 @@ fn schema(facts: &DatabaseFacts) -> Diagnosis {
         ),
         SchemaState::Foreign => Diagnosis::fail(
             check,
-            "it is that of another version",
+            "it is that of another version, which this one cannot use",
             "run the version that made it, or name an empty database",
         ),
     }
