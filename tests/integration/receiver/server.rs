@@ -36,7 +36,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the door does with a batch.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Commits {
+pub(crate) enum Commits {
     #[default]
     AtOnce,
     /// Not: the database is away.
@@ -97,7 +97,7 @@ impl TraceConsumer for RecordingDoor {
 }
 
 pub(crate) struct Server {
-    pub(super) http: String,
+    pub(crate) http: String,
     pub(crate) grpc: String,
     door: RecordingDoor,
     metrics: Metrics,
@@ -123,7 +123,7 @@ impl Server {
         Self::admitting((commits, limits), |_| SenderAccess::default()).await
     }
 
-    pub(super) async fn admitting(
+    pub(crate) async fn admitting(
         (commits, limits): (Commits, ReceiverLimits),
         senders: impl FnOnce(&Metrics) -> SenderAccess,
     ) -> Self {
@@ -200,12 +200,12 @@ async fn listener() -> TcpListener {
 }
 
 /// A client that speaks HTTP/1.1.
-pub(super) fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     builder().build().unwrap()
 }
 
 /// A client that speaks HTTP/2 without having asked.
-pub(super) fn h2_client() -> reqwest::Client {
+pub(crate) fn h2_client() -> reqwest::Client {
     builder().http2_prior_knowledge().build().unwrap()
 }
 

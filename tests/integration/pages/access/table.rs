@@ -1,143 +1,61 @@
-//! Every route with every role.
+//! Every route of every port with every kind of caller, compared with `.github/ACCESS.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use axum::Router;
 use regex::Regex;
 use throughline::{
+    clock::{Clock, ManualClock},
     config::AuthMethod,
-    domain::{access::AccessRole, slo::Catalog},
+    domain::{
+        access::{AccessRole, AllowedServices, TokenGrant},
+        slo::Catalog,
+    },
+    ingest::server::{limits::ReceiverLimits, senders::SenderAccess},
 };
+use tokio::sync::watch;
 
-use super::{FORM, bearer, guarded};
+use super::{FORM, guarded, known_tokens, now, of_role, token};
 use crate::{
     pages::{client::Answer, fixture},
+    receiver::server::{Commits, Server, client, h2_client},
     support::app::web::request_with,
 };
 
-/// What each route needs: `open`, or the least role. Health checks and static files are open.
-const TABLE: &str = "
-GET    /                                        viewer
-GET    /login                                   open
-POST   /login                                   open
-GET    /login/start                             open
-GET    /login/callback                          open
-POST   /logout                                  open
-GET    /slos/{slo}                              viewer
-GET    /slos/{slo}/durations                    viewer
-GET    /slos/{slo}/history                      viewer
-GET    /slos/{slo}/explain                      viewer
-GET    /explain                                 viewer
-POST   /explain                                 viewer
-GET    /discover                                viewer
-GET    /discover/templates/{name}               viewer
-GET    /slos/{slo}/groups                       viewer
-GET    /slos/{slo}/groups/{group}               viewer
-GET    /workflows                               viewer
-GET    /customers                               viewer
-GET    /customers/{customer}                    viewer
-GET    /workflows/{slo}/{key}                   viewer
-GET    /alerts                                  viewer
-GET    /incidents/{id}                          viewer
-GET    /i/{id}                                  viewer
-POST   /incidents/{id}/acknowledge              editor
-POST   /incidents/{id}/notes                    editor
-GET    /actions/{action}/{id}                   open
-POST   /actions/{action}/{id}                   open
-GET    /silences                                viewer
-GET    /silences/new                            viewer
-POST   /silences/new                            editor
-POST   /silences/{id}/expire                    editor
-GET    /reports                                 viewer
-GET    /reports/{month}                         viewer
-GET    /definitions                             viewer
-GET    /audit                                   admin
-GET    /sessions                                admin
-POST   /sessions/{id}/end                       admin
-GET    /tokens                                  admin
-POST   /tokens                                  admin
-POST   /tokens/{id}/end                         admin
-GET    /time-zone                               viewer
-GET    /docs                                    viewer
-GET    /docs/definitions                        viewer
-GET    /docs/selectors                          viewer
-GET    /docs/metrics                            viewer
-GET    /docs/settings                           viewer
-GET    /docs/api                                viewer
-GET    /deliveries                              viewer
-GET    /deliveries/{id}                         viewer
-POST   /deliveries/{id}/retry                   editor
-GET    /events                                  viewer
-GET    /targets                                 viewer
-POST   /targets/{target}/test                   admin
-GET    /charts/{name}                           open
-GET    /assets/{name}                           open
-GET    /favicon/{state}                         open
-GET    /healthz                                 open
-GET    /readyz                                  open
-GET    /metrics                                 viewer
-GET    /api/v1/slos/{slo}/groups                viewer
-GET    /api/v1/slos/{slo}/explain               viewer
-POST   /api/v1/explain                          viewer
-GET    /api/v1/discover                         viewer
-GET    /api/v1/discover/templates               viewer
-GET    /api/v1/discover/templates/{name}        viewer
-GET    /api/v1/workflows/{slo}/{key}            viewer
-GET    /api/v1/customers/{customer}             viewer
-GET    /api/v1/alerts                           viewer
-GET    /api/v1/incidents/{id}                   viewer
-POST   /api/v1/incidents/{id}/acknowledge       editor
-POST   /api/v1/incidents/{id}/notes             editor
-POST   /api/v1/silences/preview                 viewer
-GET    /api/v1/silences/{id}                    viewer
-DELETE /api/v1/silences/{id}                    editor
-GET    /api/v1/definitions                      viewer
-GET    /api/v1/definitions/{name}               viewer
-PUT    /api/v1/definitions/{name}               admin
-DELETE /api/v1/definitions/{name}               admin
-POST   /api/v1/definitions/apply                admin
-POST   /api/v1/definitions/clear                admin
-GET    /api/v1/docs/definitions                 viewer
-GET    /api/v1/docs/selectors                   viewer
-GET    /api/v1/docs/metrics                     viewer
-GET    /api/v1/docs/settings                    viewer
-GET    /api/v1/docs/api                         viewer
-GET    /api/v1/openapi.json                     viewer
-GET    /api/v1/deliveries/{id}                  viewer
-POST   /api/v1/deliveries/{id}/retry            editor
-GET    /api/v1/targets                          viewer
-POST   /api/v1/targets/{target}/test            admin
-GET    /api/v1/targets/{target}/test/{test}     viewer
-GET    /api/v1/slos                             viewer
-GET    /api/v1/workflows                        viewer
-GET    /api/v1/customers                        viewer
-GET    /api/v1/slos/{slo}                       viewer
-GET    /api/v1/slos/{slo}/history               viewer
-GET    /api/v1/reports/{month}                  viewer
-GET    /api/v1/slos/{slo}/durations             viewer
-GET    /api/v1/slos/{slo}/groups/{group}        viewer
-GET    /api/v1/deliveries                       viewer
-GET    /api/v1/events                           viewer
-POST   /api/v1/events                           editor
-GET    /api/v1/audit                            admin
-GET    /api/v1/sessions                         admin
-DELETE /api/v1/sessions/{id}                    admin
-GET    /api/v1/tokens                           admin
-DELETE /api/v1/tokens/{id}                      admin
-GET    /api/v1/silences                         viewer
-POST   /api/v1/silences                         editor
-GET    /api/v2/silences                         viewer
-POST   /api/v2/silences                         editor
-GET    /api/v2/silence/{id}                     viewer
-DELETE /api/v2/silence/{id}                     editor
-GET    /api/v2/alerts                           viewer
-GET    /api/v2/alerts/groups                    viewer
-GET    /api/v2/receivers                        viewer
-GET    /api/v2/status                           viewer
-";
+const OTLP_GRPC: [&str; 2] = [
+    "/grpc.health.v1.Health/Check",
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+];
+const OTLP_HTTP: [&str; 2] = ["/", "/v1/traces"];
+
+/// A method and a path.
+type Route = (String, String);
+
+fn file() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/ACCESS.md");
+    fs::read_to_string(path).unwrap()
+}
+
+/// The values of the header `Authorization`, in the order of the columns.
+fn callers() -> [Option<String>; 5] {
+    let [viewer, editor, admin] = AccessRole::ALL.map(of_role);
+    let sender = TokenGrant::Sender(AllowedServices::All);
+    let header = |grant| Some(format!("Bearer {}", token(&grant).reveal()));
+    [
+        None,
+        header(sender),
+        header(viewer),
+        header(editor),
+        header(admin),
+    ]
+}
 
 /// Method and path of every route, as the router's source has them.
-fn routes() -> BTreeSet<(String, String)> {
+fn routes() -> BTreeSet<Route> {
     let source = include_str!("../../../../src/web/mod.rs");
     let path = Regex::new(r#"^\s*"([^"]+)""#).unwrap();
     let method = Regex::new(r"\b(get|post|put|patch|delete)\(").unwrap();
@@ -150,16 +68,46 @@ fn routes() -> BTreeSet<(String, String)> {
     found
 }
 
-/// The least role of each route; `None` if it is open.
-pub(super) fn table() -> BTreeMap<(String, String), Option<AccessRole>> {
-    let lines = TABLE.trim().lines().map(|line| {
-        let [method, path, need] = line.split_whitespace().collect::<Vec<_>>()[..] else {
-            panic!("`{line}` has not three parts");
+/// The routes of the pages' port with the least role that each needs; `None` if it is open.
+pub(super) fn table() -> BTreeMap<Route, Option<AccessRole>> {
+    let file = file();
+    let pages = file.split("## OTLP").next().unwrap();
+    let rows = pages.lines().filter(|line| is_row(line)).map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [method, path, nobody, _, roles @ ..] = &cells[..] else {
+            panic!("`{line}` has too few cells");
         };
-        let need = (need != "open").then(|| need.parse().unwrap());
-        ((method.to_owned(), path.to_owned()), need)
+        let role = AccessRole::ALL
+            .into_iter()
+            .zip(roles)
+            .find(|(_, cell)| **cell == "yes");
+        let need = (*nobody != "yes").then(|| role.expect("a role").0);
+        let route = ((*method).to_owned(), path.trim_matches('`').to_owned());
+        (route, need)
     });
-    lines.collect()
+    rows.collect()
+}
+
+fn is_row(line: &str) -> bool {
+    line.starts_with("| ") && line.contains("| `")
+}
+
+fn row((method, path): &Route, passed: [bool; 5]) -> String {
+    let cells = passed.map(|passed| if passed { "yes" } else { "–" });
+    format!("| {method} | `{path}` | {} |", cells.join(" | "))
+}
+
+/// The file with these rows, a list for each table.
+fn rendered(file: &str, tables: [Vec<String>; 3]) -> String {
+    let mut tables = tables.into_iter();
+    let mut lines = Vec::new();
+    for line in file.lines().filter(|line| !is_row(line)) {
+        lines.push(line.to_owned());
+        if line.starts_with("|---") {
+            lines.extend(tables.next().expect("three tables"));
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Whether access control let the request pass; the route itself may have refused it.
@@ -167,45 +115,110 @@ fn passed(answer: &Answer) -> bool {
     let has = |text| answer.body.contains(text);
     let is_form = has("<h1>Log in</h1>") && !has("this token is unknown here");
     let asks = is_form || has("the sender is unknown");
-    let forbids = has("this needs the role");
+    let forbids = has("this needs the role") || has("is for sending spans");
     !(asks && answer.status == 401 || forbids && answer.status == 403)
 }
 
 /// Calls a route, with 1 for each of its parameters.
-async fn ask(
-    router: &Router,
-    role: Option<AccessRole>,
-    (method, path): &(String, String),
-) -> Answer {
+async fn ask(router: &Router, caller: Option<&str>, (method, path): &Route) -> Answer {
     let address = Regex::new(r"\{[a-z]+\}").unwrap().replace_all(path, "1");
     let kind = if path.starts_with("/api/") {
         ("content-type", "application/json")
     } else {
         FORM
     };
-    let authorization = role.map(bearer);
-    let authorization = authorization
-        .iter()
-        .map(|token| ("authorization", token.as_str()));
-    let headers: Vec<_> = authorization.chain([kind]).collect();
+    let authorization = caller.map(|token| ("authorization", token));
+    let headers: Vec<_> = authorization.into_iter().chain([kind]).collect();
     request_with(router, (method, &address), &headers, "").await
 }
 
-#[tokio::test]
-async fn every_route_lets_pass_whom_the_table_says_and_nobody_else() {
-    let table = table();
-    let listed: BTreeSet<_> = table.keys().cloned().collect();
-    assert_eq!(listed, routes(), "a route is missing in the table, or gone");
+async fn pages() -> Vec<String> {
     let shop = fixture::empty(Catalog::default()).await;
     let router = guarded(&shop, AuthMethod::Token);
-    let roles = [None].into_iter().chain(AccessRole::ALL.map(Some));
-    let mut wrong = Vec::new();
-    for role in roles {
-        for (route, need) in &table {
-            let answer = ask(&router, role, route).await;
-            let is_wrong = passed(&answer) != (*need <= role);
-            wrong.extend(is_wrong.then(|| format!("{route:?} as {role:?}: {}", answer.status)));
+    let mut routes: Vec<Route> = routes().into_iter().collect();
+    routes.sort_by(|(method, path), (other_method, other)| {
+        path.cmp(other).then(method.cmp(other_method))
+    });
+    let mut rows = Vec::new();
+    for route in &routes {
+        let mut cells = [false; 5];
+        for (cell, caller) in cells.iter_mut().zip(callers()) {
+            *cell = passed(&ask(&router, caller.as_deref(), route).await);
         }
+        rows.push(row(route, cells));
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    rows
+}
+
+/// A receiver of both protocols that knows the same tokens.
+async fn receiver() -> Server {
+    let (_, tokens) = watch::channel(known_tokens());
+    let clock = Clock::Manual(ManualClock::new(now()));
+    Server::admitting((Commits::AtOnce, ReceiverLimits::default()), |metrics| {
+        SenderAccess::by_token(tokens, clock, metrics.clone())
+    })
+    .await
+}
+
+/// Sends an empty request, and returns whether its sender was accepted.
+async fn takes(request: reqwest::RequestBuilder, caller: Option<String>) -> bool {
+    let headers = caller.map(|token| ("authorization", token));
+    let request = headers.into_iter().fold(request, |request, (name, value)| {
+        request.header(name, value)
+    });
+    let answer = request.send().await.unwrap();
+    let code = answer.headers().get("grpc-status");
+    answer.status() != 401 && code.is_none_or(|code| code != "16")
+}
+
+async fn grpc(server: &Server) -> Vec<String> {
+    let source = include_str!("../../../../src/ingest/grpc.rs");
+    assert_eq!(source.matches(".route(").count(), OTLP_GRPC.len());
+    let mut rows = Vec::new();
+    for path in OTLP_GRPC {
+        let mut cells = [false; 5];
+        for (cell, caller) in cells.iter_mut().zip(callers()) {
+            let request = h2_client()
+                .post(format!("{}{path}", server.grpc))
+                .header("content-type", "application/grpc")
+                .body([0; 5].to_vec());
+            *cell = takes(request, caller).await;
+        }
+        rows.push(row(&("POST".to_owned(), path.to_owned()), cells));
+    }
+    rows
+}
+
+async fn http(server: &Server) -> Vec<String> {
+    let source = include_str!("../../../../src/ingest/http.rs");
+    assert_eq!(source.matches(".route(").count(), OTLP_HTTP.len());
+    let mut rows = Vec::new();
+    for path in OTLP_HTTP {
+        let mut cells = [false; 5];
+        for (cell, caller) in cells.iter_mut().zip(callers()) {
+            let request = client()
+                .post(format!("{}{path}", server.http))
+                .header("content-type", "application/x-protobuf");
+            *cell = takes(request, caller).await;
+        }
+        rows.push(row(&("POST".to_owned(), path.to_owned()), cells));
+    }
+    rows
+}
+
+#[tokio::test]
+async fn every_route_of_every_port_lets_pass_whom_the_table_says_and_nobody_else() {
+    let server = receiver().await;
+    let tables = [pages().await, grpc(&server).await, http(&server).await];
+    let (file, found) = (file(), rendered(&file(), tables));
+    if found != file {
+        let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ACCESS.md");
+        fs::write(&written, &found).unwrap();
+        let differs = found.lines().filter(|line| !file.contains(line));
+        panic!(
+            "`.github/ACCESS.md` differs from {}:\n{}",
+            written.display(),
+            differs.collect::<Vec<_>>().join("\n")
+        );
+    }
 }
