@@ -6,15 +6,27 @@ use std::{
     process::{Command, Stdio},
 };
 
+use axum::{
+    extract::Request,
+    http::{HeaderValue, header},
+    middleware::{self, Next},
+    response::Response,
+};
 use serde_json::{Value, json};
-use throughline::domain::slo::Catalog;
+use throughline::{
+    config::AuthMethod,
+    domain::{access::AccessRole, slo::Catalog},
+    web::{self, WebState},
+};
+use tokio::net::TcpListener;
 
 use super::{
+    access::{bearer, known_tokens},
     client::{Answer, get, get_with, post_json, request_with},
     fixture::{self, Shop},
     workflow,
 };
-use crate::support::installs;
+use crate::support::{app::web::access, installs};
 
 /// An address for every operation that reads.
 async fn readable(shop: &Shop) -> Vec<String> {
@@ -162,27 +174,68 @@ fn check_examples(document: &Value) {
     assert!(output.status.success(), "{problems}");
 }
 
-/// A fixed seed and number of requests, so that a run is as long as the one before.
-#[tokio::test]
-async fn schemathesis_finds_nothing() {
-    let shop = fixture::four_weeks().await;
-    let url = shop.serve().await;
+/// Runs it with a fixed seed and number of requests, so that a run is as long as the one before.
+/// Returns whether it found nothing, and what it said.
+async fn schemathesis(url: &str, flags: &[&str]) -> (bool, String) {
     let home = tempfile::tempdir().unwrap();
     let python = installs::python("schemathesis");
     let mut command = Command::new(python.with_file_name("schemathesis"));
     command
-        .args(["run", &format!("{url}/api/v1/openapi.json"), "--url", &url])
-        // Its third phase, fuzzing, fails by chance in Python 3.11: a recursion in `ast`.
-        .args(["--phases", "examples,coverage", "--max-examples", "4"])
+        .args(["run", &format!("{url}/api/v1/openapi.json"), "--url", url])
         .args(["--seed", "1", "--workers", "1", "--no-shrink"])
         .args(["--generation-database", "none"])
         .args(["--continue-on-failure", "--no-color", "--warnings", "off"])
-        .args(["--exclude-checks", NOT_MEANT])
+        .args(flags)
         .current_dir(home.path());
     let running = tokio::task::spawn_blocking(move || command.output());
     let output = running.await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success(), said)
+}
+
+#[tokio::test]
+async fn schemathesis_finds_nothing() {
+    let shop = fixture::four_weeks().await;
+    let url = shop.serve().await;
+    // Its third phase, fuzzing, fails by chance in Python 3.11: a recursion in `ast`.
+    let phases = ["--phases", "examples,coverage", "--max-examples", "4"];
+    let flags = [&phases[..], &["--exclude-checks", NOT_MEANT]].concat();
+    let (found_nothing, said) = schemathesis(&url, &flags).await;
+    assert!(found_nothing, "{said}");
+}
+
+/// Gives the admin's token to all who have none, as a proxy does that lets everybody in.
+async fn let_everybody_in(mut request: Request, next: Next) -> Response {
+    let token = HeaderValue::from_str(&bearer(AccessRole::Admin)).unwrap();
+    request.headers_mut().insert(header::AUTHORIZATION, token);
+    next.run(request).await
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
+async fn schemathesis_is_asked_for_a_token_by_every_operation() {
+    let shop = fixture::four_weeks().await;
+    let state = WebState {
+        access: access(AuthMethod::Token, known_tokens()),
+        ..shop.state.clone()
+    };
+    let header = format!("Authorization: {}", bearer(AccessRole::Admin));
+    // A request that succeeds is sent again without the token, and with a wrong one.
+    let flags = ["--phases", "examples,coverage", "--mode", "positive"];
+    let few = ["--max-examples", "1", "--checks", "ignored_auth"];
+    let flags = [&flags[..], &few, &["--header", &header]].concat();
+    let guarded = Shop::serve_as(state.clone()).await;
+    let (found_nothing, said) = schemathesis(&guarded, &flags).await;
+    assert!(found_nothing, "{said}");
+
+    let open = web::router(state).layer(middleware::from_fn(let_everybody_in));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = axum::serve(listener, open.into_make_service());
+    tokio::spawn(async move { serving.await.unwrap() });
+    let flags = [&flags[..], &["--include-path", "/api/v1/slos"]].concat();
+    let (found_nothing, said) = schemathesis(&url, &flags).await;
+    assert!(!found_nothing && said.contains("authentication"), "{said}");
 }
 
 /// A path has no other description than a text, so a text that is no name is answered with 404, not

@@ -11,6 +11,7 @@ use askama::Template;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 use self::{operation::ApiGroup, sections::DocsSection};
 use crate::{
@@ -147,7 +148,13 @@ pub(crate) async fn api(asked: Negotiation, state: WebState) -> Response {
 
 /// Returns the document for tools; there is no page.
 pub(crate) async fn openapi(asked: Negotiation, state: WebState) -> Response {
-    let document = openapi::document(state.version);
+    let security = if state.access.has_login() {
+        json!([{ "token": [] }])
+    } else {
+        // A token, if one is sent, must be valid.
+        json!([{ "token": [] }, {}])
+    };
+    let document = openapi::document(state.version, &security);
     asked.view(&state, Ok::<_, WebError>(document))
 }
 

@@ -71,7 +71,7 @@ fn record(grant: TokenGrant) -> (TokenDigest, TokenRecord) {
     (digest, record)
 }
 
-fn known_tokens() -> Arc<KnownTokens> {
+pub(super) fn known_tokens() -> Arc<KnownTokens> {
     let roles = AccessRole::ALL.map(of_role).into_iter();
     let grants = roles.chain([TokenGrant::Sender(AllowedServices::All)]);
     Arc::new(grants.map(record).collect())
@@ -84,7 +84,7 @@ fn guarded(shop: &Shop, method: AuthMethod) -> Router {
     })
 }
 
-fn bearer(role: AccessRole) -> String {
+pub(super) fn bearer(role: AccessRole) -> String {
     format!("Bearer {}", token(&of_role(role)).reveal())
 }
 
