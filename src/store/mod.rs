@@ -13,12 +13,13 @@ mod connections;
 mod counts;
 mod error;
 mod links;
+mod list_position;
 mod lists;
 mod log_partitions;
 mod outbox;
 mod platform;
-mod search;
 mod schema;
+mod search;
 mod slos;
 mod trace_ids;
 mod tx;
@@ -42,6 +43,7 @@ pub use access::sessions::{
 pub use alerts::change_events::{CHANGE_EVENTS_AN_HOUR, RecentChangeEvents, Recorded};
 pub use alerts::episodes::EpisodeRecord;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};
+pub use alerts::silences::SILENCES_AT_ONCE;
 pub use alerts::states::{AlertTransition, TransitionsOf};
 pub use connections::{ConnectionUse, DatabaseAddress, InvalidUrl};
 pub use counts::correlated_spans::SelectedSpans;
@@ -57,6 +59,7 @@ pub(crate) use links::{
     edges::{PendingSpans, SpanColumns},
     evidence::{EvidenceRow, EvidenceRows, batch_ids},
 };
+pub use list_position::ListPosition;
 pub(crate) use lists::ListChanges;
 pub use lists::bad::{AffectedCustomer, AffectedCustomers, BadSelection};
 pub use lists::open::OpenWorkflows;
@@ -202,15 +205,15 @@ impl Store {
         sqlx::raw_sql(sqlx::AssertSqlSafe(begin))
             .execute(&mut *transaction)
             .await?;
-        MIGRATOR.run_direct(None, &mut *transaction, false).await?;
-        sqlx::raw_sql("-- schema.end_migration\ndeallocate all")
-            .execute(&mut *transaction)
         let newer = schema::unknown_migrations(&mut transaction).await?;
         if !newer.is_empty() {
             tracing::warn!(
                 "the schema is of a newer version, which this one can use: it has the migrations {newer:?}"
             );
         }
+        MIGRATOR.run_direct(None, &mut *transaction, false).await?;
+        sqlx::raw_sql("-- schema.end_migration\ndeallocate all")
+            .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
         connection.close().await?;

@@ -252,7 +252,6 @@ fn api(state: &WebState) -> Router<WebState> {
         .route("/api/v1/docs/settings", get(docs::settings))
         .route("/api/v1/docs/api", get(docs::api))
         .route("/api/v1/openapi.json", get(docs::openapi))
-        .route("/api/v1/sessions", get(access::sessions::list))
         .route("/api/v1/sessions/{id}", delete(access::sessions::delete))
         .route("/api/v1/tokens", get(access::tokens::list))
         .route("/api/v1/tokens/{id}", delete(access::tokens::delete))
@@ -289,6 +288,7 @@ fn api_with_parameters() -> Router<WebState> {
         .route("/api/v1/deliveries", get(deliveries::get))
         .route("/api/v1/events", get(events::get).post(events::post))
         .route("/api/v1/audit", get(audit::get))
+        .route("/api/v1/sessions", get(access::sessions::list))
         .route(
             "/api/v1/definitions/{name}",
             get(definitions::one)

@@ -10,10 +10,38 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::{error::WebError, page::Negotiation, state::WebState};
+use crate::store::ListPosition;
 
 /// The parameters that a handler reads.
 pub(super) trait Parameters: DeserializeOwned {
     const NAMES: &'static [&'static str];
+}
+
+/// Returns where the next part of a list begins; `None` if this part is not full, and so the last.
+pub(super) fn next_part<T, P>(part: &[T], most: u32, position: impl FnOnce(&T) -> P) -> Option<P> {
+    let is_full = u32::try_from(part.len()).unwrap_or(u32::MAX) >= most;
+    part.last().filter(|_| is_full).map(position)
+}
+
+/// Reads the parameter `before`, which is `next` of an earlier answer; empty for the first part.
+pub(super) fn before(text: &str) -> Result<Option<ListPosition>, WebError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let unreadable =
+        || WebError::Unreadable("`before` is not `next` of an earlier answer".to_owned());
+    ListPosition::parse(text).map(Some).ok_or_else(unreadable)
+}
+
+/// The parameters of a list without a filter.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(super) struct PartQuery {
+    #[serde(default)]
+    pub(super) before: String,
+}
+
+impl Parameters for PartQuery {
+    const NAMES: &'static [&'static str] = &["before"];
 }
 
 /// The parameters of a method that reads none, although another method of the same path does.

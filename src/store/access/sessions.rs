@@ -10,7 +10,7 @@ use crate::{
         access::{Permissions, TokenDigest},
         model::time::Timestamp,
     },
-    store::{Progress, StoreError, Tx},
+    store::{ListPosition, Progress, StoreError, Tx},
 };
 
 /// A login to be stored.
@@ -118,10 +118,11 @@ impl Tx<'_> {
         }))
     }
 
-    /// Returns the sessions that are valid at `now`, newest first.
+    /// Returns the sessions that are valid at `now`, newest first, from the position on.
     pub async fn sessions(
         &mut self,
         now: Timestamp,
+        position: Option<ListPosition>,
         limit: u32,
     ) -> Result<Vec<ListedSession>, StoreError> {
         let query = sqlx::query_as(
@@ -133,10 +134,14 @@ impl Tx<'_> {
              where s.expires_at > $1
                  and (s.token_id is null
                      or t.expires_at > $1 and t.revoked_at is null and t.permissions is not null)
+                 and ($3::timestamptz is null or s.created_at < $3
+                     or s.created_at = $3 and s.id > $4)
              order by s.created_at desc, s.id limit $2",
         )
         .bind(now.to_chrono())
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(position.map(|position| position.at.to_chrono()))
+        .bind(position.map(|position| position.id));
         let rows: Vec<SessionRow> = self.fetch_all(query).await?;
         let decoded = rows.into_iter().map(SessionRow::decode);
         decoded

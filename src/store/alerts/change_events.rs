@@ -12,7 +12,7 @@ use crate::{
         alerting::change_event::{ChangeEvent, ChangeEventKind, REMEMBERED},
         model::time::{TimeRange, Timestamp},
     },
-    store::{StoreError, Tx},
+    store::{ListPosition, StoreError, Tx},
 };
 
 /// The limit per hour, so that a pipeline that reports each of its steps cannot fill the disk.
@@ -112,18 +112,32 @@ impl Tx<'_> {
         services: Option<&[String]>,
         limit: u32,
     ) -> Result<Vec<ChangeEvent>, StoreError> {
+        self.change_events_from(None, range, services, limit).await
+    }
+
+    /// The same, of those after the position in the list.
+    pub async fn change_events_from(
+        &mut self,
+        position: Option<ListPosition>,
+        range: TimeRange,
+        services: Option<&[String]>,
+        limit: u32,
+    ) -> Result<Vec<ChangeEvent>, StoreError> {
         let query = sqlx::query_as(
             "-- change_events.read
              select id, kind, at, title, service, version, url, labels, reported_by
              from change_events
              where at >= $1 and at < $2
                  and ($3::text[] is null or service is null or service = any ($3))
+                 and ($5::timestamptz is null or at < $5 or at = $5 and id > $6)
              order by at desc, id limit $4",
         )
         .bind(range.from.to_chrono())
         .bind(range.to.to_chrono())
         .bind(services)
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(position.map(|position| position.at.to_chrono()))
+        .bind(position.map(|position| position.id));
         let rows: Vec<ChangeEventRow> = self.fetch_all(query).await?;
         let decoded = rows.into_iter().map(ChangeEventRow::decode);
         decoded

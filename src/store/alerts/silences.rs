@@ -11,11 +11,14 @@ use crate::{
         alerting::silence::{Ended, Matcher, Silence, SilenceRecurrence, SilenceTerms},
         model::time::{TimeRange, Timestamp},
     },
-    store::{StoreError, Tx, columns::micros},
+    store::{ListPosition, StoreError, Tx, columns::micros},
 };
 
 const COLUMNS: &str = "id, matchers, starts, duration_us, recurrence_rule, time_zone, reason, created_by, \
                        created_at, ended_at, ended_by";
+
+/// The maximum number of silences that one query reads.
+pub const SILENCES_AT_ONCE: u32 = 1_000;
 
 impl Tx<'_> {
     /// Inserts a silence. Returns false, and changes nothing, if there is one with this id.
@@ -56,12 +59,27 @@ impl Tx<'_> {
         &mut self,
         after: Timestamp,
     ) -> Result<Vec<Silence>, StoreError> {
+        self.silences_from(after, None).await
+    }
+
+    /// The same, of those after the position in the list.
+    pub async fn silences_from(
+        &mut self,
+        after: Timestamp,
+        position: Option<ListPosition>,
+    ) -> Result<Vec<Silence>, StoreError> {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "-- silences.ended_after
-            select {COLUMNS} from silences where coalesce(ended_at, ends_at) > $1
-            order by coalesce(ended_at, ends_at) desc, id limit 1000"
+            select {COLUMNS} from silences
+            where coalesce(ended_at, ends_at) > $1
+                and ($2::timestamptz is null or coalesce(ended_at, ends_at) < $2
+                    or coalesce(ended_at, ends_at) = $2 and id > $3)
+            order by coalesce(ended_at, ends_at) desc, id limit $4"
         )))
-        .bind(after.to_chrono());
+        .bind(after.to_chrono())
+        .bind(position.map(|position| position.at.to_chrono()))
+        .bind(position.map(|position| position.id))
+        .bind(i64::from(SILENCES_AT_ONCE));
         let rows: Vec<SilenceRow> = self.fetch_all(query).await?;
         rows.into_iter().map(|row| self.silence_of(row)).collect()
     }

@@ -9,17 +9,18 @@ use uuid::Uuid;
 use super::error::AccessError;
 use crate::{
     domain::model::time::Timestamp,
-    store::ListedSession,
+    store::{ListPosition, ListedSession},
     web::{
         error::WebError,
-        page::{Layout, Negotiation, Section},
+        page::{Layout, Negotiation, Section, link_next},
+        query::{self, Params, PartQuery, next_part},
         reader::times,
         state::WebState,
         write::see_other,
     },
 };
 
-/// The maximum number of listed sessions; the newest are listed.
+/// The maximum number of sessions on a page.
 const MOST: u32 = 1_000;
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -27,6 +28,8 @@ pub(in crate::web) struct SessionsView {
     as_of: Timestamp,
     /// Newest first, at most 1,000.
     sessions: Vec<SessionView>,
+    /// The value of `before` for the next page.
+    next: Option<String>,
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -65,21 +68,34 @@ impl From<ListedSession> for SessionView {
     }
 }
 
-pub(in crate::web) async fn list(asked: Negotiation, state: WebState) -> Response {
-    let view = view(&state).await;
-    asked.reply(&state, view, |view| {
+pub(in crate::web) async fn list(
+    asked: Negotiation,
+    state: WebState,
+    Params(part): Params<PartQuery>,
+) -> Response {
+    let view = view(&state, &part).await;
+    let next = view.as_ref().ok().and_then(|view| view.next.as_deref());
+    let next = next.map(|next| format!("/api/v1/sessions?before={next}"));
+    let answer = asked.reply(&state, view, |view| {
         let mut layout = Layout::new(&state, Section::Other, "Sessions · Throughline");
         layout.json = Some("/api/v1/sessions".to_owned());
         SessionsPage { layout, view }
-    })
+    });
+    link_next(answer, next.as_deref())
 }
 
-async fn view(state: &WebState) -> Result<SessionsView, WebError> {
+async fn view(state: &WebState, part: &PartQuery) -> Result<SessionsView, WebError> {
+    let position = query::before(&part.before)?;
     let now = state.clock.now();
     let mut tx = state.store.begin("list the sessions").await?;
-    let sessions = tx.sessions(now, MOST).await?;
+    let sessions = tx.sessions(now, position, MOST).await?;
+    let position = |session: &ListedSession| ListPosition {
+        at: session.began_at,
+        id: session.id,
+    };
     Ok(SessionsView {
         as_of: now,
+        next: next_part(&sessions, MOST, position).map(ListPosition::text),
         sessions: sessions.into_iter().map(SessionView::from).collect(),
     })
 }
@@ -130,5 +146,10 @@ impl SessionsPage {
     )]
     fn moment(&self, at: &Timestamp) -> String {
         times::moment(*at, self.view.as_of)
+    }
+
+    fn next_href(&self) -> Option<String> {
+        let next = self.view.next.as_deref()?;
+        Some(format!("/sessions?before={next}"))
     }
 }

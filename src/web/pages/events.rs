@@ -19,11 +19,12 @@ use crate::{
         alerting::change_event::{ChangeEvent, ChangeEventKind, ChangeEventReport},
         model::time::{TimeRange, Timestamp},
     },
-    store::{RecentChangeEvents, Recorded},
+    store::{ListPosition, RecentChangeEvents, Recorded},
     web::{
         error::WebError,
-        page::{Layout, Negotiation, Section},
-        query::{Parameters, Params},
+        page::{Layout, Negotiation, Section, link_next},
+        pages::addresses::encoded,
+        query::{self, Parameters, Params, next_part},
         reader::times,
         state::WebState,
         write::{
@@ -44,18 +45,22 @@ pub(crate) struct EventsView {
     as_of: Timestamp,
     /// Only events of this service; empty for all.
     service: String,
-    /// Of the last 28 days, newest first.
+    /// Of the last 28 days, newest first, at most 200.
     events: Vec<ChangeEvent>,
+    /// The value of `before` for the next page.
+    next: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct EventsQuery {
     #[serde(default)]
     service: String,
+    #[serde(default)]
+    before: String,
 }
 
 impl Parameters for EventsQuery {
-    const NAMES: &'static [&'static str] = &["service"];
+    const NAMES: &'static [&'static str] = &["service", "before"];
 }
 
 pub(crate) async fn get(
@@ -63,8 +68,11 @@ pub(crate) async fn get(
     state: WebState,
     Params(params): Params<EventsQuery>,
 ) -> Response {
-    let view = view(&state, params.service).await;
-    asked.reply(&state, view, |view| EventsPage::new(&state, view))
+    let view = view(&state, params).await;
+    let next = view.as_ref().ok().and_then(EventsView::next_query);
+    let next = next.map(|query| format!("/api/v1/events?{query}"));
+    let answer = asked.reply(&state, view, |view| EventsPage::new(&state, view));
+    link_next(answer, next.as_deref())
 }
 
 pub(crate) async fn post(
@@ -115,19 +123,35 @@ fn remaining(recent: RecentChangeEvents) -> RemainingQuota {
     RequestLimit::CHANGE_EVENTS.after(recent.count, recent.fewer_in)
 }
 
-async fn view(state: &WebState, service: String) -> Result<EventsView, WebError> {
+async fn view(state: &WebState, params: EventsQuery) -> Result<EventsView, WebError> {
+    let EventsQuery { service, before } = params;
+    let position = query::before(&before)?;
     let now = state.clock.now();
     let range = TimeRange::new(now - DAYS, now + AHEAD);
     let services = (!service.is_empty()).then(|| [service.clone()]);
     let mut tx = state.reads().begin("read what happened").await?;
-    let events = tx
-        .change_events(range, services.as_ref().map(<[String; 1]>::as_slice), MOST)
-        .await?;
+    let services = services.as_ref().map(<[String; 1]>::as_slice);
+    let events = tx.change_events_from(position, range, services, MOST);
+    let events = events.await?;
+    let position = |event: &ChangeEvent| ListPosition {
+        at: event.at,
+        id: event.id,
+    };
     Ok(EventsView {
+        next: next_part(&events, MOST, position).map(ListPosition::text),
         as_of: now,
         service,
         events,
     })
+}
+
+impl EventsView {
+    /// Returns the query of the next page.
+    fn next_query(&self) -> Option<String> {
+        let next = self.next.as_deref()?;
+        let service = encoded(&self.service);
+        Some(format!("service={service}&before={next}"))
+    }
 }
 
 #[derive(Template)]
@@ -181,5 +205,10 @@ impl EventsPage {
                 .collect(),
             view,
         }
+    }
+
+    fn next_href(&self) -> Option<String> {
+        let query = self.view.next_query()?;
+        Some(format!("/events?{query}"))
     }
 }

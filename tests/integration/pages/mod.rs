@@ -25,6 +25,7 @@ mod moments;
 mod openapi;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod parts;
 mod people;
 mod phone;
 mod pictures;

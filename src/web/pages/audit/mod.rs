@@ -12,7 +12,7 @@ use crate::{
         error::WebError,
         page::{Layout, Negotiation, Section, link_next},
         pages::addresses::encoded,
-        query::{Parameters, Params},
+        query::{Parameters, Params, next_part},
         reader::times,
         state::WebState,
     },
@@ -69,9 +69,8 @@ async fn view(state: &WebState, params: AuditQuery) -> Result<AuditView, WebErro
     };
     let mut tx = state.reads().begin("read the audit log").await?;
     let records = tx.audit_entries(&filter, MOST).await?;
-    let is_full = u32::try_from(records.len()).unwrap_or(MOST) == MOST;
-    let last = records.last().map(|record| record.id);
     Ok(AuditView {
+        next: next_part(&records, MOST, |record| record.id),
         as_of: state.clock.now(),
         who: filter.who,
         action: filter.action,
@@ -79,7 +78,6 @@ async fn view(state: &WebState, params: AuditQuery) -> Result<AuditView, WebErro
             .into_iter()
             .map(|AuditRecord { entry, .. }| entry)
             .collect(),
-        next: last.filter(|_| is_full),
     })
 }
 

@@ -22,7 +22,7 @@ use crate::{
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section, link_next},
-        query::{Parameters, Params},
+        query::{Parameters, Params, next_part},
         reader::times,
         state::WebState,
     },
@@ -121,7 +121,6 @@ async fn view(state: &WebState, params: &DeliveriesQuery) -> Result<DeliveriesVi
     let ids: Vec<i64> = records.iter().map(|record| record.id).collect();
     let seen = records.into_iter().filter(|record| sees(state, record));
     let mut attempts = tx.attempts_at(&ids).await?;
-    let is_full = u32::try_from(ids.len()).unwrap_or(MOST) == MOST;
     let view = |record: DeliveryRecord| {
         let attempts = attempts.remove(&record.id).unwrap_or_default();
         DeliveryView::new(record, attempts)
@@ -131,7 +130,7 @@ async fn view(state: &WebState, params: &DeliveriesQuery) -> Result<DeliveriesVi
         state: filter.state,
         target: filter.target,
         deliveries: seen.map(view).collect(),
-        next: ids.last().copied().filter(|_| is_full),
+        next: next_part(&ids, MOST, |id| *id),
     })
 }
 

@@ -52,6 +52,7 @@ use crate::{
             workflow::StoryView,
             workflows::{WorkflowsQuery, WorkflowsView},
         },
+        query::PartQuery,
     },
 };
 
@@ -167,7 +168,7 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
         operations: &[
             get::<SilencesView>(
                 "/api/v1/silences",
-                "Silences. `state` is `active`, `pending` or `expired`.",
+                "Silences. `state` is `active`, `pending` or `expired`; `before` is `next` of the last answer.",
             )
             .with::<Wanted>(),
             post::<SilenceView>(
@@ -218,7 +219,7 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
         operations: &[
             get::<EventsView>(
                 "/api/v1/events",
-                "Change events of the last 28 days, newest first. `service` selects those of one service.",
+                "Change events of the last 28 days, newest first. `service` selects those of one service; `before` is `next` of the last answer.",
             )
             .with::<EventsQuery>(),
             post::<ChangeEvent>(
@@ -300,8 +301,9 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             .with::<AuditQuery>(),
             get::<SessionsView>(
                 "/api/v1/sessions",
-                "Who is logged in with a browser, newest first. Needs the role admin.",
-            ),
+                "Who is logged in with a browser, newest first. Needs the role admin. `before` is `next` of the last answer.",
+            )
+            .with::<PartQuery>(),
             delete::<RevokedSession>(
                 "/api/v1/sessions/{id}",
                 "Ends a session: the browser has to log in again. Needs the role admin.",

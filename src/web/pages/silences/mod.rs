@@ -26,11 +26,11 @@ use crate::{
         alerting::silence::{Ended, Silence, SilenceState, SilenceTerms},
         model::time::Timestamp,
     },
-    store::Tx,
+    store::{ListPosition, SILENCES_AT_ONCE, Tx},
     web::{
         error::WebError,
-        page::{Layout, Negotiation, Section},
-        query::{Parameters, Params},
+        page::{Layout, Negotiation, Section, link_next},
+        query::{self, Parameters, Params, next_part},
         state::WebState,
         write::{body::ParsedBody, see_other, who::Who},
     },
@@ -42,18 +42,23 @@ pub(in crate::web) const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct SilencesView {
     as_of: Timestamp,
-    /// Active ones first, then pending ones, then those that expired within seven days.
+    /// Of those that end last, at most 1,000: active ones first, then pending ones, then those that
+    /// expired within seven days.
     silences: Vec<SilenceView>,
+    /// The value of `before` for the next page, which has those that end earlier.
+    next: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Wanted {
     /// `active`, `pending` or `expired`.
     state: Option<String>,
+    #[serde(default)]
+    before: String,
 }
 
 impl Parameters for Wanted {
-    const NAMES: &'static [&'static str] = &["state"];
+    const NAMES: &'static [&'static str] = &["state", "before"];
 }
 
 pub(crate) async fn list(
@@ -62,7 +67,21 @@ pub(crate) async fn list(
     Params(wanted): Params<Wanted>,
 ) -> Response {
     let view = all(&state, &wanted).await;
-    asked.reply(&state, view, |view| SilencesPage::new(&state, view))
+    let next = view.as_ref().ok().and_then(|view| view.next.as_deref());
+    let next = next.map(|next| next_query(wanted.state.as_deref(), next));
+    let href = next
+        .as_ref()
+        .map(|query| format!("/api/v1/silences?{query}"));
+    let answer = asked.reply(&state, view, |view| SilencesPage {
+        next_href: next.map(|query| format!("/silences?{query}")),
+        ..SilencesPage::new(&state, view)
+    });
+    link_next(answer, href.as_deref())
+}
+
+fn next_query(state: Option<&str>, next: &str) -> String {
+    let state = state.map_or_else(String::new, |state| format!("state={state}&"));
+    format!("{state}before={next}")
 }
 
 async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError> {
@@ -82,7 +101,13 @@ async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError
     }
     let now = state.clock.now();
     let mut tx = state.reads().begin("read the silences").await?;
-    let silences = tx.silences_ended_after(now - REMEMBERED).await?;
+    let position = query::before(&wanted.before)?;
+    let silences = tx.silences_from(now - REMEMBERED, position).await?;
+    let position = |silence: &Silence| ListPosition {
+        at: silence.ends_at(),
+        id: silence.id,
+    };
+    let next = next_part(&silences, SILENCES_AT_ONCE, position).map(ListPosition::text);
     let seen = silences
         .iter()
         .filter(|silence| state.sees_silence(&silence.terms));
@@ -100,6 +125,7 @@ async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError
     Ok(SilencesView {
         as_of: now,
         silences,
+        next,
     })
 }
 
@@ -243,6 +269,7 @@ pub(in crate::web) async fn found(
 #[template(path = "silences.html", config = "src/web/askama.toml")]
 struct SilencesPage {
     layout: Layout,
+    next_href: Option<String>,
     view: SilencesView,
 }
 
@@ -260,6 +287,10 @@ impl SilencesPage {
         };
         let mut layout = Layout::new(state, Section::Silences, title);
         layout.json = Some("/api/v1/silences".to_owned());
-        Self { layout, view }
+        Self {
+            layout,
+            next_href: None,
+            view,
+        }
     }
 }
