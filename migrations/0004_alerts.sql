@@ -70,7 +70,7 @@ create table alert_transitions (
     constraint alert_transitions_suppression_check
         check (suppression is null or jsonb_typeof(suppression) = 'object')
 );
-comment on table alert_transitions is 'History of alerts: everything that notifications are sent about. Never changed or deleted.';
+comment on table alert_transitions is 'History of alerts: everything that notifications are sent about. Never changed; deleted with the incident, some time after its end.';
 comment on column alert_transitions.id is 'Message id that receivers recognise repetitions by.';
 comment on column alert_transitions.slo_id is 'The SLO or group.';
 comment on column alert_transitions.severity is 'page or ticket.';
@@ -129,7 +129,7 @@ create table acknowledgements (
     by      text,
     constraint acknowledgements_pkey primary key (episode)
 );
-comment on table acknowledgements is 'Acknowledged incidents; an incident is one episode of an alert. The first acknowledgement counts. Never deleted.';
+comment on table acknowledgements is 'Acknowledged incidents; an incident is one episode of an alert. The first acknowledgement counts. Deleted with the incident.';
 comment on column acknowledgements.episode is 'Episode of the alert, as in alert_transitions.';
 comment on column acknowledgements.at is 'Time of the acknowledgement.';
 comment on column acknowledgements.by is 'Who acknowledged; null if unknown.';
@@ -143,7 +143,7 @@ create table incident_notes (
     constraint incident_notes_pkey primary key (id),
     constraint incident_notes_text_check check (text <> '')
 );
-comment on table incident_notes is 'Notes that people wrote on the page of an incident. Never deleted.';
+comment on table incident_notes is 'Notes that people wrote on the page of an incident. Deleted with it.';
 comment on column incident_notes.id is 'Identifies the note.';
 comment on column incident_notes.episode is 'Episode of the alert, as in alert_transitions.';
 comment on column incident_notes.at is 'Time at which the note was written.';
@@ -160,7 +160,7 @@ create table incident_snapshots (
     constraint incident_snapshots_kind_check check (kind in ('firing', 'resolved')),
     constraint incident_snapshots_snapshot_check check (jsonb_typeof(snapshot) = 'object')
 );
-comment on table incident_snapshots is 'Counts around an incident as they were when it began and when it ended, so that retention, corrections and edits of the SLO do not change its page. Never deleted.';
+comment on table incident_snapshots is 'Counts around an incident as they were when it began and when it ended, so that retention, corrections and edits of the SLO do not change its page. Deleted with the incident.';
 comment on column incident_snapshots.episode is 'Episode of the alert, as in alert_transitions.';
 comment on column incident_snapshots.kind is 'Transition that the snapshot belongs to: firing or resolved.';
 comment on column incident_snapshots.taken_at is 'Time at which the snapshot was taken.';

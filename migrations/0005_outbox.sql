@@ -182,4 +182,5 @@ comment on column target_alerts.transition_id is 'Last transition that was deliv
 comment on column target_alerts.version is 'Version of that transition; older ones change nothing.';
 comment on column target_alerts.state is 'firing from the first delivered notification of an episode to its end, then resolved.';
 comment on column target_alerts.notified_at is 'Time at which the target accepted the notification.';
+create index target_alerts_transition_id_idx on target_alerts (transition_id);
 create index target_alerts_firing_idx on target_alerts (target) where state = 'firing';

@@ -72,6 +72,7 @@ impl Loops {
             catalog: self.in_force.catalog.clone(),
             horizon,
             audit_kept: self.config.access.audit_retention,
+            alerts_kept: self.config.evaluation.alert_retention,
         };
         for clean_up in CleanUp::ALL {
             let steps = steps.clone();
@@ -91,6 +92,7 @@ struct CleanUpSteps {
     /// The maximum delay of accepted evidence.
     horizon: Duration,
     audit_kept: Duration,
+    alerts_kept: Duration,
 }
 
 impl CleanUpSteps {
@@ -122,6 +124,7 @@ impl CleanUpSteps {
             CleanUp::Sessions => return tx.forget_sessions(now).await,
             CleanUp::PastStatuses => return tx.forget_past_statuses(now - KEEP_STATUSES).await,
             CleanUp::AuditLog => return tx.forget_audit_entries(now - self.audit_kept).await,
+            CleanUp::Incidents => return tx.forget_incidents(now - self.alerts_kept).await,
             CleanUp::Customers => {
                 let days = longest_window(&catalog).max(horizon) + DAY * 3;
                 let hours = horizon.max(LONGEST_BY_HOURS) + DAY * 2;
@@ -154,7 +157,9 @@ impl CleanUpSteps {
                 tx.forget_start_spans(now).await?;
                 return tx.forget_stage_sums(now).await;
             }
-            CleanUp::ChangeEvents => drop(tx.delete_old_change_events(now).await?),
+            CleanUp::ChangeEvents => {
+                tx.delete_old_change_events(now - self.alerts_kept).await?;
+            }
         }
         Ok(Progress::Done)
     }

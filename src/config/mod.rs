@@ -2,6 +2,7 @@
 //! reference at `/docs/settings` is made from them, as is `--help`.
 
 mod access;
+mod evaluation;
 mod file;
 mod installations;
 mod kafka;
@@ -23,6 +24,7 @@ use ipnet::IpNet;
 
 pub use self::{
     access::{AccessConfig, AuthMethod, OtlpAuth, ReaderConfig, TrustedProxies},
+    evaluation::{ALERT_RETENTION, EvaluationConfig},
     file::{CONFIG_FILE, FileConfig, FileSettings},
     installations::{
         InstallationAddress, InstallationToken, InstallationsConfig, InvalidInstallation,
@@ -34,9 +36,7 @@ pub use self::{
     tls::{PagesTlsConfig, TlsConfig},
     traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
 };
-use crate::domain::{
-    alerting::trace_link::TraceViewer, model::ids::Name, notify::HeartbeatMethod, slo::SloSelector,
-};
+use crate::domain::{model::ids::Name, notify::HeartbeatMethod, slo::SloSelector};
 
 /// Settings of `throughline serve`.
 #[derive(Clone, Debug, Args)]
@@ -179,30 +179,6 @@ pub struct SpanLimitsConfig {
     /// then no workflow times out
     #[arg(long, env = "THROUGHLINE_CATCH_UP", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub catch_up: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Evaluation and alerts")]
-pub struct EvaluationConfig {
-    /// How often SLOs are evaluated
-    #[arg(long, env = "THROUGHLINE_EVALUATION_INTERVAL", value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    pub evaluation_interval: Duration,
-    /// Address at which people reach the pages. Links in notifications begin with it
-    #[arg(long, env = "THROUGHLINE_PUBLIC_URL", value_name = "URL")]
-    pub public_url: Option<String>,
-    /// Show a chart in messages. It is fetched from a signed address below `--public-url`, which works
-    /// without a login for a day
-    #[arg(long, env = "THROUGHLINE_MESSAGE_CHARTS", requires = "public_url")]
-    pub message_charts: bool,
-    /// Trace viewer to link to, as `Jaeger=https://jaeger.example/trace/{trace_id}`. Separate several
-    /// by spaces. `{workflow}`, `{from_s}`, `{from_ms}`, `{to_s}` and `{to_ms}` are replaced too
-    #[arg(
-        long = "trace-url",
-        env = "THROUGHLINE_TRACE_URL",
-        value_name = "NAME=URL",
-        value_delimiter = ' '
-    )]
-    pub trace_viewers: Vec<TraceViewer>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -50,9 +50,9 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        AccessConfig, DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig,
-        KafkaConfig, OidcConfig, PagesConfig, PagesPortConfig, ReceiverConfig, RemoteWriteConfig,
-        SpanLimitsConfig, TlsConfig, WatchConfig,
+        ALERT_RETENTION, AccessConfig, DatabaseConfig, DefinitionsConfig, DeliveryConfig,
+        EvaluationConfig, KafkaConfig, OidcConfig, PagesConfig, PagesPortConfig, ReceiverConfig,
+        RemoteWriteConfig, SpanLimitsConfig, TlsConfig, WatchConfig,
     };
 
     fn config(listen: SocketAddr) -> Config {
@@ -89,6 +89,7 @@ mod tests {
                 public_url: None,
                 message_charts: false,
                 trace_viewers: Vec::new(),
+                alert_retention: ALERT_RETENTION,
             },
             delivery: DeliveryConfig::to_this_machine(),
             watching: WatchConfig::default(),

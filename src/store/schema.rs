@@ -16,7 +16,7 @@ pub(super) static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx_macros::migrate!("./migrations");
     // Its lock belongs to a session, which clients of a pooler do not own.
     migrator.set_locking(false);
-    // Those of newer versions, which `refused` judges.
+    // Those of newer versions, which `unknown_migrations` judges.
     migrator.set_ignore_missing(true);
     migrator
 });

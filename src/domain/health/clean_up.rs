@@ -24,6 +24,8 @@ pub enum CleanUp {
     StageSpans,
     StageSums,
     ChangeEvents,
+    /// Incidents that ended long ago, with their deliveries.
+    Incidents,
     /// Sessions that have expired.
     Sessions,
     AuditLog,
@@ -38,7 +40,7 @@ pub struct CleanUpSign {
 }
 
 impl CleanUp {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Epochs,
         Self::PurgedKeys,
         Self::Counts,
@@ -51,6 +53,7 @@ impl CleanUp {
         Self::StageSpans,
         Self::StageSums,
         Self::ChangeEvents,
+        Self::Incidents,
         Self::Sessions,
         Self::AuditLog,
         Self::PastStatuses,
@@ -73,6 +76,7 @@ impl CleanUp {
             Self::StageSpans => "clean_up_stage_spans",
             Self::StageSums => "clean_up_stage_sums",
             Self::ChangeEvents => "clean_up_change_events",
+            Self::Incidents => "clean_up_incidents",
             Self::Sessions => "clean_up_sessions",
             Self::AuditLog => "clean_up_audit_log",
             Self::PastStatuses => "clean_up_past_statuses",

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        alerting::change_event::{ChangeEvent, ChangeEventKind, REMEMBERED},
+        alerting::change_event::{ChangeEvent, ChangeEventKind},
         model::time::{TimeRange, Timestamp},
     },
     store::{ListPosition, StoreError, Tx},
@@ -145,15 +145,15 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Deletes change events that are too old, and the oldest ones if there are too many.
-    pub async fn delete_old_change_events(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+    /// Deletes change events from before `before`, and the oldest ones if there are too many.
+    pub async fn delete_old_change_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         let statement = sqlx::query(
             "-- change_events.delete_old
              delete from change_events
              where at < $1
                  or id in (select id from change_events order by at desc, id offset $2)",
         )
-        .bind((now - REMEMBERED).to_chrono())
+        .bind(before.to_chrono())
         .bind(MOST_IN_ALL);
         let forgotten = self.execute(statement).await?;
         Ok(forgotten)

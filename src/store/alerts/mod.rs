@@ -3,6 +3,7 @@
 pub(super) mod change_events;
 pub(super) mod episodes;
 pub(super) mod incidents;
+pub(super) mod retention;
 pub(super) mod rows;
 pub(super) mod silences;
 pub(super) mod states;

@@ -13,6 +13,7 @@ pub(crate) mod order;
 mod pagerduty;
 mod real_alertmanager;
 mod reconcile;
+mod retention;
 pub(crate) mod secrets;
 pub(crate) mod slack_bot;
 pub(crate) mod storm;
