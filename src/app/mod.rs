@@ -66,8 +66,8 @@ use crate::{
     store::{ConnectionUse, Store, StoreError, Writer},
     telemetry::metrics::Metrics,
     web::{
-        self, Access, AllowedHosts, Anonymous, Cards, IngestFacts, IngestProbe, Listening,
-        ReadinessCheck, WebState, WriteRules,
+        self, Access, AllowedHosts, Anonymous, Cards, CustomerNames, IngestFacts, IngestProbe,
+        Listening, ReadinessCheck, WebState, WriteRules,
     },
 };
 pub use loops::periodic;
@@ -324,6 +324,7 @@ impl App {
             clock: self.clock.clone(),
             catalog: self.in_force.catalog.clone(),
             restriction: None,
+            customers: CustomerNames::of_role(self.config.access.customer_names_role),
             definitions: self.in_force.status.clone(),
             ingest: IngestProbe::new(move || facts(&metrics)),
             listening: Listening {

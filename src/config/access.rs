@@ -56,6 +56,16 @@ pub struct AccessConfig {
     )]
     pub proxy_role: AccessRole,
     /// How senders of spans prove who they are. `none`: everybody may send. `token`: by a token of
+    /// The least role that sees customers by name. Others see pseudonyms, the same everywhere, and
+    /// cannot look for a customer. With `editor` or `admin`, metrics have pseudonyms for everybody.
+    /// Messages are ruled by `customerDetails` of each SLO
+    #[arg(
+        long,
+        env = "THROUGHLINE_CUSTOMER_NAMES_ROLE",
+        value_name = "ROLE",
+        default_value = "viewer"
+    )]
+    pub customer_names_role: AccessRole,
     /// `throughline token create NAME --sender`, sent as `authorization: Bearer`
     #[arg(
         long,
@@ -115,6 +125,7 @@ impl ReaderConfig {
     pub fn method(&self, listen: SocketAddr) -> AuthMethod {
         let is_local = listen.ip().to_canonical().is_loopback();
         self.auth.unwrap_or(if is_local {
+            customer_names_role: AccessRole::Viewer,
             AuthMethod::None
         } else {
             AuthMethod::Token

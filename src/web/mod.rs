@@ -49,7 +49,7 @@ use self::{
     request::ObservedPort,
     work_limit::WorkLimit,
 };
-pub use access::{Access, AccessRules, LoginProvider, Restriction};
+pub use access::{Access, AccessRules, CustomerNames, LoginProvider, Restriction};
 pub use chart_image::Cards;
 pub use health::ReadinessCheck;
 pub use hosts::AllowedHosts;

@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use tokio::sync::watch;
 
 use super::{
-    access::{Access, Restriction},
+    access::{Access, CustomerNames, Restriction},
     chart_image::Cards,
     health::ReadinessCheck,
     hosts::AllowedHosts,
@@ -43,6 +43,8 @@ pub struct WebState {
     pub catalog: watch::Receiver<Arc<Catalog>>,
     /// The restriction of the request; `None` if there is none.
     pub restriction: Option<Restriction>,
+    /// Where the sender of the request sees customers by name.
+    pub customers: CustomerNames,
     pub definitions: watch::Receiver<Arc<DefinitionsStatus>>,
     pub ingest: IngestProbe,
     pub listening: Listening,

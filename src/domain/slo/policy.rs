@@ -160,8 +160,8 @@ pub struct Notify {
     pub ticket: Vec<Name>,
 }
 
-/// The details of affected customers in messages. Pages and API always name them; messages reach
-/// more people.
+/// The details of affected customers in messages, which reach more people than pages and API: these
+/// name them to roles that may see them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CustomerDetails {
     /// Not even their number.

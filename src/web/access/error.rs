@@ -36,6 +36,8 @@ pub(in crate::web) enum AccessError {
     OtherTeam { needed: AccessRole, name: String },
     #[error("this concerns all teams, and you see only some SLOs")]
     WholeService,
+    #[error("this needs the role {needed}, because it is about customers by their names")]
+    CustomerNames { needed: AccessRole },
     #[error("this silence could match SLOs that are not of your teams or namespaces")]
     SilencesOthers,
     #[error("the name `{0}` is taken by a definition that is not of your teams or namespaces")]
@@ -132,6 +134,7 @@ impl AccessError {
             | Self::SilencesOthers
             | Self::NameOfOthers(_)
             | Self::OtherLabels { .. }
+            | Self::CustomerNames { .. }
             | Self::Denied(_)
             | Self::NoRole { .. }
             | Self::AnybodyCouldMake
@@ -181,6 +184,9 @@ impl AccessError {
             }
             Self::SilencesOthers => {
                 "add a matcher with `=` for `slo`, or for your `team` or `namespace`"
+            }
+            Self::CustomerNames { .. } => {
+                "ask the operator of the service for that role, or to change `--customer-names-role`"
             }
             Self::NameOfOthers(_) => "choose another name: it is unique in the whole service",
             Self::OtherLabels { .. } => "write it into `metadata.labels`, or `metadata.namespace`",
@@ -240,7 +246,9 @@ impl AccessError {
             Self::Malformed => "malformed",
             Self::Refused(refusal) => refusal.as_label(),
             Self::OnlySends { .. } => "wrong_kind",
-            Self::Forbidden { .. } | Self::UnknownRole { .. } => "forbidden",
+            Self::Forbidden { .. } | Self::UnknownRole { .. } | Self::CustomerNames { .. } => {
+                "forbidden"
+            }
             Self::OtherTeam { .. }
             | Self::WholeService
             | Self::SilencesOthers

@@ -6,6 +6,7 @@
 //! token or at a provider ([`provider`]). Changes are [recorded](record).
 
 pub(super) mod caller;
+mod customers;
 pub(super) mod error;
 pub(super) mod provider;
 mod record;
@@ -23,6 +24,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+pub use customers::CustomerNames;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -192,6 +194,11 @@ async fn admit(
                 Ok(()) => visible::narrow(state, parts, &caller, needed).await,
                 Err(error) => Err(error),
             };
+            let customers = state.customers.seen_with(&caller.permissions);
+            let admitted = admitted.map(|narrowed| WebState {
+                customers,
+                ..narrowed
+            });
             let admitted = admitted.and_then(|narrowed| of_service(narrowed, need));
             (Some(caller), admitted)
         }

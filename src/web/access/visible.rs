@@ -34,7 +34,7 @@ use crate::{
 pub struct Restriction {
     scopes: Arc<[SloScope]>,
     /// All SLOs, to reject changes of SLOs that belong to others.
-    all: Arc<Catalog>,
+    pub(super) all: Arc<Catalog>,
 }
 
 impl FromRequestParts<WebState> for WebState {

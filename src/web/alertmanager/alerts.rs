@@ -192,9 +192,11 @@ async fn firing(state: &WebState, filter: &AlertFilter) -> Result<Vec<GettableAl
         let (Some(slo), Some(status)) = (catalog.slos.get(&record.name), &record.status) else {
             continue;
         };
+        let shown = state.shown(&slo.name, group.clone());
         let subject = AlertSubject {
             slo,
             group: group.as_ref(),
+            shown: shown.as_ref(),
             record: &record,
             evaluated_at: status.evaluated_at,
             public_url: state.writes.public_url.as_deref(),
@@ -209,6 +211,8 @@ async fn firing(state: &WebState, filter: &AlertFilter) -> Result<Vec<GettableAl
 struct AlertSubject<'a> {
     slo: &'a Slo,
     group: Option<&'a Group>,
+    /// The group as the reader may see it.
+    shown: Option<&'a Group>,
     record: &'a SloRecord,
     evaluated_at: Timestamp,
     public_url: Option<&'a str>,
@@ -224,6 +228,7 @@ impl AlertSubject<'_> {
     ) -> Option<GettableAlert> {
         let labels = AlertLabels::of_slo(self.slo, self.group, alert.severity);
         let muting = silences.iter().filter(|silence| silence.matches(&labels));
+        let labels = AlertLabels::of_slo(self.slo, self.shown, alert.severity);
         let silenced_by: Vec<Uuid> = muting.map(|silence| silence.id).collect();
         let inhibited_by = match alert.progress.muted {
             Some(Suppression::Inhibited { by }) => vec![self.fingerprint_of_slo(by)],
@@ -266,7 +271,7 @@ impl AlertSubject<'_> {
     }
 
     fn annotations(&self, alert: &AlertStatus) -> BTreeMap<&'static str, String> {
-        let group = self.group.map(|group| format!(" ({})", group.text()));
+        let group = self.shown.map(|group| format!(" ({})", group.text()));
         let summary = format!("{}{}", self.slo.display_name, group.unwrap_or_default());
         let rule = alert.rule.as_ref().map(ToString::to_string);
         let began_at = alert.began_at.unwrap_or(alert.since);

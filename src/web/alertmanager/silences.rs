@@ -114,12 +114,13 @@ pub(in crate::web) async fn list(
         let now = state.clock.now();
         let mut tx = state.reads().begin("read the silences").await?;
         let all = tx.silences_ended_after(now - silences::REMEMBERED).await?;
-        let found = all.iter().filter(|silence| {
+        let shown = all.into_iter().map(|one| state.shown_silence(one));
+        let found = shown.filter(|silence| {
             let values = silence.terms.values();
             state.sees_silence(&silence.terms)
                 && wanted.iter().all(|matcher| matcher.matches(&values))
         });
-        let views: Vec<_> = found.map(|one| GettableSilence::new(one, now)).collect();
+        let views: Vec<_> = found.map(|one| GettableSilence::new(&one, now)).collect();
         Ok::<_, WebError>(views)
     };
     asked.view(&state, listed.await)
@@ -133,6 +134,7 @@ pub(in crate::web) async fn one(
     let read = async {
         let mut tx = state.reads().begin("read a silence").await?;
         let silence = found(&state, &mut tx, &id).await?;
+        let silence = state.shown_silence(silence);
         Ok::<_, WebError>(GettableSilence::new(&silence, state.clock.now()))
     };
     asked.view(&state, read.await)

@@ -169,13 +169,13 @@ impl SharedMetrics {
             self.durations.set(&slo.name, &state.durations);
         }
         for slo in catalog.slos.values() {
-            self.set_slo(slo, by_name.get(&slo.name).copied(), scraped);
+            self.set_slo(state, slo, by_name.get(&slo.name).copied(), scraped);
         }
         self.outbox.set(&scraped.outbox);
         self.upkeep.set(&scraped.upkeep);
     }
 
-    fn set_slo(&self, slo: &Slo, record: Option<&SloRecord>, scraped: &Scraped) {
+    fn set_slo(&self, state: &WebState, slo: &Slo, record: Option<&SloRecord>, scraped: &Scraped) {
         let (name, gauges) = (slo.name.as_str(), &self.slos);
         let summary = Summary::new(slo, record);
         gauges.set(&summary);
@@ -185,7 +185,9 @@ impl SharedMetrics {
         let Some(record) = record else { return };
         let totals = scraped.totals.get(&record.id);
         let totals = totals.map_or(&[][..], Vec::as_slice);
-        self.events.set(name, totals);
+        let shown = |one: &EventTotals| state.shown(&slo.name, one.clone());
+        let shown: Vec<_> = totals.iter().map(shown).collect();
+        self.events.set(name, &shown);
         if let Some(tally) = scraped.groups.get(&record.id) {
             let shown = totals.iter().filter(|one| one.group.is_some()).count();
             gauges.set_groups(name, *tally, shown);

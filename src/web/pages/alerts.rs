@@ -102,6 +102,7 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
         .flat_map(|slo| FiringView::of(slo, None))
         .collect();
     for GroupRecord { group, record } in tx.groups_with_alerts().await? {
+        let group = state.shown(&record.name, group);
         let of_group = summary(&record).map(|of| FiringView::of(&of, Some((record.id, &group))));
         firing.extend(of_group.into_iter().flatten());
     }

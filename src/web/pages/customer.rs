@@ -84,6 +84,7 @@ pub(crate) async fn get_by_name(
 }
 
 async fn view(state: &WebState, customer: &str) -> Result<CustomerPageView, WebError> {
+    state.check_customers()?;
     let now = state.clock.now();
     let mut tx = state.reads().begin("read a customer").await?;
     let newest = WorkflowsQuery::of_customer(customer);
@@ -94,7 +95,7 @@ async fn view(state: &WebState, customer: &str) -> Result<CustomerPageView, WebE
     let found = workflows::find(&mut tx, state, &newest.read(now)?).await?;
     let waiting = workflows::find(&mut tx, state, &open.read(now)?).await?;
     let mut records = tx.slos().await?;
-    records.retain(|record| state.sees(&record.name));
+    records.retain(|record| state.sees(&record.name) && state.names_customers(&record.name));
     let ids: Vec<SloId> = records.iter().map(|record| record.id).collect();
     let from = now - DAYS * Resolution::Day.length();
     let tallies = tx.customer_tallies(&ids, customer, from).await?;

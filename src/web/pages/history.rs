@@ -85,7 +85,8 @@ pub(crate) async fn within(
     let mut deliveries = tx.deliveries_of(&ids).await?;
     let view = |told: AlertTransition| {
         let deliveries = deliveries.remove(&told.id).unwrap_or_default();
-        TransitionView::new(told, deliveries)
+        let slo = told.facts.slo.clone();
+        TransitionView::new(state.shown(&slo, told), deliveries)
     };
     Ok(transitions.into_iter().map(view).collect())
 }

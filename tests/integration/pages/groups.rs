@@ -19,13 +19,13 @@ use uuid::Uuid;
 
 use super::{client::get, fixture, has_nothing_inline, links};
 
-const SLO: &str = "stock-synced";
+pub(super) const SLO: &str = "stock-synced";
 /// The row of that SLO.
 const ID: i32 = 6;
 
 /// Four weeks of the shop, in which one SLO has these groups: one that pages, one that is held back, a
 /// hostile one, and that of all others.
-async fn grouped() -> (fixture::Shop, Vec<i32>) {
+pub(super) async fn grouped() -> (fixture::Shop, Vec<i32>) {
     let shop = fixture::four_weeks().await;
     shop.catalog.send_modify(|catalog| {
         let mut grouped: Catalog = (**catalog).clone();

@@ -123,7 +123,7 @@ async fn view(state: &WebState, params: &DeliveriesQuery) -> Result<DeliveriesVi
     let mut attempts = tx.attempts_at(&ids).await?;
     let view = |record: DeliveryRecord| {
         let attempts = attempts.remove(&record.id).unwrap_or_default();
-        DeliveryView::new(record, attempts)
+        shown(state, record, attempts)
     };
     Ok(DeliveriesView {
         as_of: state.clock.now(),
@@ -174,10 +174,17 @@ async fn one(state: &WebState, id: i64) -> Result<DeliveryView, WebError> {
     let mut tx = state.reads().begin("read a delivery").await?;
     let record = found(state, &mut tx, id).await?;
     let mut attempts = tx.attempts_at(&[id]).await?;
-    Ok(DeliveryView::new(
-        record,
-        attempts.remove(&id).unwrap_or_default(),
-    ))
+    let attempts = attempts.remove(&id).unwrap_or_default();
+    Ok(shown(state, record, attempts))
+}
+
+/// Returns a delivery as the reader may see it.
+fn shown(state: &WebState, record: DeliveryRecord, attempts: Vec<Attempt>) -> DeliveryView {
+    let Some(Notification::Alert(facts)) = &record.content else {
+        return DeliveryView::new(record, attempts);
+    };
+    let slo = facts.slo.clone();
+    DeliveryView::new(state.shown(&slo, record), state.shown(&slo, attempts))
 }
 
 impl DeliveriesView {

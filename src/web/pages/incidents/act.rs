@@ -14,7 +14,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{acknowledge::take_on, found};
+use super::{acknowledge::take_on, found, shown};
 use crate::{
     domain::{
         alerting::{
@@ -61,7 +61,8 @@ pub(in crate::web) async fn confirm(
         check(&state, action, &id, &permit.token)?;
         let mut tx = state.reads().begin("read an incident").await?;
         let mut transitions = found(&state, &mut tx, &id).await?;
-        transitions.pop().ok_or(WebError::NoSuchPage)
+        let last = transitions.pop().map(|last| shown(&state, last));
+        last.ok_or(WebError::NoSuchPage)
     };
     match facts.await {
         Ok(last) => {

@@ -65,14 +65,23 @@ pub(crate) async fn short(Path(id): Path<String>) -> Response {
 }
 
 async fn view(state: &WebState, id: &str) -> Result<IncidentView, WebError> {
-    let now = state.clock.now();
     let mut tx = state.reads().begin("read an incident").await?;
     let transitions = found(state, &mut tx, id).await?;
+    let transitions: Vec<_> = transitions
+        .into_iter()
+        .map(|one| shown(state, one))
+        .collect();
     let live = match transitions.first() {
         Some(first) => live(state, &mut tx, first).await?,
         None => None,
     };
-    IncidentView::read(&mut tx, &transitions, live, now).await
+    IncidentView::read(state, &mut tx, &transitions, live).await
+}
+
+/// Returns a transition as the reader may see it.
+fn shown(state: &WebState, one: AlertTransition) -> AlertTransition {
+    let slo = one.facts.slo.clone();
+    state.shown(&slo, one)
 }
 
 /// Returns the current state of the SLO or group of the incident; `None` if it is no longer

@@ -32,6 +32,7 @@ use crate::{
             summary::{StatusBadge, Summary},
         },
         reader::times,
+        state::WebState,
     },
 };
 
@@ -74,10 +75,10 @@ pub(in crate::web) struct IncidentView {
 impl IncidentView {
     /// Reads the view. `transitions` are all of one episode, oldest first.
     pub(super) async fn read(
+        state: &WebState,
         tx: &mut Tx<'_>,
         transitions: &[AlertTransition],
         live: Option<Summary>,
-        now: Timestamp,
     ) -> Result<Self, WebError> {
         let (Some(first), Some(last)) = (transitions.first(), transitions.last()) else {
             return Err(WebError::NoSuchPage);
@@ -87,6 +88,7 @@ impl IncidentView {
         let acknowledged = tx.acknowledgements(&[id]).await?.remove(&id);
         let ids: Vec<Uuid> = transitions.iter().map(|one| one.id).collect();
         let deliveries = tx.incident_deliveries(&ids).await?;
+        let deliveries = state.shown(&alert_at_firing.slo, deliveries);
         let notified = notified(&deliveries);
         let notes = tx.notes(id).await?;
         let snapshot_at_firing = tx.incident_snapshot(id, TransitionKind::Firing).await?;
@@ -99,7 +101,7 @@ impl IncidentView {
             .find(|one| one.facts.kind == TransitionKind::Resolved);
         let mut view = Self {
             id,
-            as_of: now,
+            as_of: state.clock.now(),
             slo: alert_at_firing.slo.clone(),
             display_name: alert_at_firing.display_name.clone(),
             group: alert_at_firing.group.as_ref().map(Group::text),

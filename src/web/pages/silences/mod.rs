@@ -109,9 +109,9 @@ async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError
     };
     let next = next_part(&silences, SILENCES_AT_ONCE, position).map(ListPosition::text);
     let seen = silences
-        .iter()
+        .into_iter()
         .filter(|silence| state.sees_silence(&silence.terms));
-    let views = seen.map(|silence| SilenceView::new(silence, now));
+    let views = seen.map(|silence| SilenceView::new(&state.shown_silence(silence), now));
     let is_wanted = |view: &SilenceView| {
         let state = wanted.state.as_deref();
         state.is_none_or(|state| state == view.state.as_str())
@@ -133,6 +133,7 @@ pub(crate) async fn one(asked: Negotiation, state: WebState, Path(id): Path<Stri
     let read = async {
         let mut tx = state.reads().begin("read a silence").await?;
         let silence = found(&state, &mut tx, &id).await?;
+        let silence = state.shown_silence(silence);
         Ok(SilenceView::new(&silence, state.clock.now()))
     };
     asked.view(&state, read.await)
@@ -228,7 +229,7 @@ pub(in crate::web) async fn end_by_id(
     end(state, &mut tx, &silence, who, now).await?;
     let silence = found(state, &mut tx, id).await?;
     tx.commit().await?;
-    Ok(SilenceView::new(&silence, now))
+    Ok(SilenceView::new(&state.shown_silence(silence), now))
 }
 
 /// Ends a silence. Ending an expired one changes nothing and is not an error.

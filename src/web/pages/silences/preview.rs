@@ -92,6 +92,7 @@ pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<Previ
     }
     for GroupRecord { group, record } in tx.groups_with_alerts().await? {
         if let Some(slo) = catalog.slos.get(&record.name) {
+            let group = state.shown(&slo.name, group);
             alerts.extend(matched(slo, Some(&group), &record, matchers));
         }
     }
@@ -105,6 +106,10 @@ pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<Previ
         .into_iter()
         // The end of a notified alert is never suppressed.
         .filter(|told| told.facts.kind != TransitionKind::Resolved)
+        .map(|told| {
+            let slo = told.facts.slo.clone();
+            state.shown(&slo, told)
+        })
         .filter(|told| are_met(matchers, &AlertLabels::of_facts(&told.facts)))
         .map(|told| MutedMessage {
             at: told.at,

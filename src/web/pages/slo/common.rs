@@ -7,9 +7,13 @@ use crate::{
     domain::{
         counting::differences::{Difference, differences},
         model::format,
+        slo::Slo,
     },
     store::EventSample,
-    web::chart::{Markup, dumbbell},
+    web::{
+        chart::{Markup, dumbbell},
+        state::WebState,
+    },
 };
 
 /// The maximum number of rows of the table.
@@ -28,8 +32,9 @@ pub(super) struct InCommon {
 pub(super) struct DifferenceView(Difference);
 
 impl InCommon {
-    pub(super) fn new(sample: &EventSample) -> Self {
+    pub(super) fn new(state: &WebState, slo: &Slo, sample: &EventSample) -> Self {
         let found = differences(&sample.bad, &sample.good, MOST);
+        let found = state.shown(&slo.name, found);
         Self {
             bad_sampled: sample.bad.len(),
             good_sampled: sample.good.len(),

@@ -90,15 +90,15 @@ impl GroupHead {
 impl GroupsView {
     /// Reads the groups; `None` if the SLO is not grouped.
     pub(super) async fn read(
+        state: &WebState,
         tx: &mut Tx<'_>,
-        id: SloId,
-        slo: &Slo,
+        (id, slo): (SloId, &Slo),
         as_of: AsOf,
     ) -> Result<Option<Self>, StoreError> {
         let Some(by) = &slo.group_by else {
             return Ok(None);
         };
-        let mut records = tx.groups(id).await?;
+        let mut records = state.shown(&slo.name, tx.groups(id).await?);
         let own = records.iter_mut().map(|of| &mut of.record);
         as_of.evaluations(tx, own).await?;
         let mut rows: Vec<GroupView> = records
@@ -239,7 +239,7 @@ async fn list(state: &WebState, slo: &Arc<Slo>) -> Result<GroupListView, WebErro
     let mut tx = state.reads().begin("read the groups of an SLO").await?;
     let record = tx.slo(&slo.name).await?;
     let groups = match &record {
-        Some(record) => GroupsView::read(&mut tx, record.id, slo, now).await?,
+        Some(record) => GroupsView::read(state, &mut tx, (record.id, slo), now).await?,
         None => None,
     };
     let groups = groups.ok_or(WebError::NoSuchPage)?;

@@ -23,7 +23,6 @@ use crate::{
             change_event::concerned,
             rule_status::RuleStatus,
             status::SloState,
-            trace_link::TraceViewer,
         },
         counting::{customers::CustomerTotal, series::Series},
         model::{
@@ -70,7 +69,7 @@ pub(super) async fn view(
 ) -> Result<SloView, WebError> {
     let now = as_of.at;
     let mut tx = state.reads().begin("read an SLO").await?;
-    let (record, group, state_now) = own_record(&mut tx, slo, whose, as_of).await?;
+    let (record, group, state_now) = own_record(state, &mut tx, slo, whose, as_of).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
     let mut summary = Summary::new(slo, record.as_ref());
     let window = slo.window.counted(now);
@@ -80,8 +79,9 @@ pub(super) async fn view(
     let recent = slo.counted(last_hour);
     let bad = BadSelection::of(id, &recent).first(MOST_BAD);
     let (customers, customers_total) = customers(&mut tx, bad, &summary).await?;
+    let customers = state.shown(&slo.name, customers);
     let sample = tx.event_sample(id, last_hour).await?;
-    let (worst, oldest) = workflows(&mut tx, bad, slo, as_of, &state.trace_viewers).await?;
+    let (worst, oldest) = workflows(state, &mut tx, bad, slo, as_of).await?;
     let reach = TimeRange::ending_at(now, range.length());
     let stages = stages::over(&mut tx, id, slo, reach).await?;
     let transitions = history::within(state, &mut tx, Some(id), window, MOST_TRANSITIONS).await?;
@@ -98,7 +98,7 @@ pub(super) async fn view(
         state_now,
         is_past: as_of.is_past,
         range,
-        groups: worst_groups(&mut tx, id, slo, group.as_ref(), as_of).await?,
+        groups: worst_groups(state, &mut tx, (id, slo), group.as_ref(), as_of).await?,
         group,
         counts: counts.into(),
         evidence: quality.evidence,
@@ -111,7 +111,7 @@ pub(super) async fn view(
         worst_workflows: worst,
         bad_workflows_examined: tx.leaves_out_bad(bad).await?.then_some(MOST_BAD),
         stages,
-        in_common: InCommon::new(&sample),
+        in_common: InCommon::new(state, slo, &sample),
         customers_total,
         customers: CustomerView::all(customers.worst, customers.bad),
         transitions,
@@ -139,14 +139,14 @@ async fn ageing(
 
 /// Returns the worst groups; `None` for a group, which has no groups.
 async fn worst_groups(
+    state: &WebState,
     tx: &mut Tx<'_>,
-    id: SloId,
-    slo: &Slo,
+    (id, slo): (SloId, &Slo),
     group: Option<&GroupHead>,
     as_of: AsOf,
 ) -> Result<Option<GroupsView>, WebError> {
     match group {
-        None => Ok(GroupsView::read(tx, id, slo, as_of)
+        None => Ok(GroupsView::read(state, tx, (id, slo), as_of)
             .await?
             .map(GroupsView::worst)),
         Some(_) => Ok(None),
@@ -156,6 +156,7 @@ async fn worst_groups(
 /// Returns the record of the SLO or of one of its groups, that group, and the present state if the
 /// page shows an earlier time.
 async fn own_record(
+    state: &WebState,
     tx: &mut Tx<'_>,
     slo: &Slo,
     whose: Whose,
@@ -170,6 +171,7 @@ async fn own_record(
                 slo: slo.name.to_string(),
                 group: id.0.to_string(),
             })?;
+            let found = state.shown(&slo.name, found);
             let head = GroupHead::new(id, &found.group);
             (Some(found.record), Some(head))
         }
@@ -190,11 +192,11 @@ fn rate_at_firing(summary: &Summary, newest_first: &[TransitionView]) -> Option<
 /// Returns the worst of some workflows and the oldest open ones, with their stages. Past lists
 /// of open workflows are not stored.
 async fn workflows(
+    state: &WebState,
     tx: &mut Tx<'_>,
     bad: BadSelection<'_>,
     slo: &Slo,
     as_of: AsOf,
-    viewers: &[TraceViewer],
 ) -> Result<(Vec<WorkflowView>, Vec<WorkflowView>), StoreError> {
     let (id, now) = (bad.slo, as_of.at);
     let worst = tx.worst_workflows(bad, now, MOST).await?;
@@ -207,7 +209,8 @@ async fn workflows(
     let mut own = stages::of_workflows(tx, id, slo, both, now).await?;
     let mut view = |record: WorkflowRecord| {
         let stages = own.remove(&record.key).unwrap_or_default();
-        WorkflowView::new(record, stages, &slo.name, viewers, now)
+        let record = state.shown(&slo.name, record);
+        WorkflowView::new(record, stages, &slo.name, &state.trace_viewers, now)
     };
     let oldest = oldest.into_iter().map(&mut view).collect();
     Ok((worst.into_iter().map(view).collect(), oldest))

@@ -49,6 +49,7 @@ pub(super) async fn view(
     let Some(stored) = tx.workflow(id, key).await? else {
         return Ok(None);
     };
+    let stored = state.shown(&slo.name, stored);
     let linked = tx.linked_evidence(id, key).await?;
     let staged = Staged::read(&mut tx, id, slo, key, now).await?;
     let workflow = &stored.judged.workflow;
@@ -71,7 +72,7 @@ pub(super) async fn view(
         path: addresses::workflow(&slo.name, key),
         label: workflow.label.clone(),
         customer: workflow.customer.clone(),
-        group: group(&mut tx, &stored).await?,
+        group: group(state, &mut tx, slo, &stored).await?,
         outcome: verdict.outcome,
         counted_at: verdict.at,
         judged_again_at: verdict.due,
@@ -94,7 +95,7 @@ pub(super) async fn view(
         steps: StepView::all(story.events, &traces),
         traces,
         definition: definition(&mut tx, workflow.revision, state).await?,
-        incidents: incidents(&mut tx, id, &stored).await?,
+        incidents: incidents(state, slo, &mut tx, id, &stored).await?,
     };
     Ok(Some(view))
 }
@@ -192,11 +193,17 @@ async fn current(
     }))
 }
 
-async fn group(tx: &mut Tx<'_>, stored: &StoredWorkflow) -> Result<Option<String>, StoreError> {
+async fn group(
+    state: &WebState,
+    tx: &mut Tx<'_>,
+    slo: &Slo,
+    stored: &StoredWorkflow,
+) -> Result<Option<String>, StoreError> {
     let Some(id) = stored.group else {
         return Ok(None);
     };
-    Ok(tx.group(id).await?.map(|found| found.group.text()))
+    let found = state.shown(&slo.name, tx.group(id).await?);
+    Ok(found.map(|found| found.group.text()))
 }
 
 fn remarks(slo: &Slo, stored: &StoredWorkflow, now: Timestamp) -> Vec<RemarkView> {
@@ -241,6 +248,8 @@ async fn definition(
 
 /// Returns the incidents that a bad workflow was counted in.
 async fn incidents(
+    state: &WebState,
+    slo: &Slo,
     tx: &mut Tx<'_>,
     id: SloId,
     stored: &StoredWorkflow,
@@ -251,7 +260,8 @@ async fn incidents(
     };
     let slos: Vec<SloId> = [Some(id), stored.group].into_iter().flatten().collect();
     let episodes = tx.episodes_at(&slos, at).await?;
-    Ok(episodes.into_iter().map(IncidentOfWorkflow::new).collect())
+    let episodes = state.shown(&slo.name, episodes).into_iter();
+    Ok(episodes.map(IncidentOfWorkflow::new).collect())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]

@@ -238,6 +238,8 @@ impl Finder<'_> {
         let (Some(record), Some(name)) = (candidate.record, self.names.get(&id)) else {
             return;
         };
+        // Who sees pseudonyms finds nothing by a name.
+        let record = self.state.shown(name, record);
         if !self.is_meant(&record, id, by) {
             return;
         }

@@ -68,8 +68,12 @@ pub(crate) async fn get(
 }
 
 async fn view(state: &WebState, query: &WorkflowsQuery) -> Result<WorkflowsView, WebError> {
+    let search = query.read(state.clock.now())?;
+    if search.customer.is_some() {
+        state.check_customers()?;
+    }
     let mut tx = state.reads().begin("search for workflows").await?;
-    let found = find(&mut tx, state, &query.read(state.clock.now())?).await?;
+    let found = find(&mut tx, state, &search).await?;
     let lag = tx.search_lag(state.clock.now()).await?;
     Ok(WorkflowsView {
         as_of: state.clock.now(),

@@ -1,5 +1,6 @@
 //! Who may do what: every route with every role, logins, and tokens where they do not belong.
 
+mod customers;
 mod login;
 pub(super) mod oidc;
 mod proxies;
@@ -81,6 +82,14 @@ fn guarded(shop: &Shop, method: AuthMethod) -> Router {
     web::router(WebState {
         access: access(method, known_tokens()),
         ..shop.state.clone()
+    })
+}
+
+/// The pages with another state, which ask for tokens.
+fn guarded_state(state: WebState) -> Router {
+    web::router(WebState {
+        access: access(AuthMethod::Token, known_tokens()),
+        ..state
     })
 }
 

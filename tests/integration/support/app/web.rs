@@ -18,8 +18,9 @@ use throughline::{
     store::Store,
     telemetry::metrics::Metrics,
     web::{
-        self, Access, AccessRules, AllowedHosts, Anonymous, Cards, DefinitionsStatus, IngestFacts,
-        IngestProbe, Listening, ReadinessCheck, WebState, WriteRules,
+        self, Access, AccessRules, AllowedHosts, Anonymous, Cards, CustomerNames,
+        DefinitionsStatus, IngestFacts, IngestProbe, Listening, ReadinessCheck, WebState,
+        WriteRules,
     },
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -93,6 +94,7 @@ pub(crate) fn web_state(
         clock: Clock::Manual(clock),
         catalog,
         restriction: None,
+        customers: CustomerNames::of_role(AccessRole::Viewer),
         definitions: files,
         ingest: IngestProbe::new(move || facts),
         listening: Listening {

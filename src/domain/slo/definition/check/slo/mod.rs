@@ -183,7 +183,7 @@ fn window(value: YamlValue<'_>) -> Checked<SloWindow> {
 
 fn customer_details(fields: &Fields<'_>) -> Checked<CustomerDetails> {
     let about = "What messages contain about affected customers: `none`, `counts`, `hashed` (stable \
-                 pseudonyms) or `names`. Pages always name them.";
+                 pseudonyms) or `names`. Pages name them to roles that may see them.";
     let details = fields.or("customerDetails", "counts", about, |value| {
         value.word(&[
             ("none", CustomerDetails::None),
