@@ -1,18 +1,29 @@
-//! A limit on wrong tokens. A sender of too many is rejected for a while. Others are not affected, nor
-//! are tokens of the same sender that were accepted before.
+//! A limit on wrong tokens and sessions. A sender of too many is rejected for a while. Others are not
+//! affected, nor are tokens and sessions of the same sender that were accepted before.
 
-use std::{collections::HashMap, hash::Hash, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use super::{ApiToken, KnownTokens, TokenDigest, TokenRecord, TokenRefusal};
 use crate::domain::model::time::Timestamp;
 
-/// Attempts by sender `K`, such as an IP address.
-#[derive(Clone, Debug)]
-pub struct AttemptLimit<K> {
-    wrong: HashMap<K, WrongAttempts>,
-    /// The time at which a sender last used a valid token.
-    right: HashMap<(K, TokenDigest), Timestamp>,
+/// Attempts by the network of their sender.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptLimit {
+    wrong: HashMap<Network, WrongAttempts>,
+    /// Those of all networks for which `wrong` has no place.
+    others: Option<WrongAttempts>,
+    /// The time at which a sender last used a valid token or session.
+    right: HashMap<(Network, TokenDigest), Timestamp>,
+    swept_at: Option<Timestamp>,
 }
+
+/// An IPv4 address or the /64 of an IPv6 address, which is what one sender has at least; `None` if it
+/// is unknown.
+type Network = Option<IpAddr>;
 
 #[derive(Clone, Copy, Debug)]
 struct WrongAttempts {
@@ -36,24 +47,29 @@ pub enum TokenLookupError {
     Blocked(#[from] Blocked),
 }
 
-impl<K: Clone + Eq + Hash> AttemptLimit<K> {
+impl AttemptLimit {
     /// The limit of wrong tokens of one sender within [`WINDOW`](Self::WINDOW).
     pub const MOST: u32 = 10;
     pub const WINDOW: Duration = Duration::from_mins(1);
     const REMEMBERED: Duration = Duration::from_hours(1);
     /// Bounds memory, even if an attacker has many addresses.
     const MOST_SENDERS: usize = 10_000;
+    /// The limit of all senders together that have no place of their own. Above it those of them are
+    /// rejected who were not accepted before.
+    const MOST_OF_OTHERS: u32 = 10_000;
+    /// The least time between two sweeps, each of which looks at all senders.
+    const BETWEEN_SWEEPS: Duration = Duration::from_secs(1);
 
     /// Returns the record of a token from `sender`, if it is valid at `now`.
     pub fn find<'t>(
         &mut self,
-        sender: K,
+        sender: Option<IpAddr>,
         token: &ApiToken,
         known: &'t KnownTokens,
         now: Timestamp,
     ) -> Result<&'t TokenRecord, TokenLookupError> {
         let digest = token.digest();
-        self.check(&sender, digest, now)?;
+        self.check(sender, digest, now)?;
         let found = known.find(token, now);
         match &found {
             Ok(_) => self.note_right(sender, digest, now),
@@ -62,9 +78,14 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
         Ok(found?)
     }
 
-    /// Returns whether a token of `sender` may be checked.
-    fn check(&self, sender: &K, token: TokenDigest, now: Timestamp) -> Result<(), Blocked> {
-        let was_right = self.right.get(&(sender.clone(), token));
+    /// Returns whether a token or session of `sender` may be checked.
+    pub fn check(
+        &self,
+        sender: Option<IpAddr>,
+        secret: TokenDigest,
+        now: Timestamp,
+    ) -> Result<(), Blocked> {
+        let was_right = self.right.get(&(network(sender), secret));
         let is_trusted = was_right.is_some_and(|at| now < *at + Self::REMEMBERED);
         if is_trusted {
             return Ok(());
@@ -73,66 +94,94 @@ impl<K: Clone + Eq + Hash> AttemptLimit<K> {
     }
 
     /// Returns whether any token of `sender` may be checked.
-    pub fn admit(&self, sender: &K, now: Timestamp) -> Result<(), Blocked> {
-        let Some(wrong) = self.wrong.get(sender) else {
-            return Ok(());
+    pub fn admit(&self, sender: Option<IpAddr>, now: Timestamp) -> Result<(), Blocked> {
+        let own = self.wrong.get(&network(sender)).copied();
+        let (wrong, most) = match own {
+            None if self.wrong.len() >= Self::MOST_SENDERS => (self.others, Self::MOST_OF_OTHERS),
+            own => (own, Self::MOST),
         };
-        let until = wrong.since + Self::WINDOW;
-        if wrong.count < Self::MOST || now >= until {
-            return Ok(());
+        match wrong.filter(|wrong| wrong.counts_at(now) && wrong.count >= most) {
+            None => Ok(()),
+            Some(wrong) => Err(Blocked {
+                again_in: wrong.until().saturating_since(now),
+            }),
         }
-        Err(Blocked {
-            again_in: until.saturating_since(now),
-        })
     }
 
     /// Returns how many wrong tokens of `sender` count at `now`, and when they do no longer.
-    pub fn used(&self, sender: &K, now: Timestamp) -> (u32, Duration) {
-        let wrong = self.wrong.get(sender);
-        let current = wrong.filter(|wrong| now < wrong.since + Self::WINDOW);
+    pub fn used(&self, sender: Option<IpAddr>, now: Timestamp) -> (u32, Duration) {
+        let wrong = self.wrong.get(&network(sender));
+        let current = wrong.filter(|wrong| wrong.counts_at(now));
         current.map_or((0, Duration::ZERO), |wrong| {
-            let until = wrong.since + Self::WINDOW;
-            (wrong.count, until.saturating_since(now))
+            (wrong.count, wrong.until().saturating_since(now))
         })
     }
 
-    /// Counts a wrong token of `sender`.
-    pub fn note_wrong(&mut self, sender: K, now: Timestamp) {
+    /// Counts a wrong token or session of `sender`.
+    pub fn note_wrong(&mut self, sender: Option<IpAddr>, now: Timestamp) {
+        let sender = network(sender);
         if self.wrong.len() >= Self::MOST_SENDERS {
-            self.wrong
-                .retain(|_, wrong| now < wrong.since + Self::WINDOW);
+            self.sweep(now);
         }
-        if self.wrong.len() >= Self::MOST_SENDERS && !self.wrong.contains_key(&sender) {
-            return;
-        }
+        let is_full = self.wrong.len() >= Self::MOST_SENDERS && !self.wrong.contains_key(&sender);
         let fresh = WrongAttempts {
             since: now,
             count: 0,
         };
-        let wrong = self.wrong.entry(sender).or_insert(fresh);
-        if now >= wrong.since + Self::WINDOW {
+        let wrong = if is_full {
+            self.others.get_or_insert(fresh)
+        } else {
+            self.wrong.entry(sender).or_insert(fresh)
+        };
+        if !wrong.counts_at(now) {
             *wrong = fresh;
         }
-        wrong.count += 1;
+        wrong.count = wrong.count.saturating_add(1);
     }
 
-    fn note_right(&mut self, sender: K, token: TokenDigest, now: Timestamp) {
+    /// Remembers that a token or session of `sender` was accepted.
+    pub fn note_right(&mut self, sender: Option<IpAddr>, secret: TokenDigest, now: Timestamp) {
+        let key = (network(sender), secret);
         if self.right.len() >= Self::MOST_SENDERS {
-            self.right.retain(|_, at| now < *at + Self::REMEMBERED);
+            self.sweep(now);
         }
-        if self.right.len() < Self::MOST_SENDERS {
-            self.right.insert((sender, token), now);
+        if self.right.len() < Self::MOST_SENDERS || self.right.contains_key(&key) {
+            self.right.insert(key, now);
         }
+    }
+
+    /// Forgets what does not count any more.
+    fn sweep(&mut self, now: Timestamp) {
+        if self
+            .swept_at
+            .is_some_and(|at| now < at + Self::BETWEEN_SWEEPS)
+        {
+            return;
+        }
+        self.swept_at = Some(now);
+        self.wrong.retain(|_, wrong| wrong.counts_at(now));
+        self.right.retain(|_, at| now < *at + Self::REMEMBERED);
     }
 }
 
-impl<K> Default for AttemptLimit<K> {
-    fn default() -> Self {
-        Self {
-            wrong: HashMap::new(),
-            right: HashMap::new(),
-        }
+impl WrongAttempts {
+    fn until(&self) -> Timestamp {
+        self.since + AttemptLimit::WINDOW
     }
+
+    fn counts_at(&self, now: Timestamp) -> bool {
+        now < self.until()
+    }
+}
+
+fn network(sender: Option<IpAddr>) -> Network {
+    sender.map(|address| match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let prefix = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(prefix))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    })
 }
 
 #[cfg(test)]
@@ -142,13 +191,21 @@ mod tests {
     const RIGHT: TokenDigest = TokenDigest([1; 32]);
     const WRONG: TokenDigest = TokenDigest([2; 32]);
 
-    fn blocked() -> AttemptLimit<&'static str> {
+    fn blocked() -> AttemptLimit {
         let mut limit = AttemptLimit::default();
-        limit.note_right("mallory", RIGHT, at(0));
-        for _ in 0..AttemptLimit::<&str>::MOST {
-            limit.note_wrong("mallory", at(0));
+        limit.note_right(ip("192.0.2.1"), RIGHT, at(0));
+        for _ in 0..AttemptLimit::MOST {
+            limit.note_wrong(ip("192.0.2.1"), at(0));
         }
         limit
+    }
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn numbered(sender: u32) -> Option<IpAddr> {
+        Some(IpAddr::V4(sender.into()))
     }
 
     fn at(secs: i64) -> Timestamp {
@@ -159,39 +216,79 @@ mod tests {
     fn too_many_wrong_tokens_block_their_sender_for_a_minute_and_nobody_else() {
         let limit = blocked();
         let again_in = Duration::from_secs(20);
-        let blocked = limit.check(&"mallory", WRONG, at(40));
+        let blocked = limit.check(ip("192.0.2.1"), WRONG, at(40));
         assert_eq!(blocked, Err(Blocked { again_in }));
-        assert_eq!(limit.check(&"mallory", WRONG, at(60)), Ok(()));
-        assert_eq!(limit.check(&"dana", WRONG, at(40)), Ok(()));
+        assert_eq!(limit.check(ip("192.0.2.1"), WRONG, at(60)), Ok(()));
+        assert_eq!(limit.check(ip("192.0.2.2"), WRONG, at(40)), Ok(()));
     }
 
     #[test]
     fn wrong_tokens_count_for_a_minute_from_the_first() {
         let limit = blocked();
-        let count = AttemptLimit::<&str>::MOST;
-        assert_eq!(
-            limit.used(&"mallory", at(40)),
-            (count, Duration::from_secs(20))
-        );
-        assert_eq!(limit.used(&"mallory", at(60)), (0, Duration::ZERO));
-        assert_eq!(limit.used(&"dana", at(40)), (0, Duration::ZERO));
+        let count = AttemptLimit::MOST;
+        let used = |address, secs| limit.used(ip(address), at(secs));
+        assert_eq!(used("192.0.2.1", 40), (count, Duration::from_secs(20)));
+        assert_eq!(used("192.0.2.1", 60), (0, Duration::ZERO));
+        assert_eq!(used("192.0.2.2", 40), (0, Duration::ZERO));
     }
 
     #[test]
     fn a_token_that_was_right_before_is_not_blocked() {
-        assert_eq!(blocked().check(&"mallory", RIGHT, at(40)), Ok(()));
+        assert_eq!(blocked().check(ip("192.0.2.1"), RIGHT, at(40)), Ok(()));
+    }
+
+    #[test]
+    fn all_addresses_of_one_ipv6_network_are_one_sender() {
+        let mut limit = AttemptLimit::default();
+        for host in 0..AttemptLimit::MOST {
+            limit.note_wrong(ip(&format!("2001:db8::{host:x}")), at(0));
+        }
+        assert!(limit.admit(ip("2001:db8::ffff:1"), at(1)).is_err());
+        assert!(limit.admit(ip("2001:db8:0:1::1"), at(1)).is_ok());
+        let mapped = blocked().admit(ip("::ffff:192.0.2.1"), at(1));
+        assert!(mapped.is_err());
     }
 
     #[test]
     fn no_number_of_senders_fills_the_memory() {
         let mut limit = AttemptLimit::default();
         for sender in 0..20_000 {
-            limit.note_wrong(sender, at(0));
-            limit.note_right(sender, RIGHT, at(0));
+            limit.note_wrong(numbered(sender), at(0));
+            limit.note_right(numbered(sender), RIGHT, at(0));
         }
-        assert_eq!(limit.wrong.len(), AttemptLimit::<i32>::MOST_SENDERS);
-        assert_eq!(limit.right.len(), AttemptLimit::<i32>::MOST_SENDERS);
-        limit.note_wrong(20_000, at(3_600));
+        assert_eq!(limit.wrong.len(), AttemptLimit::MOST_SENDERS);
+        assert_eq!(limit.right.len(), AttemptLimit::MOST_SENDERS);
+        limit.note_wrong(numbered(20_000), at(3_600));
+        assert_eq!(limit.wrong.len(), 1);
+    }
+
+    #[test]
+    fn senders_without_a_place_of_their_own_have_one_limit_together() {
+        let mut limit = AttemptLimit::default();
+        let known = numbered(1_000_000);
+        limit.note_right(known, RIGHT, at(0));
+        let places = u32::try_from(AttemptLimit::MOST_SENDERS).unwrap();
+        let others = places..places + AttemptLimit::MOST_OF_OTHERS;
+        for sender in (0..places).chain(others) {
+            assert_eq!(limit.admit(numbered(sender), at(0)), Ok(()), "{sender}");
+            limit.note_wrong(numbered(sender), at(0));
+        }
+        assert!(limit.admit(numbered(999_999), at(0)).is_err());
+        assert_eq!(limit.check(known, RIGHT, at(0)), Ok(()), "not affected");
+        assert_eq!(limit.admit(numbered(0), at(0)), Ok(()), "it has a place");
+        assert_eq!(limit.admit(numbered(999_999), at(60)), Ok(()));
+    }
+
+    #[test]
+    fn a_full_table_is_swept_once_a_second() {
+        let mut limit = AttemptLimit::default();
+        let places = u32::try_from(AttemptLimit::MOST_SENDERS).unwrap();
+        (0..places).for_each(|sender| limit.note_wrong(numbered(sender), at(0)));
+        let late = at(59) + Duration::from_millis(500);
+        limit.note_wrong(numbered(places), late);
+        limit.note_wrong(numbered(places), at(60));
+        assert_eq!(limit.wrong.len(), AttemptLimit::MOST_SENDERS, "too soon");
+        limit.note_wrong(numbered(places), at(61));
         assert_eq!(limit.wrong.len(), 1);
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     clock::Clock,
     domain::access::{
-        AllowedServices, ApiToken, AttemptLimit, KnownTokens, TokenGrant, TokenLookupError,
+        AllowedServices, ApiToken, AttemptLimit, Blocked, KnownTokens, TokenGrant, TokenLookupError,
     },
     ingest::failure::Failure,
     telemetry::metrics::Metrics,
@@ -26,7 +26,7 @@ struct TokenCheck {
     tokens: watch::Receiver<Arc<KnownTokens>>,
     clock: Clock,
     metrics: Metrics,
-    attempts: Mutex<AttemptLimit<Option<IpAddr>>>,
+    attempts: Mutex<AttemptLimit>,
 }
 
 /// The reason for a rejection, with its label.
@@ -87,9 +87,23 @@ impl TokenCheck {
         let value = headers.get(AUTHORIZATION);
         let value = value.ok_or_else(|| ("there is no token".to_owned(), "missing"))?;
         let token = value.to_str().ok().and_then(ApiToken::from_authorization);
-        let malformed = "the header `authorization` has no token of this service";
-        let token = token.ok_or_else(|| (malformed.to_owned(), "malformed"))?;
-        self.check(&token, peer)
+        match token {
+            Some(token) => self.check(&token, peer),
+            None => Err(self.refuse_malformed(peer)),
+        }
+    }
+
+    /// Counts what is no token as a wrong one.
+    fn refuse_malformed(&self, peer: Option<IpAddr>) -> RefusedToken {
+        let now = self.clock.now();
+        let attempts = self.attempts.lock();
+        let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
+        if let Err(blocked) = attempts.admit(peer, now) {
+            return refuse_blocked(blocked);
+        }
+        attempts.note_wrong(peer, now);
+        let reason = "the header `authorization` has no token of this service";
+        (reason.to_owned(), "malformed")
     }
 
     fn check(
@@ -111,10 +125,12 @@ impl TokenCheck {
             Err(TokenLookupError::Refused(refusal)) => {
                 Err((refusal.to_string(), refusal.as_label()))
             }
-            Err(TokenLookupError::Blocked(blocked)) => {
-                let secs = blocked.again_in.as_secs().max(1);
-                Err((format!("{blocked}; wait {secs} s"), "blocked"))
-            }
+            Err(TokenLookupError::Blocked(blocked)) => Err(refuse_blocked(blocked)),
         }
     }
+}
+
+fn refuse_blocked(blocked: Blocked) -> RefusedToken {
+    let secs = blocked.again_in.as_secs().max(1);
+    (format!("{blocked}; wait {secs} s"), "blocked")
 }

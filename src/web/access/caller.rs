@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::http::{HeaderMap, header, request::Parts};
@@ -11,7 +11,8 @@ use super::{error::AccessError, session};
 use crate::{
     config::{AuthMethod, TrustedProxies},
     domain::access::{
-        AccessRole, ApiToken, AttemptLimit, Blocked, Permissions, TokenGrant, TokenRecord,
+        AccessRole, ApiToken, AttemptLimit, Blocked, Permissions, TokenDigest, TokenGrant,
+        TokenRecord,
     },
     server::PeerAddress,
     web::{
@@ -33,9 +34,9 @@ pub(in crate::web) struct Caller {
     pub(in crate::web) permissions: Permissions,
 }
 
-/// The numbers of wrong tokens by the sender's IP address. Clones share them.
+/// The numbers of wrong tokens and sessions by the sender's IP address. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(in crate::web) struct TokenAttempts(Arc<Mutex<AttemptLimit<Option<IpAddr>>>>);
+pub(in crate::web) struct TokenAttempts(Arc<Mutex<AttemptLimit>>);
 
 /// Identifies the caller by the configured method.
 pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, WebError> {
@@ -48,9 +49,12 @@ pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, 
         AuthMethod::Token | AuthMethod::Oidc => match by_token(state, parts)? {
             Some(caller) => Ok(caller),
             None if parts.headers.contains_key(header::AUTHORIZATION) => {
+                let peer = peer(state, parts);
+                check_attempts(state, peer).map_err(AccessError::from)?;
+                note_wrong(state, peer);
                 Err(AccessError::Malformed.into())
             }
-            None => match session::caller(state, &parts.headers).await? {
+            None => match session::caller(state, parts).await? {
                 Some(caller) => Ok(caller),
                 None => Err(AccessError::NoToken.into()),
             },
@@ -80,25 +84,37 @@ fn by_token(state: &WebState, parts: &Parts) -> Result<Option<Caller>, WebError>
     }
 }
 
+fn attempts(state: &WebState) -> MutexGuard<'_, AttemptLimit> {
+    let attempts = state.access.attempts.0.lock();
+    attempts.unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Rejects a request if its IP address has sent too many wrong tokens.
 pub(super) fn check_attempts(state: &WebState, peer: Option<IpAddr>) -> Result<(), Blocked> {
-    let attempts = state.access.attempts.0.lock();
-    let attempts = attempts.unwrap_or_else(PoisonError::into_inner);
-    attempts.admit(&peer, state.clock.now())
+    attempts(state).admit(peer, state.clock.now())
+}
+
+/// Rejects a session if its IP address has sent too many wrong tokens, unless it was found before.
+pub(super) fn check_session(
+    state: &WebState,
+    peer: Option<IpAddr>,
+    session: TokenDigest,
+) -> Result<(), Blocked> {
+    attempts(state).check(peer, session, state.clock.now())
+}
+
+pub(super) fn note_right(state: &WebState, peer: Option<IpAddr>, session: TokenDigest) {
+    attempts(state).note_right(peer, session, state.clock.now());
 }
 
 /// Returns how many wrong tokens the IP address may still send.
 pub(super) fn remaining_attempts(state: &WebState, peer: Option<IpAddr>) -> RemainingQuota {
-    let attempts = state.access.attempts.0.lock();
-    let attempts = attempts.unwrap_or_else(PoisonError::into_inner);
-    let (used, more_in) = attempts.used(&peer, state.clock.now());
+    let (used, more_in) = attempts(state).used(peer, state.clock.now());
     RequestLimit::WRONG_TOKENS.after(used, more_in)
 }
 
 pub(super) fn note_wrong(state: &WebState, peer: Option<IpAddr>) {
-    let attempts = state.access.attempts.0.lock();
-    let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
-    attempts.note_wrong(peer, state.clock.now());
+    attempts(state).note_wrong(peer, state.clock.now());
 }
 
 /// Returns the token's record if it is valid. Rejects a sender of too many wrong tokens.
@@ -107,9 +123,8 @@ pub(super) fn check_token(
     token: &ApiToken,
     peer: Option<IpAddr>,
 ) -> Result<TokenRecord, AccessError> {
-    let attempts = state.access.attempts.0.lock();
-    let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
     let known = state.access.tokens.borrow();
+    let mut attempts = attempts(state);
     let found = attempts.find(peer, token, &known, state.clock.now());
     Ok(found?.clone())
 }

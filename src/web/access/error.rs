@@ -50,6 +50,8 @@ pub(in crate::web) enum AccessError {
     InAddress,
     #[error("this service has no login")]
     NoLogin,
+    #[error("this session has ended")]
+    SessionOver,
     #[error("there is no session {id}")]
     NoSuchSession { id: String },
     #[error("there is no token {id} that could be revoked")]
@@ -125,16 +127,17 @@ impl AccessError {
             | Self::NoUser { .. }
             | Self::NoProxy
             | Self::Malformed
+            | Self::SessionOver
             | Self::Refused(_) => StatusCode::UNAUTHORIZED,
             Self::OnlySends { .. }
             | Self::Forbidden { .. }
             | Self::UnknownRole { .. }
             | Self::OtherTeam { .. }
             | Self::WholeService
+            | Self::CustomerNames { .. }
             | Self::SilencesOthers
             | Self::NameOfOthers(_)
             | Self::OtherLabels { .. }
-            | Self::CustomerNames { .. }
             | Self::Denied(_)
             | Self::NoRole { .. }
             | Self::AnybodyCouldMake
@@ -182,11 +185,11 @@ impl AccessError {
             Self::OtherTeam { .. } | Self::WholeService => {
                 "ask a user whose role is for all SLOs, or the operator of the service for such a role"
             }
-            Self::SilencesOthers => {
-                "add a matcher with `=` for `slo`, or for your `team` or `namespace`"
-            }
             Self::CustomerNames { .. } => {
                 "ask the operator of the service for that role, or to change `--customer-names-role`"
+            }
+            Self::SilencesOthers => {
+                "add a matcher with `=` for `slo`, or for your `team` or `namespace`"
             }
             Self::NameOfOthers(_) => "choose another name: it is unique in the whole service",
             Self::OtherLabels { .. } => "write it into `metadata.labels`, or `metadata.namespace`",
@@ -202,7 +205,9 @@ impl AccessError {
             Self::AnybodyCouldMake => {
                 "use `throughline token create`, which runs where the service runs"
             }
-            Self::NoPendingLogin | Self::Provider(LoginError::CodeRejected) => "log in again",
+            Self::SessionOver | Self::NoPendingLogin | Self::Provider(LoginError::CodeRejected) => {
+                "log in again"
+            }
             Self::Denied(_) => "log in again, or ask the operator of the provider",
             Self::NoRole { .. } => {
                 "ask for one of these groups at the provider, or the operator of the service for a \
@@ -257,7 +262,7 @@ impl AccessError {
             Self::Blocked(_) => "blocked",
             Self::InAddress => "in_address",
             Self::NoLogin | Self::AnybodyCouldMake => "no_login",
-            Self::NoSuchSession { .. } => "no_session",
+            Self::SessionOver | Self::NoSuchSession { .. } => "no_session",
             Self::NoSuchToken { .. } => "no_token",
             Self::InvalidRequest(_) => "invalid_request",
             Self::NoPendingLogin => "no_pending_login",

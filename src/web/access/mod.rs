@@ -263,7 +263,10 @@ fn refuse(state: &WebState, parts: &Parts, error: &WebError) -> Response {
     } else {
         asked.refuse(state, error)
     };
-    if let AccessError::Refused(_) = access {
+    if *access == AccessError::SessionOver {
+        session::forget(state, &mut response);
+    }
+    if let AccessError::Refused(_) | AccessError::Malformed | AccessError::SessionOver = access {
         let quota = remaining_attempts(state, peer(state, parts));
         quota.set(response.headers_mut());
     }

@@ -14,7 +14,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 
 use super::{
-    caller::{Caller, check_token, peer, remaining_attempts},
+    caller::{
+        Caller, check_attempts, check_session, check_token, note_right, note_wrong, peer,
+        remaining_attempts,
+    },
     error::AccessError,
     provider,
     record::Actor,
@@ -47,20 +50,25 @@ pub(in crate::web) struct LoginForm {
     next: String,
 }
 
-/// Returns the caller who is logged in.
-pub(super) async fn caller(
-    state: &WebState,
-    headers: &HeaderMap,
-) -> Result<Option<Caller>, WebError> {
-    let Some(digest) = session_digest(headers) else {
+/// Returns the caller who is logged in; `None` without a session. A session that does not exist counts
+/// as a wrong token, since each is looked up in the database.
+pub(super) async fn caller(state: &WebState, parts: &Parts) -> Result<Option<Caller>, WebError> {
+    let Some(digest) = session_digest(&parts.headers) else {
         return Ok(None);
     };
+    let peer = peer(state, parts);
+    check_session(state, peer, digest).map_err(AccessError::from)?;
     let mut tx = state.store.begin("find a session").await?;
     let found = tx.session(digest, state.clock.now()).await?;
     // Sessions from a provider are invalid if the service accepts only tokens.
     let has_provider = state.access.rules.provider.is_some();
     let found = found.filter(|session| has_provider || !session.is_of_provider);
-    Ok(found.map(|session| Caller {
+    let Some(session) = found else {
+        note_wrong(state, peer);
+        return Err(AccessError::SessionOver.into());
+    };
+    note_right(state, peer, digest);
+    Ok(Some(Caller {
         who: Who::named(&session.name),
         permissions: session.permissions,
     }))
@@ -112,9 +120,16 @@ pub(in crate::web) async fn log_in(
 pub(in crate::web) async fn log_out(
     asked: Negotiation,
     state: WebState,
+    who: Who,
     headers: HeaderMap,
 ) -> Response {
-    let ended = match end(&state, &headers).await {
+    // The check has looked for the session already: there is none to end if it has found nobody.
+    let ended = if who == Who::default() {
+        Ok(None)
+    } else {
+        end(&state, &headers).await
+    };
+    let ended = match ended {
         Ok(ended) => ended,
         Err(error) => return asked.refuse(&state, &error),
     };
@@ -123,10 +138,15 @@ pub(in crate::web) async fn log_out(
         None => see_other("/"),
         Some(url) => provider::log_out_elsewhere(&asked, &state, &url),
     };
-    if let Some(cookie) = cookie(&state, COOKIE, COOKIE_PATH, "", 0) {
+    forget(&state, &mut response);
+    response
+}
+
+/// Removes the cookie of a session that has ended, so that the browser does not send it again.
+pub(super) fn forget(state: &WebState, response: &mut Response) {
+    if let Some(cookie) = cookie(state, COOKIE, COOKIE_PATH, "", 0) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
-    response
 }
 
 /// Answers a browser with the login form and an error message.
@@ -154,7 +174,12 @@ async fn with_token(
 ) -> Result<(HeaderValue, Caller), WebError> {
     let record = match ApiToken::parse(token) {
         Some(token) => check_token(state, &token, peer(state, parts))?,
-        None => return Err(AccessError::from(TokenRefusal::Unknown).into()),
+        None => {
+            let peer = peer(state, parts);
+            check_attempts(state, peer).map_err(AccessError::from)?;
+            note_wrong(state, peer);
+            return Err(AccessError::from(TokenRefusal::Unknown).into());
+        }
     };
     let TokenRecord {
         id,

@@ -1,7 +1,7 @@
 //! Limits on requests, and the headers that say what is left of one (the IETF's draft
 //! `httpapi-ratelimit-headers`).
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -25,8 +25,8 @@ impl RequestLimit {
     /// Of wrong tokens from one address.
     pub(in crate::web) const WRONG_TOKENS: Self = Self {
         name: "wrong-tokens",
-        requests: AttemptLimit::<IpAddr>::MOST,
-        window: AttemptLimit::<IpAddr>::WINDOW,
+        requests: AttemptLimit::MOST,
+        window: AttemptLimit::WINDOW,
     };
     /// Of test notifications to one target.
     pub(in crate::web) const TARGET_TESTS: Self = Self {

@@ -7,6 +7,7 @@ mod proxies;
 mod table;
 mod tenants;
 mod tokens;
+mod wrong;
 
 use std::{sync::Arc, time::Duration};
 
