@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{AuthMethod, InstallationToken, InstallationsConfig, TrustedProxies},
+    config::{AuthMethod, InstallationToken, InstallationsConfig},
     installations::Installations,
     telemetry::InstallationMetrics,
     web::installations::{self, OverviewState, UserProxy},
@@ -70,7 +70,7 @@ fn user_proxy(config: &InstallationsConfig) -> anyhow::Result<Option<UserProxy>>
         AuthMethod::None => Ok(None),
         AuthMethod::Proxy => Ok(Some(UserProxy {
             user_header: config.port.user_header.to_ascii_lowercase(),
-            addresses: TrustedProxies::new(config.readers.trusted_proxies.clone()),
+            addresses: config.readers.proxies(listen)?,
         })),
         method @ (AuthMethod::Token | AuthMethod::Oidc) => anyhow::bail!(
             "the overview on `{listen}` cannot use `--auth {}`, since tokens and sessions need a database, which \

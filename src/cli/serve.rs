@@ -43,6 +43,7 @@ pub fn run(args: ServeArgs, log: &LogConfig) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config, export: Option<&SpanExport>) -> anyhow::Result<()> {
+    config.access.readers.proxies(config.pages.port.listen)?;
     let shutdown = CancellationToken::new();
     let starting = async {
         let environment = Environment::read();

@@ -24,7 +24,8 @@ pub struct ReaderConfig {
     pub auth: Option<AuthMethod>,
     /// Addresses and ranges of proxies before the pages. The client's address is then the last one of
     /// `X-Forwarded-For` that is none of them, for limits and the audit log. With `--auth proxy`, users
-    /// are accepted from these only
+    /// are accepted from these only, and beyond loopback it must be set: `0.0.0.0/0,::/0` says that only
+    /// the proxy can reach the port
     #[arg(
         long,
         env = "THROUGHLINE_TRUSTED_PROXIES",
@@ -55,7 +56,6 @@ pub struct AccessConfig {
         default_value = "editor"
     )]
     pub proxy_role: AccessRole,
-    /// How senders of spans prove who they are. `none`: everybody may send. `token`: by a token of
     /// The least role that sees customers by name. Others see pseudonyms, the same everywhere, and
     /// cannot look for a customer. With `editor` or `admin`, metrics have pseudonyms for everybody.
     /// Messages are ruled by `customerDetails` of each SLO
@@ -66,6 +66,7 @@ pub struct AccessConfig {
         default_value = "viewer"
     )]
     pub customer_names_role: AccessRole,
+    /// How senders of spans prove who they are. `none`: everybody may send. `token`: by a token of
     /// `throughline token create NAME --sender`, sent as `authorization: Bearer`
     #[arg(
         long,
@@ -80,6 +81,17 @@ pub struct AccessConfig {
     /// How long entries of the audit log are kept
     #[arg(long, env = "THROUGHLINE_AUDIT_RETENTION", value_name = "DURATION", default_value = "400d", value_parser = duration)]
     pub audit_retention: Duration,
+}
+
+/// The error for a port on which anybody could claim to be anybody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "with `--auth proxy` on `{listen}`, everybody who reaches the port is whom their request names: set \
+     `--trusted-proxies` to the addresses of the proxy, such as `10.0.0.7`, or to `0.0.0.0/0,::/0` if only \
+     the proxy can reach the port"
+)]
+pub struct AnyProxyTrusted {
+    listen: SocketAddr,
 }
 
 /// How requests are authenticated.
@@ -113,6 +125,7 @@ impl AccessConfig {
             },
             role_header: None,
             proxy_role: AccessRole::Editor,
+            customer_names_role: AccessRole::Viewer,
             otlp_auth: OtlpAuth::None,
             session_lifetime: Duration::from_hours(12),
             audit_retention: Duration::from_hours(400 * 24),
@@ -123,14 +136,25 @@ impl AccessConfig {
 impl ReaderConfig {
     /// Returns the method for pages at `listen`.
     pub fn method(&self, listen: SocketAddr) -> AuthMethod {
-        let is_local = listen.ip().to_canonical().is_loopback();
-        self.auth.unwrap_or(if is_local {
-            customer_names_role: AccessRole::Viewer,
+        self.auth.unwrap_or(if is_local(listen) {
             AuthMethod::None
         } else {
             AuthMethod::Token
         })
     }
+
+    /// Returns the proxies before pages at `listen`.
+    pub fn proxies(&self, listen: SocketAddr) -> Result<TrustedProxies, AnyProxyTrusted> {
+        let is_open = self.method(listen) == AuthMethod::Proxy && !is_local(listen);
+        if is_open && self.trusted_proxies.is_empty() {
+            return Err(AnyProxyTrusted { listen });
+        }
+        Ok(TrustedProxies::new(self.trusted_proxies.clone()))
+    }
+}
+
+fn is_local(listen: SocketAddr) -> bool {
+    listen.ip().to_canonical().is_loopback()
 }
 
 impl TrustedProxies {
@@ -140,6 +164,11 @@ impl TrustedProxies {
 
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Returns whether every address is one, so that none shows where proxies end and clients begin.
+    pub fn are_everywhere(&self) -> bool {
+        self.0.iter().any(|range| range.prefix_len() == 0)
     }
 
     pub fn contain(&self, address: IpAddr) -> bool {
@@ -191,5 +220,25 @@ mod tests {
             method(Some(AuthMethod::Token), "[::1]:80"),
             AuthMethod::Token
         );
+    }
+
+    #[test]
+    fn beyond_loopback_users_are_believed_of_named_proxies_only() {
+        let proxies = |auth, listen: &str, ranges: &[&str]| {
+            let config = ReaderConfig {
+                auth: Some(auth),
+                trusted_proxies: ranges.iter().map(|range| range.parse().unwrap()).collect(),
+                ..AccessConfig::open().readers
+            };
+            config.proxies(listen.parse().unwrap())
+        };
+        for public in ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:8080"] {
+            let error = proxies(AuthMethod::Proxy, public, &[]).unwrap_err();
+            assert!(error.to_string().contains("--trusted-proxies"), "{error}");
+            assert!(proxies(AuthMethod::Proxy, public, &["10.0.0.7/32"]).is_ok());
+            assert!(proxies(AuthMethod::Proxy, public, &["0.0.0.0/0", "::/0"]).is_ok());
+            assert!(proxies(AuthMethod::Token, public, &[]).is_ok());
+        }
+        assert!(proxies(AuthMethod::Proxy, "127.0.0.1:8080", &[]).is_ok());
     }
 }

@@ -23,7 +23,7 @@ use clap::Args;
 use ipnet::IpNet;
 
 pub use self::{
-    access::{AccessConfig, AuthMethod, OtlpAuth, ReaderConfig, TrustedProxies},
+    access::{AccessConfig, AnyProxyTrusted, AuthMethod, OtlpAuth, ReaderConfig, TrustedProxies},
     evaluation::{ALERT_RETENTION, EvaluationConfig},
     file::{CONFIG_FILE, FileConfig, FileSettings},
     installations::{

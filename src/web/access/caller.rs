@@ -133,12 +133,13 @@ pub(super) fn check_token(
 pub(super) fn peer(state: &WebState, parts: &Parts) -> Option<IpAddr> {
     let rules = &state.access.rules;
     let connected = connected(parts);
-    if rules.trusted_proxies.is_empty() {
-        let is_behind_proxy = rules.method == AuthMethod::Proxy;
+    let proxies = &rules.trusted_proxies;
+    if proxies.is_empty() || proxies.are_everywhere() {
+        let is_behind_proxy = rules.method == AuthMethod::Proxy || proxies.are_everywhere();
         let forwarded = is_behind_proxy.then(|| forwarded(&parts.headers).last());
         return forwarded.flatten().or(connected);
     }
-    client_address(connected?, &parts.headers, &rules.trusted_proxies)
+    client_address(connected?, &parts.headers, proxies)
 }
 
 fn connected(parts: &Parts) -> Option<IpAddr> {

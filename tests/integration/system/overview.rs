@@ -152,3 +152,21 @@ fn an_overview_that_others_reach_is_told_who_may_read() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("set `--auth proxy`"), "{text}");
 }
+
+#[test]
+fn who_believes_a_proxy_beyond_loopback_is_told_to_name_it() {
+    let database = ["--database-url", "postgres://127.0.0.1:1/none"];
+    for arguments in [
+        &["overview", "--installations", "a=http://one"][..],
+        &["serve", database[0], database[1]],
+    ] {
+        let output = program()
+            .args(arguments)
+            .args(["--listen", "0.0.0.0:0", "--auth", "proxy"])
+            .output()
+            .expect("the program starts");
+        assert!(!output.status.success());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("set `--trusted-proxies`"), "{text}");
+    }
+}

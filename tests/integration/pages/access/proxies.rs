@@ -24,8 +24,12 @@ use crate::{
 
 /// Behind proxies in 10.0.0.0/8.
 fn behind_proxies(shop: &Shop, method: AuthMethod) -> Router {
+    behind(shop, method, "10.0.0.0/8")
+}
+
+fn behind(shop: &Shop, method: AuthMethod, range: &str) -> Router {
     let access = access_by(method, known_tokens(), |rules| {
-        rules.trusted_proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        rules.trusted_proxies = TrustedProxies::new(vec![range.parse().unwrap()]);
     });
     web::router(WebState {
         access,
@@ -74,4 +78,22 @@ async fn users_are_believed_of_a_trusted_proxy_only() {
         "{}",
         spoofed.body
     );
+}
+
+#[tokio::test]
+async fn where_every_address_is_a_proxy_the_client_is_the_one_that_the_last_has_added() {
+    let shop = fixture::empty(Catalog::default()).await;
+    let router = behind(&shop, AuthMethod::Proxy, "0.0.0.0/0");
+    let wrong = format!("Bearer {}", ApiToken::from_random([9; 32]).reveal());
+    let ask_by = async |token: &str, path: &str| {
+        let headers = [("authorization", token), ("x-forwarded-for", path)];
+        ask(&router, "10.0.0.1", &headers).await.status
+    };
+    for forged in 0..10 {
+        let path = format!("198.51.100.{forged}, 192.0.2.1");
+        assert_eq!(ask_by(&wrong, &path).await, 401);
+    }
+    let right = bearer(AccessRole::Viewer);
+    assert_eq!(ask_by(&right, "198.51.100.99, 192.0.2.1").await, 429);
+    assert_eq!(ask_by(&right, "192.0.2.2").await, 200);
 }
