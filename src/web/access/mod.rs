@@ -19,8 +19,8 @@ mod visible;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    extract::{MatchedPath, Query, Request, State},
+    http::{HeaderValue, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -180,7 +180,7 @@ async fn admit(
     parts: &mut Parts,
     route: &str,
 ) -> (Option<Caller>, Result<WebState, WebError>) {
-    if has_token(parts.uri.query().unwrap_or_default()) {
+    if has_token(&parts.uri) {
         return (None, Err(AccessError::InAddress.into()));
     }
     let need = need(&parts.method, route);
@@ -239,13 +239,14 @@ fn check_named(state: &WebState, parts: &Parts, caller: &Caller) -> Result<(), W
     Ok(())
 }
 
-/// Returns whether the value of a parameter is a token.
-fn has_token(query: &str) -> bool {
-    let pairs = query.split('&');
-    let values = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
-    values
-        .into_iter()
-        .any(|value| ApiToken::parse(value).is_some())
+/// Returns whether a parameter, or its name, is a token, however it is encoded.
+fn has_token(uri: &Uri) -> bool {
+    let parameters = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    let is_token = |text: &String| ApiToken::parse(text).is_some();
+    parameters.is_ok_and(|Query(parameters)| {
+        let mut parameters = parameters.iter();
+        parameters.any(|(name, value)| is_token(name) || is_token(value))
+    })
 }
 
 fn refuse(state: &WebState, parts: &Parts, error: &WebError) -> Response {
@@ -285,11 +286,16 @@ mod tests {
 
     #[test]
     fn a_token_in_an_address_is_found_whatever_the_parameter_is_called() {
+        let has_token = |query: &str| has_token(&format!("/alerts?{query}").parse().unwrap());
         let token = ApiToken::from_random([7; 32]);
         let token = token.reveal();
         assert!(has_token(&format!("a=b&token={token}")));
         assert!(has_token(token));
+        let encoded = token.replacen("thl_", "%74hl%5F", 1);
+        assert!(has_token(&format!("token={encoded}&a=b")));
+        assert!(has_token(&format!("{encoded}=")));
         assert!(!has_token("token=1795.abc&q=thl_"));
+        assert!(!has_token("q=%ff%fe&a=%"));
         assert!(!has_token(""));
     }
 }

@@ -9,14 +9,15 @@ use throughline::{
         access::{AccessRole, ApiToken},
         slo::Catalog,
     },
+    web::{self, WebState},
 };
 
-use super::{FORM, bearer, guarded, of_role, store, token};
+use super::{FORM, bearer, guarded, known_tokens, of_role, store, token};
 use crate::pages::{
     client::{self, Answer, get_with, post_with},
     fixture::{self, now},
 };
-use crate::support::app::web::request_with;
+use crate::support::app::web::{access_by, request_with};
 
 /// Logs in and returns the cookie.
 pub(super) async fn log_in(
@@ -165,4 +166,57 @@ async fn an_admin_ends_the_session_of_somebody_else() {
     let entries = entries["entries"].as_array().unwrap();
     let outcomes: Vec<_> = entries.iter().map(|entry| &entry["outcome"]).collect();
     assert_eq!(outcomes, ["rejected", "done"]);
+}
+
+#[tokio::test]
+async fn the_cookie_is_sent_over_https_only_where_browsers_use_it() {
+    let shop = fixture::empty(Catalog::default()).await;
+    store(&shop, AccessRole::Viewer).await;
+    let access = access_by(AuthMethod::Token, known_tokens(), |rules| {
+        rules.is_secure = true;
+    });
+    let router = web::router(WebState {
+        access,
+        ..shop.state.clone()
+    });
+    let (entered, cookie) = log_in(&router, &[], AccessRole::Viewer).await;
+    let attributes = "; Path=/; HttpOnly; SameSite=Lax; Max-Age=3600; Secure";
+    let set = entered.header("set-cookie");
+    assert!(set.ends_with(attributes), "{set}");
+    let session = [FORM, ("cookie", cookie.as_str())];
+    let left = post_with(&router, "/logout", &session, "").await;
+    assert!(
+        left.header("set-cookie").ends_with("; Max-Age=0; Secure"),
+        "{}",
+        left.header("set-cookie")
+    );
+}
+
+/// Somebody could otherwise be logged in as another, or out, without noticing.
+#[tokio::test]
+async fn no_other_site_logs_a_browser_in_or_out() {
+    let shop = fixture::empty(Catalog::default()).await;
+    store(&shop, AccessRole::Viewer).await;
+    let router = guarded(&shop, AuthMethod::Token);
+    let (_, cookie) = log_in(&router, &[], AccessRole::Viewer).await;
+    let session = ("cookie", cookie.as_str());
+    let token = token(&of_role(AccessRole::Viewer));
+    let form = format!("token={}", token.reveal());
+    for other in [
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        let entered = post_with(&router, "/login", &[FORM, other], &form).await;
+        assert_eq!(entered.status, 403, "{other:?}");
+        assert_eq!(entered.header("set-cookie"), "", "{other:?}");
+        let left = post_with(&router, "/logout", &[FORM, other, session], "").await;
+        assert_eq!(left.status, 403, "{other:?}");
+        assert_eq!(left.header("set-cookie"), "", "{other:?}");
+    }
+    assert_eq!(get_with(&router, "/alerts", &[session]).await.status, 200);
+    let own = ("sec-fetch-site", "same-origin");
+    let entered = post_with(&router, "/login", &[FORM, own], &form).await;
+    assert_eq!(entered.status, 303, "{}", entered.body);
 }
