@@ -291,6 +291,8 @@ struct LoginPage {
     next: String,
     /// The URL of the login at the provider; `None` if only tokens are accepted.
     provider: Option<String>,
+    /// True if the provider did not answer when it was asked last.
+    is_provider_away: bool,
 }
 
 impl LoginPage {
@@ -304,6 +306,8 @@ impl LoginPage {
             },
             problem: None,
             next: own_path(next).into_owned(),
+            is_provider_away: provider
+                .is_some_and(|provider| provider.identities.problem().is_some()),
             provider: provider.map(|provider| provider.identities.issuer().to_owned()),
         }
     }

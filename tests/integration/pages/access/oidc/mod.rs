@@ -308,6 +308,14 @@ async fn who_is_logged_in_goes_on_while_the_provider_is_down_and_nobody_else_log
         refused.body
     );
     assert!(refused.body.contains("name=\"token\""), "a token works");
+    let form = get(&service.router, "/login").await;
+    assert_eq!(form.status, 200);
+    let asked = get(&service.router, "/alerts").await;
+    assert_eq!(asked.status, 401);
+    for page in [form, asked] {
+        let text = "Nobody can log in there at present. People who are logged in go on";
+        assert!(page.body.contains(text), "{}", page.body);
+    }
     assert_eq!(service.status("/alerts", &session).await, 200);
     let viewer = bearer(AccessRole::Viewer);
     let headers = [("authorization", viewer.as_str())];
@@ -317,6 +325,8 @@ async fn who_is_logged_in_goes_on_while_the_provider_is_down_and_nobody_else_log
     service.provider.script().is_down = false;
     service.shop.clock.advance(Duration::from_secs(10));
     service.log_in().await;
+    let form = get(&service.router, "/login").await;
+    assert!(!form.body.contains("Nobody can log in"), "{}", form.body);
 }
 
 #[tokio::test]
