@@ -26,10 +26,12 @@ pub(super) fn need(method: &Method, route: &str) -> Need {
         | "/logout"
         | "/actions/{action}/{id}"
         | "/charts/{name}" => Need::Nothing,
-        // These only read; they are POST because their input is too long for a URL.
-        "/explain" | "/api/v1/explain" | "/api/v1/silences/preview" => {
-            Need::Role(AccessRole::Viewer)
+        // They show samples of the spans of all teams. They only read; some are POST because their input
+        // is too long for a URL.
+        "/discover" | "/api/v1/discover" | "/explain" | "/api/v1/explain" => {
+            Need::WholeService(AccessRole::Viewer)
         }
+        "/api/v1/silences/preview" => Need::Role(AccessRole::Viewer),
         "/audit"
         | "/api/v1/audit"
         | "/sessions"

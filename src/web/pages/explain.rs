@@ -223,7 +223,7 @@ pub(super) fn unmatched(state: &WebState, slo: &Slo, summary: &Summary) -> Vec<U
     unmatched
         .map(|one| UnmatchedSelector {
             field: one.field,
-            nearest: one.nearest_sentence(),
+            nearest: one.nearest_sentence().filter(|_| !state.is_restricted()),
         })
         .collect()
 }
@@ -286,7 +286,10 @@ impl ExplainView {
         let now = state.clock.now();
         let sample = state.shapes.at(now);
         let explained = slos.into_iter().map(|slo| {
-            let explanation = explain(slo, &sample);
+            let mut explanation = explain(slo, &sample);
+            if state.is_restricted() {
+                explanation.leave_out_others();
+            }
             ExplainedSlo::new(slo, explanation, &state.trace_viewers)
         });
         Self {

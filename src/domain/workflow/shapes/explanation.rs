@@ -34,6 +34,16 @@ pub struct Explanation {
     pub advice: Vec<String>,
 }
 
+impl Explanation {
+    /// Leaves out what is about spans that no selector matches: they may be those of other teams.
+    pub fn leave_out_others(&mut self) {
+        self.advice.clear();
+        for selector in &mut self.selectors {
+            selector.nearest.clear();
+        }
+    }
+}
+
 /// One selector, and how it matches the spans of the last hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectorExplanation {

@@ -6,7 +6,11 @@ use axum::Router;
 use serde_json::{Value, json};
 use throughline::{
     config::AuthMethod,
-    domain::access::{ApiToken, TokenGrant, TokenRecord},
+    domain::{
+        access::{ApiToken, TokenGrant, TokenRecord},
+        slo::HiddenAttributes,
+        workflow::shapes::SharedShapes,
+    },
     web::{self, WebState},
 };
 use uuid::Uuid;
@@ -19,7 +23,10 @@ use crate::{
         fixture::{self, NOW, Shop, now},
         workflow,
     },
-    support::app::web::{access, request_with},
+    support::{
+        app::web::{access, request_with},
+        span::span,
+    },
 };
 
 /// An SLO of the team `checkout`, of which there is everything.
@@ -61,18 +68,7 @@ impl Tenants {
     async fn open() -> Self {
         let shop = fixture::four_weeks().await;
         let delivery = give_one_up(&mut shop.database.connect().await).await;
-        let router = web::router(WebState {
-            access: access(
-                AuthMethod::Token,
-                Arc::new(
-                    ["all", "checkout", "billing"]
-                        .map(record)
-                        .into_iter()
-                        .collect(),
-                ),
-            ),
-            ..shop.state.clone()
-        });
+        let router = routed(&shop);
         let mut tenants = Self {
             shop,
             router,
@@ -145,6 +141,14 @@ impl Tenants {
         let filled = filled.replace("{key}", key).replace("{group}", "1");
         named.then(|| filled.replace("{name}", slo))
     }
+}
+
+fn routed(shop: &Shop) -> Router {
+    let known = ["all", "checkout", "billing"].map(record);
+    web::router(WebState {
+        access: access(AuthMethod::Token, Arc::new(known.into_iter().collect())),
+        ..shop.state.clone()
+    })
 }
 
 fn token(who: &str) -> ApiToken {
@@ -305,6 +309,10 @@ async fn what_concerns_all_teams_is_for_those_who_see_all_slos() {
         ("GET", "/api/v1/audit"),
         ("GET", "/api/v1/sessions"),
         ("GET", "/api/v1/tokens"),
+        ("GET", "/discover"),
+        ("GET", "/api/v1/discover"),
+        ("GET", "/explain"),
+        ("POST", "/api/v1/explain"),
         ("POST", "/api/v1/definitions/apply"),
         ("POST", "/api/v1/definitions/clear"),
         ("POST", "/api/v1/targets/oncall/test"),
@@ -316,6 +324,28 @@ async fn what_concerns_all_teams_is_for_those_who_see_all_slos() {
         assert!(!all.body.contains(text), "{request:?}");
         assert!(answer.body.contains(text), "{request:?}: {}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn a_team_sees_spans_that_its_slo_selects_and_no_others() {
+    let mut tenants = Tenants::open().await;
+    let shapes = SharedShapes::new();
+    for trace in 1..=3 {
+        let other = span("invoice.submit").trace(trace).at(0.0).lasting(0.1);
+        let span = other.build(now() - Duration::from_mins(1));
+        let candidate = shapes.look(&span, &HiddenAttributes::default(), now());
+        shapes.add(now(), candidate.into_iter().collect());
+    }
+    tenants.shop.state.shapes = shapes;
+    tenants.router = routed(&tenants.shop);
+    let address = format!("/api/v1/slos/{SLO}/explain");
+    let explain = async |who| tenants.ask(who, ("GET", &address), (JSON, "")).await;
+    let all = explain("all").await;
+    assert!(all.body.contains("invoice.submit"), "{}", all.body);
+    let own = explain("checkout").await;
+    assert_eq!(own.status, 200);
+    assert_eq!(own.json()["slos"][0]["selectors"][0]["field"], "start");
+    assert!(!own.body.contains("invoice.submit"), "{}", own.body);
 }
 
 #[tokio::test]
