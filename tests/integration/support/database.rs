@@ -75,6 +75,19 @@ impl TestDatabase {
         connection.close().await.expect("the connection closes");
     }
 
+    /// Every connection to it ends, whatever it is doing.
+    pub async fn close_connections(&self) {
+        let mut connection = self.connect().await;
+        sqlx::query(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .execute(&mut connection)
+        .await
+        .expect("connections can be closed");
+        connection.close().await.expect("the connection closes");
+    }
+
     /// A connection past the store, for what only a test wants to know.
     pub async fn connect(&self) -> PgConnection {
         self.options

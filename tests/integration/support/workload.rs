@@ -16,7 +16,7 @@ use tokio::{task::JoinSet, time::sleep};
 use super::{
     api::{Api, client, until},
     app::good,
-    span::{request, span},
+    span::{SpanBuilder, request, span},
 };
 
 /// Matches what [`Workload`] sends. All of it is over: three minutes
@@ -70,14 +70,22 @@ impl Workload {
             *count += 1;
             spans.extend(end.map(|(name, secs)| of_trace(name).at(secs)));
         }
-        spans.shuffle(&mut random);
-        let placed = minutes_ago(3);
-        let requests = spans.chunks(6).map(|spans| request(spans, placed));
-        let mut requests: Vec<_> = requests.collect();
-        let twice = requests.iter().step_by(3).cloned().collect::<Vec<_>>();
-        requests.extend(twice);
-        requests.shuffle(&mut random);
+        let requests = in_disorder(spans, minutes_ago(3), &mut random);
         Self { requests, expected }
+    }
+
+    /// The same of workflows that were placed then, and that all end in time.
+    pub(crate) fn in_time(workflows: usize, placed: Timestamp, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let traces: Vec<[u8; 16]> = (0..workflows).map(|_| random.random()).collect();
+        let spans = traces.iter().flat_map(|trace| {
+            let ends = [("order placed", 0.0), ("order confirmed", 10.0)];
+            ends.map(|(name, secs)| span(name).trace_of(trace).at(secs))
+        });
+        Self {
+            requests: in_disorder(spans.collect(), placed, &mut random),
+            expected: good(i64::try_from(workflows).unwrap()),
+        }
     }
 
     /// Each a request of its own.
@@ -94,6 +102,21 @@ impl Workload {
             expected: good(i64::try_from(workflows).unwrap()),
         }
     }
+}
+
+/// Six spans a request, and every third request twice.
+fn in_disorder(
+    mut spans: Vec<SpanBuilder>,
+    placed: Timestamp,
+    random: &mut StdRng,
+) -> Vec<Vec<u8>> {
+    spans.shuffle(random);
+    let requests = spans.chunks(6).map(|spans| request(spans, placed));
+    let mut requests: Vec<_> = requests.collect();
+    let twice = requests.iter().step_by(3).cloned().collect::<Vec<_>>();
+    requests.extend(twice);
+    requests.shuffle(random);
+    requests
 }
 
 /// Orders that were placed then, of which nothing more is known, each a request of its own.

@@ -1,13 +1,16 @@
 //! Ends without a warning and with one, in the middle of a load.
 
+use std::time::Duration;
+
 use nix::sys::signal::{Signal, kill};
 
-use super::assert_exact;
+use super::{assert_exact, machine::transitions, orders_with_a_hook};
 use crate::support::{
     api::until,
     database::TestDatabase,
+    receiver::Receiver,
     service::{Site, postmaster},
-    workload::{Delivery, ORDERS, Workload},
+    workload::{Delivery, ORDERS, Workload, now},
 };
 
 #[tokio::test]
@@ -28,6 +31,57 @@ async fn a_service_that_is_killed_again_and_again_counts_every_order_once() {
         "it was killed under load"
     );
     assert_exact(&service.api, &workload).await;
+}
+
+/// Deadlines pass during the load, so that a replica which judged without the spans that senders still
+/// keep would page.
+#[tokio::test]
+async fn two_replicas_of_which_one_is_killed_again_and_again_count_every_order_once_and_page_nobody()
+ {
+    let database = TestDatabase::create().await;
+    database.make_old("orders").await;
+    let hook = Receiver::start([]).await;
+    let site = || {
+        Site::on(&database, &orders_with_a_hook())
+            .flag("--evaluation-interval", "500ms")
+            .flag("--catch-up", "5m")
+            .variable("HOOK_URL", &hook.url)
+            .variable("HOOK_SECRET", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+    };
+    let (one, other) = (site(), site());
+    let (staying, mut killed) = tokio::join!(one.start(), other.start());
+    let workload = Workload::in_time(6_000, now() - Duration::from_secs(55), 9);
+    let mut unanswered = 0;
+    for (part, requests) in workload
+        .requests
+        .chunks(workload.requests.len().div_ceil(4))
+        .enumerate()
+    {
+        let part_of_load = Workload {
+            requests: requests.to_vec(),
+            expected: workload.expected,
+        };
+        let mut load = Delivery::start(&part_of_load, &[&staying.api.http, &killed.api.http]);
+        load.has_taken(requests.len() / 3).await;
+        killed.kill();
+        if part == 1 {
+            database.close_connections().await;
+        }
+        let (started, ()) = tokio::join!(other.start(), load.finish());
+        killed = started;
+        assert!(load.unreachable() > 0, "it was killed under load");
+        unanswered += load.unanswered();
+    }
+    assert!(unanswered > 0, "it was killed in the middle of requests");
+    assert_exact(&staying.api, &workload).await;
+    assert_eq!(killed.api.counts("orders").await, workload.expected);
+    for replica in [&staying, &killed] {
+        replica.api.has_ticked("overdue").await;
+        replica.api.has_ticked("evaluate").await;
+    }
+    assert_eq!(staying.api.counts("orders").await, workload.expected);
+    assert_eq!(transitions(&database).await, 0);
+    assert_eq!(hook.requests().len(), 0);
 }
 
 #[tokio::test]
