@@ -61,6 +61,13 @@ comment on column workflows.aggregated_weight is 'Weight with which the workflow
 
 -- workflows has no index on what a verdict changes, so that an update never writes an index (it is
 -- heap-only). The workflows that something must find by their verdict are listed in these tables.
+--
+-- Queues (deadlines, stage_queue, search_queue, link_checks, heard_workflows) are read from their oldest
+-- row, and rows are deleted there. By default a table is vacuumed when a fifth of it is dead: of a queue
+-- with a million rows that is 200,000 rows which every reader passes first. So they are vacuumed at one
+-- hundredth, and so are their arrays, which are stored apart. Tables that a partition is dropped of have
+-- no settings: the vacuum that follows inserts lets index-only scans skip the table, and freezes rows
+-- little by little.
 
 create table deadlines (
     id             bigint      generated always as identity,
@@ -70,6 +77,9 @@ create table deadlines (
     started_second timestamptz,
     keys           uuid[]      not null,
     constraint deadlines_pkey primary key (id)
+) with (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+    toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_threshold = 1000
 );
 comment on table deadlines is 'Workflows that were open when they were recorded, by the second in which they are due. Whoever looks at a row after that judges those that are still open, and deletes the row; so every open workflow is in a row, and a row may contain workflows that have ended.';
 comment on column deadlines.id is 'Number of the row.';
@@ -128,6 +138,9 @@ create table stage_queue (
     look_at timestamptz not null,
     keys    uuid[]      not null,
     constraint stage_queue_pkey primary key (id)
+) with (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+    toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_threshold = 1000
 );
 comment on table stage_queue is 'Workflows whose stages must be aggregated (again), of SLOs that distinguish stages: their verdict has changed, or stage spans may have arrived late.';
 comment on column stage_queue.id is 'Number of the row.';
@@ -172,6 +185,9 @@ create table search_queue (
     constraint search_queue_pkey primary key (id),
     constraint search_queue_keys_check check (cardinality(keys) = cardinality(epochs)
         and cardinality(keys) = cardinality(slo_ids))
+) with (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+    toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_threshold = 1000
 );
 comment on table search_queue is 'Workflows that workflow_search does not have yet: a row per transaction that recorded any.';
 comment on column search_queue.id is 'Order in which the rows are taken.';
@@ -388,6 +404,9 @@ create table link_checks (
     constraint link_checks_pkey primary key (id),
     constraint link_checks_spans_check check (cardinality(filters) = cardinality(span_ids)
         and cardinality(trace_ids) = cardinality(span_ids))
+) with (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+    toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_threshold = 1000
 );
 comment on table link_checks is 'What is left to do after transactions that stored edges or evidence, a row for each: evidence that waits for the spans is resolved again, and so is evidence that others wrote edges for at the same time. Usually done before the reply; rows that stay are those of replicas that died.';
 comment on column link_checks.id is 'Identifies the transaction.';
@@ -452,6 +471,9 @@ create table heard_workflows (
     heard_at   timestamptz not null default clock_timestamp(),
     handles    bytea       not null,
     constraint heard_workflows_pkey primary key (id)
+) with (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+    toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_threshold = 1000
 );
 comment on table heard_workflows is 'Workflows that a replica has heard of, a row for each of its transactions while there are other replicas: they store the stage evidence that they have of these workflows. Kept for a minute.';
 comment on column heard_workflows.id is 'Number of the row, by which a reader knows what it has seen.';

@@ -95,6 +95,39 @@ async fn every_constraint_is_named_after_its_table_and_kind() {
     assert_eq!(misnamed, ["epochs_epoch_check1"]);
 }
 
+/// Tables, and where they store long values, that are vacuumed only when a fifth of them is dead.
+const RARELY_VACUUMED: &str = "
+    select c.relname || case when s.oid = c.oid then '' else '.toast' end
+    from pg_class c join pg_class s on s.oid in (c.oid, c.reltoastrelid)
+    where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+        and (c.relname ~ '_queue$'
+            or c.relname in ('deadlines', 'heard_workflows', 'link_checks'))
+        and not coalesce(s.reloptions @> array['autovacuum_vacuum_scale_factor=0.01',
+            'autovacuum_vacuum_threshold=1000'], false)
+    order by 1";
+
+#[tokio::test]
+async fn every_queue_is_vacuumed_when_a_hundredth_of_it_is_dead() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let rarely: Vec<String> = sqlx::query_scalar(RARELY_VACUUMED)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(rarely, [""; 0]);
+    let changes = "alter table deadlines reset (autovacuum_vacuum_threshold);
+        create table mail_queue (keys uuid[])";
+    sqlx::raw_sql(changes)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let rarely: Vec<String> = sqlx::query_scalar(RARELY_VACUUMED)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(rarely, ["deadlines", "mail_queue", "mail_queue.toast"]);
+}
+
 /// How `present` breaks the promise that released migrations stay: files by name, with their SHA-256.
 fn violations(released: &str, present: &BTreeMap<String, String>) -> Vec<String> {
     let lines = released.lines().filter(|line| !line.starts_with('#'));
