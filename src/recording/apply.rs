@@ -27,6 +27,7 @@ impl Recording<'_, '_> {
         if ids.is_empty() {
             return Ok(());
         }
+        self.write_rows().await?;
         let judging = self.judging;
         let known = match self.known_rows {
             KnownRows::Locked => self.tx.lock_known(&ids).await?,
@@ -74,7 +75,7 @@ impl Recording<'_, '_> {
             }
             changed.push((id, row, judged));
         }
-        self.write(&changed).await?;
+        self.note(&changed).await?;
         self.withdraw(&empty).await
     }
 

@@ -173,6 +173,9 @@ impl Committer {
             .apply(&evidence, &GroupsOfBatches::default())
             .await?;
         let pieces: Vec<_> = findings.iter().flat_map(|f| &f.pieces).collect();
+        if !pieces.is_empty() {
+            recording.write_rows().await?;
+        }
         for (slo, missed) in recording.tx.add_stage_spans(now, &pieces).await? {
             let reason = (slo, DiscardReason::TooMuchStageEvidence);
             *spans.discarded.entry(reason).or_default() += missed;

@@ -10,6 +10,9 @@
 //! insert waits for a greater key than any it has inserted. If another replica has inserted the
 //! same key in between, the whole transaction is repeated from the start and finds the row.
 //!
+//! Updates, inserts and counts are one statement, which runs them in this order: each statement more is
+//! one more round trip to the database.
+//!
 //! The first attempt to record evidence locks no known workflow: it reads them, and updates only the
 //! versions that it has read ([`KnownRows::Read`]). If another has changed one of them in
 //! between, the transaction is repeated with locks, which cannot fail in this way again.
@@ -40,8 +43,8 @@ use crate::{
         workflow::{EventId, Judging, Losses, Staging, classify::DiscardReason},
     },
     store::{
-        CountedWorkflow, KnownWorkflow, LedgerState, ListChanges, SpanCounts, StoreError, Tx,
-        WorkflowColumns, Writer,
+        CountedWorkflow, KnownWorkflow, LedgerState, SpanCounts, StoreError, Tx, WorkflowChanges,
+        Writer,
     },
 };
 
@@ -60,7 +63,7 @@ pub struct Recording<'a, 'c> {
     judging: JudgingBySlo<'a>,
     known_rows: KnownRows,
     delta: CountDelta,
-    lists: ListChanges,
+    changes: WorkflowChanges,
     recorded: RecordedWorkflows,
 }
 
@@ -80,7 +83,7 @@ impl<'a, 'c> Recording<'a, 'c> {
             judging,
             known_rows: KnownRows::Locked,
             delta: CountDelta::default(),
-            lists: ListChanges::default(),
+            changes: WorkflowChanges::default(),
             recorded: RecordedWorkflows::default(),
         }
     }
@@ -93,7 +96,7 @@ impl<'a, 'c> Recording<'a, 'c> {
         Self { known_rows, ..self }
     }
 
-    /// Writes the differences of the counts, and the other counts of spans, at a time.
+    /// Writes the workflows, the differences of the counts, and the other counts of spans, at a time.
     pub async fn write_counts(
         self,
         writer: Writer,
@@ -101,9 +104,9 @@ impl<'a, 'c> Recording<'a, 'c> {
         spans: &SpanCounts,
     ) -> Result<(), StoreError> {
         let Self {
-            tx, delta, lists, ..
+            tx, delta, changes, ..
         } = self;
-        tx.write_changes(writer, now, &delta, &lists, spans).await
+        tx.write_changes(writer, now, &delta, &changes, spans).await
     }
 
     /// Returns the rules for one workflow; those in `lost` may have had an end that was lost.
@@ -118,24 +121,35 @@ impl<'a, 'c> Recording<'a, 'c> {
         }
     }
 
-    /// Writes workflows with their groups.
-    async fn write(&mut self, changed: &[Changed<'_>]) -> Result<(), StoreError> {
+    /// Notes workflows with their groups. They are written with the counts, in one statement; earlier
+    /// if [`write_rows`](Self::write_rows) says so.
+    async fn note(&mut self, changed: &[Changed<'_>]) -> Result<(), StoreError> {
         let groups = self.groups_of(changed).await?;
-        let (mut inserts, mut updates) = (WorkflowColumns::default(), WorkflowColumns::default());
         for ((id, row, judged), group) in changed.iter().zip(groups) {
             let counted = (judged, group);
+            let rows = &mut self.changes.rows;
             match row {
-                Some(row) => updates.push_known(id, row, counted),
-                None => inserts.push(id, self.state.epoch, counted),
+                Some(row) => rows.updates.push_known(id, row, counted),
+                None => rows.inserts.push(id, self.state.epoch, counted),
             }
             self.list(id, *row, Some(counted));
         }
-        self.tx.update_workflows(&updates).await?;
-        self.tx.insert_workflows(&inserts).await
+        Ok(())
+    }
+
+    /// Writes the workflows that were noted, before something else reads them or takes locks that
+    /// come after theirs.
+    async fn write_rows(&mut self) -> Result<(), StoreError> {
+        let rows = std::mem::take(&mut self.changes.rows);
+        self.tx.write_workflows(&rows).await
     }
 
     /// Deletes known rows whose counts were subtracted.
     async fn delete(&mut self, rows: &[(EventId, &KnownWorkflow)]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.write_rows().await?;
         for (id, row) in rows {
             self.delta
                 .regroup(row.group.map(|group| (group, &row.judged)), None);
@@ -154,9 +168,10 @@ impl<'a, 'c> Recording<'a, 'c> {
     ) {
         let epoch = row.map_or(self.state.epoch, |row| row.epoch);
         let before = row.map(KnownWorkflow::counted);
-        self.lists.push(id, epoch, before, after);
+        let lists = &mut self.changes.lists;
+        lists.push(id, epoch, before, after);
         if (self.judging)(id.0).staging == Staging::Staged {
-            self.lists.push_staged(id, epoch, before, after);
+            lists.push_staged(id, epoch, before, after);
         }
     }
 }

@@ -264,7 +264,8 @@ impl Recording<'_, '_> {
                 (None, None) => {}
             }
         }
-        self.write(&changed).await?;
+        self.note(&changed).await?;
+        self.write_rows().await?;
         self.delete(&gone).await?;
         Ok(without_row)
     }

@@ -75,9 +75,9 @@ impl Recording<'_, '_> {
             let before = Some(&known.judged);
             let judged = apply(id.0, before, &workflow, &judging, &mut self.delta);
             let after = judged.as_ref().unwrap_or(&known.judged);
-            self.lists.keep_deadline(id, known.epoch, after);
+            self.changes.lists.keep_deadline(id, known.epoch, after);
             changed.extend(judged.map(|judged| (*id, Some(known), judged)));
         }
-        self.write(&changed).await
+        self.note(&changed).await
     }
 }

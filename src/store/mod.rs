@@ -87,10 +87,11 @@ pub(crate) use slos::groups::{GroupIds, Grouping};
 pub use slos::records::SloRecord;
 pub use tx::{Progress, Tx};
 pub use updates::SpanCounts;
+pub(crate) use updates::WorkflowChanges;
 pub use workflows::epochs::LedgerState;
 pub use workflows::heard::{HeardWorkflows, OpenStagesCursor};
 pub use workflows::reads::WorkflowRecord;
-pub(crate) use workflows::rows::{CountedWorkflow, KnownWorkflow, WorkflowColumns};
+pub(crate) use workflows::rows::{ChangedRows, CountedWorkflow, KnownWorkflow};
 pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWorkflow};
 
 /// Key of the advisory lock of those who migrate.

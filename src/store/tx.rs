@@ -11,7 +11,7 @@ use sqlx::{
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
-use super::{StoreError, connections::Session};
+use super::{StoreError, connections::Session, error::ChangedMeanwhile};
 use crate::telemetry::metrics::DatabaseMetrics;
 
 /// A transaction; it is rolled back if it is dropped without [`Tx::commit`].
@@ -94,6 +94,12 @@ impl Tx<'_> {
     pub async fn wait_briefly_for_locks(&mut self) -> Result<(), StoreError> {
         let sql = "-- transaction.wait_briefly_for_locks\nset local lock_timeout = '2s'";
         self.run_ddl(sql.to_owned()).await
+    }
+
+    /// Makes the error by which a transaction starts again, because what it has read without a lock
+    /// may not be true any more.
+    pub(crate) fn conflict(&self) -> StoreError {
+        self.failed(sqlx::Error::Decode(ChangedMeanwhile.into()))
     }
 
     /// Adds the operation to an error of a query of this transaction.

@@ -8,7 +8,7 @@ use crate::{
         model::{counts::StartSpans, ids::SloId, time::Timestamp},
         workflow::classify::DiscardReason,
     },
-    store::{HeardWorkflows, ListChanges, Loss, StoreError, Tx, Writer, batch::Batch},
+    store::{ChangedRows, HeardWorkflows, ListChanges, Loss, StoreError, Tx, Writer, batch::Batch},
 };
 
 /// Counts of spans, which do not depend on verdicts.
@@ -26,6 +26,13 @@ pub struct SpanCounts {
     pub heard: Option<HeardWorkflows>,
 }
 
+/// What has changed of workflows, and is not written yet.
+#[derive(Default)]
+pub(crate) struct WorkflowChanges {
+    pub(crate) rows: ChangedRows,
+    pub(crate) lists: ListChanges,
+}
+
 impl Tx<'_> {
     /// Writes the differences of the counts of verdicts, and what was counted of spans at `now`.
     pub async fn write_counts(
@@ -35,26 +42,33 @@ impl Tx<'_> {
         delta: &CountDelta,
         spans: &SpanCounts,
     ) -> Result<(), StoreError> {
-        self.write_changes(writer, now, delta, &ListChanges::default(), spans)
+        self.write_changes(writer, now, delta, &WorkflowChanges::default(), spans)
             .await
     }
 
-    /// Does the same, and writes the lists of the workflows that have changed.
+    /// Does the same, and writes the workflows that have changed, and the lists of them.
     ///
-    /// Rows that transactions share are locked here, so it comes after all workflows are locked, and
-    /// shortly before the commit. Tables and their rows are always locked in the same order, so that
+    /// Rows that transactions share are locked here, after all workflows are locked, and shortly
+    /// before the commit. Tables and their rows are always locked in the same order, so that
     /// writers never deadlock.
     pub(crate) async fn write_changes(
         &mut self,
         writer: Writer,
         now: Timestamp,
         delta: &CountDelta,
-        lists: &ListChanges,
+        changes: &WorkflowChanges,
         spans: &SpanCounts,
     ) -> Result<(), StoreError> {
-        let customers = self.customers_with_room(&delta.customers).await?;
         let mut batch = Batch::default();
-        batch.add_lists(lists);
+        let mut customers = delta.customers.by_bucket();
+        let known = self.customers_with_rows(customers.keys()).await?;
+        if known.len() == customers.len() {
+            batch.add_rows(&changes.rows);
+        } else {
+            self.write_workflows(&changes.rows).await?;
+            self.make_room(&mut customers, &known).await?;
+        }
+        batch.add_lists(&changes.lists);
         batch.add_event_counts(writer, delta);
         batch.add_open_counts(writer, delta);
         batch.add_corrected_events(writer, delta);
@@ -68,7 +82,7 @@ impl Tx<'_> {
         batch.add_correlated_spans(writer, now, &spans.correlated);
         batch.add_start_spans(writer, now, &spans.starts);
         batch.add_heard_workflows(spans.heard.as_ref());
-        self.run_batch("counts.write", batch).await
+        self.run_batch("ledger.write", batch).await
     }
 
     /// Counts evidence that could not be used, at `now`.

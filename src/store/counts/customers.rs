@@ -14,8 +14,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     domain::{
         counting::customers::{
-            CustomerBucket, CustomerCounts, CustomerMoves, CustomerTotal, MAX_PER_BUCKET,
-            buckets_of, reach,
+            CustomerBucket, CustomerCounts, CustomerTotal, MAX_PER_BUCKET, buckets_of, reach,
         },
         model::{
             ids::SloId,
@@ -68,10 +67,10 @@ impl CustomerImpact {
     }
 }
 
-type Key<'a> = (CustomerBucket, &'a str);
+pub(crate) type CustomerRow<'a> = (CustomerBucket, &'a str);
 
 /// Differences of the counts of customers.
-pub(crate) type CustomerRows<'a> = BTreeMap<Key<'a>, CustomerCounts>;
+pub(crate) type CustomerRows<'a> = BTreeMap<CustomerRow<'a>, CustomerCounts>;
 
 impl Batch {
     /// Adds the differences.
@@ -106,29 +105,15 @@ impl Batch {
 }
 
 impl Tx<'_> {
-    /// Returns the differences to write, at both resolutions; those of customers for whom there is no
-    /// room are added up.
-    pub(crate) async fn customers_with_room<'k>(
-        &mut self,
-        moves: &'k CustomerMoves,
-    ) -> Result<CustomerRows<'k>, StoreError> {
-        let mut rows = moves.by_bucket();
-        if rows.is_empty() {
-            return Ok(rows);
-        }
-        let known = self.customers_with_rows(rows.keys()).await?;
-        if known.len() < rows.len() {
-            self.make_room(&mut rows, &known).await?;
-        }
-        Ok(rows)
-    }
-
     /// Returns which of `keys` have a row.
-    async fn customers_with_rows<'a, 'k: 'a>(
+    pub(crate) async fn customers_with_rows<'a, 'k: 'a>(
         &mut self,
-        keys: impl Iterator<Item = &'a Key<'k>>,
-    ) -> Result<BTreeSet<Key<'k>>, StoreError> {
-        let keys: Vec<&Key<'k>> = keys.collect();
+        keys: impl Iterator<Item = &'a CustomerRow<'k>>,
+    ) -> Result<BTreeSet<CustomerRow<'k>>, StoreError> {
+        let keys: Vec<&CustomerRow<'k>> = keys.collect();
+        if keys.is_empty() {
+            return Ok(BTreeSet::new());
+        }
         let columns = BucketColumns::of(keys.iter().map(|(bucket, _)| bucket));
         let customers: Vec<&str> = keys.iter().map(|(_, customer)| *customer).collect();
         let found: Vec<i64> = sqlx::query_scalar(concat!(
@@ -152,13 +137,14 @@ impl Tx<'_> {
             .collect())
     }
 
-    /// Removes from `rows` the customers whose bucket is full, and counts them in the overflow.
-    async fn make_room(
+    /// Removes from `rows` the customers whose bucket is full, and counts them in the overflow. Locks
+    /// the buckets of all customers that are not among the `known` ones.
+    pub(crate) async fn make_room(
         &mut self,
-        rows: &mut BTreeMap<Key<'_>, CustomerCounts>,
-        known: &BTreeSet<Key<'_>>,
+        rows: &mut BTreeMap<CustomerRow<'_>, CustomerCounts>,
+        known: &BTreeSet<CustomerRow<'_>>,
     ) -> Result<(), StoreError> {
-        let mut unknown: BTreeSet<Key<'_>> = rows.keys().copied().collect();
+        let mut unknown: BTreeSet<CustomerRow<'_>> = rows.keys().copied().collect();
         unknown.retain(|key| !known.contains(key));
         let buckets: BTreeSet<CustomerBucket> = unknown.iter().map(|key| key.0).collect();
         let mut filled = self.lock_customer_buckets(&buckets).await?;

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{
     losses::Loss,
     rows::{
-        INSERT, KnownWorkflow, LOCK_DUE, LOCK_KNOWN, LOCK_TIMEOUTS, LOCK_TIMEOUTS_AFTER,
-        READ_KNOWN, UPDATE, WorkflowColumns, decode,
+        ChangedRows, KnownWorkflow, LOCK_DUE, LOCK_KNOWN, LOCK_TIMEOUTS, LOCK_TIMEOUTS_AFTER,
+        READ_KNOWN, decode,
     },
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         model::{ids::SloId, time::Timestamp},
         workflow::{EventId, EventKey},
     },
-    store::{StoreError, Tx, error::ChangedMeanwhile},
+    store::{StoreError, Tx, batch::Batch},
 };
 
 /// Workflows by column: SLO, partition, key.
@@ -110,43 +110,11 @@ impl Tx<'_> {
         Ok(self.locked(query).await?.into_iter().collect())
     }
 
-    /// Makes the error by which a transaction starts again, because what it has read without a lock
-    /// may not be true any more.
-    pub(crate) fn conflict(&self) -> StoreError {
-        self.failed(sqlx::Error::Decode(ChangedMeanwhile.into()))
-    }
-
-    /// Inserts rows. Fails with a conflict if another replica has inserted one of them in the
-    /// meantime.
-    ///
-    /// Uses one statement, not COPY: if a writer vanishes in the middle of a COPY, the server
-    /// regards it as active, not idle, so no time-out releases its keys.
-    pub(crate) async fn insert_workflows(
-        &mut self,
-        rows: &WorkflowColumns,
-    ) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.execute(rows.bind(INSERT)).await.map(drop)
-    }
-
-    /// Updates rows that this transaction has locked or read. They are addressed by `ctid`, which
-    /// avoids the index. Fails with a conflict if one has changed since it was read.
-    pub(crate) async fn update_workflows(
-        &mut self,
-        rows: &WorkflowColumns,
-    ) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let statement = rows.bind(UPDATE).bind(&rows.places).bind(&rows.versions);
-        let updated = self.execute(statement).await?;
-        // The counts that follow cover every row, so a missing row would make the counts wrong.
-        if updated != rows.len() as u64 {
-            return Err(self.conflict());
-        }
-        Ok(())
+    /// Writes rows before anything else that the transaction does.
+    pub(crate) async fn write_workflows(&mut self, rows: &ChangedRows) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.add_rows(rows);
+        self.run_batch("workflow.write", batch).await
     }
 
     /// Deletes rows that this transaction has locked or read. Fails with a conflict if one has

@@ -3,12 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{
-    Postgres, Row as _,
-    postgres::{PgArguments, PgRow},
-    query::Query,
-    types::Json,
-};
+use sqlx::{Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use crate::{
@@ -24,6 +19,7 @@ use crate::{
         },
     },
     store::{
+        batch::Batch,
         error::inconsistent,
         trace_ids::{trace_id, uuid},
     },
@@ -33,7 +29,7 @@ use crate::{
 /// given here by the number of their parameter, their name and their type. Each array is read by an
 /// `unnest` of its own beside `select`: one `unnest` of many arrays after `from` stores every column
 /// of every row once more, which takes a quarter of the whole insert.
-/// [`WorkflowColumns::bind`] binds them in this order. The `ctid` of a row and its version come last.
+/// [`Batch::bind_rows`] binds them in this order. The `ctid` of a row and its version come last.
 macro_rules! statements {
     ($($number:literal $column:ident $kind:ident,)+ place $place:literal, version $version:literal,) => {
         /// Locks those of the given workflows (SLO, partition, key) that are due at the fourth
@@ -88,15 +84,16 @@ macro_rules! statements {
             "join workflows w on w.slo_id = k.slo_id and w.key = k.key",
         );
 
-        /// Inserts rows; takes what [`WorkflowColumns::bind`] binds.
+        /// Inserts rows; takes what [`Batch::bind_rows`] binds.
         pub(crate) const INSERT: &str = concat!(
             "-- workflow.insert\n",
             "insert into workflows (slo_id, key, epoch, label", $(", ", stringify!($column),)+ ") ",
             "select unnest($1::integer[]), unnest($2::uuid[]), unnest($3::integer[]), ",
             "unnest($4::text[])", $(", unnest($", $number, "::", stringify!($kind), "[])",)+
+            " returning 1",
         );
 
-        /// Updates rows; takes what [`WorkflowColumns::bind`] binds, the `ctid`s and the versions.
+        /// Updates rows; takes what [`Batch::bind_rows`] binds, the `ctid`s and the versions.
         /// A `ctid` alone does not identify a version: its space is used again.
         pub(crate) const UPDATE: &str = concat!(
             "-- workflow.update\n",
@@ -108,7 +105,7 @@ macro_rules! statements {
             ", unnest($", $place, "::text[])::tid as place, ",
             "unnest($", $version, "::text[])::xid as version) as n ",
             "where w.ctid = n.place and w.xmin = n.version and w.epoch = n.epoch ",
-            "and w.slo_id = n.slo_id and w.key = n.key",
+            "and w.slo_id = n.slo_id and w.key = n.key returning 1",
         );
     };
 }
@@ -239,31 +236,58 @@ impl WorkflowColumns {
         self.first_evidence.push(time(workflow.first_evidence_at));
         self.revisions.push(workflow.revision.0);
     }
+}
 
-    /// Binds all columns but the `ctid`s and versions to one of the statements.
-    pub(crate) fn bind(&self, statement: &'static str) -> Query<'_, Postgres, PgArguments> {
-        sqlx::query(statement)
-            .bind(&self.slo_ids)
-            .bind(&self.keys)
-            .bind(&self.epochs)
-            .bind(&self.labels)
-            .bind(&self.started)
-            .bind(&self.succeeded)
-            .bind(&self.failed)
-            .bind(&self.late)
-            .bind(&self.cancelled)
-            .bind(&self.within_us)
-            .bind(&self.trace_ids)
-            .bind(&self.trace_ranks)
-            .bind(&self.customers)
-            .bind(&self.outcomes)
-            .bind(&self.judged)
-            .bind(&self.due)
-            .bind(&self.details)
-            .bind(&self.weights)
-            .bind(&self.groups)
-            .bind(&self.first_evidence)
-            .bind(&self.revisions)
+/// Workflows whose rows are to be written together.
+#[derive(Default)]
+pub(crate) struct ChangedRows {
+    pub(crate) updates: WorkflowColumns,
+    pub(crate) inserts: WorkflowColumns,
+}
+
+impl Batch {
+    /// Updates rows that the transaction has locked or read, then inserts the new ones. Rows are
+    /// updated by `ctid`, which avoids the index. The counts cover every row, so one that was changed
+    /// since it was read would make them wrong; that, and a row that another transaction has inserted,
+    /// is a conflict.
+    ///
+    /// Inserts by a statement, not COPY: if a writer vanishes in the middle of a COPY, the server
+    /// regards it as active, not idle, so no time-out releases its keys.
+    pub(in crate::store) fn add_rows(&mut self, ChangedRows { updates, inserts }: &ChangedRows) {
+        if !updates.is_empty() {
+            self.add_first(UPDATE, updates.len())
+                .bind_rows(updates)
+                .bind(&updates.places)
+                .bind(&updates.versions);
+        }
+        if !inserts.is_empty() {
+            self.add_first(INSERT, inserts.len()).bind_rows(inserts);
+        }
+    }
+
+    /// Binds all columns but the `ctid`s and versions.
+    fn bind_rows(&mut self, rows: &WorkflowColumns) -> &mut Self {
+        self.bind(&rows.slo_ids)
+            .bind(&rows.keys)
+            .bind(&rows.epochs)
+            .bind(&rows.labels)
+            .bind(&rows.started)
+            .bind(&rows.succeeded)
+            .bind(&rows.failed)
+            .bind(&rows.late)
+            .bind(&rows.cancelled)
+            .bind(&rows.within_us)
+            .bind(&rows.trace_ids)
+            .bind(&rows.trace_ranks)
+            .bind(&rows.customers)
+            .bind(&rows.outcomes)
+            .bind(&rows.judged)
+            .bind(&rows.due)
+            .bind(&rows.details)
+            .bind(&rows.weights)
+            .bind(&rows.groups)
+            .bind(&rows.first_evidence)
+            .bind(&rows.revisions)
     }
 }
 
