@@ -475,9 +475,29 @@ create table heard_workflows (
     autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
     toast.autovacuum_vacuum_scale_factor = 0.01, toast.autovacuum_vacuum_threshold = 1000
 );
-comment on table heard_workflows is 'Workflows that a replica has heard of, a row for each of its transactions while there are other replicas: they store the stage evidence that they have of these workflows. Kept for a minute.';
+comment on table heard_workflows is 'Workflows that a replica has heard of, a row for each of its transactions while there are other replicas, and bad workflows: replicas store the stage evidence that they have of these workflows. Kept for a minute.';
 comment on column heard_workflows.id is 'Number of the row, by which a reader knows what it has seen.';
-comment on column heard_workflows.replica_id is 'The replica that wrote the row; see replicas.';
+comment on column heard_workflows.replica_id is 'The replica that wrote the row; see replicas. -1 for bad workflows, which concern all replicas.';
 comment on column heard_workflows.heard_at is 'Time of the insert, by the database''s clock.';
-comment on column heard_workflows.handles is 'Eight bytes for each workflow: the second half of its key, or of the trace in which it began.';
+comment on column heard_workflows.handles is '13 bytes for each workflow: the second half of its key, or of the trace in which it began; its SLO (4 bytes); 1 if its stage evidence is stored, 2 if although it is not in the sample, 3 if not.';
 create index heard_workflows_heard_at_idx on heard_workflows (heard_at);
+
+create table stage_samples (
+    slo_id        integer     not null,
+    hour          timestamptz not null,
+    spans         bigint      not null,
+    bad_spans     bigint      not null,
+    level         smallint    not null,
+    bad_level     smallint    not null,
+    dropped_until timestamptz,
+    constraint stage_samples_pkey primary key (slo_id, hour)
+);
+comment on table stage_samples is 'How much stage evidence the workflows of an SLO had in an hour, and the samples whose evidence is stored. Kept for nine days.';
+comment on column stage_samples.slo_id is 'The SLO.';
+comment on column stage_samples.hour is 'Start of the hour, by the clocks of the replicas.';
+comment on column stage_samples.spans is 'Spans for stages that were received of known workflows, also of those outside of the sample.';
+comment on column stage_samples.bad_spans is 'Those of bad workflows outside of the sample; an estimate if bad_level is not 0.';
+comment on column stage_samples.level is 'One in 2 to the power of this of its workflows is in the sample: those whose keys begin with so many zero bits. It only grows within the hour.';
+comment on column stage_samples.bad_level is 'The same of bad workflows, whose evidence is stored if it is still in memory.';
+comment on column stage_samples.dropped_until is 'Evidence of workflows outside of the sample that was received before this was dropped from the memory of a replica. Null if none was.';
+create index stage_samples_hour_idx on stage_samples (hour);

@@ -188,14 +188,14 @@ create table stage_sums (
     durations       jsonb       not null default '{}',
     constraint stage_sums_pkey primary key (slo_id, resolution, bucket, is_bad, kind, name),
     constraint stage_sums_resolution_check check (resolution in (60, 3600, 86400)),
-    constraint stage_sums_kind_check check (kind between 0 and 6)
+    constraint stage_sums_kind_check check (kind between 0 and 7)
 );
 comment on table stage_sums is 'Time that workflows spent in each stage, summed per SLO, bucket of the verdict, and good or bad. The stages of a bucket add up to the whole duration of its workflows.';
 comment on column stage_sums.slo_id is 'The SLO.';
 comment on column stage_sums.resolution is 'Length of the bucket in seconds.';
 comment on column stage_sums.bucket is 'Start of the bucket, by the event time of the verdicts.';
 comment on column stage_sums.is_bad is 'Whether the row sums bad workflows or good ones.';
-comment on column stage_sums.kind is '0 the workflows themselves (only events, extrapolated and durations are set), 1 wait, 2 intended delay, 3 processing, 4 pause, 5 declared, 6 other.';
+comment on column stage_sums.kind is '0 the workflows themselves (only events, extrapolated and durations are set), 1 wait, 2 intended delay, 3 processing, 4 pause, 5 declared, 6 other, 7 workflows that are not in the sample whose stages are known.';
 comment on column stage_sums.name is 'Name of the queue, the service or the declared stage; empty for kind 0.';
 comment on column stage_sums.events is 'Recorded workflows, unweighted.';
 comment on column stage_sums.extrapolated is 'Workflows that the recorded ones represent in addition to themselves, in millionths.';

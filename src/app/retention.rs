@@ -155,6 +155,7 @@ impl CleanUpSteps {
             CleanUp::StageSums => {
                 tx.forget_hop_waits(now).await?;
                 tx.forget_start_spans(now).await?;
+                tx.forget_sampled_hours(now).await?;
                 return tx.forget_stage_sums(now).await;
             }
             CleanUp::ChangeEvents => {

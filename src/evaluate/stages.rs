@@ -2,6 +2,7 @@
 //!
 //! A workflow is added soon after its verdict, and again when the verdict changes or late spans
 //! have arrived. The added amounts are stored with it, so that exactly these are subtracted again.
+//! If only a sample of workflows has evidence, the others are added as a whole without stages.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -11,17 +12,19 @@ use crate::{
     domain::{
         counting::{
             durations::JudgedDurations,
-            stages::{Breakdown, Folded, HopWaits, KnownStages, StageMoves, break_down},
+            stages::{
+                Breakdown, Folded, HopWaits, KnownStages, StageEvidence, StageMoves, break_down,
+            },
         },
-        model::{
-            ids::{Name, SloId},
-            sampling::Weight,
-            time::Timestamp,
-        },
+        model::{ids::SloId, sampling::Weight, time::Timestamp},
         slo::{Slo, WorkflowIndicator},
         workflow::{
             Outcome,
             classify::{Classifier, DiscardReason},
+            stage_buffer::{
+                Keeping, KeptStages, KnownHandles, SampledHours, StageCoverage, StagedKey,
+                add_known,
+            },
         },
     },
     store::{Fold, StageWorkflow, Store, StoreError, Tx},
@@ -32,6 +35,8 @@ use crate::{
 const BATCHES: usize = 20;
 /// Collectors retry for five minutes.
 const LATE_SPANS: Duration = Duration::from_mins(5);
+/// Replicas look every second for evidence that they are asked for.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Clone, Debug)]
@@ -65,7 +70,7 @@ impl StageFolder {
         let wanted: BTreeMap<SloId, StagedSlo<'_>> = classifier
             .slos()
             .iter()
-            .filter_map(|(id, slo)| Some((*id, StagedSlo::new(*id, slo)?)))
+            .filter_map(|(id, slo)| Some((*id, StagedSlo::new(*id, slo, &classifier)?)))
             .collect();
         let ids: Vec<SloId> = wanted.keys().copied().collect();
         let mut tx = self.store.begin("look for workflows to fold").await?;
@@ -109,51 +114,124 @@ impl StageFolder {
 /// An SLO whose stages are stored.
 struct StagedSlo<'a> {
     id: SloId,
-    name: &'a Name,
+    slo: &'a Slo,
     indicator: &'a WorkflowIndicator,
+    classifier: &'a Classifier,
 }
 
 impl<'a> StagedSlo<'a> {
-    fn new(id: SloId, slo: &'a Slo) -> Option<Self> {
-        let (name, indicator) = (&slo.name, slo.staged()?);
+    fn new(id: SloId, slo: &'a Slo, classifier: &'a Classifier) -> Option<Self> {
         Some(Self {
             id,
-            name,
-            indicator,
+            slo,
+            indicator: slo.staged()?,
+            classifier,
         })
     }
 }
 
+/// The differences from aggregating some workflows.
+#[derive(Default)]
+struct FoldChanges {
+    moves: StageMoves,
+    hops: HopWaits,
+    discarded: BTreeMap<(SloId, DiscardReason), i64>,
+    judged: JudgedDurations,
+    /// Bad workflows outside of the sample, whose evidence replicas may have in memory.
+    asked: KnownHandles,
+}
+
 async fn fold_batch(
     tx: &mut Tx<'_>,
-    &StagedSlo {
-        id: slo,
-        name,
-        indicator,
-    }: &StagedSlo<'_>,
+    slo: &StagedSlo<'_>,
     locked: &[StageWorkflow],
     now: Timestamp,
 ) -> Result<FoldReport, StoreError> {
-    let mut judged = JudgedDurations::new();
+    let id = slo.id;
     let workflows: Vec<_> = locked.iter().filter(|one| is_needed(one, now)).collect();
     let begun: Vec<_> = workflows
         .iter()
         .map(|one| (one.key, one.trace_id))
         .collect();
-    let keys = tx.evidence_keys(slo, &indicator.correlate, &begun).await?;
-    let pieces = tx.stage_evidence_of(slo, &keys).await?;
-    let mut known = KnownStages(tx.known_stages(slo, now).await?);
-    let (mut moves, mut hops, mut refused) = (StageMoves::default(), HopWaits::default(), 0);
+    let correlate = &slo.indicator.correlate;
+    let keys = tx.evidence_keys(id, correlate, &begun).await?;
+    let pieces = tx.stage_evidence_of(id, &keys).await?;
+    let mut known = KnownStages(tx.known_stages(id, now).await?);
+    let starts = workflows.iter().map(|one| one.started_at());
+    let oldest = starts.min().unwrap_or(now).min(now);
+    let hours = tx.sampled_hours_of(id, oldest - DAY).await?;
+    let mut changes = FoldChanges::default();
     let mut folds = Vec::with_capacity(workflows.len());
     for (workflow, pieces) in workflows.iter().zip(&pieces) {
-        hops.add(pieces, i64::from(workflow.folded.is_none()));
+        let own = (*workflow, pieces.as_slice());
+        let plan = StagePlan::new(own, slo, &hours);
+        folds.push(changes.fold(own, (slo, plan), &mut known, now));
+    }
+    tx.add_stage_sums(id, &changes.moves).await?;
+    tx.add_hop_waits(id, now, changes.hops).await?;
+    tx.note_folded(id, &folds).await?;
+    tx.ask_for_stages(&changes.asked).await?;
+    tx.count_discarded(now, &changes.discarded).await?;
+    Ok(FoldReport {
+        folded: folds.len(),
+        judged: changes.judged,
+    })
+}
+
+/// What is done with the stages of a workflow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StagePlan {
+    Divide,
+    /// Its evidence is in memory, so it is looked at again when replicas have stored it.
+    Ask,
+    LeaveOut,
+}
+
+impl StagePlan {
+    fn new(
+        (workflow, pieces): (&StageWorkflow, &[StageEvidence]),
+        slo: &StagedSlo<'_>,
+        hours: &SampledHours,
+    ) -> Self {
+        let folded = workflow.folded.as_ref();
+        // What was whole stays whole, although the sample may be smaller now.
+        if folded.is_some_and(Folded::is_event) && !was_left_out(workflow) {
+            return Self::Divide;
+        }
+        let is_bad = workflow
+            .verdict()
+            .is_some_and(|(outcome, _)| outcome.is_bad());
+        let (key, started_at) = (workflow.key, workflow.started_at());
+        match hours.coverage(key, started_at, slo.slo.clock_skew, is_bad) {
+            StageCoverage::InMemory if workflow.is_unfolded() => Self::Ask,
+            // A replica that has ended had it.
+            StageCoverage::InMemory if pieces.is_empty() => Self::LeaveOut,
+            StageCoverage::Stored | StageCoverage::InMemory => Self::Divide,
+            StageCoverage::Absent => Self::LeaveOut,
+        }
+    }
+}
+
+impl FoldChanges {
+    /// Adds the changes from aggregating one workflow.
+    fn fold<'w>(
+        &mut self,
+        (workflow, pieces): (&'w StageWorkflow, &[StageEvidence]),
+        (slo, plan): (&StagedSlo<'_>, StagePlan),
+        known: &mut KnownStages,
+        now: Timestamp,
+    ) -> Fold<'w> {
+        self.hops.add(pieces, i64::from(workflow.folded.is_none()));
         let folded = workflow.verdict().map(|(outcome, at)| {
-            let mut breakdown = match outcome {
+            let timeline = workflow.timeline(at);
+            let mut breakdown = match (outcome, plan) {
                 // It ends before it starts.
-                Outcome::Invalid => Breakdown::default(),
-                _ => break_down(workflow.timeline(at), pieces, &indicator.stages),
+                (Outcome::Invalid, _) => Breakdown::default(),
+                (_, StagePlan::Divide) => break_down(timeline, pieces, &slo.indicator.stages),
+                (_, StagePlan::Ask | StagePlan::LeaveOut) => Breakdown::unsampled(timeline.range),
             };
-            refused += known.admit(&mut breakdown);
+            let refused = known.admit(&mut breakdown);
+            self.discard(slo.id, DiscardReason::TooManyStages, refused);
             Folded {
                 outcome,
                 judged_at: at,
@@ -162,38 +240,61 @@ async fn fold_batch(
             }
         });
         if let Some(old) = &workflow.folded {
-            moves.add(old, -1);
+            self.moves.add(old, -1);
         }
         if let Some(new) = &folded {
-            moves.add(new, 1);
+            self.moves.add(new, 1);
         }
         let is_news = workflow.is_unfolded();
         if let Some(new) = folded.as_ref().filter(|new| is_news && new.is_event()) {
-            let key = (name.clone(), new.outcome.is_bad());
+            let key = (slo.slo.name.clone(), new.outcome.is_bad());
             let weight = new.weight.unwrap_or(Weight::ONE);
-            let all = judged.entry(key).or_default();
+            let all = self.judged.entry(key).or_default();
             all.add(new.breakdown.total_micros(), weight);
         }
-        // Later spans cannot be added to their workflow any more.
-        let again_at = (is_news && folded.is_some()).then(|| now + LATE_SPANS);
-        folds.push(Fold {
+        let is_event = folded.as_ref().is_some_and(Folded::is_event);
+        let again_after = match plan {
+            _ if folded.is_none() => None,
+            StagePlan::Ask if is_event => {
+                self.ask(workflow, slo);
+                Some(ANSWERED_WITHIN)
+            }
+            StagePlan::LeaveOut if is_event => {
+                self.discard(slo.id, DiscardReason::StagesNotSampled, 1);
+                None
+            }
+            // Later spans cannot be added to their workflow any more.
+            _ if is_news || was_left_out(workflow) => Some(LATE_SPANS),
+            StagePlan::Divide | StagePlan::Ask | StagePlan::LeaveOut => None,
+        };
+        Fold {
             workflow,
             folded,
-            again_at,
-        });
+            again_at: again_after.map(|after| now + after),
+        }
     }
-    tx.add_stage_sums(slo, &moves).await?;
-    tx.add_hop_waits(slo, now, hops).await?;
-    tx.note_folded(slo, &folds).await?;
-    if refused > 0 {
-        let reason = (slo, DiscardReason::TooManyStages);
-        tx.count_discarded(now, &BTreeMap::from([(reason, refused)]))
-            .await?;
+
+    fn ask(&mut self, workflow: &StageWorkflow, slo: &StagedSlo<'_>) {
+        let own = ((slo.id, workflow.key), workflow.trace_id);
+        let kept = KeptStages {
+            slo: slo.id,
+            keeping: Keeping::StoredAsBad,
+        };
+        for StagedKey { key, .. } in slo.classifier.stage_keys([own]) {
+            add_known(&mut self.asked, key.handle(), kept);
+        }
     }
-    Ok(FoldReport {
-        folded: folds.len(),
-        judged,
-    })
+
+    fn discard(&mut self, slo: SloId, reason: DiscardReason, count: i64) {
+        if count > 0 {
+            *self.discarded.entry((slo, reason)).or_default() += count;
+        }
+    }
+}
+
+fn was_left_out(workflow: &StageWorkflow) -> bool {
+    let folded = workflow.folded.as_ref();
+    folded.is_some_and(|folded| folded.breakdown.is_unsampled())
 }
 
 /// Returns whether there is something to add or subtract. Spans of a verdict that is older than a

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        counting::stages::{MAX_PER_HOUR, StageSpanQuota},
         model::{span::SpanView, time::Timestamp},
         traceql::KeyFilter,
         workflow::{
@@ -29,7 +28,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Ingest {
     parts: Arc<IngestParts>,
-    stage_room: Arc<StageSpanQuota>,
 }
 
 #[derive(Debug)]
@@ -71,7 +69,6 @@ impl Ingest {
         }
         Self {
             parts: Arc::new(parts),
-            stage_room: Arc::new(StageSpanQuota::new(MAX_PER_HOUR)),
         }
     }
 
@@ -141,13 +138,12 @@ impl TraceConsumer for Ingest {
     async fn commit(&self, mut batch: ClassifiedRequest) -> Result<(), CommitError> {
         let metrics = &self.parts.metrics;
         let matched = batch.findings.evidence.len() as u64;
-        let waited = self.parts.recorder.stages().sort(&mut batch.findings);
-        let room = self.stage_room.take(batch.now, batch.findings.pieces.len());
-        batch.findings.limit_stage_evidence(room);
+        let stages = self.parts.recorder.stages();
+        let waited = stages.sort(&mut batch.findings, batch.now);
         let began = Instant::now();
         let result = self.parts.recorder.record(batch.findings).await;
         if result.is_err() {
-            self.parts.recorder.stages().give_back(waited);
+            stages.give_back(waited);
         }
         if result == Err(CommitError::Outdated) {
             let mut classifier = self.parts.classifier.clone();

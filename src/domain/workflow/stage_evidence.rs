@@ -150,7 +150,7 @@ pub struct FoundStageEvidence {
     pub slo: Option<SloId>,
     /// True if the workflow is found only by links, so that its key is unknown.
     pub is_always_kept: bool,
-    /// The SLOs that lack it if it exceeds the quota.
+    /// The SLOs that lack it if it exceeds a limit.
     pub wanted_by: std::sync::Arc<[SloId]>,
     pub piece: StageEvidence,
 }

@@ -124,7 +124,8 @@ impl Tx<'_> {
         let rows: Vec<(i16, String)> = self.fetch_all(query).await?;
         let stages = rows
             .into_iter()
-            .filter_map(|(kind, name)| StageKind::from_code(kind).map(|kind| Stage { kind, name }));
+            .filter_map(|(kind, name)| StageKind::from_code(kind).map(|kind| Stage { kind, name }))
+            .filter(|stage| *stage != Stage::UNSAMPLED);
         Ok(stages.collect())
     }
 
@@ -138,13 +139,14 @@ impl Tx<'_> {
             "-- stage_sums.durations\n",
             "select date_bin($5, bucket, timestamptz 'epoch'), is_bad, kind, name, durations ",
             "from stage_sums where slo_id = $1 and resolution = $2 and bucket >= $3 ",
-            "and bucket < $4 and durations <> '{}'",
+            "and bucket < $4 and durations <> '{}' and kind <> $6",
         ))
         .bind(slo.0)
         .bind(query.resolution.as_secs())
         .bind(query.range.from.to_chrono())
         .bind(query.range.to.to_chrono())
-        .bind(interval(query.step));
+        .bind(interval(query.step))
+        .bind(StageKind::Unsampled.as_code());
         let rows: Vec<DurationsRow> = self.fetch_all(statement).await?;
         let rows = rows
             .into_iter()

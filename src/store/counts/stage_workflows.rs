@@ -69,6 +69,10 @@ impl StageWorkflow {
         folded.map(|folded| (folded.outcome, folded.judged_at)) != self.verdict()
     }
 
+    pub const fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
     /// Returns when it ended; `None` if it has not.
     pub const fn ended_at(&self) -> Option<Timestamp> {
         self.ended_at

@@ -1,5 +1,5 @@
 //! Lists of workflows by what a verdict changes: open until a deadline, bad, sampled, waiting for the
-//! aggregation of their stages, not yet searchable.
+//! aggregation of their stages, not yet searchable. Also the samples of those whose stages are known.
 //!
 //! `workflows` has no index on any of that, so that an update of a workflow writes no index. A list is
 //! written in the transaction that changes the workflow, from its verdict before and after.
@@ -12,5 +12,6 @@ pub(super) mod open;
 mod sampled;
 mod search_queue;
 pub(super) mod stage_queue;
+pub(super) mod stage_samples;
 
 pub(crate) use changes::ListChanges;

@@ -8,7 +8,11 @@ use uuid::Uuid;
 use crate::{
     domain::{
         model::ids::{SloId, TraceId},
-        workflow::{EventId, EventKey, watermark::ReplicaId},
+        workflow::{
+            EventId, EventKey,
+            stage_buffer::{Keeping, KeptStages, KnownHandles},
+            watermark::ReplicaId,
+        },
     },
     store::{StoreError, Tx, batch::Batch, trace_ids::trace_id},
 };
@@ -17,10 +21,13 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeardWorkflows {
     pub replica: ReplicaId,
-    /// As [`StageKey::handle`](crate::domain::workflow::stage_evidence::StageKey::handle) returns
-    /// them.
-    pub handles: Vec<u64>,
+    pub handles: KnownHandles,
 }
+
+/// Written by no replica, so all read it.
+const BY_NONE: ReplicaId = ReplicaId(-1);
+/// The bytes of a workflow: its handle, its SLO and what is done with its evidence.
+const BYTES: usize = 13;
 
 /// The place up to which the workflows with open stages were read: the number of a row, of those
 /// that were open or of those that have ended.
@@ -45,10 +52,9 @@ impl Batch {
         let Some(heard) = heard.filter(|heard| !heard.handles.is_empty()) else {
             return;
         };
-        let bytes = heard.handles.iter().flat_map(|handle| handle.to_be_bytes());
         self.add("insert into heard_workflows (replica_id, handles) values ($1, $2)")
             .bind(heard.replica.0)
-            .bind(bytes.collect::<Vec<u8>>());
+            .bind(encoded(&heard.handles));
     }
 }
 
@@ -63,13 +69,27 @@ impl Tx<'_> {
         Ok(are_there)
     }
 
-    /// Returns the handles that other replicas have written recently, by the number of their row,
+    /// Asks all replicas to store the evidence of these workflows.
+    pub async fn ask_for_stages(&mut self, handles: &KnownHandles) -> Result<(), StoreError> {
+        if handles.is_empty() {
+            return Ok(());
+        }
+        let statement = sqlx::query(
+            "-- heard_workflows.ask
+             insert into heard_workflows (replica_id, handles) values ($1, $2)",
+        )
+        .bind(BY_NONE.0)
+        .bind(encoded(handles));
+        self.execute(statement).await.map(drop)
+    }
+
+    /// Returns the workflows that other replicas have written recently, by the number of their row,
     /// except the rows `seen`. Also deletes rows that every replica has seen.
     pub async fn heard_by_others(
         &mut self,
         replica: ReplicaId,
         seen: &BTreeSet<i64>,
-    ) -> Result<Vec<(i64, Vec<u64>)>, StoreError> {
+    ) -> Result<Vec<(i64, KnownHandles)>, StoreError> {
         // A row becomes visible up to as long after its time as a commit may take.
         let query = sqlx::query_as(
             "-- heard_workflows.read
@@ -85,14 +105,8 @@ impl Tx<'_> {
              delete from heard_workflows where heard_at < clock_timestamp() - interval '1 minute'",
         );
         self.execute(statement).await?;
-        let handles = |bytes: Vec<u8>| {
-            let (all, _) = bytes.as_chunks();
-            all.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect()
-        };
-        Ok(rows
-            .into_iter()
-            .map(|(id, all)| (id, handles(all)))
-            .collect())
+        let rows = rows.into_iter();
+        Ok(rows.map(|(id, bytes)| (id, decoded(&bytes))).collect())
     }
 
     /// Returns a part of the workflows of `slos` whose stages are still to be added up, each with the
@@ -151,4 +165,27 @@ impl Tx<'_> {
         }
         Ok((workflows, next))
     }
+}
+
+fn encoded(handles: &KnownHandles) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(handles.len() * BYTES);
+    for (handle, kept) in handles {
+        bytes.extend(handle.to_be_bytes());
+        bytes.extend(kept.slo.0.to_be_bytes());
+        bytes.push(kept.keeping.as_code());
+    }
+    bytes
+}
+
+/// Leaves out what another version has written.
+fn decoded(bytes: &[u8]) -> KnownHandles {
+    let (all, _) = bytes.as_chunks::<BYTES>();
+    let one = |[handle @ .., a, b, c, d, code]: &[u8; BYTES]| {
+        let kept = KeptStages {
+            slo: SloId(i32::from_be_bytes([*a, *b, *c, *d])),
+            keeping: Keeping::from_code(*code)?,
+        };
+        Some((u64::from_be_bytes(*handle), kept))
+    };
+    all.iter().filter_map(one).collect()
 }

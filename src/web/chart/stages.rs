@@ -64,7 +64,7 @@ fn add(svg: &mut Markup, bar: Bar, y: u8, height: u8) {
         // Set as an attribute: in a style sheet the URL would refer to the sheet.
         StageKind::Wait | StageKind::Delay => r#"fill="url(#i-hatch)""#,
         StageKind::Processing | StageKind::Declared => r#"class="f1""#,
-        StageKind::Pause | StageKind::Other => r#"class="rest""#,
+        StageKind::Pause | StageKind::Other | StageKind::Unsampled => r#"class="rest""#,
     };
     let begin = bar.begin.clamp(0.0, 1.0);
     let length = bar.length.clamp(0.0, 1.0 - begin);

@@ -318,7 +318,7 @@ async fn door(catalog: &Catalog, store: Store) -> Ingest {
     })
 }
 
-/// As the product does in its first seconds; before, it stores all evidence of stages.
+/// As the product does in its first seconds.
 async fn learn_workflows(stages: &StageKeeper) {
     let now = Clock::System.now();
     for later in [Duration::ZERO, Duration::from_secs(15)] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use throughline::domain::{slo::Stages, workflow::classify::DiscardReason};
 
 use super::world::{app, order, taken};
-use crate::support::app::TestApp;
+use crate::support::{app::TestApp, span::span};
 
 const DAY: f64 = 86_400.0;
 
@@ -35,6 +35,7 @@ async fn an_slo_without_stages_costs_no_row() {
 #[tokio::test]
 async fn one_key_has_room_for_64_pieces_and_what_is_missed_is_counted() {
     let app = app(Stages::Auto).await;
+    app.at_second(200.0).send([span("placed")]).await;
     let message = |n| taken("cards", f64::from(n), f64::from(n) + 0.5);
     let flood: Vec<_> = (0..100).map(message).collect();
     for part in flood.chunks(30) {

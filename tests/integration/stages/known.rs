@@ -66,14 +66,27 @@ async fn a_replica_that_starts_knows_the_workflows_that_are_open() {
     let spans = order(1, 2.0);
     app.at_second(17.0).send([&spans[0]]).await;
     let late = app.replica();
-    // Until it knows them it stores everything.
+    // Until it knows them nothing is stored, and then what has waited.
     late.send(&messages_of(&spans)[..1]).await;
-    assert_eq!(app.kept().await, 1);
-    for second in [18.0, 26.0, 34.0] {
-        app.at_second(second);
-        late.learn_workflows().await;
-    }
-    late.send(&messages_of(&spans)[1..2]).await;
     late.send([sent("mails", 0.0, 1.0).trace(99)]).await;
+    assert_eq!(app.kept().await, 0);
+    assert_eq!(late.learn_workflows().await.waiting, 1);
+    assert_eq!(app.kept().await, 1);
+    late.send(&messages_of(&spans)[1..2]).await;
     assert_eq!(app.kept().await, 2);
+}
+
+#[tokio::test]
+async fn what_others_do_not_say_to_a_replica_that_starts_is_loaded() {
+    let app = app(Stages::Auto).await;
+    app.learn_workflows().await;
+    let late = app.replica();
+    late.learn_workflows().await;
+    // Nobody knows yet that there is another replica.
+    let spans = order(1, 2.0);
+    app.at_second(1.0).send([&spans[0]]).await;
+    late.send(&messages_of(&spans)[..1]).await;
+    assert_eq!(late.at_second(14.0).learn_workflows().await.waiting, 1);
+    assert_eq!(late.at_second(15.0).learn_workflows().await.waiting, 0);
+    assert_eq!(app.kept().await, 1);
 }

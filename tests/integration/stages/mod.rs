@@ -4,5 +4,6 @@ mod durations;
 mod folding;
 mod keeping;
 mod known;
+mod sampled;
 mod told;
 mod world;

@@ -37,14 +37,18 @@ impl TestApp {
     /// `stage good bad`, in seconds.
     pub(super) async fn means(&self) -> Vec<String> {
         let (good, bad) = self.stage_sums().await;
-        let text = |secs: Option<f64>| secs.map_or("-".to_owned(), |secs| format!("{secs:.1}"));
-        let stages = WhereTimeGoes::new(&good, &bad).stages;
-        let row = |mean: &StageMean| {
-            let (good, bad) = (text(mean.good_secs), text(mean.bad_secs));
-            format!("{} {good} {bad}", mean.stage.title())
-        };
-        stages.iter().map(row).collect()
+        means(&good, &bad)
     }
+}
+
+pub(super) fn means(good: &StageSums, bad: &StageSums) -> Vec<String> {
+    let text = |secs: Option<f64>| secs.map_or("-".to_owned(), |secs| format!("{secs:.1}"));
+    let stages = WhereTimeGoes::new(good, bad).stages;
+    let row = |mean: &StageMean| {
+        let (good, bad) = (text(mean.good_secs), text(mean.bad_secs));
+        format!("{} {good} {bad}", mean.stage.title())
+    };
+    stages.iter().map(row).collect()
 }
 
 /// In this queue, told by this service.
@@ -65,13 +69,24 @@ pub(super) fn taken(queue: &str, from: f64, to: f64) -> SpanBuilder {
 
 /// All spans of an order that waited so long for its cards service.
 pub(super) fn order(nth: u64, wait: f64) -> Vec<SpanBuilder> {
+    workflow(("placed", "shipped"), nth, 0.0, wait)
+}
+
+/// The same from another second on, and with another start and end.
+pub(super) fn workflow(
+    (start, end): (&str, &str),
+    nth: u64,
+    from: f64,
+    wait: f64,
+) -> Vec<SpanBuilder> {
+    let taken_at = from + wait + 1.0;
     let spans = [
-        span("placed").lasting(0.5),
-        sent("cards", 0.0, 1.0),
-        taken("cards", wait + 1.0, wait + 3.0),
-        sent("parcels", wait + 2.0, wait + 3.0),
-        taken("parcels", wait + 4.0, wait + 5.0),
-        span("shipped").at(wait + 5.0),
+        span(start).at(from).lasting(0.5),
+        sent("cards", from, from + 1.0),
+        taken("cards", taken_at, taken_at + 2.0),
+        sent("parcels", taken_at + 1.0, taken_at + 2.0),
+        taken("parcels", taken_at + 3.0, taken_at + 4.0),
+        span(end).at(taken_at + 4.0),
     ];
     spans.map(|span| span.trace(nth)).into()
 }

@@ -56,6 +56,19 @@ pub struct StageSection {
 }
 
 impl Breakdown {
+    /// Returns the time of a workflow whose stages are unknown since it is not in the sample.
+    pub fn unsampled(range: TimeRange) -> Self {
+        Self(vec![StageTime {
+            stage: Stage::UNSAMPLED,
+            micros: range.to.micros_since(range.from),
+            first_micros: 0,
+        }])
+    }
+
+    pub fn is_unsampled(&self) -> bool {
+        self.0.iter().any(|part| part.stage == Stage::UNSAMPLED)
+    }
+
     pub fn total_micros(&self) -> i64 {
         self.0.iter().map(|part| part.micros).sum()
     }

@@ -19,7 +19,7 @@ pub use breakdown::{
     Breakdown, StageSection, StageTime, Timeline, TimelineEnd, break_down, sections,
 };
 pub use hops::{HopWait, HopWaits, MAX_SERVICE_PAIRS, ServicePair};
-pub use room::{MAX_PER_HOUR, StageSpanQuota};
+pub use room::{LINKED_SPANS_AN_HOUR, LinkedSpanQuota};
 pub use sums::{
     Folded, KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums, WhereTimeGoes,
 };
@@ -55,16 +55,19 @@ pub enum StageKind {
     Declared,
     /// Unknown.
     Other,
+    /// All of the time of a workflow whose stages are unknown since it is not in the sample.
+    Unsampled,
 }
 
 impl StageKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Wait,
         Self::Delay,
         Self::Processing,
         Self::Pause,
         Self::Declared,
         Self::Other,
+        Self::Unsampled,
     ];
 
     /// Returns the number that represents it in the database.
@@ -76,6 +79,7 @@ impl StageKind {
             Self::Pause => 4,
             Self::Declared => 5,
             Self::Other => 6,
+            Self::Unsampled => 7,
         }
     }
 
@@ -87,6 +91,10 @@ impl StageKind {
 impl Stage {
     pub const OTHER: Self = Self {
         kind: StageKind::Other,
+        name: String::new(),
+    };
+    pub const UNSAMPLED: Self = Self {
+        kind: StageKind::Unsampled,
         name: String::new(),
     };
 
@@ -110,6 +118,7 @@ impl Stage {
             StageKind::Pause => "paused".to_owned(),
             StageKind::Declared => self.name.clone(),
             StageKind::Other => "other".to_owned(),
+            StageKind::Unsampled => "not in the sample".to_owned(),
         }
     }
 }

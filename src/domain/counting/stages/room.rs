@@ -1,4 +1,5 @@
-//! The limit of stored stage evidence, so that a flood of messages cannot fill the disk.
+//! The limit of stored stage evidence of which only links say to which workflow it belongs, if to any,
+//! so that a flood of messages cannot fill the disk.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -10,18 +11,18 @@ use crate::domain::model::time::Timestamp;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Per replica: some 550 messages a second, around the clock.
-pub const MAX_PER_HOUR: i64 = 2_000_000;
+pub const LINKED_SPANS_AN_HOUR: i64 = 2_000_000;
 
 /// The rest of one replica's quota for the current hour, shared by all requests. If two requests
 /// see a new hour at once, both may reset it, which admits slightly more.
 #[derive(Debug)]
-pub struct StageSpanQuota {
+pub struct LinkedSpanQuota {
     per_hour: i64,
     hour: AtomicI64,
     taken: AtomicI64,
 }
 
-impl StageSpanQuota {
+impl LinkedSpanQuota {
     pub const fn new(per_hour: i64) -> Self {
         Self {
             per_hour,
@@ -49,7 +50,7 @@ mod tests {
 
     #[test]
     fn there_is_room_again_in_the_next_hour_and_never_for_more() {
-        let room = StageSpanQuota::new(10);
+        let room = LinkedSpanQuota::new(10);
         let at = |secs: i64| Timestamp::from_secs(1_795_328_280 + secs);
         assert_eq!(room.take(at(0), 7), 7);
         assert_eq!(room.take(at(1), 7), 3);

@@ -100,6 +100,27 @@ impl StageSums {
         }
     }
 
+    /// Returns the sum of the workflows that are not in the sample.
+    fn unsampled(&self) -> Option<&StageSum> {
+        self.by_stage.get(&Stage::UNSAMPLED)
+    }
+
+    /// Returns how many of the workflows have stages.
+    fn sampled(&self) -> i64 {
+        self.workflows - self.unsampled().map_or(0, |sum| sum.events)
+    }
+
+    /// Returns the share of the workflows that have stages; `None` without any.
+    #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
+    fn sampled_ratio(&self) -> Option<f64> {
+        (self.workflows > 0).then(|| self.sampled() as f64 / self.workflows as f64)
+    }
+
+    fn stages(&self) -> impl Iterator<Item = (&Stage, &StageSum)> {
+        let all = self.by_stage.iter();
+        all.filter(|(stage, _)| **stage != Stage::UNSAMPLED)
+    }
+
     fn mean_secs(&self, stage: &Stage) -> Option<f64> {
         self.mean(i128::from(
             self.by_stage.get(stage).map_or(0, |sum| sum.micros),
@@ -107,19 +128,15 @@ impl StageSums {
     }
 
     fn mean_total_secs(&self) -> Option<f64> {
-        self.mean(
-            self.by_stage
-                .values()
-                .map(|sum| i128::from(sum.micros))
-                .sum(),
-        )
+        self.mean(self.stages().map(|(_, sum)| i128::from(sum.micros)).sum())
     }
 
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
     fn mean(&self, micros: i128) -> Option<f64> {
-        let millionths = i128::from(self.workflows) * 1_000_000 + i128::from(self.unseen);
+        let unseen = self.unseen - self.unsampled().map_or(0, |sum| sum.unseen);
+        let millionths = i128::from(self.sampled()) * 1_000_000 + i128::from(unseen);
         // Millionths of a second, by millionths of a workflow.
-        (self.workflows > 0).then(|| micros as f64 / millionths as f64)
+        (self.sampled() > 0).then(|| micros as f64 / millionths as f64)
     }
 }
 
@@ -155,7 +172,9 @@ impl KnownStages {
         let mut refused = 0;
         let mut other: Option<StageTime> = None;
         breakdown.0.retain(|part| {
-            if part.stage != Stage::OTHER && self.has_room_for(&part.stage) {
+            if part.stage == Stage::UNSAMPLED
+                || part.stage != Stage::OTHER && self.has_room_for(&part.stage)
+            {
                 return true;
             }
             refused += i64::from(part.stage != Stage::OTHER);
@@ -200,11 +219,15 @@ pub struct StageMean {
 /// The stages in the order in which workflows reach them, good workflows compared with bad ones.
 ///
 /// The means of a column add up to its total, the shares to 1: a stage that is faster in bad
-/// workflows is not subtracted, or another stage would have more than all of the excess.
+/// workflows is not subtracted, or another stage would have more than all of the excess. Workflows
+/// outside of the sample are in no mean.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WhereTimeGoes {
     pub good_workflows: i64,
     pub bad_workflows: i64,
+    /// The share of good workflows in the sample; `None` without any.
+    pub good_sampled_ratio: Option<f64>,
+    pub bad_sampled_ratio: Option<f64>,
     pub good_secs: Option<f64>,
     pub bad_secs: Option<f64>,
     pub stages: Vec<StageMean>,
@@ -241,6 +264,8 @@ impl WhereTimeGoes {
         Self {
             good_workflows: good.workflows,
             bad_workflows: bad.workflows,
+            good_sampled_ratio: good.sampled_ratio(),
+            bad_sampled_ratio: bad.sampled_ratio(),
             good_secs,
             bad_secs,
             stages: order.into_iter().zip(means).map(mean).collect(),
@@ -258,7 +283,7 @@ impl WhereTimeGoes {
 /// Sorts stages by the mean time at which a workflow reaches them.
 fn in_order(good: &StageSums, bad: &StageSums) -> Vec<Stage> {
     let mut firsts: BTreeMap<&Stage, StageSum> = BTreeMap::new();
-    for (stage, sum) in good.by_stage.iter().chain(&bad.by_stage) {
+    for (stage, sum) in good.stages().chain(bad.stages()) {
         firsts.entry(stage).or_default().add(sum);
     }
     let mut stages: Vec<(i128, &Stage)> = firsts

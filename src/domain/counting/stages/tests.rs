@@ -413,3 +413,41 @@ fn s20_the_time_of_a_sampled_workflow_counts_for_all_that_it_stands_for() {
     sums.add(&workflow(7.3), Some(third), -1);
     assert_eq!(sums, before, "what is taken away is what was added");
 }
+
+#[test]
+fn workflows_outside_of_the_sample_have_a_duration_and_are_in_no_mean() {
+    let whole = |wait: f64| {
+        let pieces = [
+            sent("orders", 0.0, 0.0),
+            taken("orders", "shop", wait, wait + 1.0),
+        ];
+        ended(wait + 1.0, &pieces)
+    };
+    let left_out = |secs: f64| Breakdown::unsampled(TimeRange::new(at(0.0), at(secs)));
+    let four = Some(Weight::from_millionths(4_000_000));
+    let (mut good, mut bad) = (StageSums::default(), StageSums::default());
+    good.add(&whole(2.0), None, 1);
+    bad.add(&whole(10.0), None, 1);
+    let only_whole = WhereTimeGoes::new(&good, &bad);
+    for secs in [7.0, 70.0, 700.0] {
+        let mut breakdown = left_out(secs);
+        assert_eq!(KnownStages::default().admit(&mut breakdown), 0);
+        good.add(&breakdown, four, 1);
+    }
+    assert!((good.durations.events() - 13.0).abs() < 1e-9);
+    let found = WhereTimeGoes::new(&good, &bad);
+    assert_eq!((found.good_workflows, found.bad_workflows), (4, 1));
+    assert_eq!(found.good_sampled_ratio, Some(0.25));
+    assert_eq!(found.bad_sampled_ratio, Some(1.0));
+    assert_eq!(found.stages, only_whole.stages);
+    assert_eq!((found.good_secs, found.bad_secs), (Some(3.0), Some(11.0)));
+
+    let mut nothing = StageSums::default();
+    nothing.add(&left_out(7.0), None, 1);
+    let found = WhereTimeGoes::new(&nothing, &StageSums::default());
+    assert_eq!(
+        (found.good_secs, found.good_sampled_ratio),
+        (None, Some(0.0))
+    );
+    assert_eq!(found.stages, []);
+}

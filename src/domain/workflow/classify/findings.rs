@@ -94,8 +94,10 @@ pub enum DiscardReason {
     /// A pause, a leg or another fact that is not an end, and that belongs to an unknown one of
     /// several workflows of a batch.
     OfUnknownMessage,
-    /// The quota for stage evidence is exhausted.
+    /// The stage evidence of its workflow, or that of all workflows of links, exceeds a limit.
     TooMuchStageEvidence,
+    /// A workflow outside of the sample whose stages are known. Counted by workflow.
+    StagesNotSampled,
     /// Its stage is beyond the limit of distinct stages.
     TooManyStages,
     /// It has more attributes, or longer ones, than are compared.
@@ -120,17 +122,15 @@ impl ClassifiedBatch {
         self
     }
 
-    /// Keeps the first `room` fragments of stage evidence; the others are counted for the SLOs that
-    /// wanted them.
-    pub fn limit_stage_evidence(&mut self, room: usize) {
-        for piece in self.pieces.drain(room.min(self.pieces.len())..) {
+    /// Adds the first `room` fragments to those that are stored; the others are counted for the SLOs
+    /// that want them.
+    pub fn add_linked_stages(&mut self, mut linked: Vec<FoundStageEvidence>, room: usize) {
+        for piece in linked.drain(room.min(linked.len())..) {
             for slo in piece.wanted_by.iter() {
-                let missed = self
-                    .unusable
-                    .entry((*slo, DiscardReason::TooMuchStageEvidence));
-                *missed.or_default() += 1;
+                self.note(*slo, DiscardReason::TooMuchStageEvidence);
             }
         }
+        self.pieces.extend(linked);
     }
 
     /// Adds evidence by an older revision of an SLO, without the counts of spans.
@@ -413,7 +413,7 @@ impl From<Flaw> for DiscardReason {
 }
 
 impl DiscardReason {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Uncorrelated,
         Self::TooLate,
         Self::NoStartTime,
@@ -431,6 +431,7 @@ impl DiscardReason {
         Self::SeveralValues,
         Self::AttributesCut,
         Self::TooMuchStageEvidence,
+        Self::StagesNotSampled,
         Self::TooManyStages,
     ];
 
@@ -453,6 +454,7 @@ impl DiscardReason {
             Self::SeveralValues => "several_values",
             Self::AttributesCut => "attributes_truncated",
             Self::TooMuchStageEvidence => "too_many_stage_spans",
+            Self::StagesNotSampled => "stages_not_sampled",
             Self::TooManyStages => "too_many_stages",
         }
     }

@@ -17,7 +17,7 @@ use crate::domain::{
     traceql::{Selector, SelectorContext, SelectorIndex},
     workflow::{
         EventId, EventKey,
-        stage_buffer::{StageClaim, UnsortedStageEvidence},
+        stage_buffer::{StageClaim, StagedKey, UnsortedStageEvidence},
         stage_evidence::{
             MESSAGE_KEYS, StageEvidenceKind, StageKey, declared_evidence, message_evidence,
         },
@@ -76,6 +76,8 @@ impl StageEvidenceFinder {
                 .enumerate()
                 .map(|(at, mark)| (&mark.selector, at)),
         );
+        // A message that two of them find under one key has the claim of the first.
+        auto.sort_by_key(|(correlate, _)| !follows_links(correlate));
         let auto = auto.into_iter().map(|(correlate, wanted_by)| {
             let claim = claim(None, wanted_by.into(), &correlate);
             (correlate, claim)
@@ -146,8 +148,7 @@ impl StageEvidenceFinder {
         // Made once a workflow is found that it may belong to.
         let mut piece = None;
         let mut add = |claim: &Arc<StageClaim>, key| {
-            if let Some(other) = found.find_from(first, key) {
-                other.is_always_kept |= claim.is_always_kept;
+            if found.has_from(first, key) {
                 return;
             }
             if let Some(piece) = piece.get_or_insert_with(|| message_evidence(span)) {
@@ -219,19 +220,22 @@ const fn is_of_trace(correlator: &Correlator) -> bool {
 
 impl Classifier {
     /// Returns the keys by which stage evidence of these workflows is recognised, given by their SLO,
-    /// their key and a trace of theirs; none for SLOs without stages.
+    /// their key and a trace of theirs; none for SLOs without stages, and for those that follow links,
+    /// whose evidence does not wait for a workflow.
     pub fn stage_keys(
         &self,
         workflows: impl IntoIterator<Item = (EventId, TraceId)>,
-    ) -> Vec<StageKey> {
+    ) -> Vec<StagedKey> {
         let mut found = Vec::new();
-        for ((slo, key), trace_id) in workflows {
+        for ((slo, event), trace_id) in workflows {
             let known = self.slos.iter().find(|(id, _)| *id == slo);
             let indicator = known.map(|(_, slo)| &slo.indicator);
             if let Some(Indicator::Workflow(workflow)) = indicator
                 && !workflow.stages.is_none()
+                && !follows_links(&workflow.correlate)
             {
-                found.extend(stage_keys(&workflow.correlate, key, trace_id));
+                let keys = stage_keys(&workflow.correlate, event, trace_id);
+                found.extend(keys.into_iter().map(|key| StagedKey { key, slo, event }));
             }
         }
         found

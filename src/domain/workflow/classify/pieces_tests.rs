@@ -155,15 +155,16 @@ fn a_span_of_declared_stages_is_put_aside_once_for_each_of_its_parts() {
 
 #[test]
 fn pieces_without_room_are_counted_with_everybody_who_misses_them() {
-    let classifier = classifier(&[("[trace]", AUTO), ("[trace]", AUTO)]);
-    let mut findings = find(
-        &classifier,
-        &span("message", SpanKind::Consumer, order("1")),
-    );
-    findings.limit_stage_evidence(1);
+    // The message is found under its trace by all of them; those that follow links have its claim.
+    let classifier = classifier(&[("[trace]", AUTO), ("[links]", AUTO), ("[links]", AUTO)]);
+    let message = span("message", SpanKind::Consumer, order("1"));
+    let linked = pieces(&classifier, &message);
+    assert_eq!((linked.len(), linked[0].is_always_kept), (1, true));
+    let mut findings = ClassifiedBatch::default();
+    findings.add_linked_stages(linked.clone(), 1);
     assert_eq!((findings.pieces.len(), findings.unusable.len()), (1, 0));
-    findings.limit_stage_evidence(0);
+    findings.add_linked_stages(linked, 0);
     let missed = |slo| ((SloId(slo), DiscardReason::TooMuchStageEvidence), 1);
-    assert_eq!(findings.unusable, BTreeMap::from([missed(1), missed(2)]));
-    assert!(findings.pieces.is_empty());
+    assert_eq!(findings.unusable, BTreeMap::from([missed(2), missed(3)]));
+    assert_eq!(findings.pieces.len(), 1);
 }

@@ -1,85 +1,179 @@
-//! Decides which stage evidence to store: that of known workflows. Other evidence waits in memory
-//! for a while, since the first span of a workflow may arrive after others.
+//! Decides which stage evidence to store: that of known workflows in the sample. Other evidence waits
+//! in memory for a while, since the first span of a workflow may arrive after others, and a workflow
+//! outside of the sample may turn out to be bad.
 
+mod sample;
+#[cfg(test)]
+mod tests;
 mod unsorted;
 mod waiting;
 
+pub use sample::{
+    STAGE_SPANS_AN_HOUR, SampleLevel, SampledHour, SampledHours, StageCoverage, StageDemand,
+    StageSampling, samples,
+};
 pub use unsorted::{CompactStageEvidence, StageClaim, UnsortedStageEvidence};
+
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::FixedState;
 
 use self::waiting::WaitingEvidence;
-use super::stage_evidence::{FoundStageEvidence, StageKey};
+use super::{
+    EventKey,
+    stage_evidence::{FoundStageEvidence, StageKey},
+};
+use crate::domain::model::{ids::SloId, time::Timestamp};
 
-/// Workflows by what [`StageKey::handle`] returns.
-pub type HandleSet = std::collections::HashSet<u64, FixedState>;
+/// Known workflows by what [`StageKey::handle`] returns.
+pub type KnownHandles = HashMap<u64, KeptStages, FixedState>;
 
-/// The known workflows, and the stage evidence of others. Bounded: the oldest evidence is dropped
-/// first, always all that waits for one workflow.
+/// A key by which the stage evidence of a workflow is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagedKey {
+    pub key: StageKey,
+    pub slo: SloId,
+    /// The key of the workflow, by which it is in the sample or not.
+    pub event: EventKey,
+}
+
+/// What is done with the stage evidence of a known workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptStages {
+    /// The SLO for which it is counted. If several have the workflow, one of those that store it.
+    pub slo: SloId,
+    pub keeping: Keeping,
+}
+
+/// The first has precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keeping {
+    Stored,
+    /// Stored although it is not in the sample, since the workflow is bad.
+    StoredAsBad,
+    /// Kept in memory, in case that the workflow turns out to be bad.
+    InMemory,
+}
+
+/// The known workflows, and the stage evidence that is not stored. Bounded: the oldest evidence is
+/// dropped first, always all that waits for one workflow.
 #[derive(Debug)]
 pub struct StageBuffer {
     /// The workflows that were loaded, those that became known during the loading, and newer ones.
     /// `None` until the first loading.
-    loaded: Option<HandleSet>,
-    earlier: HandleSet,
-    newer: HandleSet,
+    loaded: Option<KnownHandles>,
+    earlier: KnownHandles,
+    newer: KnownHandles,
+    /// Evidence of workflows that are not known.
     waiting: WaitingEvidence,
+    /// Evidence of known workflows outside of the sample. It is not dropped in favour of evidence that
+    /// may concern nobody.
+    aside: WaitingEvidence,
     most: usize,
     dropped: u64,
+    sampling: BTreeMap<SloId, StageSampling>,
+    demand: BTreeMap<SloId, StageDemand>,
+}
+
+/// The stage evidence to store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SortedStages {
+    /// Of known workflows.
+    pub known: Vec<FoundStageEvidence>,
+    /// Of workflows that are found only by links, if there are any.
+    pub linked: Vec<FoundStageEvidence>,
 }
 
 impl StageBuffer {
-    /// Makes an empty buffer for at most `most` waiting fragments.
+    /// Makes an empty buffer for at most `most` waiting fragments, and as many of workflows outside of
+    /// samples.
     pub fn new(most: usize) -> Self {
         Self {
             loaded: None,
-            earlier: HandleSet::default(),
-            newer: HandleSet::default(),
+            earlier: KnownHandles::default(),
+            newer: KnownHandles::default(),
             waiting: WaitingEvidence::new(),
+            aside: WaitingEvidence::new(),
             most,
             dropped: 0,
+            sampling: BTreeMap::new(),
+            demand: BTreeMap::new(),
         }
     }
 
-    /// Adds workflows, and returns the evidence that waited for them.
-    pub fn note(&mut self, keys: impl IntoIterator<Item = StageKey>) -> Vec<FoundStageEvidence> {
-        let mut found = Vec::new();
-        for key in keys {
-            self.newer.insert(key.handle());
-            let mut add = |one: CompactStageEvidence| found.push(one.into_found());
-            self.waiting.take(key, &mut add);
+    /// Sets when the next evidence comes.
+    pub const fn set_time(&mut self, now: Timestamp) {
+        self.aside.set_time(now);
+    }
+
+    /// Sets the samples, for workflows that become known from now on. SLOs without one store the
+    /// evidence of all their workflows.
+    pub fn set_sampling(&mut self, sampling: BTreeMap<SloId, StageSampling>) {
+        self.sampling = sampling;
+    }
+
+    /// Returns what is done with the evidence of a workflow.
+    pub fn keeping(&self, workflow: &StagedKey) -> KeptStages {
+        let sampling = self.sampling.get(&workflow.slo);
+        let is_stored = sampling.is_none_or(|sampling| sampling.all.includes(workflow.event));
+        KeptStages {
+            slo: workflow.slo,
+            keeping: if is_stored {
+                Keeping::Stored
+            } else {
+                Keeping::InMemory
+            },
         }
+    }
+
+    /// Adds workflows, and returns the evidence of them to store.
+    pub fn note(
+        &mut self,
+        workflows: impl IntoIterator<Item = StagedKey>,
+    ) -> Vec<FoundStageEvidence> {
+        let mut found = Vec::new();
+        for workflow in workflows {
+            let kept = self.keeping(&workflow);
+            add_known(&mut self.newer, workflow.key.handle(), kept);
+            self.release(workflow.key, &mut found);
+        }
+        self.shrink();
         found
     }
 
-    /// Adds workflows that another replica has received, by their handles.
-    pub fn note_handles(&mut self, handles: &[u64]) -> Vec<FoundStageEvidence> {
-        let handles: HandleSet = handles.iter().copied().collect();
-        let waiting = self.waiting.keys();
-        let keys: Vec<StageKey> = waiting
-            .filter(|key| handles.contains(&key.handle()))
+    /// Adds workflows by their handles: those that another replica has received, and those that are
+    /// bad. Returns the evidence of them to store.
+    pub fn note_handles(&mut self, handles: &KnownHandles) -> Vec<FoundStageEvidence> {
+        for (handle, kept) in handles {
+            add_known(&mut self.newer, *handle, *kept);
+        }
+        let keys = self.waiting.keys().chain(self.aside.keys());
+        let keys: Vec<StageKey> = keys
+            .filter(|key| handles.contains_key(&key.handle()))
             .collect();
-        self.newer.extend(handles);
-        self.note(keys)
+        self.release_all(&keys)
     }
 
-    /// Returns the part of `found` to store, and keeps the rest. Everything is stored until the
-    /// workflows are loaded.
-    pub fn sort(
-        &mut self,
-        found: impl IntoIterator<Item = CompactStageEvidence>,
-    ) -> Vec<FoundStageEvidence> {
-        let is_everything_stored = self.loaded.is_none();
-        let mut known = Vec::new();
+    /// Returns the part of `found` to store, and keeps the rest. Until the workflows are loaded, most
+    /// of it waits.
+    pub fn sort(&mut self, found: impl IntoIterator<Item = CompactStageEvidence>) -> SortedStages {
+        let mut sorted = SortedStages::default();
         for one in found {
-            if is_everything_stored || one.is_always_kept || self.is_known(one.key) {
-                known.push(one.into_found());
-            } else {
-                self.waiting.push(one);
+            match self.kept(one.key) {
+                Some(kept) if kept.keeping != Keeping::InMemory => {
+                    *self.demand.entry(kept.slo).or_default() += kept.keeping.demand();
+                    sorted.known.push(one.into_found());
+                }
+                _ if one.is_always_kept => sorted.linked.push(one.into_found()),
+                Some(kept) => {
+                    *self.demand.entry(kept.slo).or_default() += kept.keeping.demand();
+                    self.aside.push(one);
+                }
+                None => self.waiting.push(one),
             }
         }
-        self.drop_oldest();
-        known
+        self.shrink();
+        sorted
     }
 
     /// Keeps evidence until its workflow is added.
@@ -87,7 +181,7 @@ impl StageBuffer {
         for one in found {
             self.waiting.push(one.into());
         }
-        self.drop_oldest();
+        self.shrink();
     }
 
     /// Begins to load the known workflows. Those that are added from now on stay.
@@ -95,9 +189,13 @@ impl StageBuffer {
         self.earlier = std::mem::take(&mut self.newer);
     }
 
-    /// Sets the workflows that were loaded since [`begin_loading`](Self::begin_loading).
-    pub fn finish_loading(&mut self, handles: HandleSet) {
+    /// Sets the workflows that were loaded since [`begin_loading`](Self::begin_loading), and returns
+    /// the evidence of them to store.
+    pub fn finish_loading(&mut self, handles: KnownHandles) -> Vec<FoundStageEvidence> {
         self.loaded = Some(handles);
+        let keys = self.waiting.keys();
+        let keys: Vec<StageKey> = keys.filter(|key| self.kept(*key).is_some()).collect();
+        self.release_all(&keys)
     }
 
     /// Removes all known workflows, until they are loaded again.
@@ -113,13 +211,13 @@ impl StageBuffer {
     /// ended.
     pub fn has_grown(&self) -> bool {
         const AT_LEAST: usize = 262_144;
-        let loaded = self.loaded.as_ref().map_or(0, HandleSet::len);
+        let loaded = self.loaded.as_ref().map_or(0, KnownHandles::len);
         self.newer.len() > loaded.max(AT_LEAST)
     }
 
     /// Returns how many fragments wait.
     pub const fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.aside.len()
     }
 
     /// Returns how many fragments were dropped because too many waited.
@@ -127,197 +225,110 @@ impl StageBuffer {
         self.dropped
     }
 
-    fn is_known(&self, key: StageKey) -> bool {
-        let handle = key.handle();
-        let loaded = self.loaded.as_ref();
-        self.newer.contains(&handle)
-            || self.earlier.contains(&handle)
-            || loaded.is_some_and(|loaded| loaded.contains(&handle))
+    /// Returns when the newest workflow outside of a sample whose evidence was dropped had its first.
+    pub const fn dropped_until(&self) -> Option<Timestamp> {
+        self.aside.dropped_until()
     }
 
-    fn drop_oldest(&mut self) {
+    /// Takes how much evidence of known workflows has come since the last time.
+    pub fn take_demand(&mut self) -> BTreeMap<SloId, StageDemand> {
+        std::mem::take(&mut self.demand)
+    }
+
+    /// Adds what was taken and could not be recorded.
+    pub fn give_back_demand(&mut self, demand: BTreeMap<SloId, StageDemand>) {
+        for (slo, own) in demand {
+            *self.demand.entry(slo).or_default() += own;
+        }
+    }
+
+    fn kept(&self, key: StageKey) -> Option<KeptStages> {
+        let handle = key.handle();
+        let sets = [Some(&self.newer), Some(&self.earlier), self.loaded.as_ref()];
+        let mut in_memory = None;
+        for kept in sets
+            .into_iter()
+            .flatten()
+            .filter_map(|set| set.get(&handle))
+        {
+            if kept.keeping != Keeping::InMemory {
+                return Some(*kept);
+            }
+            in_memory = Some(*kept);
+        }
+        in_memory
+    }
+
+    fn release_all(&mut self, keys: &[StageKey]) -> Vec<FoundStageEvidence> {
+        let mut found = Vec::new();
+        for key in keys {
+            self.release(*key, &mut found);
+        }
+        self.shrink();
+        found
+    }
+
+    /// Adds to `found` what waits under a key that is known, if it is to be stored.
+    fn release(&mut self, key: StageKey, found: &mut Vec<FoundStageEvidence>) {
+        let Some(KeptStages { slo, keeping }) = self.kept(key) else {
+            return;
+        };
+        let mut demand = StageDemand::default();
+        let aside = &mut self.aside;
+        self.waiting.take(key, &mut |one| {
+            demand += keeping.demand();
+            if keeping == Keeping::InMemory {
+                aside.push(one);
+            } else {
+                found.push(one.into_found());
+            }
+        });
+        if keeping != Keeping::InMemory {
+            self.aside.take(key, &mut |one| {
+                demand.bad += keeping.demand().bad;
+                found.push(one.into_found());
+            });
+        }
+        if demand != StageDemand::default() {
+            *self.demand.entry(slo).or_default() += demand;
+        }
+    }
+
+    fn shrink(&mut self) {
         self.dropped += self.waiting.shrink_to(self.most);
+        self.aside.shrink_to(self.most);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+impl Keeping {
+    const ALL: [Self; 3] = [Self::Stored, Self::StoredAsBad, Self::InMemory];
 
-    use super::*;
-    use crate::domain::{
-        model::{
-            ids::{SpanId, TraceId},
-            span::SpanRef,
-            time::Timestamp,
-        },
-        workflow::stage_evidence::{StageEvidence, StageEvidenceKind},
-    };
-
-    fn key(workflow: u8) -> StageKey {
-        StageKey::Trace(TraceId::from_slice(&[workflow + 1; 16]).unwrap())
-    }
-
-    fn found(workflow: u8, nth: u8) -> FoundStageEvidence {
-        FoundStageEvidence {
-            span: SpanRef {
-                trace_id: TraceId::from_slice(&[workflow + 1; 16]).unwrap(),
-                span_id: SpanId::from_slice(&[nth + 1; 8]).unwrap(),
-            },
-            key: key(workflow),
-            slo: None,
-            is_always_kept: false,
-            wanted_by: [].into(),
-            piece: StageEvidence {
-                kind: StageEvidenceKind::Producer,
-                from: Timestamp::UNIX_EPOCH,
-                to: Timestamp::UNIX_EPOCH,
-                name: String::new(),
-                service: String::new(),
-                deliver_at: None,
-                trace_id: TraceId::from_slice(&[workflow + 1; 16]).unwrap(),
-                is_error: false,
-            },
+    /// Returns the number that represents it in the database.
+    pub const fn as_code(self) -> u8 {
+        match self {
+            Self::Stored => 1,
+            Self::StoredAsBad => 2,
+            Self::InMemory => 3,
         }
     }
 
-    fn loaded(most: usize) -> StageBuffer {
-        let mut buffer = StageBuffer::new(most);
-        buffer.begin_loading();
-        buffer.finish_loading(HandleSet::default());
-        buffer
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_code() == code)
     }
 
-    fn sort(buffer: &mut StageBuffer, found: Vec<FoundStageEvidence>) -> Vec<FoundStageEvidence> {
-        buffer.sort(found.into_iter().map(CompactStageEvidence::from))
-    }
-
-    #[test]
-    fn everything_is_stored_until_the_workflows_are_loaded() {
-        let mut buffer = StageBuffer::new(10);
-        assert_eq!(sort(&mut buffer, vec![found(1, 1)]).len(), 1);
-        buffer.begin_loading();
-        buffer.note([key(2)]);
-        buffer.finish_loading([key(3).handle()].into_iter().collect());
-        let all = vec![found(1, 1), found(2, 1), found(3, 1)];
-        assert_eq!(sort(&mut buffer, all), [found(2, 1), found(3, 1)]);
-        assert_eq!(buffer.note([key(1)]), [found(1, 1)]);
-    }
-
-    #[test]
-    fn the_oldest_workflow_is_dropped_whole() {
-        let mut buffer = loaded(3);
-        sort(&mut buffer, vec![found(1, 1), found(1, 2), found(2, 1)]);
-        sort(&mut buffer, vec![found(3, 1)]);
-        assert_eq!((buffer.waiting(), buffer.dropped()), (2, 2));
-        assert_eq!(buffer.note([key(1), key(2)]), [found(2, 1)]);
-    }
-
-    #[test]
-    fn what_belongs_to_workflows_of_links_is_always_stored() {
-        let mut buffer = loaded(3);
-        let linked = FoundStageEvidence {
-            is_always_kept: true,
-            ..found(1, 1)
-        };
-        assert_eq!(sort(&mut buffer, vec![linked.clone()]), [linked]);
-    }
-
-    #[test]
-    fn a_workflow_that_another_replica_knows_is_known_by_its_handle() {
-        let mut buffer = loaded(3);
-        sort(&mut buffer, vec![found(1, 1), found(2, 1)]);
-        assert_eq!(buffer.note_handles(&[key(1).handle()]), [found(1, 1)]);
-        assert_eq!(sort(&mut buffer, vec![found(1, 2)]), [found(1, 2)]);
-    }
-
-    proptest! {
-        /// In any order, the evidence of workflows that become known is stored once, unless too
-        /// much waits.
-        #[test]
-        fn no_evidence_of_a_known_workflow_stays(
-            steps in prop::collection::vec((0_u8..4, prop::option::of(0_u8..8)), 0..64),
-        ) {
-            let mut buffer = loaded(1_000);
-            let (mut stored, mut sent, mut noted) = (Vec::new(), Vec::new(), Vec::new());
-            for (workflow, span) in steps {
-                if let Some(nth) = span {
-                    sent.push(found(workflow, nth));
-                    stored.extend(sort(&mut buffer, vec![found(workflow, nth)]));
-                } else {
-                    noted.push(key(workflow));
-                    stored.extend(buffer.note([key(workflow)]));
-                }
-            }
-            sent.retain(|one| noted.contains(&one.key));
-            let sorted = |mut all: Vec<FoundStageEvidence>| {
-                all.sort_by_key(|one| (one.key, one.span.span_id.as_bytes().to_vec()));
-                all
-            };
-            prop_assert_eq!(sorted(stored), sorted(sent));
-        }
-
-        /// What waits, what is returned and what is dropped is the same as with plain lists.
-        #[test]
-        fn slots_hold_the_same_as_lists(
-            most in 0_usize..8,
-            steps in prop::collection::vec((0_u8..6, prop::collection::vec(0_u8..8, 0..4)), 0..64),
-        ) {
-            let (mut slots, mut lists) = (WaitingEvidence::new(), WaitingLists::default());
-            for (workflow, spans) in steps {
-                if spans.is_empty() {
-                    let mut taken = Vec::new();
-                    slots.take(key(workflow), &mut |one| taken.push(one.into_found()));
-                    prop_assert_eq!(taken, lists.take(key(workflow)));
-                }
-                for nth in spans {
-                    slots.push(found(workflow, nth).into());
-                    lists.push(found(workflow, nth));
-                }
-                prop_assert_eq!(slots.shrink_to(most), lists.shrink_to(most));
-                prop_assert_eq!(slots.len(), lists.len());
-            }
-            for workflow in 0..6 {
-                let mut taken = Vec::new();
-                slots.take(key(workflow), &mut |one| taken.push(one.into_found()));
-                prop_assert_eq!(taken, lists.take(key(workflow)));
-            }
+    /// Returns what one fragment adds to the demand.
+    fn demand(self) -> StageDemand {
+        StageDemand {
+            all: 1,
+            bad: i64::from(self == Self::StoredAsBad),
         }
     }
+}
 
-    /// The workflows, oldest first; what was taken leaves an empty place.
-    #[derive(Default)]
-    struct WaitingLists(Vec<Option<(StageKey, Vec<FoundStageEvidence>)>>);
-
-    impl WaitingLists {
-        fn push(&mut self, one: FoundStageEvidence) {
-            let mut known = self.0.iter_mut().flatten();
-            match known.find(|(key, _)| *key == one.key) {
-                Some((_, all)) => all.push(one),
-                None => self.0.push(Some((one.key, vec![one]))),
-            }
-        }
-
-        fn take(&mut self, key: StageKey) -> Vec<FoundStageEvidence> {
-            let is_wanted = |place: &&mut Option<(StageKey, Vec<FoundStageEvidence>)>| {
-                place.as_ref().is_some_and(|(known, _)| *known == key)
-            };
-            let wanted = self.0.iter_mut().find(is_wanted);
-            wanted
-                .and_then(Option::take)
-                .map_or_else(Vec::new, |(_, all)| all)
-        }
-
-        fn shrink_to(&mut self, most: usize) -> u64 {
-            let before = self.len();
-            while self.len() > most || self.0.len() > most {
-                self.0.remove(0);
-            }
-            (before - self.len()) as u64
-        }
-
-        fn len(&self) -> usize {
-            self.0.iter().flatten().map(|(_, all)| all.len()).sum()
-        }
+/// Adds a workflow, unless it is there with precedence.
+pub fn add_known(known: &mut KnownHandles, handle: u64, kept: KeptStages) {
+    let own = known.entry(handle).or_insert(kept);
+    if kept.keeping < own.keeping {
+        *own = kept;
     }
 }

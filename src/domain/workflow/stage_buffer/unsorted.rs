@@ -20,7 +20,7 @@ const MAX_COMPARED: usize = 8;
 pub struct CompactStageEvidence {
     pub(super) key: StageKey,
     span_id: SpanId,
-    pub(in crate::domain::workflow) is_always_kept: bool,
+    pub(super) is_always_kept: bool,
     piece: StageEvidence<()>,
     shared: Arc<SharedStageData>,
 }
@@ -38,7 +38,7 @@ struct SharedStageData {
 pub struct StageClaim {
     /// The SLO that declares the stage; `None` for a message, which serves all SLOs.
     pub slo: Option<SloId>,
-    /// The SLOs that lack the fragment if it exceeds the quota.
+    /// The SLOs that lack the fragment if it exceeds a limit.
     pub wanted_by: Arc<[SloId]>,
     /// True if the workflow is found only by links, so that its key is unknown.
     pub is_always_kept: bool,
@@ -57,14 +57,10 @@ impl UnsortedStageEvidence {
         self.all.len()
     }
 
-    /// Returns the fragment with this key among those from number `first` on.
-    pub(in crate::domain::workflow) fn find_from(
-        &mut self,
-        first: usize,
-        key: StageKey,
-    ) -> Option<&mut CompactStageEvidence> {
-        let own = self.all.get_mut(first..)?;
-        own.iter_mut().find(|one| one.key == key)
+    /// Returns whether there is a fragment with this key among those from number `first` on.
+    pub(in crate::domain::workflow) fn has_from(&self, first: usize, key: StageKey) -> bool {
+        let own = self.all.get(first..).unwrap_or_default();
+        own.iter().any(|one| one.key == key)
     }
 
     pub(in crate::domain::workflow) fn push(

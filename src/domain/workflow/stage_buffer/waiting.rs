@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::unsorted::CompactStageEvidence;
-use crate::domain::workflow::stage_evidence::StageKey;
+use crate::domain::{model::time::Timestamp, workflow::stage_evidence::StageKey};
 
 /// The number of no slot.
 const NONE: u32 = u32::MAX;
@@ -20,11 +20,13 @@ pub(super) struct WaitingEvidence {
     unused: u32,
     /// The first slot of each workflow, by its key.
     first_slots: HashTable<u32>,
-    /// The same, oldest first, with the numbers of the workflows. It still contains those whose
-    /// evidence was taken.
-    order: VecDeque<(u32, u32)>,
+    /// The same, oldest first, with the numbers of the workflows and when their first evidence came.
+    /// It still contains those whose evidence was taken.
+    order: VecDeque<(u32, u32, Timestamp)>,
     count: usize,
     last_number: u32,
+    now: Timestamp,
+    dropped_until: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,19 @@ impl WaitingEvidence {
             order: VecDeque::new(),
             count: 0,
             last_number: 0,
+            now: Timestamp::UNIX_EPOCH,
+            dropped_until: None,
         }
+    }
+
+    /// Sets when the next evidence comes.
+    pub(super) const fn set_time(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// Returns when the newest workflow whose evidence was dropped had its first evidence.
+    pub(super) const fn dropped_until(&self) -> Option<Timestamp> {
+        self.dropped_until
     }
 
     /// Returns how many fragments wait.
@@ -88,7 +102,7 @@ impl WaitingEvidence {
         let slots = &self.slots;
         let hash_of = |slot: &u32| key_of(slots, *slot).map_or(0, hash);
         self.first_slots.insert_unique(hash(key), slot, hash_of);
-        self.order.push_back((slot, self.last_number));
+        self.order.push_back((slot, self.last_number, self.now));
     }
 
     /// Removes the evidence of one workflow, and calls `each` with it in the order in which it came.
@@ -116,13 +130,14 @@ impl WaitingEvidence {
         let mut dropped = 0;
         // The order is bounded too.
         while self.count > most || self.order.len() > most {
-            let Some((first, number)) = self.order.pop_front() else {
+            let Some((first, number, came_at)) = self.order.pop_front() else {
                 break;
             };
             let slot = at(&mut self.slots, first).filter(|slot| slot.number == number);
             if let Some(evidence) = slot.and_then(|slot| slot.evidence.as_ref()) {
                 let key = evidence.key;
                 self.take(key, &mut |_| dropped += 1);
+                self.dropped_until = self.dropped_until.max(Some(came_at));
             }
         }
         dropped

@@ -25,6 +25,9 @@ use crate::{
 pub(super) struct StagesView {
     pub(super) good_workflows: i64,
     pub(super) bad_workflows: i64,
+    /// The share of good workflows whose stages are known: those of a sample, if there are too many.
+    pub(super) good_sampled_ratio: Option<f64>,
+    pub(super) bad_sampled_ratio: Option<f64>,
     pub(super) good_mean_seconds: Option<f64>,
     pub(super) bad_mean_seconds: Option<f64>,
     /// In the order in which workflows reach them.
@@ -135,6 +138,8 @@ impl StagesView {
             stages: rows.collect(),
             good_workflows: found.good_workflows,
             bad_workflows: found.bad_workflows,
+            good_sampled_ratio: found.good_sampled_ratio,
+            bad_sampled_ratio: found.bad_sampled_ratio,
             good_mean_seconds: found.good_secs,
             bad_mean_seconds: found.bad_secs,
         }
@@ -155,6 +160,25 @@ impl StagesView {
             format::count(self.good_workflows),
             format::count(self.bad_workflows)
         )
+    }
+
+    /// Formats `Stages are those of a sample: of 6 % of the good workflows and 100 % of the bad ones.`;
+    /// `None` if they are those of all.
+    pub(super) fn sample_text(&self) -> Option<String> {
+        let (good, bad) = (self.good_sampled_ratio, self.bad_sampled_ratio);
+        let is_sample = |ratio: Option<f64>| ratio.is_some_and(|ratio| ratio < 1.0);
+        let percent = format::whole_percent;
+        let of = match (good, bad) {
+            _ if !is_sample(good) && !is_sample(bad) => return None,
+            (Some(_), Some(_)) => format!(
+                "{} of the good workflows and {} of the bad ones",
+                percent(good),
+                percent(bad)
+            ),
+            (Some(_), None) => format!("{} of the good workflows", percent(good)),
+            (None, _) => format!("{} of the bad workflows", percent(bad)),
+        };
+        Some(format!("Stages are those of a sample: of {of}."))
     }
 
     pub(super) fn has_excess(&self) -> bool {

@@ -445,7 +445,7 @@ impl CurrentStage {
             StageKind::Delay => format!("Delayed on purpose in `{}`", self.name),
             StageKind::Processing | StageKind::Declared => format!("In `{}`", self.name),
             StageKind::Pause => "Paused".to_owned(),
-            StageKind::Other => "Nobody knows where it is,".to_owned(),
+            StageKind::Other | StageKind::Unsampled => "Nobody knows where it is,".to_owned(),
         };
         let since = times::moment(self.since, now);
         let length = format::seconds(self.seconds);

@@ -240,6 +240,11 @@ const DETAILS: &[Explained] = &[
         "Declare the stages that matter in `stages`, or write `stages: none`.",
     ),
     (
+        "stages_not_sampled",
+        "workflows whose stages are unknown: there are too many, so those of a sample are stored",
+        "Nothing must be done. Declare the stages that matter in `stages` to have a larger sample.",
+    ),
+    (
         "too_many_stages",
         "times in stages that are one too many: they are shown as `other`",
         "Queues whose names contain ids count as separate stages: declare stages in `stages`.",
