@@ -148,7 +148,7 @@ async fn fires(connection: &mut sqlx::PgConnection, id: i32, group: Group) {
 
 /// The words of a part of a page, a line per row of a table.
 pub(super) fn words(html: &str) -> String {
-    let rows = html.replace("</tr>", "\n");
+    let rows = html.replace('\n', " ").replace("</tr>", "\n");
     let text = regex::Regex::new("<svg.*?</svg>|<[^>]*>").unwrap();
     let text = text.replace_all(&rows, " ").into_owned();
     let lines = text.lines().map(|line| {
