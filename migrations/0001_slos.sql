@@ -69,7 +69,7 @@ comment on table slo_statuses is 'Latest evaluation of each SLO and group: what 
 comment on column slo_statuses.slo_id is 'The SLO or group that was evaluated.';
 comment on column slo_statuses.evaluated_at is 'End of the evaluated windows.';
 comment on column slo_statuses.state is 'State in one word, as in status: a change of it is kept in past_statuses.';
-comment on column slo_statuses.status is 'Counts, burn rates, error budget and rule states at that time; domain::status::SloStatus defines the fields. Not jsonb, which takes several times as long to write, and is only read whole.';
+comment on column slo_statuses.status is 'Counts, burn rates, error budget and rule states at that time; domain::alerting::status::SloStatus defines the fields. Not jsonb, which takes several times as long to write, and is only read whole.';
 comment on column slo_statuses.steady_ticks is 'As in status: consecutive evaluations that were on time, up to two.';
 comment on column slo_statuses.kept_at is 'evaluated_at of the newest row of the SLO or group in past_statuses. Null before the first.';
 

@@ -78,7 +78,7 @@ comment on column alert_transitions.version is 'Version of the alert after the t
 comment on column alert_transitions.episode is 'Episode of the alert, from firing to resolved.';
 comment on column alert_transitions.kind is 'An episode begins with firing and ends with resolved; the other kinds lie between.';
 comment on column alert_transitions.at is 'Time of the evaluation or action that caused the transition.';
-comment on column alert_transitions.snapshot is 'Numbers and context as they were at the transition; domain::notification::Facts defines the fields.';
+comment on column alert_transitions.snapshot is 'Numbers and context as they were at the transition; domain::alerting::snapshot::AlertSnapshot defines the fields.';
 comment on column alert_transitions.created_at is 'Database time at which the row was inserted.';
 comment on column alert_transitions.suppression is 'Why no notification was sent: inhibited by another alert, or silenced. Null if notifications were sent.';
 create index alert_transitions_of_slo_idx on alert_transitions (slo_id, at desc);
@@ -164,7 +164,7 @@ comment on table incident_snapshots is 'Counts around an incident as they were w
 comment on column incident_snapshots.episode is 'Episode of the alert, as in alert_transitions.';
 comment on column incident_snapshots.kind is 'Transition that the snapshot belongs to: firing or resolved.';
 comment on column incident_snapshots.taken_at is 'Time at which the snapshot was taken.';
-comment on column incident_snapshots.snapshot is 'Bad events by reason and burn rates at equal steps; domain::incident defines the fields.';
+comment on column incident_snapshots.snapshot is 'Bad events by reason and burn rates at equal steps; domain::alerting::incident::IncidentSnapshot defines the fields.';
 
 create table change_events (
     id          uuid        not null,

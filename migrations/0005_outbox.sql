@@ -19,7 +19,7 @@ comment on column platform_notifications.kind is 'health_check: the service has 
 comment on column platform_notifications.key is 'Subject of the notification. Deliveries with the same key reach a target in order.';
 comment on column platform_notifications.episode is 'The same from the first notification of a problem to its end; target_references refers to it.';
 comment on column platform_notifications.at is 'Time that the notification is about.';
-comment on column platform_notifications.content is 'The message as it was at that time; domain::notification::Content defines the fields.';
+comment on column platform_notifications.content is 'The message as it was at that time; domain::notify::Notification defines the fields.';
 comment on column platform_notifications.created_at is 'Database time at which the row was inserted.';
 create index platform_notifications_by_key_idx on platform_notifications (key, at desc);
 
@@ -98,7 +98,7 @@ comment on column delivery_attempts.delivery_id is 'The delivery.';
 comment on column delivery_attempts.attempt is 'Number of the attempt, from 1.';
 comment on column delivery_attempts.started_at is 'Start of the attempt.';
 comment on column delivery_attempts.duration_ms is 'Duration of the attempt in milliseconds.';
-comment on column delivery_attempts.class is 'How the attempt ended, such as delivered, rate_limited or timeout; domain::delivery::AttemptClass lists all values.';
+comment on column delivery_attempts.class is 'How the attempt ended, such as delivered, rate_limited or timeout; domain::notify::delivery::AttemptClass lists all values.';
 comment on column delivery_attempts.http_status is 'HTTP status of the response; null if there was none.';
 comment on column delivery_attempts.excerpt is 'Start of the response or error, at most 256 bytes, with secrets removed.';
 comment on column delivery_attempts.retry_at is 'Time of the next attempt; null if there is none.';

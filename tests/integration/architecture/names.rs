@@ -1,8 +1,8 @@
 //! One word for one thing: a type's name is borne by one type in the whole crate.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{File, sources, word};
+use super::{File, module_of, sources, word};
 
 const KEYWORDS: [&str; 3] = ["struct ", "enum ", "trait "];
 
@@ -34,4 +34,32 @@ fn no_two_types_have_the_same_name() {
     assert!(places.len() > 500, "{} types", places.len());
     places.retain(|_, places| places.len() > 1);
     assert!(places.is_empty(), "{places:#?}");
+}
+
+/// Comments of columns name the types that define JSON, as `domain::notify::Notification`.
+#[test]
+fn types_that_migrations_name_are_there() {
+    let files = sources("src");
+    let is_there = |path: &str| {
+        let (module, name) = path.rsplit_once("::").unwrap();
+        let module: Vec<&str> = module.split("::").collect();
+        files.iter().any(|file| {
+            module_of(file).iter().zip(&module).all(|(a, b)| a == b)
+                && declared(file).any(|(_, declared)| declared == name)
+        })
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut named = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let paths = text.match_indices("domain::").map(|(at, _)| {
+            let path = text[at..].chars();
+            path.take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':'))
+                .collect::<String>()
+        });
+        named.extend(paths);
+    }
+    assert!(!named.is_empty());
+    named.retain(|path| !is_there(path));
+    assert!(named.is_empty(), "no such types: {named:?}");
 }
