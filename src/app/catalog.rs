@@ -231,10 +231,7 @@ impl CatalogKeeper {
 
     async fn warn_of_lost_targets(&self, catalog: &Catalog) -> anyhow::Result<()> {
         let before = Arc::clone(&*self.catalog.borrow());
-        let mut tx = self
-            .store
-            .begin("look for alerts at removed targets")
-            .await?;
+        let mut tx = self.store.begin("find alerts of removed targets").await?;
         for target in catalog.lost_targets(&before) {
             for slo in tx.firing_at(target).await? {
                 tracing::warn!(
@@ -312,7 +309,7 @@ impl CatalogKeeper {
     /// Loads sets that were activated since the last check.
     async fn follow(&mut self) -> anyhow::Result<FollowedSets> {
         let known = self.in_force.as_ref().map(|set| set.number);
-        let mut tx = self.store.begin("look for new definitions").await?;
+        let mut tx = self.store.begin("read new definitions").await?;
         let new_sets = tx.definition_sets_after(known.unwrap_or_default()).await?;
         let mut revisions = self.revisions.clone();
         let mut newest = None;

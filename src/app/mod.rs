@@ -403,7 +403,7 @@ async fn prepare(store: &Store, now: Timestamp, horizon: Duration) -> anyhow::Re
 
 /// Records whether the database was restored from a backup, before anything is judged by it.
 async fn note_restore(store: &Store, now: Timestamp) -> Result<(), StoreError> {
-    let mut tx = store.begin("look whether a backup was restored").await?;
+    let mut tx = store.begin("check whether a backup was restored").await?;
     let lost = tx.note_restore(now).await?;
     tx.commit().await?;
     if let Some(lost) = lost {

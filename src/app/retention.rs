@@ -101,7 +101,7 @@ impl CleanUpSteps {
         if clean_up == CleanUp::Groups {
             self.free_group_slots(now).await?;
         }
-        let mut tx = self.store.begin("remove what is no longer needed").await?;
+        let mut tx = self.store.begin("delete expired data").await?;
         let progress = self.remove(clean_up, &mut tx, now).await?;
         if progress == Progress::Done {
             tx.note_clean_up(clean_up, now).await?;

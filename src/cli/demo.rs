@@ -10,22 +10,21 @@ use crate::{
     demo::{self, DemoEnding, DemoSettings, MessageForm},
 };
 
-/// Watch the service at work: a made-up shop, a queue that stalls, an alert, the recovery
+/// Watch a simulated shop in which a queue stalls, an alert fires and resolves
 ///
-/// Runs the whole service on a database of its own that is thrown away at the end, with definitions
-/// of its own. Takes five minutes to watch.
+/// Runs the whole service on a temporary database, with definitions of its own. Takes five minutes to watch.
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
-    /// How long all is well before the queue stalls
+    /// Time until the queue stalls
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
     stall_after: Duration,
-    /// The same seed gives the same shop
+    /// Seed of the simulated shop
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// End once the alert has resolved, instead of waiting for Ctrl-C
+    /// End when the alert has resolved, instead of waiting for Ctrl-C
     #[arg(long)]
     exit_after_recovery: bool,
-    /// Show the bodies that the webhook was sent, instead of the messages in them
+    /// Show the bodies of the webhook's requests instead of their messages
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -11,9 +11,9 @@ use crate::{
     domain::health::diagnosis::{Diagnosis, DiagnosisResult},
 };
 
-/// Examine the database, the definitions, the targets and the service, with advice
+/// Check the database, the definitions, the targets and the service, and give advice
 ///
-/// It runs where the service runs and takes the same settings. It changes nothing and sends nothing. Exit
+/// Run it where the service runs, with the same settings. It changes nothing and sends nothing. Exit
 /// codes: 0 fine or only warnings, 1 something does not work.
 #[derive(clap::Args, Debug)]
 pub struct DoctorArgs {

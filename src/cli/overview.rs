@@ -10,9 +10,9 @@ use crate::{
 
 /// Show and search several installations as one, read-only
 ///
-/// Serves an overview of the SLOs, the alerts and a search for workflows of all installations, by their
-/// APIs. It has no database and no login: put a proxy with a login before it. An installation that does
-/// not answer is said on every page.
+/// Serves pages with the SLOs and alerts of all installations and a search for their workflows, by
+/// asking the API of each. It needs no database. To require a login, use `--auth proxy` behind a proxy
+/// that logs people in. Pages name the installations that do not answer.
 #[derive(clap::Args, Debug)]
 pub struct OverviewArgs {
     #[command(flatten)]

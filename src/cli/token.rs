@@ -16,8 +16,8 @@ use crate::{
 
 /// Make, list and revoke tokens for pages, API and senders of spans
 ///
-/// Works on the database of the service, so it runs where the service runs and takes the same settings
-/// of the database. The service knows of a change within two seconds.
+/// Writes to the database of the service, so run it where the service runs, with the same database
+/// settings. The service uses a change within two seconds.
 #[derive(clap::Args, Debug)]
 pub struct TokenArgs {
     #[command(subcommand)]
@@ -26,9 +26,9 @@ pub struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 enum TokenCommand {
-    /// Make a token and print it, for the only time
+    /// Create a token and print it; it cannot be shown again
     Create(CreateArgs),
-    /// List all tokens, also those that are not valid any more
+    /// List all tokens, including expired and revoked ones
     List {
         #[command(flatten)]
         database: DatabaseConfig,

@@ -21,17 +21,16 @@ use crate::{
 
 /// Check definitions: syntax, names, references and maths
 ///
-/// All paths are one set: a name may stand once in all of them, and references may cross files.
-/// Exit codes: 0 all is well, 1 there are errors (with --strict also warnings), 3 nothing could be
-/// checked.
+/// All paths form one set: names are unique in the whole set, and files may refer to each other. Exit
+/// codes: 0 no errors, 1 there are errors (with --strict also warnings), 3 nothing could be checked.
 #[derive(clap::Args, Debug)]
 pub struct ValidateArgs {
     /// Files, or folders with all *.yaml, *.yml and *.json below them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
-    /// Definitions that these are to replace, such as those of the main branch: warns of targets that are
-    /// removed, where alerts that fire would never resolve
+    /// Definitions that these will replace, such as those of the main branch. Warns of removed
+    /// targets, where firing alerts would never resolve
     #[arg(long, value_name = "PATH")]
     pub against: Option<PathBuf>,
 

@@ -15,17 +15,17 @@ use crate::domain::access::AccessRole;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub struct ReaderConfig {
-    /// How requests to pages and API prove who sends them. `none`: everybody may do everything.
-    /// `token`: by a token of `throughline token create`, in a browser by logging in with it. `oidc`: in a
-    /// browser by logging in at the provider of `--oidc-issuer`, or by a token. `proxy`: by the header of
-    /// `--user-header`, which a proxy sets or removes in every request, or by a token.
-    /// Default: `none` if `--listen` is a loopback address, else `token`
+    /// Authentication of pages and API. `none`: everybody may do everything. `token`: with a token of
+    /// `throughline token create`; browsers log in with it. `oidc`: browsers log in at the provider of
+    /// `--oidc-issuer`; programs use a token. `proxy`: a proxy names the user in the header of
+    /// `--user-header`, which it sets or removes in every request; programs can use a token. Default:
+    /// `none` if `--listen` is a loopback address, else `token`
     #[arg(long = "auth", env = "THROUGHLINE_AUTH", value_name = "METHOD")]
     pub auth: Option<AuthMethod>,
-    /// Addresses and ranges of proxies before the pages. The client's address is then the last one of
-    /// `X-Forwarded-For` that is none of them, for limits and the audit log. With `--auth proxy`, users
-    /// are accepted from these only, and beyond loopback it must be set: `0.0.0.0/0,::/0` says that only
-    /// the proxy can reach the port
+    /// Addresses and ranges of proxies in front of the pages. Limits and the audit log then use the
+    /// last address in `X-Forwarded-For` that is not one of them as the client's address. With `--auth
+    /// proxy`, only these proxies may name users; it is required when `--listen` is not a loopback
+    /// address. Use `0.0.0.0/0,::/0` if only the proxy can reach the port
     #[arg(
         long,
         env = "THROUGHLINE_TRUSTED_PROXIES",
@@ -34,7 +34,7 @@ pub struct ReaderConfig {
         value_parser = range
     )]
     pub trusted_proxies: Vec<IpNet>,
-    /// Answer `/metrics` to everybody, whatever `--auth` says
+    /// Serve `/metrics` without authentication, regardless of `--auth`
     #[arg(long, env = "THROUGHLINE_OPEN_METRICS")]
     pub open_metrics: bool,
 }
@@ -56,9 +56,9 @@ pub struct AccessConfig {
         default_value = "editor"
     )]
     pub proxy_role: AccessRole,
-    /// The least role that sees customers by name. Others see pseudonyms, the same everywhere, and
-    /// cannot look for a customer. With `editor` or `admin`, metrics have pseudonyms for everybody.
-    /// Messages are ruled by `customerDetails` of each SLO
+    /// The lowest role that sees the names of customers. Lower roles see pseudonyms, the same on all
+    /// pages, and cannot search for a customer. With `editor` or `admin`, metrics always have
+    /// pseudonyms. `customerDetails` of each SLO decides what messages contain
     #[arg(
         long,
         env = "THROUGHLINE_CUSTOMER_NAMES_ROLE",
@@ -66,7 +66,7 @@ pub struct AccessConfig {
         default_value = "viewer"
     )]
     pub customer_names_role: AccessRole,
-    /// How senders of spans prove who they are. `none`: everybody may send. `token`: by a token of
+    /// Authentication of senders of spans. `none`: everybody may send. `token`: with a token of
     /// `throughline token create NAME --sender`, sent as `authorization: Bearer`
     #[arg(
         long,

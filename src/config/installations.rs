@@ -9,8 +9,9 @@ use super::{PagesPortConfig, PagesTlsConfig, ReaderConfig, duration};
 
 #[derive(Clone, Debug, Args)]
 pub struct InstallationsConfig {
-    /// Installations to show, as `checkout=https://slo.checkout.example,payments=http://10.1.2.3:8080`.
-    /// Without a name, the host is the name
+    /// Installations to show, such as
+    /// `checkout=https://slo.checkout.example,payments=http://10.1.2.3:8080`. Without a name, the host
+    /// is the name
     #[arg(
         long,
         env = "THROUGHLINE_INSTALLATIONS",
@@ -19,8 +20,9 @@ pub struct InstallationsConfig {
         required = true
     )]
     pub installations: Vec<InstallationAddress>,
-    /// Tokens of `throughline token create`, for those that ask for one, as `checkout=tl_...`. The role
-    /// `viewer` suffices. Set the variable: a flag can be seen in the list of processes
+    /// Tokens of the installations that require one, such as `checkout=tl_...`, made by `throughline
+    /// token create`. The role `viewer` suffices. Use the variable: a flag is visible in the list of
+    /// processes
     #[arg(
         long,
         env = "THROUGHLINE_INSTALLATION_TOKENS",

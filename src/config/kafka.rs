@@ -39,8 +39,8 @@ pub struct KafkaConfig {
         value_delimiter = ','
     )]
     pub brokers: Vec<String>,
-    /// Topic with spans, as the Collector's `kafka` exporter writes them: `otlp_proto` or `otlp_json`,
-    /// which are distinguished by themselves
+    /// Topic with spans as the Collector's `kafka` exporter writes them. The encoding, `otlp_proto` or
+    /// `otlp_json`, is detected
     #[arg(
         long = "kafka-topic",
         env = "THROUGHLINE_KAFKA_TOPIC",
@@ -56,7 +56,7 @@ pub struct KafkaConfig {
         default_value = "throughline"
     )]
     pub group: String,
-    /// Topic for messages that cannot be read. Unset, they are counted and logged
+    /// Topic for messages that cannot be read. If unset, they are only counted and logged
     #[arg(
         long = "kafka-dead-letter-topic",
         env = "THROUGHLINE_KAFKA_DEAD_LETTER_TOPIC",
@@ -66,7 +66,7 @@ pub struct KafkaConfig {
     /// Encrypt connections to the brokers
     #[arg(long = "kafka-tls", env = "THROUGHLINE_KAFKA_TLS")]
     pub tls: bool,
-    /// Certificates in PEM of which one must have issued those of the brokers. By default those that
+    /// CA certificates, in PEM, by which the brokers' certificates are verified. By default those that
     /// the system trusts
     #[arg(
         long = "kafka-ca",
@@ -116,7 +116,7 @@ pub struct KafkaConfig {
         requires = "sasl_mechanism"
     )]
     pub username: Option<String>,
-    /// Password of `--kafka-username`. Set the variable: a flag can be seen in the list of processes
+    /// Password of `--kafka-username`. Use the variable: a flag is visible in the list of processes
     #[arg(
         long = "kafka-password",
         env = "THROUGHLINE_KAFKA_PASSWORD",

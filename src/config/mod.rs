@@ -78,9 +78,9 @@ pub struct DefinitionsConfig {
         default_value = "slo-definitions"
     )]
     pub folder: PathBuf,
-    /// Judge only the SLOs whose labels match, as `team=checkout`, `team in (checkout, payments)` or
-    /// `team!=checkout,!canary`; `namespace` is a label too. The others are checked and left to other
-    /// installations
+    /// Judge only the SLOs whose labels match, such as `team=checkout`, `team in (checkout, payments)`
+    /// or `team!=checkout,!canary`; `namespace` is a label too. Other SLOs are checked but not judged:
+    /// they are for other installations
     #[arg(long, env = "THROUGHLINE_SLO_SELECTOR", value_name = "SELECTOR")]
     pub slo_selector: Option<SloSelector>,
 }
@@ -88,9 +88,9 @@ pub struct DefinitionsConfig {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseConfig {
-    /// Address of a PostgreSQL server, version 15 or newer, or of several, such as
-    /// `postgres://user@one,two/database`, of which the one that accepts writes is used. If unset, the
-    /// service runs its own
+    /// Address of a PostgreSQL server, version 15 or newer. If it names several servers, such as
+    /// `postgres://user@one,two/database`, the one that accepts writes is used. If unset, the service
+    /// runs its own
     #[arg(
         long = "database-url",
         env = "DATABASE_URL",
@@ -98,8 +98,8 @@ pub struct DatabaseConfig {
         hide_env_values = true
     )]
     pub url: Option<String>,
-    /// Address of a replica of the database, which pages and API are read from while it is less than a
-    /// minute behind. Those who have just written read from the primary
+    /// Address of a replica of the database. Pages and API read from it while it is less than a minute
+    /// behind; users who have just written read from the primary
     #[arg(
         long = "database-read-url",
         env = "THROUGHLINE_DATABASE_READ_URL",
@@ -146,9 +146,8 @@ pub struct ReceiverConfig {
     /// Maximum number of open connections of one peer address on each OTLP port. A proxy is one peer
     #[arg(long, env = "THROUGHLINE_MAX_CONNECTIONS_PER_PEER", value_name = "NUMBER", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections_per_peer: u32,
-    /// Do not store samples of received spans in memory, by which `explain` says which spans a
-    /// selector matches and why others do not, and `suggest` proposes definitions. Values of
-    /// attributes whose names look secret, and of those that name customers, are never stored
+    /// Keep no samples of received spans in memory, which `explain` and `suggest` need. Values of
+    /// attributes whose names look secret, and of customer attributes, are never kept
     #[arg(long, env = "THROUGHLINE_NO_SPAN_SAMPLES")]
     pub no_span_samples: bool,
     /// Origins of web pages that may send spans, as `https://shop.example,https://*.shop.example`
@@ -169,14 +168,15 @@ pub struct SpanLimitsConfig {
     /// Largest OTLP request in MiB, before and after decompression
     #[arg(long, env = "THROUGHLINE_MAX_REQUEST_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_request_mib: u32,
-    /// How old a span may be. Older ones are rejected, and verdicts are no longer corrected
+    /// Maximum age of a span. Older spans are rejected, and older verdicts are no longer corrected
     #[arg(long, env = "THROUGHLINE_HORIZON", value_name = "DURATION", default_value = "7d", value_parser = duration)]
     pub horizon: Duration,
-    /// How far in the future a span may end by the clock of the service. Later ones are rejected
+    /// How far in the future a span may end, by the clock of the service. Spans that end later are
+    /// rejected
     #[arg(long, env = "THROUGHLINE_FUTURE_TOLERANCE", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub future_tolerance: Duration,
-    /// Time that senders have after an outage of this service to deliver the spans they kept. Until
-    /// then no workflow times out
+    /// Time after an outage of this service in which senders can deliver buffered spans. Until it has
+    /// passed, no workflow times out
     #[arg(long, env = "THROUGHLINE_CATCH_UP", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub catch_up: Duration,
 }
@@ -185,7 +185,7 @@ pub struct SpanLimitsConfig {
 #[command(next_help_heading = "Notification targets")]
 pub struct DeliveryConfig {
     /// Private addresses and ranges that notifications may be sent to, on any port. Set it to `none`
-    /// if people who do not run the service may declare targets
+    /// if targets are declared by people whom you do not trust with your network
     #[arg(
         long,
         env = "THROUGHLINE_ALLOW_PRIVATE_TARGETS",
@@ -253,14 +253,15 @@ impl DeliveryConfig {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Monitoring of the service itself")]
 pub struct WatchConfig {
-    /// Webhook or Alertmanager target that receives a heartbeat and raises an alarm when it stays
-    /// away. It is not sent while a self-check finds the service unhealthy
+    /// Webhook or Alertmanager target that receives a heartbeat, and that should alert when the
+    /// heartbeat stops. It is not sent while a self-check finds the service unhealthy
     #[arg(long, env = "THROUGHLINE_HEARTBEAT_TARGET", value_name = "TARGET")]
     pub heartbeat_target: Option<Name>,
-    /// How often the heartbeat is sent, by one of all replicas
+    /// How often the heartbeat is sent. One of the replicas sends it
     #[arg(long, env = "THROUGHLINE_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub heartbeat_interval: Duration,
-    /// How a webhook gets the heartbeat. `get` sends no body, for monitors that only count requests
+    /// HTTP method of the heartbeat to a webhook. `get` sends no body, for monitors that only count
+    /// requests
     #[arg(
         long,
         env = "THROUGHLINE_HEARTBEAT_METHOD",
@@ -271,11 +272,11 @@ pub struct WatchConfig {
     /// Target that is notified of problems of the service itself
     #[arg(long, env = "THROUGHLINE_PLATFORM_TARGET", value_name = "TARGET")]
     pub platform_target: Option<Name>,
-    /// Target that every replica notifies, under one key, when the database does not answer or the
-    /// platform target fails
+    /// Target that is notified when the database does not answer or the platform target fails. Every
+    /// replica notifies it, with the same deduplication key
     #[arg(long, env = "THROUGHLINE_EMERGENCY_TARGET", value_name = "TARGET")]
     pub emergency_target: Option<Name>,
-    /// How long the database must not answer before the emergency target is notified
+    /// How long the database must be unreachable before the emergency target is notified
     #[arg(long, env = "THROUGHLINE_EMERGENCY_AFTER", value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub emergency_after: Duration,
 }
@@ -315,9 +316,9 @@ pub struct PagesPortConfig {
         default_value = "x-forwarded-user"
     )]
     pub user_header: String,
-    /// Further host names that requests may be addressed to, such as those that a proxy or Prometheus
-    /// uses; `*` allows any. That of `--public-url`, the name of this machine, localhost and IP addresses
-    /// are always allowed
+    /// Further host names under which requests are accepted, such as those that a proxy or Prometheus
+    /// uses; `*` allows any. The host of `--public-url`, the name of this machine, localhost and IP
+    /// addresses are always allowed
     #[arg(
         long,
         env = "THROUGHLINE_ALLOWED_HOSTS",
@@ -325,8 +326,8 @@ pub struct PagesPortConfig {
         value_delimiter = ','
     )]
     pub allowed_hosts: Vec<String>,
-    /// Time zone that pages print times in where a reader has chosen none, as `Europe/Berlin`. The API and
-    /// messages have UTC
+    /// Time zone of times on pages, such as `Europe/Berlin`, unless a reader has chosen another. The
+    /// API and messages use UTC
     #[arg(
         long,
         env = "THROUGHLINE_TIME_ZONE",
@@ -342,11 +343,10 @@ pub struct PagesPortConfig {
 pub struct PagesConfig {
     #[command(flatten)]
     pub port: PagesPortConfig,
-    /// Maximum number of groups of each SLO that have series of their own in `/metrics`, the oldest
-    /// first. Names of groups are values that senders write
+    /// Maximum number of groups of each SLO with series of their own in `/metrics`, oldest first
     #[arg(long, env = "THROUGHLINE_METRICS_MAX_GROUPS", value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub metrics_max_groups: u32,
-    /// Maximum number of SLOs, by name, that have histograms of durations in `/metrics`: 34 series each
+    /// Maximum number of SLOs with histograms of durations in `/metrics`, 34 series each
     #[arg(long, env = "THROUGHLINE_METRICS_MAX_DURATIONS", value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub metrics_max_durations: u32,
     /// Reject requests that write (silence, acknowledge ...) without the header of `--user-header`, with

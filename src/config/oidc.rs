@@ -10,7 +10,7 @@ use crate::domain::access::{AccessRole, GroupRole};
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Login with OpenID Connect")]
 pub struct OidcConfig {
-    /// Address of the provider for `--auth oidc`, exactly as its tokens name it: what comes before
+    /// Issuer URL of the provider for `--auth oidc`, exactly as in its tokens: the part before
     /// `/.well-known/openid-configuration`. `https`, or `http` on this machine
     #[arg(
         long = "oidc-issuer",
@@ -29,7 +29,7 @@ pub struct OidcConfig {
         required_if_eq("auth", "oidc")
     )]
     pub client_id: Option<String>,
-    /// Secret of this service at the provider. Set the variable: a flag can be seen in the list of
+    /// Secret of this service at the provider. Use the variable: a flag is visible in the list of
     /// processes. Without a secret the client is public
     #[arg(
         long = "oidc-client-secret",
@@ -65,7 +65,8 @@ pub struct OidcConfig {
     )]
     pub groups_claim: String,
     /// Role of the members of a group, as `sre=admin;developers=editor`, or for the SLOs of a team or
-    /// namespace, as `payments=editor@team/payments;shop=viewer@namespace/shop`. Of several, all count
+    /// namespace, as `payments=editor@team/payments;shop=viewer@namespace/shop`. A member of several
+    /// groups has all of their roles
     #[arg(
         long = "oidc-group-roles",
         env = "THROUGHLINE_OIDC_GROUP_ROLES",
@@ -73,7 +74,7 @@ pub struct OidcConfig {
         value_delimiter = ';'
     )]
     pub group_roles: Vec<GroupRole>,
-    /// Role of users who are in none of these groups. Unset, they may not log in
+    /// Role of users who are in none of these groups. If unset, they cannot log in
     #[arg(
         long = "oidc-default-role",
         env = "THROUGHLINE_OIDC_DEFAULT_ROLE",

@@ -9,8 +9,8 @@ use super::duration;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Remote write")]
 pub struct RemoteWriteConfig {
-    /// Address to which every replica writes the metrics of `/metrics` by Prometheus' remote write 1.0,
-    /// as `https://mimir.example/api/v1/push`. Not needed where Prometheus scrapes
+    /// Address to which every replica writes its metrics by Prometheus remote write 1.0, such as
+    /// `https://mimir.example/api/v1/push`. Not needed if Prometheus scrapes `/metrics`
     #[arg(
         id = "remote_write_url",
         long = "remote-write-url",
@@ -18,7 +18,7 @@ pub struct RemoteWriteConfig {
         value_name = "URL"
     )]
     pub url: Option<String>,
-    /// How often they are written
+    /// How often metrics are written
     #[arg(
         id = "remote_write_interval",
         long = "remote-write-interval",
@@ -37,8 +37,8 @@ pub struct RemoteWriteConfig {
         requires_all = ["remote_write_url", "remote_write_secret_file"]
     )]
     pub username: Option<String>,
-    /// File with the password of `--remote-write-username`, or else with a bearer token. It is read at
-    /// every write, so another program may renew it
+    /// File with the password of `--remote-write-username` or, without that setting, with a bearer
+    /// token. It is read at every write, so another program may renew it
     #[arg(
         id = "remote_write_secret_file",
         long = "remote-write-secret-file",

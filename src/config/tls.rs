@@ -48,8 +48,8 @@ pub struct TlsConfig {
         requires = "otlp_tls_cert"
     )]
     pub otlp_tls_key: Option<PathBuf>,
-    /// Certificates in PEM of which one must have issued the certificate that each sender shows on the
-    /// OTLP ports
+    /// CA certificates, in PEM, by which client certificates are verified on the OTLP ports. If set,
+    /// every sender needs a client certificate
     #[arg(
         long,
         env = "THROUGHLINE_OTLP_CLIENT_CA",

@@ -82,7 +82,7 @@ impl Slos {
                 .find(|(known, _)| known.as_str() == name)?;
             Some((*ids.get(name)?, slo))
         };
-        let promised = |name| {
+        let indicator = |name| {
             let (id, slo) = found(name)?;
             match &slo.indicator {
                 Indicator::Workflow(workflow) => Some((id, Deadline::Within(workflow.within))),
@@ -91,9 +91,9 @@ impl Slos {
         };
         Some(Self {
             classifier: Classifier::new(catalog, ids),
-            on_time: promised("orders-on-time")?,
+            on_time: indicator("orders-on-time")?,
             reach_warehouse: found("orders-reach-warehouse")?.0,
-            refunds: promised("refunds-settled")?,
+            refunds: indicator("refunds-settled")?,
             trace: TraceRef::Other(TraceId::from_slice(&[1; 16])?),
         })
     }
@@ -137,11 +137,11 @@ impl Slos {
         workflow
     }
 
-    fn started(&self, at: Timestamp, promise: Deadline) -> Workflow {
+    fn started(&self, at: Timestamp, deadline: Deadline) -> Workflow {
         Workflow {
             revision: Revision::default(),
             label: String::new(),
-            start: Some(Start { at, promise }),
+            start: Some(Start { at, deadline }),
             success: None,
             failure: None,
             late: None,
@@ -157,7 +157,7 @@ impl Slos {
 impl History {
     /// Writes the past, one day per transaction, and returns the number of orders.
     pub(super) async fn write(&self, store: &Store) -> anyhow::Result<u64> {
-        let mut tx = store.begin("prepare for the past").await?;
+        let mut tx = store.begin("prepare a backtest").await?;
         let range = TimeRange::new(self.now - DAY * (DAYS + 1), self.now + DAY);
         tx.ensure_count_partitions(range).await?;
         tx.commit().await?;
@@ -240,7 +240,7 @@ impl History {
     }
 
     async fn commit(&self, store: &Store, day: &Day) -> anyhow::Result<()> {
-        let (mut tx, state) = store.begin_recording("record a day of the past").await?;
+        let (mut tx, state) = store.begin_recording("write a day of demo history").await?;
         let spans = SpanCounts {
             correlated: day.correlated.clone(),
             ..SpanCounts::default()

@@ -90,7 +90,7 @@ pub(super) fn standing(status: &SloStatus) -> String {
     });
     format!(
         "{state}, {} in flight, {} overdue, {budget} of the budget left{burn}",
-        status.promise_use.in_flight(),
+        status.time_used.in_flight(),
         status.overdue
     )
 }

@@ -434,9 +434,8 @@ mod tests {
 
     #[test]
     fn nearly_all_orders_that_nothing_keeps_waiting_are_confirmed_in_time() {
-        let promise = Duration::from_secs(20);
-        let late =
-            |order: &&Order| order.confirmed_at(order.ready_at()) > order.placed_at + promise;
+        let within = Duration::from_secs(20);
+        let late = |order: &&Order| order.confirmed_at(order.ready_at()) > order.placed_at + within;
         let late = orders().iter().filter(late).count();
         assert!((1..30).contains(&late), "{late}");
     }

@@ -151,13 +151,15 @@ impl Board {
             match self.standing().await {
                 Ok(Some(standing)) => self.narrator.say(&standing),
                 Ok(None) => {}
-                Err(error) => tracing::warn!(error = %error.in_full(), "cannot see how it stands"),
+                Err(error) => {
+                    tracing::warn!(error = %error.in_full(), "cannot read the progress of the demo")
+                }
             }
         }
     }
 
     async fn standing(&self) -> Result<Option<String>, StoreError> {
-        let mut tx = self.store.begin("read how the demo stands").await?;
+        let mut tx = self.store.begin("read the progress of the demo").await?;
         let records = tx.slos().await?;
         tx.commit().await?;
         let record = records

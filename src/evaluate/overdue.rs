@@ -106,13 +106,16 @@ impl DeadlineScan {
         now: Timestamp,
         watermark: Timestamp,
     ) -> Result<usize, StoreError> {
-        let mut tx = self.store.begin("look for news about ends").await?;
+        let mut tx = self
+            .store
+            .begin("read new losses and sampling of ends")
+            .await?;
         let (losses, learned) = (tx.new_losses().await?, tx.new_end_sampling().await?);
         tx.commit().await?;
         if losses.is_empty() && learned.is_empty() {
             return Ok(0);
         }
-        let mut tx = self.store.begin("wait for verdicts under way").await?;
+        let mut tx = self.store.begin("wait for running verdicts").await?;
         tx.wait_for_judges().await?;
         tx.commit().await?;
         let mut doubted = 0;

@@ -38,7 +38,7 @@ impl Unplaced {
     ) -> Result<UnplacedReport, StoreError> {
         let mut report = UnplacedReport::default();
         loop {
-            let mut tx = self.store.begin("look for evidence to place").await?;
+            let mut tx = self.store.begin("find evidence to place").await?;
             let is_there_more = tx.has_unresolved_links().await?;
             tx.commit().await?;
             if !is_there_more {

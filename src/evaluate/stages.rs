@@ -73,7 +73,10 @@ impl StageFolder {
             .filter_map(|(id, slo)| Some((*id, StagedSlo::new(*id, slo, &classifier)?)))
             .collect();
         let ids: Vec<SloId> = wanted.keys().copied().collect();
-        let mut tx = self.store.begin("look for workflows to fold").await?;
+        let mut tx = self
+            .store
+            .begin("find workflows whose stages are to be summed up")
+            .await?;
         let to_fold = tx.slos_to_fold(&ids, now).await?;
         tx.commit().await?;
         let mut report = FoldReport::default();
@@ -92,7 +95,7 @@ impl StageFolder {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         for _ in 0..BATCHES {
-            let mut tx = self.store.begin("fold the stages of workflows").await?;
+            let mut tx = self.store.begin("sum up the stages of workflows").await?;
             if !tx.claim_folding(slo.id).await? {
                 break;
             }

@@ -206,7 +206,7 @@ impl StageKeeper {
         turn: &mut TurnState,
         now: Timestamp,
     ) -> Result<Vec<FoundStageEvidence>, StoreError> {
-        let mut tx = self.store.begin("read which workflows are known").await?;
+        let mut tx = self.store.begin("read the known workflows").await?;
         let are_others = tx.are_others_receiving(self.replica).await?;
         let heard = tx.heard_by_others(self.replica, &turn.seen).await?;
         tx.commit().await?;

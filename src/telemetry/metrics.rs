@@ -290,7 +290,7 @@ impl MetricBuilder {
     fn heartbeat_withheld(&self) -> Result<Gauge, prometheus::Error> {
         self.gauge(
             "throughline_heartbeat_withheld",
-            "1 while something speaks against sending the heartbeat; the page of the targets says what.",
+            "1 while the heartbeat is withheld; the page of targets shows why.",
         )
     }
 
@@ -396,7 +396,7 @@ impl MetricBuilder {
             )?,
             ingest: self.counters(
                 "throughline_ingest_requests_total",
-                "Requests of OTLP by result: committed, or why they were refused whole.",
+                "Requests of OTLP by result: committed, or the reason why the whole request was rejected.",
                 &["result"],
             )?,
             connections: self.connections()?,

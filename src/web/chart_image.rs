@@ -88,7 +88,7 @@ async fn shown(state: &WebState, name: &str, token: &str) -> Result<(Bytes, u64)
     if let Some(png) = state.cards.kept(id) {
         return Ok((png, secs));
     }
-    let mut tx = state.reads().begin("read what a message says").await?;
+    let mut tx = state.reads().begin("read a message").await?;
     let told = tx.transition(id).await?.ok_or(WebError::NoSuchPage)?;
     drop(tx);
     let png = state.cards.draw(id, told.facts).await?;

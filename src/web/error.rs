@@ -77,9 +77,9 @@ pub(super) enum WebError {
     IncidentOver,
     #[error("{0}")]
     Token(TokenError),
-    #[error("this address was used already")]
+    #[error("this link has been used already")]
     UsedUp,
-    #[error("this service is not known as `{host}`")]
+    #[error("the host name `{host}` is not allowed")]
     UnknownHost { host: String },
     #[error("this request was not sent by a page of this service")]
     CrossOrigin,
@@ -92,10 +92,10 @@ pub(super) enum WebError {
     Unreadable(String),
     #[error("this target was tested within the last minute")]
     TestedJustNow(RemainingQuota),
-    #[error("too many requests are at work")]
+    #[error("too many requests are being processed")]
     Busy,
     /// With the limit in bytes.
-    #[error("the body of the request is larger than the {0} bytes that are taken at most")]
+    #[error("the body of the request is larger than the limit of {0} bytes")]
     TooLarge(usize),
     #[error("the body of the request came too slowly")]
     SlowBody,
@@ -106,7 +106,7 @@ pub(super) enum WebError {
     #[error(transparent)]
     InvalidChangeEvent(#[from] InvalidChangeEvent),
     #[error(
-        "a thousand events were reported within an hour: further ones are rejected for a while"
+        "more than a thousand events were reported within an hour; further ones are rejected for now"
     )]
     TooManyChangeEvents(RemainingQuota),
     #[error(transparent)]
@@ -239,32 +239,32 @@ impl WebError {
     fn help(&self) -> &'static str {
         match self {
             Self::NoSuchSlo { .. } => {
-                "it may have been renamed, its file was not loaded, or `--slo-selector` leaves it to another \
-                 installation; the overview lists all that are"
+                "it may have been renamed, its file may not be loaded, or `--slo-selector` may exclude it; the overview lists all SLOs"
             }
             Self::RemovedSlo { .. } => {
-                "its definition was removed or renamed, or `--slo-selector` leaves it to another installation; \
-                 put it back under this name to continue its history"
+                "its definition was removed or renamed, or `--slo-selector` excludes it; declare it again under this name to continue its history"
             }
-            Self::NoSuchGroup { .. } => "the page of the SLO lists those that it has",
+            Self::NoSuchGroup { .. } => "the page of the SLO lists its groups",
             Self::NoSuchWorkflow { .. } => {
-                "an address has 32 hexadecimal digits; it may be older than what is kept"
+                "a workflow's address has 32 hexadecimal digits; old workflows are deleted"
             }
-            Self::NoSuchTarget { .. } => "the page of the targets lists all that are declared",
-            Self::NoSuchTemplate { .. } => "`/discover` lists all that there are",
+            Self::NoSuchTarget { .. } => "the page of targets lists all of them",
+            Self::NoSuchTemplate { .. } => "`/discover` lists all templates",
             Self::UnknownHost { .. } => {
                 "open it by its address or by the host of `--public-url`, or allow this host with `--allowed-hosts`"
             }
             Self::Access(error) => error.help(),
             Self::Busy => "try again in a few seconds",
-            Self::NoSuchPage => "the overview links to everything that there is",
+            Self::NoSuchPage => "the overview has links to all pages",
             Self::NoSuchSilence { .. } => {
-                "the page of silences lists those in force and the last ones that are over"
+                "the page of silences lists active and recently expired ones"
             }
-            Self::NoSuchIncident { .. } => "the page of alerts links to those of the last 28 days",
+            Self::NoSuchIncident { .. } => {
+                "the page of alerts has links to those of the last 28 days"
+            }
             Self::Store(error) => help_with_the_store(error),
             Self::Template(_) | Self::Metrics(_) => FAULT,
-            Self::UnknownParameter { .. } => "leave it out, or write it as it is listed",
+            Self::UnknownParameter { .. } => "omit it, or use one of the listed names",
             Self::Framework { status, .. } if status.is_server_error() => FAULT,
             Self::Framework { .. } => "correct the address or the method; nothing was changed",
             _ => self.help_with_writing(),
@@ -276,13 +276,13 @@ impl WebError {
         match self {
             Self::IncidentOver => "it no longer needs an acknowledgement",
             Self::NothingToApply(_) => {
-                "ask a replica whose files wait; `/api/v1/definitions` has its problems"
+                "send it to a replica whose files are not applied yet; `/api/v1/definitions` shows its problems"
             }
             Self::NothingToClear(_) => {
-                "delete or empty the files first: this only confirms that nothing is to be watched"
+                "delete or empty the files first; this request only confirms that no SLO is left"
             }
             Self::Token(_) => "take the newest message, or do it on the page of the incident",
-            Self::UsedUp => "the page of silences has what came of it, and makes new ones",
+            Self::UsedUp => "the page of silences shows its result; create a new silence there",
             Self::BadSilence(error) => error.help(),
             Self::BadDefinition(_) => {
                 "`throughline validate` shows each place and how to correct it"
@@ -290,21 +290,18 @@ impl WebError {
             Self::Delivery(error) => error.help(),
             Self::Definition(error) => error.help(),
             Self::CrossOrigin => {
-                "open the page again here and repeat it; behind a proxy that changes `Host`, \
-                 set `--public-url` to the address that people use"
+                "reload the page and try again; if a proxy changes `Host`, set `--public-url` to the address that people use"
             }
             Self::NotJson => "send the header `Content-Type: application/json`",
-            Self::Unknown { .. } => {
-                "this service requires it for changes; the proxy in front of it sets it"
-            }
+            Self::Unknown { .. } => "changes require it; the proxy before this service must set it",
             Self::TestedJustNow(_) => {
-                "a test may page someone, so one a minute is allowed; `--render` shows a message without sending it"
+                "a test may page someone, so only one per minute is allowed; `--render` shows a message without sending it"
             }
             Self::SlowBody => "send it again; nothing was changed",
-            Self::BadIdempotencyKey => "a random UUID makes a good one",
+            Self::BadIdempotencyKey => "use a random UUID",
             Self::InvalidChangeEvent(_) => "correct it and send it again; nothing was recorded",
             Self::TooManyChangeEvents(_) => "report deploys, not each of their steps",
-            Self::OtherRequest => "take a new key for every new request; nothing was changed",
+            Self::OtherRequest => "use a new key for every new request; nothing was changed",
             _ => "correct it and send it again; nothing was changed",
         }
     }
@@ -338,19 +335,19 @@ pub(super) fn what_of_the_store(error: &StoreError) -> &'static str {
             "the database takes no writes: it is read-only, or its disk is full"
         }
         StoreErrorKind::UnfitText => "the request has a NUL character, which cannot be stored",
-        StoreErrorKind::Fault => "the database did not do what was asked of it",
+        StoreErrorKind::Fault => "the database returned an error",
     }
 }
 
 fn help_with_the_store(error: &StoreError) -> &'static str {
     match error.kind() {
         StoreErrorKind::Unreachable | StoreErrorKind::TakesNoWrites => {
-            "until then spans are rejected with a delay, and senders retry; the log has the cause"
+            "until it does, spans are rejected and senders retry; the log has the cause"
         }
         StoreErrorKind::TooSlow => {
-            "spans are recorded and alerts are sent all the same; try again, or ask for less"
+            "recording and alerting continue; try again, or request less data"
         }
-        StoreErrorKind::UnfitText => "leave it out and send it again; nothing was changed",
+        StoreErrorKind::UnfitText => "remove it and send the request again; nothing was changed",
         StoreErrorKind::Fault => "this is a fault of the service; the log has the cause",
     }
 }

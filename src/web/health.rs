@@ -81,7 +81,7 @@ impl ReadinessCheck {
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "the database does not do its part"
+                    "the database is not usable"
                 );
                 vec![what_of_the_store(&error).to_owned()]
             }

@@ -193,9 +193,9 @@ async fn planned_work_is_no_absence_of_events() {
     assert_eq!(story.told_at(0..=40).await, [35]);
 }
 
-/// Nothing is bad yet; five minutes are promised.
+/// Nothing is bad yet; the time limit is five minutes.
 #[tokio::test]
-async fn workflows_that_have_used_most_of_their_promise_page_before_any_event_is_bad() {
+async fn workflows_that_have_used_most_of_their_time_limit_page_before_any_event_is_bad() {
     let limit = Limit::AtRisk {
         used: 0.8,
         workflows: 3,
@@ -211,9 +211,9 @@ async fn workflows_that_have_used_most_of_their_promise_page_before_any_event_is
     assert_eq!(facts.long.counts.bad(), 0);
     let headline = wording::headline(&facts);
     assert!(
-        headline.contains("80 % of the promise used, 3 in flight, limit 3"),
+        headline.contains("80 % of the time limit used, 3 in flight, limit 3"),
         "{headline}"
     );
     let status = story.status().await;
-    assert_eq!(status.promise_use.tenths()[4..], [1, 0, 0, 0, 2, 0, 1]);
+    assert_eq!(status.time_used.tenths()[4..], [1, 0, 0, 0, 2, 0, 1]);
 }

@@ -128,7 +128,7 @@ async fn every_queue_is_vacuumed_when_a_hundredth_of_it_is_dead() {
     assert_eq!(rarely, ["deadlines", "mail_queue", "mail_queue.toast"]);
 }
 
-/// How `present` breaks the promise that released migrations stay: files by name, with their SHA-256.
+/// How `present` breaks the rule that released migrations stay: files by name, with their SHA-256.
 fn violations(released: &str, present: &BTreeMap<String, String>) -> Vec<String> {
     let lines = released.lines().filter(|line| !line.starts_with('#'));
     let released: BTreeMap<&str, &str> = lines

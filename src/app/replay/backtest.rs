@@ -146,7 +146,7 @@ impl Backtest {
         let mut tx = self
             .committer
             .store
-            .begin("record what is not read")
+            .begin("record partitions that are not read")
             .await?;
         tx.note_log_loss(&loss).await?;
         tx.commit().await

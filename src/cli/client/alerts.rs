@@ -21,7 +21,7 @@ use crate::{
 /// Exit codes: 0 fine, 1 an alert fires that `--fail-on` names, 3 the service could not be asked.
 #[derive(clap::Args, Debug)]
 pub struct AlertsArgs {
-    /// End with 1 if a page fires, or with `ticket` if anything does
+    /// End with 1 if a page fires, or with `ticket` if any alert fires
     #[arg(long, value_name = "SEVERITY", value_parser = ["page", "ticket"], conflicts_with = "watch")]
     fail_on: Option<String>,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use super::{
     api::{Api, ServerArgs},
 };
 
-/// Confirm that the definition files of a running service are meant
+/// Confirm changed definition files that a running service does not apply by itself
 #[derive(clap::Args, Debug)]
 pub struct DefinitionsArgs {
     #[command(flatten)]
@@ -21,19 +21,20 @@ pub struct DefinitionsArgs {
 
 #[derive(Debug, Subcommand)]
 enum DefinitionsCommand {
-    /// Bring the files of one replica into force, although most replicas have others
+    /// Apply the files of one replica, even if most replicas have other files
     ///
     /// Changed files come into force when more than half of the replicas have them, so that a rollout
-    /// switches once. This does not wait. Name the replica that has the new files with `--server`.
+    /// switches once. This command applies them at once. Name a replica that has the new files with
+    /// `--server`.
     Apply {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Accept files that declare no SLO any more, or that have become empty
+    /// Accept that the files no longer declare any SLO
     ///
-    /// The service keeps the previous definitions when its files declare nothing any more, since a
-    /// volume that is not mounted looks the same. Delete or empty the files first. Alerts that fire
-    /// resolve as no longer watched.
+    /// The service keeps the previous definitions when its files declare nothing any more, because a
+    /// volume that is not mounted looks the same. Delete or empty the files first. Firing alerts then
+    /// resolve with the reason that their SLO was removed.
     Clear {
         #[command(flatten)]
         server: ServerArgs,

@@ -9,7 +9,7 @@ use super::{
     answer::{Answer, AnswerArgs},
     api::{Api, ServerArgs},
 };
-use crate::domain::notify::delivery::DeliveryState;
+use crate::domain::{model::format, notify::delivery::DeliveryState};
 
 /// Show deliveries, and retry failed ones
 #[derive(clap::Args, Debug)]
@@ -100,13 +100,14 @@ fn list(view: &Value) -> String {
     }
 }
 
-/// Formats `17  2026-11-22T06:18:29.000Z  failed     pager  3 tries  PAGE 412 of 9,120 customers
+/// Formats `17  2026-11-22T06:18:29.000Z  failed     pager  3 attempts  PAGE 412 of 9,120 customers
 /// ...`.
 fn line(delivery: &Value) -> String {
     let word = |field: &str| delivery[field].as_str().unwrap_or_default();
-    let tries = delivery["attempts"].as_array().map_or(0, Vec::len);
+    let attempts = delivery["attempts"].as_array().map_or(0, Vec::len);
+    let attempts = format::counted(i64::try_from(attempts).unwrap_or(i64::MAX), "attempt");
     format!(
-        "{:>6}  {}  {:<9}  {}  {tries} tries  {}\n",
+        "{:>6}  {}  {:<9}  {}  {attempts}  {}\n",
         delivery["id"].as_i64().unwrap_or_default(),
         word("queued_at"),
         word("state"),
@@ -161,7 +162,7 @@ mod tests {
         });
         assert_eq!(
             show(&delivery),
-            "    17  2026-11-22T06:18:29.000Z  failed     pager  1 tries  PAGE\n        \
+            "    17  2026-11-22T06:18:29.000Z  failed     pager  1 attempt  PAGE\n        \
              sent to its fallback as well at 2026-11-22T06:20:29.000Z\n     \
              1  2026-11-22T06:18:30.000Z  12 ms  rejected 400  no\n"
         );

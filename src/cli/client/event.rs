@@ -10,25 +10,25 @@ use crate::domain::alerting::change_event::ChangeEventReport;
 
 /// Report a deploy, a flag or a note to the service
 ///
-/// It is marked on the charts of the SLOs that it concerns, and alerts name it. For pipelines:
+/// The event is shown on the charts of the SLOs that it concerns and named in alerts. For pipelines:
 /// `throughline event deploy --service warehouse-consumer --version 2.41.0`
 #[derive(clap::Args, Debug)]
 pub struct EventArgs {
     /// What kind of event: `deploy`, `flag` or `note`
     kind: String,
-    /// One line; the service and its version if left out
+    /// Title, one line; by default the service and its version
     #[arg(long)]
     title: Option<String>,
-    /// Which service it happened to, as in service.name; all if left out
+    /// Service that changed, as in `service.name`; all services if omitted
     #[arg(long)]
     service: Option<String>,
-    /// What went live
+    /// Version that went live
     #[arg(long = "version", id = "went_live", value_name = "VERSION")]
     version: Option<String>,
-    /// When, as 2026-11-22T09:16:00Z; now if left out
+    /// Time of the event, such as 2026-11-22T09:16:00Z; by default now
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// Where there is more of it
+    /// Link to details
     #[arg(long)]
     url: Option<String>,
     /// A key and value of your own, as env=prod

@@ -13,11 +13,10 @@ use crate::cli::output::print;
 /// The interval at which the service is asked for the progress of the test.
 const GLANCE: Duration = Duration::from_millis(300);
 
-/// Send a test to a target, and show every attempt until it is settled
+/// Send a test to a target, and show every attempt until it succeeds or fails
 ///
-/// It is processed like an alert: the same outbox, body and classification of the response. PagerDuty
-/// gets it with severity info, and resolved at once. Exit codes: 0 it was delivered, 1 it was not, 3
-/// the service could not be asked.
+/// The test is processed like an alert. In PagerDuty it has severity info and is resolved at once.
+/// Exit codes: 0 delivered, 1 not delivered, 3 the service could not be asked.
 #[derive(clap::Args, Debug)]
 pub struct NotifyTestArgs {
     /// Which target, by the name that it is declared under

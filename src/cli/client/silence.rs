@@ -75,7 +75,7 @@ struct AddArgs {
     /// Time zone of the repetition
     #[arg(long, value_name = "ZONE", requires = "repeat")]
     time_zone: Option<String>,
-    /// Why notifications are suppressed
+    /// Reason for the silence
     #[arg(short, long, visible_alias = "why", value_name = "TEXT")]
     comment: String,
     /// Author of the silence, unless the service knows the user
@@ -88,7 +88,7 @@ struct AddArgs {
 
 #[derive(Args, Debug)]
 struct ListArgs {
-    /// Only those that are over
+    /// Only expired ones
     #[arg(long, conflicts_with = "state")]
     expired: bool,
     /// Only those in this state

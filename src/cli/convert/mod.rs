@@ -20,8 +20,8 @@ use crate::{
 
 /// Convert definitions of OpenSLO v1, or to OpenSLO v1
 ///
-/// The result is printed. What cannot be carried over is listed on standard error, with its name and
-/// line. Exit codes: 0 all is carried over, 1 something is not, 3 nothing could be read.
+/// Prints the result. Fields that cannot be converted are listed on standard error, with name and
+/// line. Exit codes: 0 everything was converted, 1 something was not, 3 nothing could be read.
 #[derive(clap::Args, Debug)]
 pub struct ConvertArgs {
     /// Format of the files

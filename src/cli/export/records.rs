@@ -16,8 +16,8 @@ const PART: &str = "500";
 
 /// Print workflows as a table, the newest first
 ///
-/// All that are stored and match, however many. Exit codes: 0 printed, 1 the service refuses, 3 it could
-/// not be asked.
+/// Prints all stored workflows that match, without a limit. Exit codes: 0 printed, 1 the service
+/// rejects the request, 3 it could not be asked.
 #[derive(clap::Args, Debug)]
 pub(super) struct WorkflowsArgs {
     /// Of this SLO only

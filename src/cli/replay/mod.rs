@@ -14,16 +14,17 @@ use crate::{
 
 /// Read a part of a Kafka topic again, to repair a service's database or to try other definitions
 ///
-/// Without `--backtest` it records the spans in the database of a service, which may run meanwhile: what is
-/// there already counts nothing twice, and what is missing is added like spans that come late. With
-/// `--backtest` it counts in an empty database by other definitions, and judges by the time of the log. It
-/// joins no consumer group and commits no offsets. Messages that cannot be read are counted and logged.
+/// Without `--backtest` it records the spans in the database of a service, which may keep running.
+/// Spans that are recorded already are not counted twice; missing ones are added like late spans. With
+/// `--backtest` it counts in an empty database with other definitions, and uses the times of the topic
+/// instead of the clock. It joins no consumer group and commits no offsets. Messages that cannot be
+/// read are counted and logged.
 #[derive(clap::Args, Debug)]
 pub struct ReplayArgs {
-    /// From when, as `2026-11-29T06:00:00Z`, by the times that Kafka has of the messages
+    /// Start time, such as `2026-11-29T06:00:00Z`, by the timestamps of the messages
     #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Timestamp,
-    /// Until when. By default as far as the topic reaches now
+    /// End time. By default the current end of the topic
     #[arg(long, value_name = "TIME", value_parser = moment)]
     to: Option<Timestamp>,
     /// Folder of definitions to count by, in an empty database

@@ -19,10 +19,10 @@ use crate::domain::{
     model::format,
 };
 
-/// Compute cores, connections, disk and Kafka partitions for a load, and what gives way first
+/// Compute cores, connections, disk and Kafka partitions for a load, and the bottleneck
 ///
-/// By costs that were measured; OPERATING lists them. It asks no service. Exit codes: 0 computed, 1 the
-/// load cannot be.
+/// Uses measured costs, which OPERATING lists, and needs no running service. Exit codes: 0 computed, 1
+/// the load is impossible.
 #[derive(clap::Args, Debug)]
 pub struct SizeArgs {
     /// Spans a second, of all services that send

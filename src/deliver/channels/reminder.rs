@@ -129,7 +129,7 @@ impl Reminder {
         now: Timestamp,
         report: &mut ReminderReport,
     ) -> Result<(), StoreError> {
-        let mut tx = self.store.begin("read what lasts").await?;
+        let mut tx = self.store.begin("read the firing alerts").await?;
         let standing = tx
             .snapshots_to_repeat(target, now - REPEAT_ENDS_FOR)
             .await?;

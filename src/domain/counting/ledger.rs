@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::domain::{
-    counting::{JudgedWorkflow, customers::CustomerMoves, promise_use::OpenBucket},
+    counting::{JudgedWorkflow, customers::CustomerMoves, time_used::OpenBucket},
     model::{
         counts::EventCounts,
         ids::SloId,
@@ -79,7 +79,7 @@ impl CountDelta {
         if workflow.details.draws.is_empty() {
             return;
         }
-        let start_trace = match workflow.start.map(|start| start.promise) {
+        let start_trace = match workflow.start.map(|start| start.deadline) {
             Some(Deadline::OneSpan) => return,
             Some(Deadline::Within(_)) => Some(workflow.trace.trace_id()),
             None => None,
@@ -98,7 +98,7 @@ impl CountDelta {
         new: &Workflow,
         judging: &Judging,
     ) {
-        let is_one_span = |start: Start| start.promise == Deadline::OneSpan;
+        let is_one_span = |start: Start| start.deadline == Deadline::OneSpan;
         if new.start.is_some_and(is_one_span) {
             return;
         }

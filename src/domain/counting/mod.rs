@@ -6,10 +6,10 @@ pub mod durations;
 pub mod groups;
 mod judged;
 pub mod ledger;
-pub mod promise_use;
 pub mod segments;
 pub mod series;
 pub mod stages;
 pub mod story;
+pub mod time_used;
 
 pub use judged::JudgedWorkflow;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     counting::JudgedWorkflow,
     model::time::Timestamp,
-    slo::PROMISE_STEPS,
+    slo::TIME_LIMIT_STEPS,
     workflow::{Deadline, Outcome},
 };
 
@@ -26,7 +26,7 @@ impl OpenBucket {
     /// Returns the bucket of a workflow; `None` unless it has started and is open.
     pub fn of(judged: &JudgedWorkflow) -> Option<Self> {
         let start = judged.workflow.start?;
-        let (Deadline::Within(within), Outcome::Open) = (start.promise, judged.verdict.outcome)
+        let (Deadline::Within(within), Outcome::Open) = (start.deadline, judged.verdict.outcome)
         else {
             return None;
         };
@@ -43,10 +43,10 @@ impl OpenBucket {
     /// Returns the step of the time limit that its workflows have reached at `now`.
     pub fn step(&self, now: Timestamp) -> u8 {
         let passed = now.saturating_since(self.started_from).as_micros();
-        let steps = passed * u128::from(PROMISE_STEPS) / self.within.as_micros().max(1);
+        let steps = passed * u128::from(TIME_LIMIT_STEPS) / self.within.as_micros().max(1);
         u8::try_from(steps)
-            .unwrap_or(PROMISE_STEPS)
-            .min(PROMISE_STEPS)
+            .unwrap_or(TIME_LIMIT_STEPS)
+            .min(TIME_LIMIT_STEPS)
     }
 
     /// Returns whether the deadlines of all its workflows are before `now`.
@@ -70,15 +70,15 @@ fn round_up(time: Duration, step: Duration) -> Duration {
 /// over, since it is known only then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PromiseUse(Vec<i64>);
+pub struct TimeUsed(Vec<i64>);
 
-impl PromiseUse {
+impl TimeUsed {
     /// Makes it from the number of workflows by step of the time limit; after the last of
-    /// [`PROMISE_STEPS`] the deadline has passed.
+    /// [`TIME_LIMIT_STEPS`] the deadline has passed.
     pub fn new(by_step: impl IntoIterator<Item = (u8, i64)>) -> Self {
-        let mut workflows = vec![0; usize::from(PROMISE_STEPS) + 1];
+        let mut workflows = vec![0; usize::from(TIME_LIMIT_STEPS) + 1];
         for (step, count) in by_step {
-            if let Some(known) = workflows.get_mut(usize::from(step.min(PROMISE_STEPS))) {
+            if let Some(known) = workflows.get_mut(usize::from(step.min(TIME_LIMIT_STEPS))) {
                 *known += count;
             }
         }
@@ -119,7 +119,7 @@ mod tests {
                 label: "order-1".to_owned(),
                 start: Some(Start {
                     at: started_at,
-                    promise: Deadline::Within(within),
+                    deadline: Deadline::Within(within),
                 }),
                 success: None,
                 failure: None,
@@ -151,8 +151,8 @@ mod tests {
             prop_assert!(bucket.started_from <= started && started < bucket.started_from + bucket.length);
             prop_assert!(!bucket.is_overdue(now) || started + within < now);
             prop_assert!(bucket.is_overdue(now + bucket.length) || now < started + within);
-            let exact = u128::from(passed) * u128::from(PROMISE_STEPS) / within.as_micros();
-            prop_assert!(u128::from(bucket.step(now)) >= exact.min(u128::from(PROMISE_STEPS)));
+            let exact = u128::from(passed) * u128::from(TIME_LIMIT_STEPS) / within.as_micros();
+            prop_assert!(u128::from(bucket.step(now)) >= exact.min(u128::from(TIME_LIMIT_STEPS)));
         }
     }
 
@@ -165,10 +165,10 @@ mod tests {
 
     #[test]
     fn workflows_are_counted_by_tenth_and_from_a_step_on() {
-        let used = PromiseUse::new([(0, 5), (1, 2), (15, 3), (16, 4), (20, 1), (200, 1)]);
+        let used = TimeUsed::new([(0, 5), (1, 2), (15, 3), (16, 4), (20, 1), (200, 1)]);
         assert_eq!(used.in_flight(), 16);
         assert_eq!(used.since_step(16), 6);
         assert_eq!(used.tenths(), [7, 0, 0, 0, 0, 0, 0, 3, 4, 0, 2]);
-        assert_eq!(PromiseUse::default().since_step(0), 0);
+        assert_eq!(TimeUsed::default().since_step(0), 0);
     }
 }

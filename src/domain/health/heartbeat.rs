@@ -41,7 +41,7 @@ pub fn why_withheld(signs: &HealthInputs) -> Vec<String> {
     match signs.dead_letters.unseen {
         0 => {}
         unseen => reasons.push(format!(
-            "{} failed permanently, of which no one was notified",
+            "{} failed permanently, and nobody was notified of that",
             format::counted(unseen, "notification")
         )),
     }

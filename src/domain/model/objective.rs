@@ -14,7 +14,9 @@ const WHOLE: u32 = 1_000_000;
 pub enum ParseObjectiveError {
     #[error("`{0}` is not a share: write `99.5%`, or `0.995` as a ratio")]
     NotAShare(String),
-    #[error("`{0}` is not above 0 % and below 100 %: a promise of everything leaves no budget")]
+    #[error(
+        "`{0}` must be above 0 % and below 100 %: an objective of 100 % leaves no error budget"
+    )]
     OutOfRange(String),
     #[error("`{0}` has more digits than the six after the point of a ratio that are kept")]
     TooFine(String),
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_no_budget_or_no_promise_is_refused() {
+    fn what_leaves_no_budget_or_no_objective_is_refused() {
         for (text, why) in [
             ("99.99999999999%", "more digits"),
             ("0.00000000001", "more digits"),

@@ -24,8 +24,8 @@ pub use self::{
     group_by::GroupBy,
     hidden::HiddenAttributes,
     policy::{
-        AlertRule, Alerting, BurnKind, CustomerDetails, Guard, Limit, LimitRule, Notify,
-        PROMISE_STEPS, Severity, whole_seconds,
+        AlertRule, Alerting, BurnKind, CustomerDetails, Guard, Limit, LimitRule, Notify, Severity,
+        TIME_LIMIT_STEPS, whole_seconds,
     },
     revisions::{SloRevision, SloRevisions},
     slo_selector::{InvalidSloSelector, SloSelector},

@@ -42,7 +42,7 @@ pub struct LimitRule {
 }
 
 /// The steps of the time limit that a rule on workflows at risk may name, each of 5 %.
-pub const PROMISE_STEPS: u8 = 20;
+pub const TIME_LIMIT_STEPS: u8 = 20;
 
 /// A quantity and its limit.
 #[derive(

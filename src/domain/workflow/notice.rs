@@ -122,7 +122,7 @@ fn why_ambiguous(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote>
 
 fn of_verdict(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote> {
     let start = workflow.start?;
-    match (verdict.outcome, start.promise) {
+    match (verdict.outcome, start.deadline) {
         (Outcome::Open, _) => None,
         (Outcome::Invalid, _) => Some(why_invalid(workflow, start.at)),
         (_, Deadline::OneSpan) if kinds_of_copies(workflow) > 1 => Some(WorkflowNote::Contradicted),

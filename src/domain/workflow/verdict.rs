@@ -121,7 +121,7 @@ pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
     let Some(start) = workflow.start else {
         return without_start(workflow, judging);
     };
-    let within = match start.promise {
+    let within = match start.deadline {
         Deadline::Within(within) => within,
         Deadline::OneSpan => return decided(start.at, workflow, judging),
     };

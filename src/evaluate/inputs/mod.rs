@@ -213,7 +213,7 @@ async fn read_measured(
             starts: starts.get(&id).copied().unwrap_or_default(),
             in_incident: counted.in_incident,
             ageing: Ageing::default(),
-            promise_use: open.promise_use,
+            time_used: open.time_used,
             overdue: open.overdue,
             customers_affected: affected.map_or(0, |of_slo| of_slo.affected),
             customers_total: affected.map(|of_slo| of_slo.total),

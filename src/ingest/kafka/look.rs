@@ -167,7 +167,7 @@ impl KafkaSource {
     /// Stores how far this replica has read, and loads what others have stored. If the database lacks
     /// what it had, reading goes back instead.
     pub(super) async fn store_progress(&self) -> Result<(), StoreError> {
-        let mut tx = self.store.begin("store how far Kafka was read").await?;
+        let mut tx = self.store.begin("store the Kafka offsets").await?;
         let database = tx.database_identity().await?;
         let known = tx.log_partitions(&self.topic).await?;
         let rewinds = self.progress.compare(&database, &known);
@@ -195,7 +195,7 @@ impl KafkaSource {
         if reports.is_empty() {
             return Ok(());
         }
-        let mut tx = self.store.begin("store how far Kafka was read").await?;
+        let mut tx = self.store.begin("store the Kafka offsets").await?;
         tx.note_log_partitions(&self.topic, reports, self.clock.now())
             .await?;
         tx.commit().await

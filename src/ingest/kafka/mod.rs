@@ -115,7 +115,7 @@ impl KafkaSource {
         let topic: Arc<str> = parts.config.topic.as_str().into();
         let token = OauthTokenReader::new(&parts.config);
         token.check()?;
-        let mut tx = parts.store.begin("read where Kafka was read to").await?;
+        let mut tx = parts.store.begin("read the Kafka offsets").await?;
         // Before the first heartbeat after an outage of a day.
         tx.want_log_partitions(&topic, parts.clock.now()).await?;
         let known = tx.log_partitions(&topic).await?;

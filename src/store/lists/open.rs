@@ -9,7 +9,7 @@ use crate::{
     domain::{
         counting::{
             ledger::CountDelta,
-            promise_use::{OpenBucket, PromiseUse},
+            time_used::{OpenBucket, TimeUsed},
         },
         model::{ids::SloId, time::Timestamp},
     },
@@ -27,7 +27,7 @@ const SUMMED: Writer = Writer(-1);
 /// Workflows of one SLO that have started and are not judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenWorkflows {
-    pub promise_use: PromiseUse,
+    pub time_used: TimeUsed,
     /// Those past their deadline.
     pub overdue: i64,
 }
@@ -101,14 +101,8 @@ impl Tx<'_> {
             *overdue += i64::from(bucket.is_overdue(now)) * workflows;
         }
         let open = open.into_iter().map(|(id, (steps, overdue))| {
-            let promise_use = PromiseUse::new(steps);
-            (
-                id,
-                OpenWorkflows {
-                    promise_use,
-                    overdue,
-                },
-            )
+            let time_used = TimeUsed::new(steps);
+            (id, OpenWorkflows { time_used, overdue })
         });
         Ok(open.collect())
     }

@@ -78,7 +78,7 @@ impl Tx<'_> {
         linked.map_err(|source| self.failed(source))
     }
 
-    /// Returns since when a set of definitions was in force; `None` if it is not kept any more.
+    /// Returns since when a set of definitions was in force; `None` if it is no longer stored.
     pub async fn in_force_from(
         &mut self,
         revision: Revision,

@@ -300,7 +300,7 @@ pub(crate) fn decode(row: &PgRow) -> Result<(EventId, KnownWorkflow), sqlx::Erro
         SloId(row.try_get("slo_id")?),
         EventKey(row.try_get::<Uuid, _>("key")?.into_bytes()),
     );
-    let promise = match row.try_get::<Option<i64>, _>("within_us")? {
+    let deadline = match row.try_get::<Option<i64>, _>("within_us")? {
         Some(micros) => Deadline::Within(Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
         None => Deadline::OneSpan,
     };
@@ -312,7 +312,7 @@ pub(crate) fn decode(row: &PgRow) -> Result<(EventId, KnownWorkflow), sqlx::Erro
     let workflow = Workflow {
         revision: Revision(row.try_get("revision")?),
         label: row.try_get("label")?,
-        start: time("started_at")?.map(|at| Start { at, promise }),
+        start: time("started_at")?.map(|at| Start { at, deadline }),
         success: time("succeeded_at")?,
         failure: time("failed_at")?,
         late: time("late_at")?,
@@ -349,7 +349,7 @@ pub(crate) fn decode(row: &PgRow) -> Result<(EventId, KnownWorkflow), sqlx::Erro
 }
 
 fn within_us(workflow: &Workflow) -> Option<i64> {
-    match workflow.start?.promise {
+    match workflow.start?.deadline {
         Deadline::Within(within) => i64::try_from(within.as_micros()).ok(),
         Deadline::OneSpan => None,
     }

@@ -58,9 +58,9 @@ pub(in crate::web) fn card(facts: &AlertSnapshot) -> Option<String> {
     ));
     plot.draw(&mut svg);
     svg.add(format_args!(
-        r#"<text x="28" y="366" font-size="13" fill="{MUTED}">evaluated {} · times in UTC · promise: {}</text></svg>"#,
+        r#"<text x="28" y="366" font-size="13" fill="{MUTED}">evaluated {} · times in UTC · objective: {}</text></svg>"#,
         format::date_time(facts.evaluated_at),
-        written(&wording::promise(facts))
+        written(&wording::objective(facts))
     ));
     Some(svg.to_string())
 }
@@ -113,7 +113,7 @@ impl<'a> Plot<'a> {
         self.scale(svg);
         self.firing(svg);
         self.line(svg);
-        self.promise(svg);
+        self.allowed(svg);
         for change in &self.facts.context.changes {
             self.change(svg, change);
         }
@@ -173,7 +173,7 @@ impl<'a> Plot<'a> {
         ));
     }
 
-    fn promise(&self, svg: &mut Markup) {
+    fn allowed(&self, svg: &mut Markup) {
         let allowed = 1.0 - self.facts.objective;
         let y = self.y(allowed);
         svg.add(format_args!(

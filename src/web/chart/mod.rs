@@ -29,7 +29,7 @@ pub(super) use durations::{HeatColumn, HeatMap, MultiplePoint, events_text, mult
 pub(super) use happenings::EventMark;
 pub(super) use markup::{Markup, prose};
 pub(super) use reasons::reasons;
-pub(super) use sparkline::{promise_bars, sparkline};
+pub(super) use sparkline::{sparkline, time_used_bars};
 pub(super) use stages::{Bar, strip, track, waterfall};
 
 /// A plot, and everything that says the same in words.

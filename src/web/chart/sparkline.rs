@@ -50,7 +50,7 @@ const LATE: usize = 8;
 const TALLEST: f64 = 24.0;
 
 /// Draws the number of workflows by tenth of the time limit used; the last is past the deadline.
-pub(in crate::web) fn promise_bars(tenths: &[i64]) -> Markup {
+pub(in crate::web) fn time_used_bars(tenths: &[i64]) -> Markup {
     let mut svg = Markup::default();
     let most = tenths.iter().copied().max().unwrap_or(0);
     if most <= 0 {
@@ -58,7 +58,7 @@ pub(in crate::web) fn promise_bars(tenths: &[i64]) -> Markup {
     }
     let from = |first: usize| tenths.iter().skip(first).sum();
     svg.add(format_args!(
-        r#"<svg class="spark" width="120" height="{HEIGHT}" role="img" aria-label="{} in flight: {} with 80 % or more of the promise used, {} with a broken one"><path class="ax" d="M0 28h109"/>"#,
+        r#"<svg class="spark" width="120" height="{HEIGHT}" role="img" aria-label="{} in flight: {} with 80 % or more of their time limit used, {} past their deadline"><path class="ax" d="M0 28h109"/>"#,
         format::count(from(0)),
         format::count(from(LATE)),
         format::count(from(tenths.len() - 1)),

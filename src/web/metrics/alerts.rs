@@ -40,7 +40,7 @@ impl AlertGauges {
             )?,
             rule_firing: builder.gauges(
                 "throughline_alert_rule_firing",
-                "1 for the rule of which the alert fires or recovers, 0 for the others.",
+                "1 for the rule by which the alert fires or recovers, 0 for the other rules.",
                 &["slo", "severity", "rule"],
             )?,
         })

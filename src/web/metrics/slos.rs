@@ -55,7 +55,7 @@ mod names {
     );
     pub(super) const AT_RISK: Metric = (
         "throughline_slo_workflows_at_risk",
-        "Workflows in flight that have used the share of their promise that a rule of kind `atRisk` names.",
+        "Workflows in flight that have used so much of their time limit as a rule of kind `atRisk` names.",
         &["slo", "rule"],
     );
     pub(super) const REFERENCE_EVENTS: Metric = (
@@ -75,7 +75,7 @@ mod names {
     );
     pub(super) const EVIDENCE: Metric = (
         "throughline_slo_evidence",
-        "Evidence on record that could not be used or changed a verdict, by reason. The page of the SLO says of each what to do about it.",
+        "Spans that could not be used or that changed a verdict, by reason. The page of the SLO explains each reason.",
         &["slo", "reason"],
     );
     pub(super) const IN_FLIGHT: Metric = (

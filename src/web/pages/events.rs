@@ -98,7 +98,7 @@ async fn record(
     ParsedBody { body, once }: ParsedBody<ChangeEventReport>,
 ) -> Result<(Value, RemainingQuota), WebError> {
     let now = state.clock.now();
-    let mut tx = state.store.begin("record what happened").await?;
+    let mut tx = state.store.begin("record change events").await?;
     if let Some(answer) = once.answered(&mut tx, now).await? {
         let recent = tx.recent_change_events(now).await?;
         return Ok((answer, remaining(recent)));
@@ -129,7 +129,7 @@ async fn view(state: &WebState, params: EventsQuery) -> Result<EventsView, WebEr
     let now = state.clock.now();
     let range = TimeRange::new(now - DAYS, now + AHEAD);
     let services = (!service.is_empty()).then(|| [service.clone()]);
-    let mut tx = state.reads().begin("read what happened").await?;
+    let mut tx = state.reads().begin("read change events").await?;
     let services = services.as_ref().map(<[String; 1]>::as_slice);
     let events = tx.change_events_from(position, range, services, MOST);
     let events = events.await?;

@@ -170,7 +170,7 @@ impl Summary {
                 .into(),
             customers_affected_last_hour: status.and_then(|status| status.customers_affected),
             customers_total_last_hour: status.and_then(|status| status.customers_total),
-            in_flight: status.map_or(0, |status| status.promise_use.in_flight()),
+            in_flight: status.map_or(0, |status| status.time_used.in_flight()),
             in_flight_by_time_used: status.map_or_else(Vec::new, SloStatus::tenths_used),
             overdue: status.map_or(0, |status| status.overdue),
             never_finished: status.map(Backlog::new).unwrap_or_default(),
@@ -326,8 +326,8 @@ impl Summary {
     }
 
     /// Draws a bar for each tenth of the time limit; empty if nothing is in flight.
-    pub(crate) fn promise_bars(&self) -> Markup {
-        chart::promise_bars(&self.in_flight_by_time_used)
+    pub(crate) fn time_used_bars(&self) -> Markup {
+        chart::time_used_bars(&self.in_flight_by_time_used)
     }
 
     pub(crate) fn budget_bar(&self) -> Markup {

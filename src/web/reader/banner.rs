@@ -32,7 +32,7 @@ impl PastBanner {
         let in_force = definitions.in_force_later.map(|from| {
             let from = times::named(from, now);
             format!(
-                " The definitions of that moment are not kept: these are in force since {from}."
+                " The definitions of that time are not stored: these are in force since {from}."
             )
         });
         as_of.is_past.then(|| Self {
@@ -51,7 +51,7 @@ impl PastBanner {
         state_now: Option<SloState>,
     ) -> Self {
         let kept = evaluated_at.map_or_else(
-            || " No evaluation from before it is kept.".to_owned(),
+            || " No earlier evaluation is stored.".to_owned(),
             |at| {
                 format!(
                     " State and numbers are as evaluated at {}.",
@@ -68,7 +68,7 @@ impl PastBanner {
 
     pub(in crate::web) fn text(&self) -> String {
         format!(
-            "You see {}.{} Charts and lists have what is known by now of the time until then.{}",
+            "You see {}.{} Charts and lists show the time until then, with all corrections made since.{}",
             self.moment, self.evaluation, self.definitions
         )
     }

@@ -360,7 +360,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Alert
         is_test: false,
         kind,
         slo: slo.parse().unwrap(),
-        display_name: format!("The promise of {slo}"),
+        display_name: format!("Orders of {slo}"),
         group: None,
         service: Some("checkout".to_owned()),
         labels: BTreeMap::new(),

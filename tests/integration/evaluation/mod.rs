@@ -288,7 +288,7 @@ async fn open_workflows_are_counted_and_the_overdue_among_them() {
     }
     story.ticks([10]).await;
     let status = story.status().await;
-    assert_eq!((status.promise_use.in_flight(), status.overdue), (5, 1));
+    assert_eq!((status.time_used.in_flight(), status.overdue), (5, 1));
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn p14_what_is_stuck_grows_with_a_stall_though_in_flight_does_not() {
         story.tick_at(minute).await;
         let status = story.status().await;
         stuck.extend(status.in_incident.map(|counts| counts.timeout));
-        assert_eq!(status.promise_use.in_flight(), 0);
+        assert_eq!(status.time_used.in_flight(), 0);
     }
     // The rule looks back an hour; what is stuck is all of it.
     assert_eq!(stuck.last(), Some(&900));

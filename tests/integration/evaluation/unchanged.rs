@@ -128,10 +128,10 @@ async fn open_workflows_and_starts_are_news() {
     assert_eq!(app.unchanged_in(2).await, 1);
     app.send([span("order").trace(1).at(0.0)]).await;
     assert_eq!(app.unchanged_in(2).await, 0);
-    assert_eq!(app.status().await.promise_use.in_flight(), 1);
+    assert_eq!(app.status().await.time_used.in_flight(), 1);
     app.send([span("order complete").trace(1).at(3.0)]).await;
     assert_eq!(app.unchanged_in(2).await, 1);
-    assert_eq!(app.status().await.promise_use.in_flight(), 0);
+    assert_eq!(app.status().await.time_used.in_flight(), 0);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! By when a page of the stall must have come.
 
-use super::{CATCH_UP, FACTOR, Fault, GRACE, PROMISE, SLACK, STALL};
+use super::{CATCH_UP, FACTOR, Fault, GRACE, SLACK, STALL, WITHIN};
 
 /// The windows of the rule, in seconds.
 const LONG: f64 = 3_600.0;
@@ -12,10 +12,10 @@ const DEVIATIONS: f64 = 5.0;
 impl Fault {
     /// In seconds, of an SLO by which this share may be bad.
     ///
-    /// The promise of what stalls first is broken, and its grace over, by the clock of its producer. Where
+    /// The deadline of what stalls first has passed, and its grace over, by the clock of its producer. Where
     /// ends arrived late, their absence means nothing for the catch-up time after the last of them.
     pub(super) fn latest_page(&self, share: f64) -> u32 {
-        let broken = STALL + self.ahead + PROMISE + GRACE + self.lifted_after(share);
+        let broken = STALL + self.ahead + WITHIN + GRACE + self.lifted_after(share);
         let told = self.delivery.last_late_end().map_or(0, whole) + CATCH_UP;
         broken.max(told) + SLACK
     }

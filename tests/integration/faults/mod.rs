@@ -14,7 +14,7 @@ use self::traffic::{Delivery, Sampled, Share};
 use crate::support::app::{HOUR, SECOND, TestApp, catalog};
 
 /// How long work may take.
-const PROMISE: u32 = 60;
+const WITHIN: u32 = 60;
 /// How long evidence that is under way is waited for.
 const GRACE: u32 = 30;
 /// What begins from here on never ends. As all numbers of seconds, counted from when the test begins.
@@ -89,7 +89,7 @@ spec:
       start:  '{{ name = "publish" }}'
       finish: '{{ name = "{finish}" && status != error }}'
       fail:   '{{ name = "{finish}" && status = error }}'
-      within: {PROMISE}s
+      within: {WITHIN}s
       correlate: [span.order.id]
       {}
   grace: {GRACE}s
@@ -146,7 +146,7 @@ async fn check(fault: Fault) {
     for ((name, _), latest) in SLOS.into_iter().zip(latest) {
         assert_nothing_was_bad(&app, app.id(name)).await;
         let pages = pages(&app, app.id(name)).await;
-        let possible = STALL + PROMISE + GRACE..=latest;
+        let possible = STALL + WITHIN + GRACE..=latest;
         assert!(
             matches!(pages[..], [at] if possible.contains(&at)),
             "{name}: pages at {pages:?}, wanted is one in {possible:?}"
@@ -156,7 +156,7 @@ async fn check(fault: Fault) {
 
 /// Of what began before the stall.
 async fn assert_nothing_was_bad(app: &TestApp, slo: SloId) {
-    let until = app.began + SECOND * (STALL + PROMISE);
+    let until = app.began + SECOND * (STALL + WITHIN);
     let counts = app.sum(slo, TimeRange::new(app.began - HOUR, until)).await;
     assert_eq!(counts.bad(), 0, "{counts:?}");
 }

@@ -263,7 +263,7 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
     let open = tx.open_workflows(&ids, at(61)).await.unwrap();
     let of = |slo| {
         let open = open.get(&slo)?;
-        Some((open.promise_use.in_flight(), open.overdue))
+        Some((open.time_used.in_flight(), open.overdue))
     };
     assert_eq!(
         [of(app.only()), of(deploy), of(rollback)],

@@ -65,7 +65,10 @@ async fn readers_of_pages_hold_up_neither_recording_nor_the_loops() {
     let answers = readers.join_all().await;
     assert!(answers.iter().all(|answer| answer.status == 503));
     let waited = answers.iter().filter(|answer| {
-        answer.header("retry-after") == "2" && answer.body.contains("too many requests are at work")
+        answer.header("retry-after") == "2"
+            && answer
+                .body
+                .contains("too many requests are being processed")
     });
     assert_eq!(waited.count(), 15);
 

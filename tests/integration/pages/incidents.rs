@@ -77,7 +77,7 @@ async fn an_incident_says_what_the_message_said_and_when_everything_happened() {
         "<title>Orders are confirmed within five minutes · PAGING",
         "First notification",
         "oncall: delivered 202 in 204 ms",
-        "Still firing. Nobody has acknowledged it.",
+        "Still firing. It is not acknowledged.",
     ] {
         assert!(page.body.contains(text), "no `{text}` in {}", page.body);
     }

@@ -52,7 +52,7 @@ async fn a_page_of_an_earlier_moment_shows_the_state_that_was_known_then() {
         "{said}"
     );
     assert!(
-        said.contains("Which workflows these were is not kept."),
+        said.contains("Only the number of past workflows in flight is stored."),
         "{said}"
     );
     assert!(!page.body.contains("http-equiv=\"refresh\""));

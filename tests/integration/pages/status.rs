@@ -15,7 +15,7 @@ use throughline::domain::{
         status::{SloState, SloStatus},
         trace_link::TraceLink,
     },
-    counting::{customers::CustomerTotal, promise_use::PromiseUse},
+    counting::{customers::CustomerTotal, time_used::TimeUsed},
     model::{
         counts::EventCounts,
         ids::{Name, SloId, TraceId},
@@ -100,7 +100,7 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
     let empty_in = budget_remaining
         .zip(burn_rate)
         .filter(|(left, rate)| *left > 0.0 && *rate > 0.0);
-    let promise_use = in_flight(state);
+    let time_used = in_flight(state);
     SloStatus {
         evaluated_at: at,
         state,
@@ -117,7 +117,7 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         quality: Vec::new(),
         alerts: alerts(state),
         in_incident: (state == SloState::Paging).then_some(last_hour),
-        promise_use,
+        time_used,
         overdue: if state == SloState::Paging { 8 } else { 0 },
         customers_affected: (state == SloState::Paging).then_some(7),
         steady_ticks: 2,
@@ -132,10 +132,10 @@ const CUSTOMERS: CustomerTotal = CustomerTotal {
 };
 
 /// 63 workflows, eight of them overdue.
-fn in_flight(state: SloState) -> PromiseUse {
+fn in_flight(state: SloState) -> TimeUsed {
     match state {
-        SloState::Paging => PromiseUse::new([(2, 30), (11, 20), (17, 5), (20, 8)]),
-        _ => PromiseUse::default(),
+        SloState::Paging => TimeUsed::new([(2, 30), (11, 20), (17, 5), (20, 8)]),
+        _ => TimeUsed::default(),
     }
 }
 

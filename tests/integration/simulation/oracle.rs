@@ -127,7 +127,7 @@ impl Workflow<'_> {
             Fate::Failed(at) => self.stopped(Some(at), deadline),
             Fate::Silent | Fate::Untold => self.stopped(None, deadline),
         };
-        // S31: clocks differ by up to a tenth of the promise.
+        // S31: clocks differ by up to a tenth of the time limit.
         let clock_skew = (clock.within / 10).clamp(SECOND, MINUTE);
         match ended {
             Some((_, at)) if at < start - clock_skew => Some(("invalid", at)),
@@ -267,7 +267,7 @@ enum Fate {
     Untold,
 }
 
-/// The promise of one workflow, which does not run while it is paused.
+/// The time limit of one workflow, which does not run while it is paused.
 struct Clock {
     start: i64,
     within: i64,
@@ -288,7 +288,7 @@ impl Clock {
         cuts.windows(2).map(counted).sum()
     }
 
-    /// The last instant up to which no more counts than was promised.
+    /// The last instant up to which no more counts than the time limit.
     fn deadline(&self) -> i64 {
         let mut at = self.start;
         loop {

@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(3);
 const SLACK: Duration = Duration::from_secs(15);
 
 #[tokio::test]
-async fn a_total_stall_is_told_within_the_promise_the_grace_and_fifteen_seconds() {
+async fn a_total_stall_pages_within_the_time_limit_the_grace_and_fifteen_seconds() {
     let database = TestDatabase::create().await;
     database.make_old("orders").await;
     let hook = Receiver::start([]).await;

@@ -13,7 +13,8 @@ use crate::domain::model::format;
 
 /// Show which spans of the last hour a definition selects, and what keeps others from matching
 ///
-/// A definition in a file need not be in force: `throughline explain --file orders.yaml`.
+/// The definition may also be in a file that is not in force: `throughline explain --file
+/// orders.yaml`.
 #[derive(clap::Args, Debug)]
 pub struct ExplainArgs {
     /// The SLO, as it is in force

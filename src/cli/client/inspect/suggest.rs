@@ -16,9 +16,9 @@ use crate::{
 
 /// Propose definitions for flows through queues, by the spans of the last hour
 ///
-/// Without a name, those that no SLO counts yet, as one file: `throughline suggest > slos.yaml`. Exit
-/// codes: 0 proposed, 1 nothing to propose, 3 the service could not be asked. Templates need no service:
-/// `throughline suggest --template celery > slos.yaml`.
+/// Without a name it prints proposals for all flows that no SLO counts yet, as one file: `throughline
+/// suggest > slos.yaml`. Exit codes: 0 proposed, 1 nothing to propose, 3 the service could not be
+/// asked. Templates need no service: `throughline suggest --template celery > slos.yaml`.
 #[derive(clap::Args, Debug)]
 pub struct SuggestArgs {
     /// Only the definition with this name

@@ -17,7 +17,7 @@ use crate::{cli::table::TextTable, domain::model::format};
 /// asked.
 #[derive(clap::Args, Debug)]
 pub struct WorkflowArgs {
-    /// Its name or the beginning of its name, its trace id, or its customer
+    /// Name of the workflow or the beginning of it, its trace id, or its customer
     #[arg(value_name = "KEY")]
     key: String,
     /// Only workflows of this SLO

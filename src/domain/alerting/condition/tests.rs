@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     alerting::limit::{Numbers, limit_status},
-    counting::promise_use::PromiseUse,
+    counting::time_used::TimeUsed,
     model::{counts::EventCounts, objective::Objective},
     slo::{BurnKind, Limit, LimitRule},
 };
@@ -221,7 +221,7 @@ fn limit(standing: LimitState) -> LimitStatus {
         guard: Guard { bad_events: 5 },
         counts: &CountsByLength::new(),
         customers: &BTreeMap::new(),
-        promise_use: &PromiseUse::default(),
+        time_used: &TimeUsed::default(),
         freshness: Freshness::Fresh,
     };
     LimitStatus {

@@ -20,9 +20,9 @@ use crate::domain::{
         burn_rate::{BurnContext, Window},
         rule_status::{CLEAR_SHARE, CountsByLength, Freshness, WindowStatus},
     },
-    counting::promise_use::PromiseUse,
+    counting::time_used::TimeUsed,
     model::{counts::EventCounts, ids::Name},
-    slo::{Guard, Limit, LimitRule, PROMISE_STEPS, Severity, whole_seconds},
+    slo::{Guard, Limit, LimitRule, Severity, TIME_LIMIT_STEPS, whole_seconds},
 };
 
 /// Distinct customers with a bad event, by look-back.
@@ -101,7 +101,7 @@ pub struct Numbers<'a> {
     pub guard: Guard,
     pub counts: &'a CountsByLength,
     pub customers: &'a CustomersByLength,
-    pub promise_use: &'a PromiseUse,
+    pub time_used: &'a TimeUsed,
     pub freshness: Freshness,
 }
 
@@ -310,9 +310,9 @@ impl Numbers<'_> {
             clippy::cast_sign_loss,
             reason = "a share is at most 1"
         )]
-        let step = (used * f64::from(PROMISE_STEPS)).round() as u8;
+        let step = (used * f64::from(TIME_LIMIT_STEPS)).round() as u8;
         #[expect(clippy::cast_precision_loss, reason = "workflows stay far below 2^53")]
-        let at_risk = self.promise_use.since_step(step) as f64;
+        let at_risk = self.time_used.since_step(step) as f64;
         (Some(at_risk), against(at_risk, workflows))
     }
 

@@ -38,7 +38,7 @@ fn of_customers(
     counts: &[(Duration, EventCounts)],
     customers: &CustomersByLength,
 ) -> LimitStatus {
-    let promise_use = PromiseUse::new([(15, 40), (16, 11), (19, 7), (PROMISE_STEPS, 2)]);
+    let time_used = TimeUsed::new([(15, 40), (16, 11), (19, 7), (TIME_LIMIT_STEPS, 2)]);
     let rule = LimitRule {
         name: "rule".parse().unwrap(),
         severity: Severity::Page,
@@ -50,7 +50,7 @@ fn of_customers(
         guard: Guard { bad_events: 5 },
         counts: &counts.iter().copied().collect(),
         customers,
-        promise_use: &promise_use,
+        time_used: &time_used,
         freshness: Freshness::Fresh,
     };
     limit_status(&rule, numbers)
@@ -134,7 +134,7 @@ fn exhaustion_fires_at_the_moments_of_its_formula() {
 }
 
 #[test]
-fn errors_slower_than_the_promise_never_exhaust_a_rolling_budget() {
+fn errors_slower_than_the_objective_never_exhaust_a_rolling_budget() {
     let long_after = exhaustion_after(0.0001, 1e6);
     assert_eq!(long_after.standing, LimitState::Under);
     assert!(long_after.value.unwrap() > 14.0 * 86_400.0 * 0.8);
@@ -263,7 +263,7 @@ fn absence(now: i64, week: i64, hour_before: i64, freshness: Freshness) -> Limit
         guard: Guard { bad_events: 5 },
         counts: &counts,
         customers: &CustomersByLength::new(),
-        promise_use: &PromiseUse::default(),
+        time_used: &TimeUsed::default(),
         freshness,
     };
     limit_status(&rule, numbers).standing
@@ -356,7 +356,7 @@ fn at_risk(used: f64, workflows: u32) -> LimitStatus {
 }
 
 #[test]
-fn workflows_are_at_risk_from_the_share_of_the_promise_on_that_a_rule_names() {
+fn workflows_are_at_risk_from_the_share_of_the_time_limit_on_that_a_rule_names() {
     assert_eq!(at_risk(0.8, 20).standing, LimitState::Over);
     assert_eq!(at_risk(0.8, 21).standing, LimitState::Near);
     assert_eq!(at_risk(0.8, 30).standing, LimitState::Under);
@@ -369,7 +369,7 @@ fn a_rule_on_workflows_at_risk_says_how_many_there_are() {
     let status = at_risk(0.8, 20);
     assert_eq!(
         status.sentence(),
-        "80 % of the promise used, 20 in flight, limit 20"
+        "80 % of the time limit used, 20 in flight, limit 20"
     );
     assert_eq!(
         (status.reading().as_str(), status.limit.threshold().as_str()),

@@ -83,7 +83,7 @@ impl LimitStatus {
                 format::count(i64::from(affected))
             ),
             (Limit::AtRisk { used, workflows }, at_risk) => format!(
-                "{} of the promise used, {} in flight, limit {}",
+                "{} of the time limit used, {} in flight, limit {}",
                 format::percent(used),
                 format::count(whole(at_risk.unwrap_or_default())),
                 format::count(i64::from(workflows))

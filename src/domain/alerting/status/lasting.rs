@@ -72,7 +72,7 @@ impl Measured {
     /// windows.
     fn is_at_rest(&self, slo: &Slo) -> bool {
         self.freshness == Freshness::Fresh
-            && self.promise_use.in_flight() == 0
+            && self.time_used.in_flight() == 0
             && self.overdue == 0
             && self.expected_ends.is_none()
             && !self.burns(slo)
@@ -110,7 +110,7 @@ mod tests {
             settled::SettledCounts,
             status::tests::{counts, measured, slo},
         },
-        counting::promise_use::PromiseUse,
+        counting::time_used::TimeUsed,
         model::window::{Calendar, CalendarUnit, SloWindow},
         slo::{
             Severity,
@@ -131,7 +131,7 @@ mod tests {
         let lately = counts(1_000, 0);
         Measured {
             at: minute() + SECOND * u32::try_from(secs).unwrap(),
-            promise_use: PromiseUse::default(),
+            time_used: TimeUsed::default(),
             overdue: 0,
             ..measured(counts(672_000, 100), lately, lately)
         }
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn nothing_lasts_while_work_is_under_way_or_a_budget_falls() {
         let open = Measured {
-            promise_use: PromiseUse::new([(1, 1)]),
+            time_used: TimeUsed::new([(1, 1)]),
             ..at_rest(1)
         };
         assert_eq!(lasts(&slo(), &open), None);

@@ -17,7 +17,7 @@ use crate::domain::{
         rule_statuses::RuleStatuses,
         settled::SettledCounts,
     },
-    counting::{customers::CustomerTotal, promise_use::PromiseUse},
+    counting::{customers::CustomerTotal, time_used::TimeUsed},
     model::{
         counts::{EventCounts, StartSpans},
         ids::Name,
@@ -57,7 +57,7 @@ pub struct Measured {
     /// For a rolling window; empty if nothing burns.
     pub ageing: Ageing,
     /// Workflows that have started and are not judged.
-    pub promise_use: PromiseUse,
+    pub time_used: TimeUsed,
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour.
     pub customers_affected: i64,
@@ -247,7 +247,7 @@ impl Measured {
                 guard: slo.alerting.guard,
                 counts,
                 customers: &self.customers,
-                promise_use: &self.promise_use,
+                time_used: &self.time_used,
                 freshness: self.freshness_for(slo, rule),
             };
             limit::limit_status(rule, numbers)

@@ -19,7 +19,7 @@ use super::{
     rule_statuses::{RuleStatuses, windows_of},
 };
 use crate::domain::{
-    counting::{customers::CustomerTotal, promise_use::PromiseUse},
+    counting::{customers::CustomerTotal, time_used::TimeUsed},
     model::{counts::EventCounts, time::Timestamp},
     slo::{Severity, Slo},
 };
@@ -63,7 +63,7 @@ pub struct SloStatus {
     pub in_incident: Option<EventCounts>,
     /// Workflows that have started and are not judged, by the used share of their time limit.
     #[serde(default, rename = "in_flight_by_time_used")]
-    pub promise_use: PromiseUse,
+    pub time_used: TimeUsed,
     /// In flight past the deadline, still within the grace.
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour; `None` if the SLO names none.
@@ -191,7 +191,7 @@ impl SloStatus {
                 .in_incident
                 .filter(|_| alert::firing(&alerts).is_some()),
             alerts,
-            promise_use: measured.promise_use.clone(),
+            time_used: measured.time_used.clone(),
             overdue: measured.overdue,
             customers_affected: slo.customer.as_ref().map(|_| measured.customers_affected),
             steady_ticks: settled(),
@@ -225,7 +225,7 @@ impl SloStatus {
     /// Returns the workflows in flight by used tenth of their time limit; the eleventh is past the
     /// deadline.
     pub fn tenths_used(&self) -> Vec<i64> {
-        self.promise_use.tenths()
+        self.time_used.tenths()
     }
 
     /// Returns the status at the time at which the SLO was last found unchanged, if that is later.

@@ -85,7 +85,7 @@ pub(super) fn measured(window: EventCounts, hour: EventCounts, minutes: EventCou
         starts: StartSpans::default(),
         in_incident: None,
         ageing: calm(at),
-        promise_use: PromiseUse::new([(3, 5), (20, 2)]),
+        time_used: TimeUsed::new([(3, 5), (20, 2)]),
         overdue: 2,
         customers_affected: 3,
         customers_total: None,
@@ -125,7 +125,7 @@ fn the_numbers_agree_with_the_formulae() {
     close(status.budget_remaining, 0.75);
     close(status.rules[0].long.burn_rate, 15.0);
     assert_eq!(status.budget_empty_in_secs, Some(28 * 86_400 / 20));
-    assert_eq!((status.promise_use.in_flight(), status.overdue), (7, 2));
+    assert_eq!((status.time_used.in_flight(), status.overdue), (7, 2));
     assert_eq!(status.customers_affected, None);
 }
 

@@ -217,7 +217,7 @@ const fn shared(end: SharedEnd) -> (Option<Timestamp>, StoryStep) {
 /// Returns the deadline; `None` while no start is known, and for an event of one span.
 pub fn deadline(workflow: &Workflow) -> Option<Timestamp> {
     let start = workflow.start?;
-    match start.promise {
+    match start.deadline {
         Deadline::Within(within) => Some(workflow.details.deadline(start.at, within)),
         Deadline::OneSpan => None,
     }

@@ -12,7 +12,7 @@ use crate::domain::{
 pub fn verdict_rule(workflow: &Workflow, verdict: &Verdict) -> String {
     let is_one_span = workflow
         .start
-        .is_some_and(|start| start.promise == Deadline::OneSpan);
+        .is_some_and(|start| start.deadline == Deadline::OneSpan);
     if is_one_span {
         return of_one_span(verdict.outcome).to_owned();
     }
@@ -120,7 +120,7 @@ const fn failed(workflow: &Workflow) -> &'static str {
 }
 
 fn allowed(workflow: &Workflow) -> String {
-    let within = workflow.start.map(|start| match start.promise {
+    let within = workflow.start.map(|start| match start.deadline {
         Deadline::Within(within) => within,
         Deadline::OneSpan => Duration::ZERO,
     });

@@ -26,7 +26,7 @@ fn started() -> Workflow {
         label: "4711".to_owned(),
         start: Some(Start {
             at: at(0.0),
-            promise: Deadline::Within(Duration::from_mins(1)),
+            deadline: Deadline::Within(Duration::from_mins(1)),
         }),
         trace: TraceRef::OfStart(trace(1)),
         ..Workflow::without_evidence(trace(1))

@@ -107,17 +107,17 @@ pub fn of_pooling(pooling: Pooling) -> Diagnosis {
         Pooling::None => Diagnosis::ok(check, "none: connections are the service's own"),
         Pooling::Transaction => Diagnosis::ok(
             check,
-            "one in transaction mode: statements are not prepared, which costs some more CPU",
+            "a pooler in transaction mode: statements are not prepared, which costs some CPU",
         ),
         Pooling::Session => Diagnosis::warn(
             check,
-            "one that keeps a connection of the server for each of the service",
+            "a pooler in session mode",
             "set `pool_mode = transaction` for this database, or connect to the server itself: the \
              service has a pool of its own, and keeps its connections open",
         ),
         Pooling::Statement => Diagnosis::fail(
             check,
-            "one in statement mode, in which there are no transactions",
+            "a pooler in statement mode, which has no transactions",
             "set `pool_mode = transaction` for this database, or connect to the server itself",
         ),
     }
@@ -162,10 +162,10 @@ fn permissions(facts: &DatabaseFacts) -> Diagnosis {
 fn schema(facts: &DatabaseFacts) -> Diagnosis {
     let check = "database schema";
     match facts.schema {
-        SchemaState::Current => Diagnosis::ok(check, "it is that of this version"),
+        SchemaState::Current => Diagnosis::ok(check, "the schema is of this version"),
         SchemaState::Newer => Diagnosis::ok(
             check,
-            "it is that of a newer version, which this one can use",
+            "the schema is of a newer version, which this one can use",
         ),
         SchemaState::Incomplete => Diagnosis::warn(
             check,
@@ -174,8 +174,8 @@ fn schema(facts: &DatabaseFacts) -> Diagnosis {
         ),
         SchemaState::Foreign => Diagnosis::fail(
             check,
-            "it is that of another version, which this one cannot use",
-            "run the version that made it, or name an empty database",
+            "the schema is of another version, which this one cannot use",
+            "run the version that created it, or use an empty database",
         ),
     }
 }
@@ -184,7 +184,7 @@ fn enough_connections(facts: &DatabaseFacts, needed: i64) -> Diagnosis {
     let check = "database connections";
     let left = facts.max_connections - facts.others_connections;
     let text = format!(
-        "the replicas need up to {}; {} are allowed, of which others use {}",
+        "the replicas need up to {}; PostgreSQL allows {}, and other clients use {}",
         format::count(needed),
         format::count(facts.max_connections),
         format::count(facts.others_connections)
@@ -258,10 +258,7 @@ fn space(facts: &DatabaseFacts) -> Diagnosis {
         gigabytes(facts.size_bytes.unsigned_abs())
     );
     let Some(disk) = facts.disk else {
-        return Diagnosis::ok(
-            check,
-            format!("{size}; how much is free cannot be read from here"),
-        );
+        return Diagnosis::ok(check, format!("{size}; free space is unknown"));
     };
     let text = format!(
         "{size}; {} of {} are free",

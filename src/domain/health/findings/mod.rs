@@ -172,7 +172,7 @@ fn data_stopped(signs: &HealthInputs) -> Option<Finding> {
     Some(Finding {
         key: "throughline/data-stopped".to_owned(),
         severity: Severity::Page,
-        title: "no sender's spans arrive".to_owned(),
+        title: "no spans arrive".to_owned(),
         lines: vec![
             format!(
                 "No span has arrived since {} ({}); {} are usual in that time.",
@@ -351,7 +351,7 @@ fn retention_behind(signs: &HealthInputs) -> Option<Finding> {
     (!lines.is_empty()).then(|| Finding {
         key: "throughline/retention-behind".to_owned(),
         severity: Severity::Ticket,
-        title: "data that is no longer needed is not removed, and the disk fills up".to_owned(),
+        title: "expired data is not deleted, so the disk fills up".to_owned(),
         lines,
         // After a long stop there is more to remove than usual.
         hold_times: hold_times(MINUTE * 30, MINUTE),

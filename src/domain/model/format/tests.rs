@@ -112,7 +112,7 @@ fn a_budget_is_whole_percents_unless_that_would_hide_something() {
 }
 
 #[test]
-fn a_promise_keeps_its_digits_and_what_was_achieved_shows_a_tenth_of_its_budget() {
+fn an_objective_keeps_its_digits_and_what_was_achieved_shows_a_tenth_of_its_budget() {
     for (ratio, text) in [
         (0.9995, "99.95 %"),
         (0.99, "99 %"),

@@ -170,7 +170,7 @@ fn labels(facts: &AlertSnapshot, detail: Detail) -> Value {
 
 fn objective(facts: &AlertSnapshot) -> Value {
     json!({
-        "text": wording::promise(facts),
+        "text": wording::objective(facts),
         "ratio": facts.objective,
         "window_seconds": facts.window_secs,
         "calendar": facts.calendar,

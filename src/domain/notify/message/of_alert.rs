@@ -165,7 +165,7 @@ fn fields(alert: &AlertSnapshot) -> Vec<MessageField> {
         "Budget left",
         wording::budget_left(alert),
     ));
-    all.push(field("objective", "Promise", wording::promise(alert)));
+    all.push(field("objective", "Objective", wording::objective(alert)));
     all.extend(wording::data(alert).map(|data| field("data", "Data", data)));
     let named = [
         ("group", "Group", alert.group.as_ref().map(Group::text)),

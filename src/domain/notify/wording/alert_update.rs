@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{promise, share, urgency};
+use super::{objective, share, urgency};
 use crate::domain::{
     alerting::{alert::AlertUpdate, rule_status::Missing, snapshot::AlertSnapshot},
     model::{format, time::Timestamp},
@@ -26,9 +26,9 @@ impl AlertUpdate {
                 heard_until,
                 missing,
             } => format!(
-                "still firing, {} since {}, not recovered",
+                "still firing, {}{}, not recovered",
                 missing.text(),
-                moment(heard_until)
+                since(heard_until)
             ),
             Self::DataResumed { .. } => format!("still firing{began}, data has resumed"),
             Self::Unmuted { was } => format!("was {}, still firing{began}", was.text()),
@@ -55,15 +55,15 @@ impl AlertUpdate {
             Self::BudgetSpent => format!(
                 "Worse: the error budget is spent. {} is missed unless bad events age out of the \
                  window.",
-                promise(facts)
+                objective(facts)
             ),
             Self::DataStopped {
                 heard_until,
                 missing,
             } => format!(
-                "Still firing, but {} since {}{}. That is not a recovery. Last known: {}.",
+                "Still firing, but {}{}{}. It has not recovered. Last known: {}.",
                 missing.text(),
-                moment(heard_until),
+                since(heard_until),
                 ago(heard_until, now),
                 share(facts)
             ),
@@ -76,7 +76,7 @@ impl AlertUpdate {
                 format!("Acknowledged. It is still firing{began}.")
             }
             Self::Reminded => {
-                format!("{lead} still firing{began}. Nobody has acknowledged it.")
+                format!("{lead} still firing{began}. It is not acknowledged.")
             }
         }
     }
@@ -111,11 +111,11 @@ fn began_at(facts: &AlertSnapshot) -> Option<String> {
     ))
 }
 
-fn moment(at: Option<Timestamp>) -> String {
-    at.map_or_else(
-        || "long ago".to_owned(),
-        |at| format::time_of_day(at, Tz::UTC),
-    )
+/// Formats ` since 06:18`; empty if the time is unknown.
+fn since(at: Option<Timestamp>) -> String {
+    at.map_or_else(String::new, |at| {
+        format!(" since {}", format::time_of_day(at, Tz::UTC))
+    })
 }
 
 /// Formats ` (12 min)`.

@@ -200,8 +200,8 @@ pub const fn reason(outcome: Outcome) -> &'static str {
         Outcome::Cancelled => "cancelled",
         Outcome::Orphan => "without a start",
         Outcome::Invalid => "contradictory",
-        Outcome::Unobservable => "not to be observed",
-        Outcome::EvidenceLost => "perhaps ended",
+        Outcome::Unobservable => "unobservable",
+        Outcome::EvidenceLost => "evidence lost",
         Outcome::Ambiguous => "ambiguous",
         Outcome::Unwatched => "no longer watched",
     }
@@ -340,7 +340,7 @@ pub fn chart(facts: &AlertSnapshot) -> String {
             )
         });
     format!(
-        "Share of bad {}{seen}; the promise allows {}",
+        "Share of bad {}{seen}; the objective allows {}",
         noun(facts),
         format::percent(1.0 - facts.objective)
     )
@@ -358,7 +358,7 @@ pub fn recovered(facts: &AlertSnapshot, before: &Before) -> Option<String> {
 }
 
 /// Formats `99.5 % within 4 s over 30 d`.
-pub fn promise(facts: &AlertSnapshot) -> String {
+pub fn objective(facts: &AlertSnapshot) -> String {
     let within = facts.within_secs.map_or_else(
         || " good".to_owned(),
         |secs| format!(" within {}", format::seconds(secs)),

@@ -39,7 +39,7 @@ pub fn may_time_out(gathered: &EvidenceByEvent, watermark: Timestamp) -> bool {
         let has_end = workflow.success.is_some() || workflow.failure.is_some();
         !has_end
             && match workflow.start {
-                Some(start) => match start.promise {
+                Some(start) => match start.deadline {
                     Deadline::Within(within) => start.at + within <= watermark,
                     Deadline::OneSpan => false,
                 },

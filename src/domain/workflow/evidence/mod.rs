@@ -189,7 +189,7 @@ pub struct Workflow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Start {
     pub at: Timestamp,
-    pub promise: Deadline,
+    pub deadline: Deadline,
 }
 
 /// The rule that decides between in time and late.
@@ -231,14 +231,14 @@ impl From<&Evidence> for Workflow {
             Fact::Started { at, within } => {
                 workflow.start = Some(Start {
                     at,
-                    promise: Deadline::Within(within),
+                    deadline: Deadline::Within(within),
                 });
                 workflow.trace = TraceRef::OfStart(evidence.trace_id);
             }
             Fact::Opened { at, within } => {
                 workflow.start = Some(Start {
                     at,
-                    promise: Deadline::Within(within),
+                    deadline: Deadline::Within(within),
                 });
                 workflow.details.opened = Some(Opening { at, start: None });
             }
@@ -258,7 +258,7 @@ impl From<&Evidence> for Workflow {
             } => {
                 workflow.start = Some(Start {
                     at: started,
-                    promise: Deadline::OneSpan,
+                    deadline: Deadline::OneSpan,
                 });
                 match outcome {
                     SpanOutcome::Good => workflow.success = Some(at),
@@ -275,7 +275,7 @@ impl Workflow {
     /// Returns whether evidence of an end was joined with evidence of a start. A cancellation does
     /// not count: its selector may match other spans than those that finish.
     pub fn has_start_and_end(&self) -> bool {
-        let is_workflow = |start: Start| start.promise != Deadline::OneSpan;
+        let is_workflow = |start: Start| start.deadline != Deadline::OneSpan;
         let ends = [self.success, self.failure, self.details.legs.first_end()];
         self.start.is_some_and(is_workflow) && ends.into_iter().any(|end| end.is_some())
     }

@@ -142,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_deadline_is_the_last_instant_within_the_promise(
+        fn the_deadline_is_the_last_instant_within_the_time_limit(
             pairs in pairs(),
             start in 0_i64..60,
             length in 0_i64..40,

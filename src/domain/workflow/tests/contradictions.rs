@@ -73,7 +73,7 @@ fn s18_an_end_just_before_its_start_is_skew_and_one_long_before_is_invalid() {
 }
 
 #[test]
-fn s31_an_end_before_its_start_by_a_tenth_of_the_promise_took_no_time() {
+fn s31_an_end_before_its_start_by_a_tenth_of_the_time_limit_took_no_time() {
     let world = SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(6.0), finish(0.0)])
         .has(Outcome::Good, 6.0);

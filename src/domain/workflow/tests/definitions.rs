@@ -162,7 +162,7 @@ fn s27_one_span_may_be_the_end_for_one_slo_and_the_start_for_another() {
 }
 
 #[test]
-fn s28_a_workflow_is_judged_by_the_promise_in_force_when_it_started() {
+fn s28_a_workflow_is_judged_by_the_time_limit_in_force_when_it_started() {
     let judged = |before, after| {
         SloUnderTest::workflow(within(before))
             .receive(&[enqueue(0.0)])

@@ -24,7 +24,7 @@ fn s21_an_hour_of_approval_is_not_counted() {
 }
 
 #[test]
-fn s21_the_promise_holds_to_the_microsecond_around_pauses() {
+fn s21_the_time_limit_holds_to_the_microsecond_around_pauses() {
     let judged = |end| {
         world().receive(&[
             enqueue(0.0),

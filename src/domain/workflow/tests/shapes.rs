@@ -67,20 +67,18 @@ fn without_start(mut span: Span) -> Span {
 }
 
 #[test]
-fn s39_a_span_without_a_start_is_no_event_where_the_promise_is_about_its_duration() {
-    let quick = |promise| SpanIndicator {
-        good: selector(promise),
+fn s39_a_span_without_a_start_is_no_event_where_the_limit_is_on_its_duration() {
+    let quick = |good| SpanIndicator {
+        good: selector(good),
         ..span_slo(None)
     };
-    for promise in ["{ duration <= 2s }", "{ workflow:duration <= 2s }"] {
+    for good in ["{ duration <= 2s }", "{ workflow:duration <= 2s }"] {
         for start in [0, 946_684_800_000_000_000] {
             let mut span = span("a:3", "finish", [55.0, 56.0]);
             span.start_unix_nano = start;
-            let world = SloUnderTest::event(quick(promise))
-                .receive(&[span])
-                .has_none();
+            let world = SloUnderTest::event(quick(good)).receive(&[span]).has_none();
             let noted = BTreeMap::from([(DiscardReason::NoStartTime, 1)]);
-            assert_eq!(world.unusable, noted, "{promise} {start}");
+            assert_eq!(world.unusable, noted, "{good} {start}");
         }
     }
     SloUnderTest::event(quick("{ status != error }"))
@@ -89,16 +87,16 @@ fn s39_a_span_without_a_start_is_no_event_where_the_promise_is_about_its_duratio
 }
 
 #[test]
-fn s39_a_start_before_the_horizon_is_late_unless_the_promise_is_longer_than_that() {
-    let promised = |promise| SpanIndicator {
-        good: selector(promise),
+fn s39_a_start_before_the_horizon_is_late_unless_the_limit_is_longer_than_that() {
+    let indicator = |good| SpanIndicator {
+        good: selector(good),
         ..span_slo(None)
     };
     let long = || span("a:3", "finish", [-3_000_000.0, 56.0]);
-    SloUnderTest::event(promised("{ duration <= 2s }"))
+    SloUnderTest::event(indicator("{ duration <= 2s }"))
         .receive(&[long()])
         .has(Outcome::Late, 56.0);
-    let world = SloUnderTest::event(promised("{ duration <= 1000h }"))
+    let world = SloUnderTest::event(indicator("{ duration <= 1000h }"))
         .receive(&[long()])
         .has_none();
     assert_eq!(
@@ -196,7 +194,7 @@ fn s3_start_and_finish_in_one_trace_are_one_workflow() {
 }
 
 #[test]
-fn s3_the_promise_holds_to_the_microsecond() {
+fn s3_the_time_limit_holds_to_the_microsecond() {
     let judged = |end| SloUnderTest::workflow(workflow_slo()).receive(&[enqueue(0.0), finish(end)]);
     judged(60.0).has(Outcome::Good, 60.0);
     judged(60.000_001).has(Outcome::Late, 60.0);
@@ -309,7 +307,7 @@ fn s13_a_dead_letter_is_bad_at_once_and_a_later_redrive_leaves_it_bad() {
 }
 
 #[test]
-fn s13_a_failure_after_the_deadline_counts_where_the_promise_broke() {
+fn s13_a_failure_after_the_deadline_counts_at_the_deadline() {
     SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0), span("a:3", "dead letter", [300.0, 300.0])])
         .has(Outcome::Failed, 60.0);
@@ -374,7 +372,7 @@ fn s17_evidence_from_before_the_horizon_is_too_late() {
 }
 
 #[test]
-fn s19_a_workflow_that_never_finishes_is_bad_when_its_promise_breaks() {
+fn s19_a_workflow_that_never_finishes_is_bad_at_its_deadline() {
     SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0)])
         .until(179.999)

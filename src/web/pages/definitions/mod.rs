@@ -162,7 +162,9 @@ fn why_not_applied(status: &DefinitionsStatus) -> String {
     if status.problems.is_empty() {
         format!("the files in `{folder}` are in force")
     } else {
-        format!("the files in `{folder}` have errors, or would take away what is in force")
+        format!(
+            "the files in `{folder}` have errors, or would remove definitions that are in force"
+        )
     }
 }
 

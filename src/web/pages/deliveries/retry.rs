@@ -43,7 +43,7 @@ impl DeliveryError {
         match self {
             Self::NoSuchDelivery { .. } => "the page of deliveries lists those that there are",
             Self::NothingToRetry { .. } => {
-                "only what was given up, expired or cancelled can be tried again"
+                "only deliveries that failed, expired or were cancelled can be retried"
             }
             Self::Overtaken { .. } => "delivered now, it would show an outdated state",
         }

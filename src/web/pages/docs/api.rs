@@ -136,7 +136,7 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             .with::<CustomerQuery>(),
             get::<StoryView>(
                 "/api/v1/workflows/{slo}/{key}",
-                "One workflow: its steps in all traces, its stages, its verdict with the rule that gave it, what is missing, and its incidents. `key` is the `key` of a workflow in other answers.",
+                "One workflow: its steps in all traces, its stages, its verdict and the reason for it, missing spans, and its incidents. `key` is the `key` of a workflow in other responses.",
             ),
         ],
     },
@@ -207,7 +207,7 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             .with::<AlertFilter>(),
             get::<Vec<AlertGroupView>>(
                 "/api/v2/alerts/groups",
-                "The same by target and SLO. An alert of which no target is notified has the receiver `nobody`.",
+                "The same alerts, grouped by target and SLO. Alerts without a target have the receiver `nobody`.",
             )
             .with::<AlertFilter>(),
             get::<Vec<ReceiverView>>("/api/v2/receivers", "The notification targets."),

@@ -93,7 +93,7 @@ pub(super) async fn take_on(
     tx.commit().await?;
     tracing::info!(
         incident = %episode, user = acknowledged.by.as_deref().unwrap_or("someone"),
-        "an incident of `{}` was taken on", last.facts.slo
+        "an incident of `{}` was acknowledged", last.facts.slo
     );
     Ok(acknowledged)
 }

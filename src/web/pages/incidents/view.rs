@@ -180,7 +180,7 @@ impl IncidentView {
         match (self.ended_at, &self.acknowledged) {
             (Some(_), _) => format!("{}.", wording::ending(&self.last)),
             (None, Some(_)) => "Still firing. Acknowledged.".to_owned(),
-            (None, None) => "Still firing. Nobody has acknowledged it.".to_owned(),
+            (None, None) => "Still firing. It is not acknowledged.".to_owned(),
         }
     }
 
@@ -196,7 +196,7 @@ impl IncidentView {
     /// Returns the other contents of the first message, by term.
     pub(super) fn said_terms(&self) -> Vec<(&'static str, String)> {
         let alert_at_firing = &self.alert_at_firing;
-        let mut terms = vec![("Promise", wording::promise(alert_at_firing))];
+        let mut terms = vec![("Objective", wording::objective(alert_at_firing))];
         if let Some(slowest) = &alert_at_firing.slowest_stage {
             let text = format!("{}: {}", slowest.title, wording::extra_time(slowest));
             terms.push(("Slow stage", text));

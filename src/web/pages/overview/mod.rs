@@ -283,7 +283,7 @@ fn ever_received(facts: IngestFacts, records: &[SloRecord]) -> bool {
                 || record
                     .status
                     .as_ref()
-                    .is_some_and(|status| status.promise_use.in_flight() > 0)
+                    .is_some_and(|status| status.time_used.in_flight() > 0)
         })
 }
 

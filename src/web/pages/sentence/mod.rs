@@ -131,7 +131,7 @@ fn speed(slo: &Summary) -> String {
 fn inhibited(slo: &Summary) -> Option<String> {
     let severity = slo.inhibited.first()?;
     Some(format!(
-        "Its {} is not notified: another firing alert says the same.",
+        "Its {} is not sent, because another alert that fires covers it.",
         severity.as_str()
     ))
 }
@@ -205,8 +205,7 @@ fn too_few_to_tell(slo: &Summary) -> Option<String> {
         .find(|rule| rule.condition == BurnCondition::TooFew)?;
     let counts = rule.long.counts;
     Some(format!(
-        "Too few events to tell: {} is over {}, but by {} bad of {} in {}; at least {} bad ones are \
-         needed.",
+        "Too few events: {} is above {}, but with only {} bad of {} in {}; at least {} bad ones are needed.",
         rule.name,
         format::factor(rule.factor),
         format::count(counts.bad()),
@@ -222,7 +221,7 @@ fn stale(slo: &Summary) -> Option<String> {
         .filter_map(|alert| alert.progress.data_stale_since)
         .min()?;
     Some(format!(
-        "There are no data to judge it by since {}: that is not recovery.",
+        "No data since {}, so it is unknown whether it has recovered.",
         times::time_of_day(since)
     ))
 }

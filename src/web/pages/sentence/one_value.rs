@@ -22,8 +22,8 @@ use crate::{
         },
         counting::{
             customers::CustomerTotal,
-            promise_use::PromiseUse,
             series::{Series, SeriesPoint},
+            time_used::TimeUsed,
         },
         model::{
             counts::{EventCounts, StartSpans},
@@ -31,7 +31,8 @@ use crate::{
             span::{AttributeName, AttributeScope},
         },
         slo::{
-            AlertRule, Alerting, BurnKind, Indicator, PROMISE_STEPS, Severity, Slo, SpanIndicator,
+            AlertRule, Alerting, BurnKind, Indicator, Severity, Slo, SpanIndicator,
+            TIME_LIMIT_STEPS,
         },
         traceql::Selector,
     },
@@ -162,7 +163,7 @@ fn measured() -> impl Strategy<Value = Measured> {
                 in_incident: counts.get(&(MINUTE * 360)).copied(),
                 ageing,
                 counts,
-                promise_use: PromiseUse::new([(0, running), (PROMISE_STEPS, overdue)]),
+                time_used: TimeUsed::new([(0, running), (TIME_LIMIT_STEPS, overdue)]),
                 overdue,
                 customers_affected: affected,
                 customers_total: (affected > 0).then_some(CustomerTotal {

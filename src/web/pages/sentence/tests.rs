@@ -11,7 +11,7 @@ use crate::{
             rule_status::{RuleStatus, WindowStatus},
             status::SloStatus,
         },
-        counting::promise_use::PromiseUse,
+        counting::time_used::TimeUsed,
         model::{counts::EventCounts, ids::SloId},
         slo::{Indicator, Limit, Severity, Slo, SpanIndicator},
         traceql::Selector,
@@ -40,7 +40,7 @@ fn slo() -> Arc<Slo> {
 fn status(state: SloState) -> SloStatus {
     let window = |secs, burn_rate| WindowStatus::new(secs, EventCounts::ZERO, Some(burn_rate));
     SloStatus {
-        promise_use: PromiseUse::new([(0, 63)]),
+        time_used: TimeUsed::new([(0, 63)]),
         evaluated_at: now(),
         state,
         window: EventCounts {

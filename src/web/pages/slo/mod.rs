@@ -198,7 +198,7 @@ async fn is_known(state: &WebState, name: &str) -> Result<bool, StoreError> {
     let Ok(name) = name.parse() else {
         return Ok(false);
     };
-    let mut tx = state.reads().begin("look for a removed SLO").await?;
+    let mut tx = state.reads().begin("find a removed SLO").await?;
     Ok(tx.slo(&name).await?.is_some())
 }
 
@@ -357,13 +357,13 @@ impl SloPage {
             ),
             None if slo.pace.burn_rate.is_some() => slo.period.as_ref().map_or_else(
                 || "no end in sight at this rate".to_owned(),
-                |period| format!("it lasts until it is whole again {}", period.restart()),
+                |period| format!("it lasts until it is reset {}", period.restart()),
             ),
             None => format!("no event in {}", slo.pace.lately()),
         }
     }
 
-    fn promise(&self) -> String {
+    fn objective_terms(&self) -> String {
         let slo = &self.view.summary;
         let within = slo.within_seconds.map_or_else(
             || "good".to_owned(),

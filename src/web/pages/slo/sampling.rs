@@ -93,7 +93,7 @@ fn unobservable(counts: &EventCounts, ends: EndSampling) -> Option<SamplingNote>
         ),
         next_step: match ends.draw {
             EndDraw::WithStart => {
-                "Sample starts and ends alike; `endThreshold` says it where it cannot be learned."
+                "Sample starts and ends alike, or set `endThreshold` if the service cannot learn it."
             }
             EndDraw::Apart => {
                 "Ends are sampled in traces of their own: let linked traces share `rv`, or \
@@ -115,7 +115,7 @@ fn missing(rules: &[RuleStatus]) -> Option<SamplingNote> {
             window.lately(),
             ends.text()
         ),
-        next_step: "Look whether the work is stuck, or whether the spans that end it are still sent.",
+        next_step: "Check whether the work is stuck, and whether the spans that end it are still sent.",
     })
 }
 

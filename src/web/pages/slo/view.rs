@@ -427,10 +427,7 @@ impl SloView {
             row(self.summary.in_flight, "in flight, not judged yet"),
             row(counts.cancelled, "cancelled in time: no event"),
             row(counts.orphan, "orphans: an end whose start never came"),
-            row(
-                counts.invalid,
-                "invalid: contradictory, or more than is kept",
-            ),
+            row(counts.invalid, "invalid: contradictory, or above a limit"),
         ];
         if counts.unobservable != 0 {
             rows.push(row(

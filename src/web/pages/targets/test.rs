@@ -163,7 +163,7 @@ pub(in crate::web) async fn get(
 
 async fn look(state: &WebState, name: &str, test: Uuid) -> Result<TestView, WebError> {
     let target = name.parse().map_err(|_| no_such_target(state, name))?;
-    let mut tx = state.store.begin("look at a test").await?;
+    let mut tx = state.store.begin("read the progress of a test").await?;
     let deliveries = tx.test_deliveries(&target, test).await?;
     if deliveries.is_empty() {
         return Err(WebError::NoSuchPage);

@@ -340,7 +340,7 @@ impl StoryView {
     pub(super) fn definition_text(&self) -> String {
         let since = match &self.definition.text {
             Some(at) => format!("in force since {at}"),
-            None => "not kept any more".to_owned(),
+            None => "no longer stored".to_owned(),
         };
         let newer = if self.definition.is_newest {
             ""

@@ -47,7 +47,7 @@ impl DocumentKind {
 
     const fn about(self) -> &'static str {
         match self {
-            Self::Slo => "A promise about the share of good events.",
+            Self::Slo => "An objective for the share of good events.",
             Self::AlertPolicy => "When an alert fires.",
             Self::AlertNotificationTarget => "Where notifications are sent.",
             Self::Exclusion => "Planned work whose events do not count.",

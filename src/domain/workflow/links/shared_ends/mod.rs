@@ -43,7 +43,7 @@ impl GroupMember {
             };
         };
         let ends = [workflow.success, workflow.failure, workflow.cancelled];
-        let in_time = workflow.start.and_then(|start| match start.promise {
+        let in_time = workflow.start.and_then(|start| match start.deadline {
             Deadline::Within(within) => {
                 let deadline = workflow.details.deadline(start.at, within);
                 Some(TimeRange::new(start.at - clock_skew, deadline))

@@ -53,18 +53,18 @@ type Explained = (&'static str, &'static str, &'static str);
 const SPANS: &[Explained] = &[
     (
         "uncorrelated",
-        "unmatched spans: they carry none of the attributes that the definition correlates by",
+        "spans without any of the attributes in `correlate`",
         "Set one of these attributes on the spans, or add one that they have to `correlate`.",
     ),
     (
         "too_late",
-        "late spans: they speak of a time whose records may be gone, so they were not counted",
-        "Check the senders' clocks, and how long collectors keep what they could not send.",
+        "late spans: workflows of that time may be deleted already, so the spans were not counted",
+        "Check the senders' clocks, and how long collectors buffer spans that they could not send.",
     ),
     (
         "no_start_time",
         "spans whose `startedAt` attribute is missing or is no time",
-        "Set it where the work is handed over, or correct `startedAt` in the definition.",
+        "Set it where the work begins, or correct `startedAt` in the definition.",
     ),
     (
         "no_leg",
@@ -78,7 +78,7 @@ const SPANS: &[Explained] = &[
     ),
     (
         "key_too_long",
-        "spans whose key is longer than any id: a payload seems to stand in its place",
+        "spans whose key is longer than any id; it may be a payload",
         "Correlate by an attribute that holds an id of at most 1,024 bytes.",
     ),
 ];
@@ -87,26 +87,24 @@ const SPANS: &[Explained] = &[
 const LINKS: &[Explained] = &[
     (
         "evidence_lost",
-        "links of ending spans that senders had no room for: workflows without an end that were open \
-         then are not counted as timeouts but as evidence lost, and are no events",
+        "links that senders dropped from ending spans, because their limit was reached. Workflows that were open at that time and have no end are not counted as timeouts but as evidence lost, so they are no events",
         "Raise the senders' limit of links per span (OTEL_SPAN_LINK_COUNT_LIMIT), or consume \
          smaller batches.",
     ),
     (
         "too_many_links",
-        "spans with more links or messages than are looked at; the workflows of the others are lost",
+        "spans with too many links or messages: those above the limit are ignored, and their workflows are lost",
         "Publish and process batches of at most 1,000 messages per span, or one span per message.",
     ),
     (
         "too_many_hops",
-        "spans whose work began more than 32 links away, where they were not followed",
-        "Correlate by an attribute that is handed on, or end the workflow earlier.",
+        "spans whose work began more than 32 links away: only 32 are followed",
+        "Correlate by an attribute that is propagated, or end the workflow earlier.",
     ),
     (
         "of_unknown_message",
-        "pauses and legs behind a span that took messages of several workflows: which of them each is \
-         about is unknown, so they are not applied",
-        "Correlate by an attribute or a message id that they all bear.",
+        "pauses and legs after a span that received messages of several workflows. They are not applied, because it is unknown to which workflow each belongs",
+        "Correlate by an attribute or a message id that all of these spans have.",
     ),
 ];
 
@@ -114,18 +112,17 @@ const LINKS: &[Explained] = &[
 const WORKFLOWS: &[Explained] = &[
     (
         "clock_skew",
-        "workflows that ended before they started, by no more than `clockSkew`: counted as having taken no time",
-        "If there are many, synchronise the clocks of the hosts: durations are off by as much.",
+        "workflows that ended before they started, by at most `clockSkew`: their duration counts as 0",
+        "If there are many, synchronise the clocks of the hosts; all durations are wrong by as much.",
     ),
     (
         "ends_before_start",
         "workflows that ended before they started, by more than `clockSkew`: not counted",
-        "Check whether two workflows share one key. If the clocks of the hosts differ by so much, \
-         synchronise them, or set `clockSkew` to what they differ by.",
+        "Check whether two workflows share one key. If it is the clocks of the hosts, synchronise them or raise `clockSkew`.",
     ),
     (
         "contradicted",
-        "events whose copies say different things: the worst counts",
+        "events that were sent several times with different contents: the worst one counts",
         "Find out which client sends a span again with another status or other attributes.",
     ),
     (
@@ -145,8 +142,8 @@ const WORKFLOWS: &[Explained] = &[
     ),
     (
         "reused",
-        "starts after the end of a workflow with the same key: taken for that workflow",
-        "Tell the runs apart: `{ attribute: ..., run: ... }` in `correlate`.",
+        "starts after the end of a workflow with the same key: counted as the same workflow",
+        "Distinguish the runs: `{ attribute: ..., run: ... }` in `correlate`.",
     ),
     (
         "several_starts",
@@ -156,27 +153,23 @@ const WORKFLOWS: &[Explained] = &[
     ),
     (
         "many_messages_one_workflow",
-        "starts that published several messages: nothing distinguishes these, so the first that ends \
-         ends the workflow",
+        "starts that published several messages. Nothing distinguishes the messages, so the first one that ends completes the workflow",
         "Add `{ message: span.messaging.message.id }`, or the attribute with the message id, as the \
-         first entry of `correlate`. Where `start` selects a request that publishes them, let it select \
-         what publishes, or write `legs` to say what completes the request.",
+         first entry of `correlate`. If `start` selects the request around them, select the publishing spans instead, or declare `legs` so that all messages must end.",
     ),
     (
         "one_of_a_batch",
-        "workflows that went through a batch and are judged by number: how many ended in time is \
-         known, which of them is not, so customers count as \"up to\"",
-        "Correlate by an attribute or a message id, if who it was matters.",
+        "workflows of a batch that are judged by number: it is known how many ended in time but not which, so counts of customers are shown as \"up to\"",
+        "Correlate by an attribute or a message id if you need to know which.",
     ),
     (
         "more_ends_than_workflows",
-        "workflows of batches behind which more ended than went in: some were delivered again or \
-         split, so as many workflows are ambiguous",
+        "workflows of batches with more ends than workflows. Some messages were delivered again or split, so as many workflows count as ambiguous",
         "Correlate by an attribute or a message id.",
     ),
     (
         "one_end_of_a_batch",
-        "workflows of batches with one end for all of them: it may have ended all or one",
+        "workflows of batches with a single end, which may be of one workflow or of all",
         "Write `{ links: { batch: whole } }` in `correlate` if it ends all. Otherwise correlate by an \
          attribute or a message id.",
     ),
@@ -188,8 +181,7 @@ const WORKFLOWS: &[Explained] = &[
     (
         "corrected",
         "verdicts that a later span changed; each event still counts once",
-        "Nothing must be done after a stall or an outage: what ends late is counted when it does. If there \
-         are many at other times, lengthen `grace`, so that verdicts wait for late spans.",
+        "Normal after a stall or an outage. If there are many at other times, lengthen `grace`, so that verdicts wait for late spans.",
     ),
 ];
 
@@ -197,18 +189,18 @@ const WORKFLOWS: &[Explained] = &[
 const SAMPLING: &[Explained] = &[
     (
         "unknown_weight",
-        "spans that do not say how likely they were kept, which `unknownWeight: reject` refuses",
-        "Let all senders sample with `ot=th`, or write `unknownWeight: one` if they keep all.",
+        "spans without a sampling probability, rejected because of `unknownWeight: reject`",
+        "Let all senders sample with `ot=th`, or write `unknownWeight: one` if they send all spans.",
     ),
     (
         "invalid_sampling",
-        "spans whose sampling is malformed or cannot be true, so their weight is unknown",
+        "spans whose sampling probability is malformed or impossible, so their weight is unknown",
         "Check `ot=th:...;rv:...` in their trace state, or the attribute that `weight` names.",
     ),
     (
         "capped_weight",
-        "spans that stand for more than a million others, and were counted for a million",
-        "Check their sampler: hardly anything that it keeps so rarely can be judged.",
+        "spans that represent more than a million others; they were counted as a million",
+        "Check the sampler: with so few spans an SLO cannot be judged.",
     ),
 ];
 
@@ -216,13 +208,13 @@ const SAMPLING: &[Explained] = &[
 const DETAILS: &[Explained] = &[
     (
         CUSTOMERS_OVERFLOW,
-        "events of customers beyond the first 10,000 of an hour or day, which are not counted separately",
-        "Name an attribute in `customer` that stays the same over a customer's events: this one may be new with each.",
+        "events of customers after the first 10,000 of an hour or day; these customers are not counted separately",
+        "In `customer`, name an attribute that is the same in all events of a customer; this one may change with every event.",
     ),
     (
         "customer_truncated",
-        "customers whose name is longer than 256 bytes; it was cut, so some may count as one",
-        "Name an attribute in `customer` that holds a short id.",
+        "customers whose name was truncated to 256 bytes, so several may count as one",
+        "In `customer`, name an attribute with a short id.",
     ),
     (
         "several_values",
@@ -231,8 +223,8 @@ const DETAILS: &[Explained] = &[
     ),
     (
         "attributes_truncated",
-        "spans with more attributes than are compared, 16 and 16 of their resource, or with longer ones than 128 bytes; they count all the same",
-        "Nothing must be done. If what bad events share is missing, give it a short value and an attribute whose name comes early in the alphabet.",
+        "spans with more than 16 attributes (and 16 of the resource), or with values above 128 bytes. They are counted, but the rest of their attributes is not compared",
+        "If an attribute is missing in the comparison, use short values and a name that comes early in the alphabet.",
     ),
     (
         "too_many_stage_spans",
@@ -246,14 +238,14 @@ const DETAILS: &[Explained] = &[
     ),
     (
         "too_many_stages",
-        "times in stages that are one too many: they are shown as `other`",
-        "Queues whose names contain ids count as separate stages: declare stages in `stages`.",
+        "stages above the limit: they are shown together as `other`",
+        "If names of queues contain ids, each is a stage of its own; declare stages in `stages`.",
     ),
 ];
 
 /// A reason in the database that another version of the service wrote.
 const UNHEARD_OF: (&str, &str) = (
-    "noted by another version of this service",
+    "reason of another version of this service",
     "Look the reason up in the documentation of that version.",
 );
 

@@ -170,7 +170,7 @@ fn settings(findings: &Diagnostics<'_>, uses: &[Use]) -> Checked<Alerting> {
 fn rules(
     findings: &Diagnostics<'_>,
     uses: &[Use],
-    promise: BudgetTerms,
+    terms: BudgetTerms,
 ) -> Checked<(Vec<AlertRule>, Vec<LimitRule>)> {
     let (mut rules, mut limits) = (Vec::new(), Vec::new());
     let mut policy_of: BTreeMap<&Name, &Name> = BTreeMap::new();
@@ -186,7 +186,7 @@ fn rules(
                 valid = Err(findings.error_with_help(used.place, message, help));
                 continue;
             }
-            match fit(findings, used, rule, promise) {
+            match fit(findings, used, rule, terms) {
                 Fit::Burn(rule) => rules.push(rule),
                 Fit::Limit(rule) => limits.push(rule),
                 Fit::LeftOut => {}
@@ -206,12 +206,12 @@ enum Fit {
     Refused(Reported),
 }
 
-fn fit(findings: &Diagnostics<'_>, used: &Use, rule: &Rule, promise: BudgetTerms) -> Fit {
+fn fit(findings: &Diagnostics<'_>, used: &Use, rule: &Rule, terms: BudgetTerms) -> Fit {
     let limit = match rule.asked {
-        RuleTrigger::Burn(burn) => return fit_burn(findings, used, rule, burn, promise),
+        RuleTrigger::Burn(burn) => return fit_burn(findings, used, rule, burn, terms),
         RuleTrigger::Limit(limit) => limit,
     };
-    if let Some((why, help)) = limit::never_reached(limit, promise) {
+    if let Some((why, help)) = limit::never_reached(limit, terms) {
         let which = format!("rule `{}` of policy `{}`", rule.name, used.policy.name);
         return refuse(findings, used, &format!("{which} {why}"), help);
     }
@@ -228,11 +228,11 @@ fn fit_burn(
     used: &Use,
     rule: &Rule,
     burn: BurnTrigger,
-    promise: BudgetTerms,
+    terms: BudgetTerms,
 ) -> Fit {
     let fitted = match used.policy.origin {
-        Origin::BuiltIn => Ok(fit_built_in(rule.severity, burn, promise)),
-        Origin::Written => fit_written(burn, promise).map(Some),
+        Origin::BuiltIn => Ok(fit_built_in(rule.severity, burn, terms)),
+        Origin::Written => fit_written(burn, terms).map(Some),
     };
     let factor = match fitted {
         Ok(Some(factor)) => factor,
@@ -252,13 +252,11 @@ fn fit_burn(
     })
 }
 
-/// Returns the burn rate that a rule requests under `promise`, which may be below 1.
-fn wanted(burn: BurnTrigger, promise: BudgetTerms) -> f64 {
+/// Returns the burn rate that a rule requests under `terms`, which may be below 1.
+fn wanted(burn: BurnTrigger, terms: BudgetTerms) -> f64 {
     match burn.threshold {
         BurnThreshold::Factor(factor) => factor,
-        BurnThreshold::Spend(share) => {
-            share * promise.window.as_secs_f64() / burn.long.as_secs_f64()
-        }
+        BurnThreshold::Spend(share) => share * terms.window.as_secs_f64() / burn.long.as_secs_f64(),
     }
 }
 
@@ -269,22 +267,22 @@ fn wanted(burn: BurnTrigger, promise: BudgetTerms) -> f64 {
 /// objectives it would be a rate that cannot be reached. There the spend is adjusted so that the
 /// factor stays between 1 and 20, and at most 0.8 of the maximum burn rate. A page requires at
 /// least 2: at 1 the budget lasts until the end of its window, which does not justify a page.
-fn fit_built_in(severity: Severity, burn: BurnTrigger, promise: BudgetTerms) -> Option<f64> {
-    if burn.long > promise.window {
+fn fit_built_in(severity: Severity, burn: BurnTrigger, terms: BudgetTerms) -> Option<f64> {
+    if burn.long > terms.window {
         return None;
     }
     let least: f64 = match severity {
         Severity::Page => 2.0,
         Severity::Ticket => 1.0,
     };
-    let most = (0.8 * promise.objective.max_burn_rate()).clamp(1.0, 20.0);
-    Some(wanted(burn, promise).max(least).min(most))
+    let most = (0.8 * terms.objective.max_burn_rate()).clamp(1.0, 20.0);
+    Some(wanted(burn, terms).max(least).min(most))
 }
 
 /// Returns the factor of a user's rule, or why it cannot work and what to write instead.
-fn fit_written(burn: BurnTrigger, promise: BudgetTerms) -> Result<f64, (String, &'static str)> {
-    if burn.long > promise.window {
-        let (long, window) = (format_duration(burn.long), format_duration(promise.window));
+fn fit_written(burn: BurnTrigger, terms: BudgetTerms) -> Result<f64, (String, &'static str)> {
+    if burn.long > terms.window {
+        let (long, window) = (format_duration(burn.long), format_duration(terms.window));
         return Err((
             format!("looks back {long}, but the window of the objective is only {window}"),
             "write a policy with shorter windows",
@@ -292,8 +290,8 @@ fn fit_written(burn: BurnTrigger, promise: BudgetTerms) -> Result<f64, (String, 
     }
     // In a short SLO window, `spend` may amount to a burn rate below 1, at which the objective is
     // not violated.
-    let factor = wanted(burn, promise).max(1.0);
-    let most = promise.objective.max_burn_rate();
+    let factor = wanted(burn, terms).max(1.0);
+    let most = terms.objective.max_burn_rate();
     // A difference this small is a rounding error.
     if factor > most * (1.0 + 1e-9) {
         return Err((
@@ -301,7 +299,7 @@ fn fit_written(burn: BurnTrigger, promise: BudgetTerms) -> Result<f64, (String, 
                 "can never fire: it reacts at a burn rate of {}, but at {} nothing but bad events burns at \
                  {}",
                 short(factor),
-                promise.objective,
+                terms.objective,
                 short(most)
             ),
             "raise the objective, or write a policy with a lower `spend` or `factor`, or a longer `long`",
@@ -314,27 +312,27 @@ fn fit_written(burn: BurnTrigger, promise: BudgetTerms) -> Result<f64, (String, 
 fn warn_of_misfit(
     findings: &Diagnostics<'_>,
     policy: &Policy,
-    promise: BudgetTerms,
+    terms: BudgetTerms,
     known: &References,
 ) {
     let raised: Vec<String> = policy
         .rules
         .iter()
         .filter_map(|rule| match rule.asked {
-            RuleTrigger::Burn(burn) => Some((rule, wanted(burn, promise))),
+            RuleTrigger::Burn(burn) => Some((rule, wanted(burn, terms))),
             RuleTrigger::Limit(_) => None,
         })
         .filter(|(_, wanted)| *wanted < 1.0)
         .map(|(rule, wanted)| format!("`{}` at {wanted:.2}", rule.name))
         .collect();
     let is_news = || {
-        let key = (policy.name.clone(), promise.window);
+        let key = (policy.name.clone(), terms.window);
         known.misfits.borrow_mut().insert(key)
     };
     if policy.origin == Origin::Written && !raised.is_empty() && is_news() {
-        let window = format_duration(promise.window);
+        let window = format_duration(terms.window);
         findings.warn(
-            promise.window_place,
+            terms.window_place,
             format!(
                 "policy `{}` does not fit a window of {window}: rules would react at a burn rate below 1 and \
                  are raised to 1: {}",

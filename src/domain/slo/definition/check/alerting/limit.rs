@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::apply::BudgetTerms;
 use crate::domain::slo::{
-    Limit, PROMISE_STEPS,
+    Limit, TIME_LIMIT_STEPS,
     definition::{
         check::values,
         shape::Shape,
@@ -74,11 +74,10 @@ fn too_many(value: YamlValue<'_>) -> Checked<u32> {
 }
 
 pub(crate) fn at_risk(value: YamlValue<'_>) -> Checked<Limit> {
-    let about = "Workflows in flight that will soon break their promise.";
+    let about = "Workflows in flight that are close to their deadline.";
     value.group("AtRisk", about, |fields| {
-        let about = "Share of the promise that has passed since they started, such as 80%, in steps \
-                     of 5%.";
-        let used = fields.required("used", about, promise_step);
+        let about = "Share of the time limit (`within`) that has passed since they started, such as 80%, in steps of 5%.";
+        let used = fields.required("used", about, time_limit_step);
         let workflows = fields.required("workflows", "How many are too many.", too_many);
         Ok(Limit::AtRisk {
             used: used?,
@@ -87,13 +86,13 @@ pub(crate) fn at_risk(value: YamlValue<'_>) -> Checked<Limit> {
     })
 }
 
-fn promise_step(value: YamlValue<'_>) -> Checked<f64> {
+fn time_limit_step(value: YamlValue<'_>) -> Checked<f64> {
     let used = values::share(value)?;
-    let steps = used * f64::from(PROMISE_STEPS);
+    let steps = used * f64::from(TIME_LIMIT_STEPS);
     if used < 1.0 && (steps - steps.round()).abs() < 1e-9 {
         return Ok(used);
     }
-    let nearest = steps.round().clamp(1.0, f64::from(PROMISE_STEPS - 1)) * 5.0;
+    let nearest = steps.round().clamp(1.0, f64::from(TIME_LIMIT_STEPS - 1)) * 5.0;
     let written = value.scalar(Shape::Scalar)?;
     Err(value.error_with_help(
         format!("`{written}` is not a multiple of 5 % below 100 %"),
@@ -123,23 +122,23 @@ fn at_most(value: YamlValue<'_>, most: Duration) -> Checked<Duration> {
     ))
 }
 
-/// Returns why `limit` can never be reached under `promise`, and what to write instead.
-pub(crate) fn never_reached(limit: Limit, promise: BudgetTerms) -> Option<(String, &'static str)> {
+/// Returns why `limit` can never be reached under `terms`, and what to write instead.
+pub(crate) fn never_reached(limit: Limit, terms: BudgetTerms) -> Option<(String, &'static str)> {
     match limit {
-        Limit::Exhaustion { within } if within >= promise.window => Some((
+        Limit::Exhaustion { within } if within >= terms.window => Some((
             format!(
                 "looks {} ahead, but the window of the objective is only {}: by then all that was spent \
                  has aged out",
                 format_duration(within),
-                format_duration(promise.window)
+                format_duration(terms.window)
             ),
             "write a policy with a shorter `within`",
         )),
-        Limit::Customers { .. } if !promise.names_customers => Some((
+        Limit::Customers { .. } if !terms.names_customers => Some((
             "can never fire: the SLO does not say which attribute names the customer".to_owned(),
             "add `customer: span.customer.id`, with your attribute, to the SLO",
         )),
-        Limit::AtRisk { .. } if !promise.has_deadline => Some((
+        Limit::AtRisk { .. } if !terms.has_deadline => Some((
             "can never fire: spans have no deadline, only workflows have".to_owned(),
             "write the rule in the policy of an SLO with `within`",
         )),

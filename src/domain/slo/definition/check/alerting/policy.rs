@@ -171,7 +171,7 @@ fn rule(fields: &Fields<'_>) -> Checked<(Rule, SourceSpan)> {
             ),
             (
                 "atRisk",
-                "Fires if so many workflows in flight have used most of their promise.",
+                "Fires if so many workflows in flight are close to their deadline.",
                 &|value| limit::at_risk(value).map(RuleTrigger::Limit),
             ),
         ],

@@ -135,7 +135,7 @@ fn within(fields: &Fields<'_>, window: Option<Duration>) -> Checked<Duration> {
                 fields.written("within"),
                 format_duration(window)
             ),
-            "a promise must be shorter than the window that it is counted in",
+            "the time limit must be shorter than the window of the SLO",
         )),
         _ => Ok(within),
     }

@@ -37,16 +37,18 @@ pub(crate) fn read(
     name: Option<&NamePlace>,
     known: &References,
 ) -> Checked<Slo> {
-    value.group("SloSpec", "The promise.", |fields| {
-        spec(fields, name, known)
-    })
+    value.group(
+        "SloSpec",
+        "What is measured, the objective, and who is notified.",
+        |fields| spec(fields, name, known),
+    )
 }
 
 fn spec(fields: &Fields<'_>, name: Option<&NamePlace>, known: &References) -> Checked<Slo> {
     let description = fields.optional("description", "What the SLO measures.", values::text);
     let about = "Service or product area that the SLO belongs to.";
     let service = fields.optional("service", about, values::text);
-    let about = "Promised share of good events, such as 99.5% or 0.995.";
+    let about = "Share of events that must be good, such as 99.5% or 0.995.";
     let objective = fields.required("objective", about, objective);
     let about = "Length of the rolling window, such as 30d, or a calendar period.";
     let window = fields.required("window", about, window);
