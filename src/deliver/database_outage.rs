@@ -8,10 +8,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    deliverer::StartDelivererError,
     http::secrets,
     sender::{Dispatch, Sender},
-    settings::DeliverSettings,
+    settings::{DeliverSettings, StartDelivererError},
 };
 use crate::{
     domain::{

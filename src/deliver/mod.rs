@@ -23,15 +23,14 @@
 //! a target under a new name keeps its deliveries, and an added one is notified of the firing
 //! alerts.
 
+mod attempt;
 mod channels;
-mod claim;
 mod database_outage;
 mod deliverer;
 mod dispatcher;
-mod escalate;
+mod fallback;
 mod http;
 mod reconcile;
-mod response_class;
 mod sender;
 mod settings;
 mod settle;
@@ -39,11 +38,11 @@ mod target_changes;
 
 pub use channels::reminder::{Reminder, ReminderReport};
 pub use database_outage::{Emergency, EmergencyReport, EmergencySettings};
-pub use deliverer::{Deliverer, DeliveryReport, StartDelivererError};
+pub use deliverer::{Deliverer, DeliveryReport};
 pub use dispatcher::{Dispatcher, TargetReport};
 pub use http::addresses::AddressPolicy;
 pub use http::client::BuildClientError;
 pub use http::hosts::{UnusableTarget, resolve_target};
 pub use reconcile::{Reconciler, Repairs};
-pub use settings::DeliverSettings;
+pub use settings::{DeliverSettings, StartDelivererError};
 pub use target_changes::{FollowedChanges, TargetChanges};

@@ -2,17 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use secrecy::SecretString;
 use tracing::{Instrument as _, Span, field::Empty};
 
 use super::{
+    attempt::{AttemptContext, AttemptResult},
     channels::{
         reminder,
         routing_key::{KeySecrets, RoutingKeys},
         slack_bot::{Bot, SlackUpdate},
     },
     http::{
-        client::{BuildClientError, Client, SendError, TargetResponse},
+        client::{BuildClientError, Client},
         excerpt::excerpt,
         request::{
             PrepareError, Prepared, SLACK_API, WebhookMessage, to_pagerduty, to_slack, to_teams,
@@ -21,7 +21,6 @@ use super::{
         resolver::system_lookup,
         secrets,
     },
-    response_class::{ResponseClass, classify},
     settings::DeliverSettings,
 };
 use crate::{
@@ -57,27 +56,6 @@ pub(super) struct Dispatch {
     /// The other deliveries in a digest, and the digest, which replaces their own messages.
     pub(super) with: Vec<ClaimedDelivery>,
     pub(super) digest: Option<Notification>,
-}
-
-/// The result of an attempt, and what is stored of it.
-#[derive(Clone, Debug)]
-pub(super) struct AttemptResult {
-    pub(super) reaction: ResponseClass,
-    pub(super) http_status: Option<u16>,
-    pub(super) excerpt: Option<String>,
-    /// The reference for later messages about the episode, if this message is the one to refer to.
-    pub(super) reference: Option<Reference>,
-}
-
-/// The context in which a response is classified.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AttemptContext<'a> {
-    pub(super) kind: &'a TargetKind,
-    /// Counted from 1.
-    pub(super) attempt: i32,
-    pub(super) now: Timestamp,
-    /// The time limit of each request.
-    pub(super) timeout: Duration,
 }
 
 impl Sender {
@@ -338,42 +316,6 @@ impl Dispatch {
     }
 }
 
-impl AttemptContext<'_> {
-    pub(super) fn understood(
-        self,
-        answer: Result<TargetResponse, SendError>,
-        secrets: &[SecretString],
-    ) -> AttemptResult {
-        match answer {
-            Ok(answer) => AttemptResult {
-                reaction: classify(self.kind, &answer, self.attempt, self.now),
-                http_status: Some(answer.status),
-                excerpt: excerpt(&answer_text(&answer), secrets),
-                reference: None,
-            },
-            Err(error) => AttemptResult {
-                excerpt: excerpt(&error.to_string(), secrets),
-                ..AttemptResult::unsent(class_of(&error), "")
-            },
-        }
-    }
-}
-
-impl AttemptResult {
-    /// Makes the result of an attempt that ended without a response.
-    pub(super) fn unsent(class: AttemptClass, reason: &str) -> Self {
-        Self {
-            reaction: ResponseClass {
-                class,
-                retry_after: None,
-            },
-            http_status: None,
-            excerpt: excerpt(reason, &[]),
-            reference: None,
-        }
-    }
-}
-
 /// Makes the span of an attempt, without the target's URL, which may be a secret.
 fn span(target: &Target, dispatch: &Dispatch) -> Span {
     tracing::debug_span!(
@@ -390,34 +332,6 @@ fn span(target: &Target, dispatch: &Dispatch) -> Span {
         http.response.status_code = Empty,
         error.type = Empty,
     )
-}
-
-const fn class_of(error: &SendError) -> AttemptClass {
-    match error {
-        SendError::Address => AttemptClass::Misconfigured,
-        SendError::Refused(_) => AttemptClass::Forbidden,
-        SendError::Dns(_) => AttemptClass::Dns,
-        SendError::Tls(_) => AttemptClass::Tls,
-        SendError::Timeout(_) => AttemptClass::Timeout,
-        SendError::Connect(_) => AttemptClass::Connect,
-        SendError::Network(_) => AttemptClass::Network,
-    }
-}
-
-/// Returns the text of a response. Of a redirect it contains only the host: the rest may be a
-/// secret.
-fn answer_text(answer: &TargetResponse) -> String {
-    let host = answer
-        .location
-        .as_deref()
-        .and_then(|location| reqwest::Url::parse(location).ok())
-        .and_then(|url| url.host_str().map(str::to_owned));
-    match (answer.status, host) {
-        (300..400, Some(host)) => {
-            format!("redirects to host `{host}`, which is not followed: give the final address")
-        }
-        _ => answer.body.clone(),
-    }
 }
 
 /// Continues the thread of the alert, or begins one.

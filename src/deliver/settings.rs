@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use super::http::addresses::AddressPolicy;
+use super::http::{addresses::AddressPolicy, client::BuildClientError};
 use crate::domain::notify::{
     HeartbeatMethod,
     signed_links::{ActionAddresses, SignedLinks},
@@ -29,6 +29,17 @@ pub struct DeliverSettings {
     pub actions: Option<ActionAddresses>,
     /// The URLs of the charts in messages; without it messages have none.
     pub chart_links: Option<SignedLinks>,
+}
+
+/// The reason why these settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StartDelivererError {
+    #[error(
+        "a lease of {lease:?} is too short: it must be at least {needed:?}, twice a timeout and 5 s"
+    )]
+    ShortLease { lease: Duration, needed: Duration },
+    #[error(transparent)]
+    Client(#[from] BuildClientError),
 }
 
 impl Default for DeliverSettings {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
+    attempt::{AttemptResult, ResponseClass},
     deliverer::{Deliverer, DeliveryReport},
-    response_class::ResponseClass,
-    sender::{AttemptResult, Dispatch},
+    sender::Dispatch,
 };
 use crate::{
     domain::{

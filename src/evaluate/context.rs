@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::{SloEvaluation, facts::TransitionContext, inputs::whole_minutes};
+use super::{SloEvaluation, inputs::whole_minutes};
 use crate::{
     domain::{
         alerting::{
+            alert::Transition,
             change_event::concerned,
             snapshot::{
                 AlertSnapshot, Before, ChangeKind, Compared, Context, RecentChange, TopCustomer,
@@ -15,9 +16,12 @@ use crate::{
             trace_link::{TraceLink, TraceViewer, Traced},
         },
         counting::differences::share_with,
-        model::time::{Resolution, TimeRange, Timestamp},
+        model::{
+            ids::{Name, SloId},
+            time::{Resolution, TimeRange, Timestamp},
+        },
         notify::signed_links::signing::SigningKey,
-        slo::CustomerDetails,
+        slo::{CustomerDetails, Severity},
         workflow::shapes::SharedShapes,
     },
     store::{BadSelection, EventSample, StoreError, Tx, WorkflowRecord},
@@ -41,6 +45,17 @@ pub struct EnrichmentConfig {
     pub pseudonyms: Option<SigningKey>,
     /// Spans of the last hour, in which the nearest match of a selector is searched.
     pub shapes: SharedShapes,
+}
+
+/// A transition and everything that is known about it.
+pub(super) struct TransitionContext<'a> {
+    pub(super) slo: SloId,
+    pub(super) severity: Severity,
+    pub(super) transition: &'a Transition,
+    pub(super) assessment: Option<&'a SloEvaluation<'a>>,
+    pub(super) page_base_url: Option<&'a str>,
+    pub(super) platform_target: Option<&'a Name>,
+    pub(super) enrichment: &'a EnrichmentConfig,
 }
 
 impl TransitionContext<'_> {

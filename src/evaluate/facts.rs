@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{EnrichmentConfig, SloEvaluation, inputs::whole_minutes, snapshot};
+use super::{SloEvaluation, context::TransitionContext, inputs::whole_minutes, snapshot};
 use crate::{
     domain::{
         alerting::{
-            alert::{AlertChange, AlertUpdate, EpisodeEnd, Transition, TransitionKind},
+            alert::{AlertChange, AlertUpdate, EpisodeEnd, TransitionKind},
             condition::{self, Signal},
             incident::Acknowledgement,
             quality,
@@ -19,11 +19,10 @@ use crate::{
             stages::{StageMean, WhereTimeGoes},
         },
         model::{
-            ids::{Name, SloId},
+            ids::Name,
             time::{Resolution, TimeRange},
         },
         notify::SOON,
-        slo::Severity,
     },
     store::{AlertTransition, BadSelection, StoreError, Tx, WorkflowRecord},
 };
@@ -32,17 +31,6 @@ use crate::{
 const WORST: u32 = 3;
 /// The maximum number of attributes that bad events have in common in a notification.
 const DIFFERENCES: usize = 3;
-
-/// A transition and everything that is known about it.
-pub(super) struct TransitionContext<'a> {
-    pub(super) slo: SloId,
-    pub(super) severity: Severity,
-    pub(super) transition: &'a Transition,
-    pub(super) assessment: Option<&'a SloEvaluation<'a>>,
-    pub(super) page_base_url: Option<&'a str>,
-    pub(super) platform_target: Option<&'a Name>,
-    pub(super) enrichment: &'a EnrichmentConfig,
-}
 
 /// The facts to send, and the targets to send them to.
 pub(super) struct DraftNotification {

@@ -56,7 +56,7 @@ use crate::{
     store::{AlertTransition, Claims, Declaration, DueSlo, NewDeliveries, Store, StoreError, Tx},
 };
 pub use context::EnrichmentConfig;
-use facts::TransitionContext;
+use context::TransitionContext;
 use inputs::{CountReader, EvaluationInputs, freshness_at, longest_pause};
 use lasting::Evaluated;
 pub use report::EvaluationReport;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Unavailable, failure::Failure, server::limits::ReceiverLimits};
+use super::{Unavailable, failure::Failure, limits::ReceiverLimits};
 
 #[derive(Clone, Debug)]
 pub(super) struct AdmissionControl {

@@ -89,3 +89,17 @@ impl Failure {
         }
     }
 }
+
+/// The reason why a batch was not committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The database rejects the data, so a retry would fail as well.
+    #[error("{0}")]
+    Refused(Unavailable),
+    /// Other definitions were activated since the batch was begun. They are loaded by now: the same
+    /// spans must be classified again.
+    #[error("the definitions have changed")]
+    Outdated,
+}

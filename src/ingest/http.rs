@@ -23,11 +23,11 @@ use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    consumer::{Rejections, TraceConsumer},
+    consumer::TraceConsumer,
     failure::Failure,
     receiver::{Payload, Receiver, RequestFormat},
     refused::RequestResults,
-    reply,
+    reply::{self, Rejections},
     server::{body::ContentEncoding, cors::AllowedOrigins, timing},
 };
 use crate::server::{self, PeerAddress, Versions};

@@ -3,7 +3,6 @@
 //! Both protocols use one consumer, [`Ingest`]. A span that cannot be used is rejected alone;
 //! accepted spans are committed before the sender gets its reply.
 
-mod accept;
 mod admission;
 pub mod consumer;
 mod failure;
@@ -12,6 +11,7 @@ pub mod http;
 pub mod json;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod limits;
 pub mod receiver;
 pub mod record;
 pub mod refused;
@@ -22,7 +22,7 @@ pub mod wire;
 
 use std::time::Duration;
 
-pub use accept::{ClassifiedRequest, Ingest, IngestParts};
+pub use consumer::{ClassifiedRequest, Ingest, IngestParts};
 
 /// The reason why one span was rejected. The rest of its batch is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

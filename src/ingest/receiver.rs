@@ -16,15 +16,16 @@ use tracing::Instrument as _;
 use super::{
     Malformed, Rejection, Unavailable,
     admission::{AdmissionControl, AdmissionPermit},
-    consumer::{CommitError, Rejections, TraceConsumer},
+    consumer::{CommitError, TraceConsumer},
     failure::Failure,
     json,
+    limits::ReceiverLimits,
     refused::{RefusedSenders, RequestResults},
+    reply::Rejections,
     server::{
         body::{self, ContentEncoding},
-        late::{LateOutcome, LateRequests},
-        limits::ReceiverLimits,
         senders::SenderAccess,
+        slow_commits::{SlowCommitOutcome, SlowCommits},
     },
     wire,
 };
@@ -46,7 +47,7 @@ pub struct Receiver<D> {
     results: RequestResults,
     pub(super) senders: SenderAccess,
     tls: Option<Tls>,
-    late: LateRequests,
+    slow_commits: SlowCommits,
     commits: TaskTracker,
 }
 
@@ -75,7 +76,7 @@ impl<D: TraceConsumer> Receiver<D> {
             results: RequestResults::default(),
             senders: SenderAccess::default(),
             tls: None,
-            late: LateRequests::default(),
+            slow_commits: SlowCommits::default(),
             commits: TaskTracker::new(),
         }
     }
@@ -158,7 +159,7 @@ impl<D: TraceConsumer> Receiver<D> {
         admission: AdmissionPermit,
     ) -> Result<Rejections, Failure> {
         let deadline = Instant::now() + self.limits.reply_within;
-        let outcome = match self.late.find(&payload.bytes, &payload.services) {
+        let outcome = match self.slow_commits.find(&payload.bytes, &payload.services) {
             Some(first_copy) => first_copy,
             None => self.begin(payload.clone(), admission, deadline),
         };
@@ -168,7 +169,7 @@ impl<D: TraceConsumer> Receiver<D> {
             Ok(Err(_)) => Err(Failure::Panicked),
             Err(_) => {
                 let now = Instant::now();
-                self.late
+                self.slow_commits
                     .keep(&payload.bytes, &payload.services, outcome, now);
                 Err(self.too_slow().into())
             }
@@ -181,7 +182,7 @@ impl<D: TraceConsumer> Receiver<D> {
         payload: Payload,
         admission: AdmissionPermit,
         deadline: Instant,
-    ) -> LateOutcome {
+    ) -> SlowCommitOutcome {
         let (settled, outcome) = watch::channel(None);
         let this = self.clone();
         let committing = async move {
@@ -203,7 +204,7 @@ impl<D: TraceConsumer> Receiver<D> {
             let began = Instant::now();
             match self.consumer.commit(read.batch).await {
                 Ok(()) => {
-                    self.late.measure(read.spans, began.elapsed());
+                    self.slow_commits.measure(read.spans, began.elapsed());
                     return Ok(read.refusals);
                 }
                 // Kept until the commit is done, because the batch still occupies memory.
@@ -218,7 +219,7 @@ impl<D: TraceConsumer> Receiver<D> {
     fn too_slow(&self) -> Unavailable {
         let within = self.limits.reply_within;
         let spans = self
-            .late
+            .slow_commits
             .advised_spans(within)
             .map_or_else(String::new, |spans| {
                 format!("; requests of at most {spans} spans would be")

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Unavailable, consumer::CommitError};
+use super::{Unavailable, failure::CommitError};
 use crate::{
     domain::workflow::{
         EvidenceByEvent,

@@ -1,10 +1,21 @@
-//! Decides which transactions lock the known workflows before they change them.
+//! Decides which transactions lock the known workflows before they change them, and repeats those that
+//! came second.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
+use crate::store::StoreError;
+
+/// The time limit of a commit. A slower one is aborted and its connection closed; its senders were
+/// asked to retry long before.
+const COMMIT_WITHIN: Duration = Duration::from_secs(10);
+/// The number of times a transaction starts again because another replica was first.
+const CONFLICTS: usize = 10;
 /// The number of transactions that take locks after a conflict.
 const AFTER_A_CONFLICT: usize = 32;
 
@@ -34,6 +45,24 @@ impl KnownLocks {
 
     pub(super) fn note_conflict(&self) {
         self.0.store(AFTER_A_CONFLICT, Ordering::Relaxed);
+    }
+}
+
+/// Repeats a transaction while another replica is first; `attempt` takes how often it has begun again.
+/// Returns its result, and how often it began again in all.
+pub(super) async fn repeat<T, F>(
+    mut attempt: impl FnMut(usize) -> F,
+) -> Result<(T, usize), StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut conflicts = 0;
+    loop {
+        let result = tokio::time::timeout(COMMIT_WITHIN, attempt(conflicts)).await;
+        match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
+            Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+            result => return result.map(|done| (done, conflicts)),
+        }
     }
 }
 

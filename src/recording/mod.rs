@@ -17,36 +17,222 @@
 //! versions that it has read ([`KnownRows::Read`]). If another has changed one of them in
 //! between, the transaction is repeated with locks, which cannot fail in this way again.
 
-mod apply;
 mod assign_groups;
-mod commit;
 mod known_locks;
+mod link_updates;
 mod place_links;
 mod place_messages;
 mod resolve_links;
+mod span_counts;
 mod stage_keeper;
 mod timeouts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::AddAssign,
+    sync::Arc,
+    time::Duration,
+};
 
-pub use commit::{Commit, CommitPart, Committer, RecordedWorkflows};
+use tokio::sync::watch;
+
 pub use known_locks::{KnownLocks, KnownRows};
-pub use place_links::{LinkUpdates, NewLinks};
-pub use resolve_links::{LinkCheck, check_links};
+pub use link_updates::{LinkCheck, LinkUpdates};
+pub use place_links::NewLinks;
+pub use resolve_links::check_links;
 pub use stage_keeper::{StageKeeper, WaitingStages};
 pub use timeouts::JudgedDue;
 
+use self::{
+    known_locks::repeat,
+    span_counts::{add, span_counts},
+};
 use crate::{
+    clock::Clock,
     domain::{
-        counting::{JudgedWorkflow, ledger::CountDelta},
-        model::{ids::SloId, time::Timestamp},
-        workflow::{EventId, Judging, Losses, Staging, classify::DiscardReason},
+        counting::{
+            JudgedWorkflow,
+            ledger::{CountDelta, apply_whole, joined, rejudge, silence_of},
+        },
+        model::{
+            ids::{Revision, SloId},
+            time::Timestamp,
+        },
+        workflow::{
+            EventId, EvidenceByEvent, Judging, JudgingContext, Losses, Staging, Workflow,
+            WorkflowNote,
+            classify::{ClassifiedBatch, Classifier, DiscardReason},
+            is_reuse, join,
+            links::{GroupMember, GroupsOfBatches, note_several_groups},
+            may_time_out,
+        },
     },
     store::{
-        CountedWorkflow, KnownWorkflow, LedgerState, SpanCounts, StoreError, Tx, WorkflowChanges,
-        Writer,
+        CountedWorkflow, KnownWorkflow, LedgerState, SpanCounts, Store, StoreError, Tx,
+        WorkflowChanges, Writer,
     },
 };
+
+/// A check that is due, and by what it judges.
+type DueCheck = (LinkCheck, JudgingContext);
+
+/// Commits evidence. Clones share what it needs.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    pub store: Store,
+    pub writer: Writer,
+    pub clock: Clock,
+    pub classifier: watch::Receiver<Arc<Classifier>>,
+    pub watermark: watch::Receiver<Timestamp>,
+    /// The time that senders may take to deliver what they buffered while they could not send.
+    pub catch_up: Duration,
+    pub stages: StageKeeper,
+    pub locks: KnownLocks,
+}
+
+/// The evidence that is committed in one transaction.
+#[derive(Debug)]
+pub struct CommitPart<'a> {
+    /// The classified requests without their evidence.
+    pub findings: &'a [&'a ClassifiedBatch],
+    pub evidence: EvidenceByEvent,
+    /// The oldest revision by which any of it was classified.
+    pub definitions: Revision,
+}
+
+/// The workflows that evidence came for, by what it changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordedWorkflows {
+    pub new: usize,
+    pub changed: usize,
+    /// All of the evidence was there.
+    pub unchanged: usize,
+    /// They are older than evidence may be.
+    pub removed: usize,
+    /// How often the transaction began again because another replica was first.
+    pub conflicts: usize,
+}
+
+impl AddAssign for RecordedWorkflows {
+    fn add_assign(&mut self, other: Self) {
+        self.new += other.new;
+        self.changed += other.changed;
+        self.unchanged += other.unchanged;
+        self.removed += other.removed;
+        self.conflicts += other.conflicts;
+    }
+}
+
+/// The result of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    Done(RecordedWorkflows),
+    /// Nothing was written: some of the requests were classified by definitions older than this
+    /// revision.
+    Outdated(Revision),
+}
+
+impl Committer {
+    /// Commits `part`, and starts again if another replica was first. Returns when what it says of
+    /// links is compared with what others committed at the same time.
+    pub async fn commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
+        let mut known_rows = self.locks.next();
+        let (committed, conflicts) = repeat(|conflicts| {
+            if conflicts > 0 {
+                known_rows = KnownRows::Locked;
+                self.locks.note_conflict();
+            }
+            self.try_commit(part, known_rows)
+        })
+        .await?;
+        let (mut recorded, check) = match committed {
+            Ok(committed) => committed,
+            Err(definitions) => return Ok(Commit::Outdated(definitions)),
+        };
+        recorded.conflicts = conflicts;
+        if let Some((check, context)) = check {
+            let classifier = Arc::clone(&self.classifier.borrow());
+            let judging = |slo| classifier.judging(slo, &context);
+            check_links(&self.store, self.writer, &judging, context.now, check).await?;
+        }
+        Ok(Commit::Done(recorded))
+    }
+
+    /// Returns what was recorded, and the check that is due; the definitions in force if they are
+    /// newer than those of `part`.
+    async fn try_commit(
+        &self,
+        part: &CommitPart<'_>,
+        known_rows: KnownRows,
+    ) -> Result<Result<(RecordedWorkflows, Option<DueCheck>), Revision>, StoreError> {
+        let now = self.clock.now();
+        let (mut tx, state) = self.store.begin_recording("record evidence").await?;
+        if part.definitions < state.definitions {
+            return Ok(Err(state.definitions));
+        }
+        let recorded = self.record((&mut tx, state), part, now, known_rows).await?;
+        tx.commit().await?;
+        Ok(Ok(recorded))
+    }
+
+    /// Judges and counts the evidence, and stores the rest of what was found.
+    async fn record(
+        &self,
+        (tx, state): (&mut Tx<'_>, LedgerState),
+        part: &CommitPart<'_>,
+        now: Timestamp,
+        known_rows: KnownRows,
+    ) -> Result<(RecordedWorkflows, Option<DueCheck>), StoreError> {
+        let findings = part.findings;
+        let new_links = NewLinks {
+            linked: findings.iter().flat_map(|f| &f.linked).collect(),
+            edges: findings.iter().flat_map(|f| &f.edges).collect(),
+            batches: findings.iter().flat_map(|f| &f.batches).collect(),
+        };
+        let mut context = JudgingContext {
+            now,
+            watermark: *self.watermark.borrow(),
+            catch_up: self.catch_up,
+            observed: BTreeMap::new(),
+        };
+        // Links may move evidence of any workflow.
+        if !new_links.is_empty() || may_time_out(&part.evidence, context.watermark) {
+            context.observed = tx.end_observations(now).await?;
+        }
+        let classifier = Arc::clone(&self.classifier.borrow());
+        let judging = |slo| classifier.judging(slo, &context);
+        let mut recording = Recording::new(tx, state, &judging);
+        if new_links.is_empty() {
+            recording = recording.with_known(known_rows);
+        }
+        let mut spans = SpanCounts {
+            heard: self.stages.heard(&part.evidence),
+            ..span_counts(findings)
+        };
+        let (mut evidence, mut check) = (Cow::Borrowed(&part.evidence), None);
+        if !new_links.is_empty() {
+            let updates = recording.record_links(&new_links).await?;
+            join(evidence.to_mut(), updates.gathered);
+            add(&mut spans.discarded, &updates.discarded);
+            check = updates.check;
+        }
+        recording
+            .apply(&evidence, &GroupsOfBatches::default())
+            .await?;
+        let pieces: Vec<_> = findings.iter().flat_map(|f| &f.pieces).collect();
+        if !pieces.is_empty() {
+            recording.write_rows().await?;
+        }
+        for (slo, missed) in recording.tx.add_stage_spans(now, &pieces).await? {
+            let reason = (slo, DiscardReason::TooMuchStageEvidence);
+            *spans.discarded.entry(reason).or_default() += missed;
+        }
+        let recorded = recording.recorded;
+        recording.write_counts(self.writer, now, &spans).await?;
+        Ok((recorded, check.map(|check| (check, context))))
+    }
+}
 
 /// The rules by which the evidence of each SLO is judged; covers every SLO of the evidence.
 pub type JudgingBySlo<'a> = &'a (dyn Fn(SloId) -> Judging + Sync);
@@ -174,4 +360,152 @@ impl<'a, 'c> Recording<'a, 'c> {
             lists.push_staged(id, epoch, before, after);
         }
     }
+}
+
+impl Recording<'_, '_> {
+    /// Merges `gathered` with the stored workflows and judges them again, and the groups of
+    /// workflows that share batches.
+    pub async fn apply(
+        &mut self,
+        gathered: &EvidenceByEvent,
+        groups: &GroupsOfBatches,
+    ) -> Result<(), StoreError> {
+        let mut ids: BTreeSet<EventId> = groups.ids().collect();
+        ids.extend(gathered.keys());
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.write_rows().await?;
+        let judging = self.judging;
+        let known = match self.known_rows {
+            KnownRows::Locked => self.tx.lock_known(&ids).await?,
+            KnownRows::Read => self.tx.read_known(&ids).await?,
+        };
+        let gone = self.purged(gathered, &known).await?;
+        let whole = whole(gathered, groups, &known, &gone, judging);
+        let silent = whole.iter().filter_map(|(id, workflow)| {
+            let known = known.get(id).map(|row| &row.judged);
+            Some((*id, silence_of(known, workflow, &judging(id.0))?))
+        });
+        let lost = self.tx.lost_among(&silent.collect()).await?;
+        self.recorded.removed += gone.len();
+        for (slo, _) in &gone {
+            self.delta.note(*slo, WorkflowNote::TooLate);
+        }
+        let (mut changed, mut empty) = (Vec::new(), Vec::new());
+        for (id, workflow) in whole {
+            let row = known.get(&id);
+            let before = row.map(|row| &row.judged);
+            if !workflow.has_evidence() {
+                empty.extend(row.map(|row| (id, row)));
+                continue;
+            }
+            let new = gathered.get(&id);
+            if before.is_some_and(|before| new.is_some_and(|new| is_reuse(&before.workflow, new))) {
+                self.delta.note(id.0, WorkflowNote::Reused);
+            }
+            let judging = self.judging_of(&id, &lost);
+            let Some(judged) = apply_whole(id.0, before, workflow, &judging, &mut self.delta)
+            else {
+                self.recorded.unchanged += 1;
+                continue;
+            };
+            match row {
+                // Only kept for the sample of attributes.
+                Some(row) if row.judged.is_same_but_for_sample(&judged) => {
+                    self.recorded.unchanged += 1;
+                }
+                Some(_) => self.recorded.changed += 1,
+                None => self.recorded.new += 1,
+            }
+            if let Some(new) = new {
+                self.delta.note_delay(id.0, before, new, &judging);
+            }
+            changed.push((id, row, judged));
+        }
+        self.note(&changed).await?;
+        self.withdraw(&empty).await
+    }
+
+    /// Deletes rows that this transaction knows, and subtracts what they count.
+    async fn withdraw(&mut self, rows: &[(EventId, &KnownWorkflow)]) -> Result<(), StoreError> {
+        for ((slo, _), row) in rows {
+            rejudge(
+                *slo,
+                &row.judged,
+                None,
+                &(self.judging)(*slo),
+                &mut self.delta,
+            );
+        }
+        self.delete(rows).await
+    }
+
+    /// Returns the workflows whose start was recorded earlier and has been purged.
+    async fn purged(
+        &mut self,
+        gathered: &EvidenceByEvent,
+        known: &BTreeMap<EventId, KnownWorkflow>,
+    ) -> Result<BTreeSet<EventId>, StoreError> {
+        let without_start = gathered
+            .iter()
+            .filter(|(id, workflow)| workflow.start.is_none() && !known.contains_key(id));
+        let ids: Vec<EventId> = without_start.map(|(id, _)| *id).collect();
+        self.tx.purged_among(&ids).await
+    }
+}
+
+/// Returns each workflow that may have changed, with all its evidence so far.
+fn whole(
+    gathered: &EvidenceByEvent,
+    groups: &GroupsOfBatches,
+    known: &BTreeMap<EventId, KnownWorkflow>,
+    gone: &BTreeSet<EventId>,
+    judging: JudgingBySlo<'_>,
+) -> EvidenceByEvent {
+    let here = gathered.iter().filter(|(id, _)| !gone.contains(id));
+    let mut whole: EvidenceByEvent = here
+        .map(|(id, new)| {
+            let workflow = joined(known.get(id).map(|row| &row.judged), new);
+            (*id, workflow.since(judging(id.0).oldest_revision))
+        })
+        .collect();
+    let find = |whole: &EvidenceByEvent, id: &EventId| {
+        let row = known.get(id).map(|row| &row.judged.workflow);
+        whole.get(id).or(row).cloned()
+    };
+    let mut shares = Vec::new();
+    for (slo, group) in &groups.groups {
+        let skew = judging(*slo).skew_tolerance;
+        let members = group.workflow_keys.iter().map(|key| {
+            let workflow = find(&whole, &(*slo, *key));
+            (*key, GroupMember::new(workflow.as_ref(), skew))
+        });
+        let mut ends = group.judge(&members.collect());
+        let values = ends.keys().filter_map(|key| {
+            let workflow = find(&whole, &(*slo, *key))?;
+            Some(workflow.details.group)
+        });
+        if values.collect::<BTreeSet<_>>().len() > 1 {
+            note_several_groups(&mut ends);
+        }
+        shares.extend(ends.into_iter().map(|(key, end)| {
+            // A workflow without any other evidence.
+            let trace_id = group.trace_of(end);
+            ((*slo, key), Some(end), trace_id)
+        }));
+    }
+    shares.extend(groups.alone.iter().map(|id| (*id, None, None)));
+    for (id, end, trace_id) in shares {
+        let workflow = match (find(&whole, &id), trace_id) {
+            (Some(workflow), Some(trace_id)) => Some(workflow.named_by_batch(trace_id)),
+            (None, Some(trace_id)) => Some(Workflow::without_evidence(trace_id)),
+            (workflow, None) => workflow,
+        };
+        if let Some(mut workflow) = workflow.filter(|_| !gone.contains(&id)) {
+            workflow.details.shared = end;
+            whole.insert(id, workflow);
+        }
+    }
+    whole
 }

@@ -5,16 +5,15 @@
 //! check that follows the commit ([`super::resolve_links`]).
 
 use super::{
-    Discarded, Recording,
-    resolve_links::{LinkCheck, fragments, graph_of_starts, ids, keys_of},
+    Recording,
+    link_updates::{LinkCheck, LinkUpdates, fragments, graph_of_starts, ids, keys_of},
 };
 use crate::{
     domain::workflow::{
-        EvidenceByEvent,
         batch::BatchEvidence,
         classify::{DiscardReason, Linked},
         join,
-        links::{Edges, GroupsOfBatches, LinkResolution, Placement, place},
+        links::{Edges, LinkResolution, Placement, place},
     },
     store::{EvidenceRows, StoreError},
 };
@@ -25,21 +24,6 @@ pub struct NewLinks<'a> {
     pub linked: Vec<&'a Linked>,
     pub edges: Vec<&'a Edges>,
     pub batches: Vec<&'a BatchEvidence>,
-}
-
-/// The result of resolving links.
-#[derive(Debug, Default)]
-pub struct LinkUpdates {
-    /// Evidence for workflows, to be recorded in the same transaction.
-    pub gathered: EvidenceByEvent,
-    /// Groups of workflows that share batches and are judged together.
-    pub groups: GroupsOfBatches,
-    /// Evidence that could not be used.
-    pub discarded: Discarded,
-    /// The number of fragments that were resolved.
-    pub placed: usize,
-    /// What is to be checked after the commit.
-    pub check: Option<LinkCheck>,
 }
 
 impl NewLinks<'_> {

@@ -13,7 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{Discarded, JudgingBySlo, Recording, commit::repeat, place_links::LinkUpdates};
+use super::{
+    Discarded, JudgingBySlo, Recording,
+    known_locks::repeat,
+    link_updates::{LinkCheck, LinkUpdates, fragments, graph_of_starts, ids, keys_of},
+};
 use crate::{
     domain::{
         counting::ledger::{rejudge, silence_of},
@@ -37,21 +41,6 @@ use crate::{
 /// The number of rounds in one transaction: resolved evidence may require that other evidence is
 /// resolved again. The rest is left for the next transaction.
 const ROUNDS: usize = 4;
-
-/// What a transaction stored about links, to be checked after its commit.
-#[derive(Debug)]
-pub struct LinkCheck {
-    /// The row that remains if the check is not carried out.
-    pub(super) id: i64,
-    pub(super) arrived: SpanColumns,
-    /// Evidence that was resolved, with its placements.
-    pub(super) rows: EvidenceRows,
-    pub(super) placements: Vec<Placement>,
-    /// Workflows that new evidence joined, which may be in groups.
-    pub(super) joined: BTreeSet<EventId>,
-    /// True if other evidence of the transaction is not resolved yet.
-    pub(super) is_left: bool,
-}
 
 /// What is to be resolved again.
 #[derive(Debug, Default)]
@@ -366,33 +355,4 @@ impl Moved {
         let resolved = resolved.map(|(piece, placed)| (piece.id, (piece, placed)));
         self.resolved.extend(resolved);
     }
-}
-
-/// Returns a graph with the starts among the evidence.
-pub(super) fn graph_of_starts(rows: &[EvidenceRow]) -> Graph {
-    let mut graph = Graph::default();
-    for start in rows.iter().filter(|row| row.is_start()) {
-        graph.add_start(start.fragment.slo, start.fragment.span);
-    }
-    graph
-}
-
-pub(super) fn ids(rows: &[EvidenceRow]) -> Vec<Uuid> {
-    rows.iter().map(|row| row.id).collect()
-}
-
-pub(super) fn fragments(rows: &[EvidenceRow]) -> Vec<EvidenceFragment> {
-    rows.iter().map(|row| row.fragment.clone()).collect()
-}
-
-/// Returns the workflows that evidence was placed in.
-pub(super) fn keys_of<'a>(
-    rows: &'a [EvidenceRow],
-    placements: &'a [Placement],
-) -> impl Iterator<Item = EventId> + 'a {
-    let placed = rows.iter().zip(placements);
-    placed.flat_map(|(row, placed)| {
-        let keys = placed.workflow_keys.iter();
-        keys.map(|key| (row.fragment.slo, *key))
-    })
 }

@@ -60,7 +60,6 @@ pub(crate) use links::{
     evidence::{EvidenceRow, EvidenceRows, batch_ids},
 };
 pub use list_position::ListPosition;
-pub(crate) use lists::ListChanges;
 pub use lists::bad::{AffectedCustomer, AffectedCustomers, BadSelection};
 pub use lists::open::OpenWorkflows;
 pub use log_partitions::{LogPartition, PartitionReport};

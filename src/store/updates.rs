@@ -1,14 +1,21 @@
-//! Everything that one transaction adds to counts.
+//! Everything that one transaction adds to counts and lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     domain::{
-        counting::ledger::CountDelta,
+        counting::{JudgedWorkflow, ledger::CountDelta},
         model::{counts::StartSpans, ids::SloId, time::Timestamp},
-        workflow::classify::DiscardReason,
+        workflow::{EventId, classify::DiscardReason},
     },
-    store::{ChangedRows, HeardWorkflows, ListChanges, Loss, StoreError, Tx, Writer, batch::Batch},
+    store::{
+        ChangedRows, CountedWorkflow, HeardWorkflows, Loss, StoreError, Tx, Writer,
+        batch::Batch,
+        lists::{
+            bad::BadChanges, deadlines::NewDeadlines, sampled::SampledChanges,
+            search_queue::QueuedWorkflows, stage_queue::QueuedStages,
+        },
+    },
 };
 
 /// Counts of spans, which do not depend on verdicts.
@@ -31,6 +38,60 @@ pub struct SpanCounts {
 pub(crate) struct WorkflowChanges {
     pub(crate) rows: ChangedRows,
     pub(crate) lists: ListChanges,
+}
+
+/// The changes of all lists. They must be written in the transaction that writes the
+/// workflows.
+#[derive(Debug, Default)]
+pub(crate) struct ListChanges {
+    deadlines: NewDeadlines,
+    bad: BadChanges,
+    sampled: SampledChanges,
+    stages: QueuedStages,
+    search: QueuedWorkflows,
+}
+
+impl ListChanges {
+    /// Adds the changes that follow from a change of a workflow in the partition `epoch`; `None`
+    /// represents a row that does not exist.
+    pub(crate) fn push(
+        &mut self,
+        id: &EventId,
+        epoch: i32,
+        before: Option<CountedWorkflow<'_>>,
+        after: Option<CountedWorkflow<'_>>,
+    ) {
+        self.deadlines.push(id, epoch, before, after);
+        self.bad.push(id, epoch, before, after);
+        self.sampled.push(id, epoch, before, after);
+        self.search.push(id, epoch, before, after);
+    }
+
+    /// Adds a workflow of an SLO that distinguishes stages.
+    pub(crate) fn push_staged(
+        &mut self,
+        id: &EventId,
+        epoch: i32,
+        before: Option<CountedWorkflow<'_>>,
+        after: Option<CountedWorkflow<'_>>,
+    ) {
+        self.stages.push(id, epoch, before, after);
+    }
+
+    /// Keeps the deadline of a workflow that was looked at, if it is still open.
+    pub(crate) fn keep_deadline(&mut self, id: &EventId, epoch: i32, judged: &JudgedWorkflow) {
+        self.deadlines.push(id, epoch, None, Some((judged, None)));
+    }
+}
+
+impl Batch {
+    fn add_lists(&mut self, changes: &ListChanges) {
+        self.add_deadlines(&changes.deadlines);
+        self.add_bad(&changes.bad);
+        self.add_sampled(&changes.sampled);
+        self.queue_for_stages(&changes.stages);
+        self.queue_for_search(&changes.search);
+    }
 }
 
 impl Tx<'_> {

@@ -14,7 +14,8 @@ use crate::{
     app::definitions,
     domain::slo::definition::{
         Problem,
-        openslo::{Conversion, from_openslo, to_openslo},
+        openslo::{Conversion, from_openslo},
+        to_openslo,
     },
 };
 

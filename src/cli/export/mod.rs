@@ -22,6 +22,13 @@ use super::{
     validate,
 };
 
+/// What a table contains.
+#[derive(Clone, Copy, Debug)]
+enum TableKind {
+    Workflows,
+    Events,
+}
+
 /// Write definitions and stored events in the formats of other tools
 #[derive(clap::Args, Debug)]
 pub struct ExportArgs {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{bail, ensure};
 use serde_json::Value;
 
-use super::{parquet_file::ParquetFile, records::TableKind};
+use super::{TableKind, parquet_file::ParquetFile};
 use crate::cli::client::api::{Api, ApiError, ServerArgs};
 
 /// The columns of workflows, which are those of the CSV.

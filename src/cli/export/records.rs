@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::TableKind;
 #[cfg(feature = "parquet")]
 use super::parquet_tables::RowTable;
 use crate::cli::{
@@ -65,13 +66,6 @@ enum TableFormat {
     Csv,
     /// A Parquet file with the same columns, to redirect into a file
     Parquet,
-}
-
-/// What a table contains.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum TableKind {
-    Workflows,
-    Events,
 }
 
 pub(super) fn workflows(args: &WorkflowsArgs) -> anyhow::Result<ExitCode> {

@@ -11,14 +11,13 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     deliver::{
-        deliverer::StartDelivererError,
         http::{
             client::{Client, Outgoing, SendError, TargetResponse},
             request::address,
             resolver::system_lookup,
             secrets::MissingSecret,
         },
-        settings::DeliverSettings,
+        settings::{DeliverSettings, StartDelivererError},
     },
     domain::{
         model::{ids::Name, time::Timestamp},

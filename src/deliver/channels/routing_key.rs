@@ -15,23 +15,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    deliver::http::secrets::{self, MissingSecret},
+    deliver::http::secrets::{self, RoutingKeyError},
     domain::{alerting::alert::TransitionKind, notify::PinnedKey, slo::SecretRef},
 };
 
 /// The limit of remembered keys; there are as many as targets and rotations.
 const MAX_KEYS: usize = 1_000;
-
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RoutingKeyError {
-    #[error(transparent)]
-    Missing(#[from] MissingSecret),
-    #[error(
-        "secret missing: PagerDuty knows this alert under an earlier routing key: say where that is \
-         kept with `previousRoutingKey`, or resolve it there"
-    )]
-    Former,
-}
 
 /// Keys that this process has used, by their fingerprints.
 #[derive(Clone, Debug, Default)]

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::{
     deliver::{
+        attempt::{AttemptContext, AttemptResult},
         http::client::{Client, Outgoing},
-        sender::{AttemptContext, AttemptResult},
     },
     domain::{
         alerting::alert::TransitionKind,

@@ -8,19 +8,16 @@ use serde_json::Value;
 
 use super::{
     client::Outgoing,
-    secrets::{self, MissingSecret},
+    secrets::{self, MissingSecret, RoutingKeyError},
     signature::{self, InvalidSigningSecret},
 };
-use crate::{
-    deliver::channels::routing_key::RoutingKeyError,
-    domain::{
-        model::{ids::Name, time::Timestamp},
-        notify::{
-            Notification, PinnedKey, Reference, RenderContext,
-            channels::{alertmanager, cloudevents, pagerduty, slack, teams, webhook},
-        },
-        slo::{SecretOrPlain, SecretRef, WebhookFormat},
+use crate::domain::{
+    model::{ids::Name, time::Timestamp},
+    notify::{
+        Notification, PinnedKey, Reference, RenderContext,
+        channels::{alertmanager, cloudevents, pagerduty, slack, teams, webhook},
     },
+    slo::{SecretOrPlain, SecretRef, WebhookFormat},
 };
 
 pub(crate) const PAGERDUTY: &str = "https://events.pagerduty.com";

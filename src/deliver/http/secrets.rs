@@ -20,6 +20,18 @@ pub(crate) enum MissingSecret {
     EmptyFile(String),
 }
 
+/// The error for a routing key that cannot be read, or that is not the one of the episode.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RoutingKeyError {
+    #[error(transparent)]
+    Missing(#[from] MissingSecret),
+    #[error(
+        "secret missing: PagerDuty knows this alert under an earlier routing key: say where that is \
+         kept with `previousRoutingKey`, or resolve it there"
+    )]
+    Former,
+}
+
 /// Secrets that must stay available if their source is lost, as last read. There are as many as the
 /// emergency target has.
 static HELD: Mutex<Vec<(SecretRef, SecretString)>> = Mutex::new(Vec::new());

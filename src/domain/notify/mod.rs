@@ -9,7 +9,7 @@
 //! errors. [`delivery::plan`] decides what is sent when.
 //!
 //! To add another kind of target: a variant of `TargetKind`, a file in [`channels`], and an arm in
-//! [`preview`], in `deliver/sender.rs` and in `deliver/response_class.rs`.
+//! [`preview`], in `deliver/sender.rs` and in `deliver/attempt.rs`.
 
 pub mod channels;
 pub mod delivery;

@@ -24,7 +24,7 @@ use self::{
 };
 use super::{
     Malformed, Rejection,
-    consumer::OtherContent,
+    reply::OtherContent,
     unreadable::{SpansWithFaults, ValueFaults},
 };
 use crate::domain::model::{
@@ -50,7 +50,7 @@ pub fn footprint(body: &[u8]) -> usize {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JsonReport {
     pub with_faults: SpansWithFaults,
-    pub other_content: Option<OtherContent>,
+    pub(in crate::ingest) other_content: Option<OtherContent>,
 }
 
 /// Calls `each` with every span of the body, in order, or with the reason why it cannot be used.

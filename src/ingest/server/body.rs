@@ -188,7 +188,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::ingest::{admission::AdmissionControl, server::limits::ReceiverLimits};
+    use crate::ingest::{admission::AdmissionControl, limits::ReceiverLimits};
 
     fn admission() -> AdmissionPermit {
         let limits = ReceiverLimits {

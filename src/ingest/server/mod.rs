@@ -1,9 +1,9 @@
-//! The parts that both servers share: bodies, limits, timing and health.
+//! The parts that both servers share: bodies, slow commits, senders and timing.
 
 pub(super) mod body;
 pub mod cors;
-pub(super) mod health;
-pub(super) mod late;
-pub mod limits;
 pub mod senders;
+pub(super) mod slow_commits;
 pub(super) mod timing;
+
+pub use super::limits;

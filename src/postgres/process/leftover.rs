@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use super::postmaster::WAYS_TO_STOP;
+use super::WAYS_TO_STOP;
 use crate::postgres::StartError;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

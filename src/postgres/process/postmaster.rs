@@ -8,8 +8,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::Instant;
 
-use super::leftover::{self, PidFile};
-use super::spawn;
+use super::{
+    WAYS_TO_STOP,
+    leftover::{self, PidFile},
+    spawn,
+};
 use crate::postgres::{
     StartError, StopError,
     cluster::server_arguments,
@@ -19,13 +22,6 @@ use crate::postgres::{
 const POLL_INTERVAL_WHILE_STARTING: Duration = Duration::from_millis(20);
 const POLL_INTERVAL_WHILE_STOPPING: Duration = Duration::from_millis(5);
 const REPORT_EVERY: Duration = Duration::from_secs(10);
-
-/// Fast shutdown, then immediate shutdown, then SIGKILL; with the time limit of each.
-pub(crate) const WAYS_TO_STOP: [(Signal, Duration); 3] = [
-    (Signal::SIGINT, Duration::from_secs(20)),
-    (Signal::SIGQUIT, Duration::from_secs(5)),
-    (Signal::SIGKILL, Duration::from_secs(5)),
-];
 
 #[derive(Debug)]
 pub(crate) struct Postmaster(Child);

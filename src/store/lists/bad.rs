@@ -69,7 +69,7 @@ impl<'a> BadSelection<'a> {
 
 /// Workflows that are bad now, and that are not any more or are listed under another time.
 #[derive(Debug, Default)]
-pub(super) struct BadChanges {
+pub(in crate::store) struct BadChanges {
     added: JudgedKeys,
     outcomes: Vec<i16>,
     groups: Vec<Option<i32>>,
@@ -115,7 +115,7 @@ impl<'a> BadWorkflow<'a> {
 }
 
 impl BadChanges {
-    pub(super) fn push(
+    pub(in crate::store) fn push(
         &mut self,
         id: &EventId,
         epoch: i32,
@@ -146,7 +146,7 @@ impl BadChanges {
 }
 
 impl Batch {
-    pub(super) fn add_bad(&mut self, changes: &BadChanges) {
+    pub(in crate::store) fn add_bad(&mut self, changes: &BadChanges) {
         if !changes.removed.is_empty() {
             self.add(concat!(
                 "-- bad_workflows.remove\n",

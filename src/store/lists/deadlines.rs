@@ -26,7 +26,7 @@ const ROWS: i64 = 500;
 
 /// Workflows with a new deadline, by column.
 #[derive(Debug, Default)]
-pub(super) struct NewDeadlines {
+pub(in crate::store) struct NewDeadlines {
     workflows: KeyRows,
     due: Vec<Timestamp>,
     started: Vec<Option<Timestamp>>,
@@ -34,7 +34,7 @@ pub(super) struct NewDeadlines {
 
 impl NewDeadlines {
     /// Adds a workflow that is due at another time than before.
-    pub(super) fn push(
+    pub(in crate::store) fn push(
         &mut self,
         id: &EventId,
         epoch: i32,
@@ -60,7 +60,7 @@ impl NewDeadlines {
 }
 
 impl Batch {
-    pub(super) fn add_deadlines(&mut self, new: &NewDeadlines) {
+    pub(in crate::store) fn add_deadlines(&mut self, new: &NewDeadlines) {
         if new.workflows.is_empty() {
             return;
         }

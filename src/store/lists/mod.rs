@@ -5,13 +5,10 @@
 //! written in the transaction that changes the workflow, from its verdict before and after.
 
 pub(super) mod bad;
-mod changes;
 mod columns;
 pub(super) mod deadlines;
 pub(super) mod open;
-mod sampled;
-mod search_queue;
+pub(super) mod sampled;
+pub(super) mod search_queue;
 pub(super) mod stage_queue;
 pub(super) mod stage_samples;
-
-pub(crate) use changes::ListChanges;

@@ -8,13 +8,13 @@ use crate::{
 
 /// Workflows that are sampled now, and that are not any more.
 #[derive(Debug, Default)]
-pub(super) struct SampledChanges {
+pub(in crate::store) struct SampledChanges {
     added: JudgedKeys,
     removed: JudgedKeys,
 }
 
 impl SampledChanges {
-    pub(super) fn push(
+    pub(in crate::store) fn push(
         &mut self,
         id: &EventId,
         epoch: i32,
@@ -42,7 +42,7 @@ fn sampled_at(counted: Option<CountedWorkflow<'_>>) -> Option<Timestamp> {
 }
 
 impl Batch {
-    pub(super) fn add_sampled(&mut self, changes: &SampledChanges) {
+    pub(in crate::store) fn add_sampled(&mut self, changes: &SampledChanges) {
         let SampledChanges { added, removed } = changes;
         if !removed.is_empty() {
             self.add(concat!(

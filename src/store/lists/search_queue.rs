@@ -10,7 +10,7 @@ use crate::{
 
 /// Workflows by column, as the queue has them.
 #[derive(Debug, Default)]
-pub(super) struct QueuedWorkflows {
+pub(in crate::store) struct QueuedWorkflows {
     epochs: Vec<i32>,
     slo_ids: Vec<i32>,
     keys: Vec<Uuid>,
@@ -18,7 +18,7 @@ pub(super) struct QueuedWorkflows {
 
 impl QueuedWorkflows {
     /// Adds a workflow if it can now be found by something else than before.
-    pub(super) fn push(
+    pub(in crate::store) fn push(
         &mut self,
         (SloId(slo), key): &EventId,
         epoch: i32,
@@ -40,7 +40,7 @@ impl QueuedWorkflows {
 }
 
 impl Batch {
-    pub(super) fn queue_for_search(&mut self, queued: &QueuedWorkflows) {
+    pub(in crate::store) fn queue_for_search(&mut self, queued: &QueuedWorkflows) {
         if queued.keys.is_empty() {
             return;
         }

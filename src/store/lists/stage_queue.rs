@@ -20,11 +20,11 @@ const ROWS: i64 = 100;
 
 /// Workflows with a new verdict, by column.
 #[derive(Debug, Default)]
-pub(super) struct QueuedStages(KeyRows);
+pub(in crate::store) struct QueuedStages(KeyRows);
 
 impl QueuedStages {
     /// Adds a workflow if its verdict is another one than before, and either has stages.
-    pub(super) fn push(
+    pub(in crate::store) fn push(
         &mut self,
         id: &EventId,
         epoch: i32,
@@ -47,7 +47,7 @@ fn aggregated_as(counted: Option<CountedWorkflow<'_>>) -> Option<(Outcome, Times
 }
 
 impl Batch {
-    pub(super) fn queue_for_stages(&mut self, QueuedStages(queued): &QueuedStages) {
+    pub(in crate::store) fn queue_for_stages(&mut self, QueuedStages(queued): &QueuedStages) {
         if queued.is_empty() {
             return;
         }

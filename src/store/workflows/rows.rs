@@ -1,9 +1,18 @@
-//! Rows of workflows: their columns, and the conversion from and to workflows.
+//! Rows of workflows: their columns, the conversion from and to workflows, and how a transaction reads,
+//! locks and writes those that evidence came for.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
-use sqlx::{Row as _, postgres::PgRow, types::Json};
+use sqlx::{
+    Postgres, Row as _,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+    types::Json,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -19,6 +28,7 @@ use crate::{
         },
     },
     store::{
+        StoreError, Tx,
         batch::Batch,
         error::inconsistent,
         trace_ids::{trace_id, uuid},
@@ -357,4 +367,86 @@ fn within_us(workflow: &Workflow) -> Option<i64> {
 
 fn trace_rank(workflow: &Workflow) -> i16 {
     i16::from(matches!(workflow.trace, TraceRef::Other(_)))
+}
+
+pub(super) type LockedRows = Vec<(EventId, KnownWorkflow)>;
+
+impl Tx<'_> {
+    pub(super) async fn locked(
+        &mut self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<LockedRows, StoreError> {
+        let rows = query.fetch_all(&mut self.inner).await;
+        let rows = rows.map_err(|source| self.failed(source))?;
+        rows.iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Locks the workflows with these ids that exist.
+    pub(crate) async fn lock_known(
+        &mut self,
+        ids: &BTreeSet<EventId>,
+    ) -> Result<BTreeMap<EventId, KnownWorkflow>, StoreError> {
+        self.known(LOCK_KNOWN, ids).await
+    }
+
+    /// Reads the workflows with these ids that exist, and locks none: if one of them changes
+    /// meanwhile, its update fails with a conflict.
+    pub(crate) async fn read_known(
+        &mut self,
+        ids: &BTreeSet<EventId>,
+    ) -> Result<BTreeMap<EventId, KnownWorkflow>, StoreError> {
+        self.known(READ_KNOWN, ids).await
+    }
+
+    async fn known(
+        &mut self,
+        statement: &'static str,
+        ids: &BTreeSet<EventId>,
+    ) -> Result<BTreeMap<EventId, KnownWorkflow>, StoreError> {
+        let (slos, keys): (Vec<i32>, Vec<Uuid>) = ids
+            .iter()
+            .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
+            .unzip();
+        let query = sqlx::query(statement).bind(slos).bind(keys);
+        Ok(self.locked(query).await?.into_iter().collect())
+    }
+
+    /// Writes rows before anything else that the transaction does.
+    pub(crate) async fn write_workflows(&mut self, rows: &ChangedRows) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.add_rows(rows);
+        self.run_batch("workflow.write", batch).await
+    }
+
+    /// Deletes rows that this transaction has locked or read. Fails with a conflict if one has
+    /// changed since it was read.
+    pub(crate) async fn delete_workflows(
+        &mut self,
+        rows: &[&KnownWorkflow],
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let epochs: Vec<i32> = rows.iter().map(|row| row.epoch).collect();
+        let places: Vec<&str> = rows.iter().map(|row| row.place.as_str()).collect();
+        let versions: Vec<&str> = rows.iter().map(|row| row.version.as_str()).collect();
+        let statement = sqlx::query(concat!(
+            "-- workflow.delete\n",
+            "delete from workflows w using unnest($1::integer[], $2::text[], $3::text[]) ",
+            "as n(epoch, place, version) where w.ctid = n.place::tid ",
+            "and w.xmin = n.version::xid and w.epoch = n.epoch",
+        ))
+        .bind(epochs)
+        .bind(places)
+        .bind(versions);
+        let deleted = self.execute(statement).await?;
+        // Their counts have already been subtracted, so a missing row would make the counts wrong.
+        if deleted != rows.len() as u64 {
+            return Err(self.conflict());
+        }
+        Ok(())
+    }
 }

@@ -13,7 +13,7 @@ use throughline::{
     ingest::{
         Ingest,
         kafka::{KafkaParts, KafkaSettings, KafkaSource},
-        server::limits::ReceiverLimits,
+        limits::ReceiverLimits,
     },
     store::Store,
     telemetry::metrics::{KafkaMetrics, Metrics},

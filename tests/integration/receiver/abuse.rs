@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use reqwest::Response;
-use throughline::{ingest::server::limits::ReceiverLimits, server::limits::ConnectionLimits};
+use throughline::{ingest::limits::ReceiverLimits, server::limits::ConnectionLimits};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

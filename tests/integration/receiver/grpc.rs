@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message as _;
 use reqwest::Response;
-use throughline::{ingest::server::limits::ReceiverLimits, server::limits::ConnectionLimits};
+use throughline::{ingest::limits::ReceiverLimits, server::limits::ConnectionLimits};
 use tokio::sync::Semaphore;
 use tonic::{
     Code, Status,

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message as _;
 use reqwest::{Method, Response};
-use throughline::ingest::server::limits::ReceiverLimits;
+use throughline::ingest::limits::ReceiverLimits;
 use tokio::sync::Semaphore;
 use tonic_types::Status;
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use throughline::ingest::server::limits::ReceiverLimits;
+use throughline::ingest::limits::ReceiverLimits;
 use tokio::sync::Semaphore;
 
 use super::server::{Commits, Server, body, client};

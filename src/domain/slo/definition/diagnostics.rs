@@ -14,6 +14,17 @@ pub struct DefinitionFile {
     pub text: String,
 }
 
+impl DefinitionFile {
+    /// Returns whether it has no document: nothing but comments and separators.
+    pub(super) fn is_blank(&self) -> bool {
+        self.text
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .map(str::trim)
+            .all(|line| line.is_empty() || line.starts_with('#') || matches!(line, "---" | "..."))
+    }
+}
+
 /// One problem to correct, or to know about.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Problem {

@@ -40,8 +40,8 @@ pub fn emptied(before: &[DefinitionFile], now: &[DefinitionFile]) -> Vec<String>
              is to be monitored any more"
         ));
     }
-    for file in now.iter().filter(|file| is_blank(&file.text)) {
-        let had_content = |old: &&DefinitionFile| old.path == file.path && !is_blank(&old.text);
+    for file in now.iter().filter(|file| file.is_blank()) {
+        let had_content = |old: &&DefinitionFile| old.path == file.path && !old.is_blank();
         if before.iter().any(|old| had_content(&old)) {
             losses.push(format!(
                 "`{}` has become empty: restore it, or delete it if its definitions are to be removed",
@@ -50,14 +50,6 @@ pub fn emptied(before: &[DefinitionFile], now: &[DefinitionFile]) -> Vec<String>
         }
     }
     losses
-}
-
-/// Returns whether a file has no document: nothing but comments and separators.
-pub(super) fn is_blank(text: &str) -> bool {
-    text.trim_start_matches('\u{feff}').lines().all(|line| {
-        let line = line.trim();
-        line.is_empty() || line.starts_with('#') || matches!(line, "---" | "...")
-    })
 }
 
 #[cfg(test)]

@@ -38,6 +38,16 @@ pub use self::{
     suggest::did_you_mean,
 };
 
+/// Converts our definitions to OpenSLO.
+///
+/// # Errors
+/// All problems of the definitions, if they are not valid.
+pub fn to_openslo(files: &[DefinitionFile]) -> Result<openslo::Conversion, Vec<Problem>> {
+    load(files)?;
+    let version = check::document::API_VERSION;
+    Ok(openslo::write_openslo(files, version, &check::kinds()))
+}
+
 /// Returns the JSON Schema of all kinds, for editors.
 pub fn json_schema() -> serde_json::Value {
     schema::json_schema(&check::kinds(), &check::shapes())

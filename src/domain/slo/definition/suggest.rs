@@ -1,5 +1,7 @@
 //! "Did you mean ...?"
 
+use crate::domain::model::ids::Name;
+
 /// Returns the candidate that `wrong` is most likely a typo of, if one is near enough.
 pub(super) fn nearest<'a>(
     wrong: &str,
@@ -47,6 +49,20 @@ fn fold(text: &str) -> String {
         .filter(|c| !matches!(c, '_' | '-' | ' '))
         .flat_map(char::to_lowercase)
         .collect()
+}
+
+/// Returns the most similar valid name.
+pub(super) fn suggested_name(text: &str) -> Option<String> {
+    let mut name = String::new();
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() {
+            name.push(c.to_ascii_lowercase());
+        } else if !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    let name = name.trim_matches('-');
+    name.parse::<Name>().is_ok().then(|| name.to_owned())
 }
 
 #[cfg(test)]

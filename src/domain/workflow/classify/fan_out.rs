@@ -3,8 +3,8 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    DiscardReason,
     correlate::{Identity, id_of},
+    discard_reason::DiscardReason,
 };
 use crate::domain::{
     model::{

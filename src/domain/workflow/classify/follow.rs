@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ClassifiedBatch, DiscardReason, correlate::followed_links, messages};
+use super::correlate::{followed_links, messages};
 use crate::domain::{
     model::{
         ids::SloId,
@@ -162,15 +162,12 @@ pub(super) fn followed<'s>(slos: impl Iterator<Item = (SloId, &'s Slo)>) -> Vec<
 }
 
 impl Followed {
-    pub(super) fn read(&self, span: &dyn SpanView, findings: &mut ClassifiedBatch) {
-        let edges = edges(span, self.only.as_ref());
-        if edges.is_cut {
-            for slo in &self.slos {
-                findings.note(*slo, DiscardReason::TooManyLinks);
-            }
-        }
-        if !edges.lead_nowhere() {
-            findings.edges.push(edges);
-        }
+    /// Returns the edges of a span that lead back along these links.
+    pub(super) fn edges(&self, span: &dyn SpanView) -> Edges {
+        edges(span, self.only.as_ref())
+    }
+
+    pub(super) fn slos(&self) -> &[SloId] {
+        &self.slos
     }
 }

@@ -2,10 +2,10 @@
 //! workflow.
 
 mod correlate;
+mod discard_reason;
 mod fan_out;
 mod findings;
 mod follow;
-mod messages;
 mod one_span;
 mod pieces;
 #[cfg(test)]
@@ -23,7 +23,8 @@ use std::{
 pub use crate::domain::workflow::{message_key, trace_key};
 pub(super) use correlate::{beginning_of_label, cut};
 pub use correlate::{correlator_of, follows_links};
-pub use findings::{ClassifiedBatch, DiscardReason};
+pub use discard_reason::DiscardReason;
+pub use findings::ClassifiedBatch;
 pub use follow::Linked;
 pub use pieces::evidence_keys;
 pub use times::{InvalidTimestamp, TimeLimits};
@@ -253,7 +254,7 @@ impl Classifier {
             findings.add_evidence_of(older);
         }
         for followed in &self.followed {
-            followed.read(span, findings);
+            findings.add_edges(followed, span);
         }
         for id in &self.message_ids {
             findings.edges.extend(follow::message_links(id, span));

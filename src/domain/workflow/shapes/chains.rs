@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{StoredSpan, traces::SampleAdmission};
+use super::{StoredSpan, admission::SampleAdmission};
 use crate::domain::model::ids::TraceId;
 
 /// The limit of links in a chain. In a loop each round may link to the one before.

@@ -7,6 +7,7 @@
 //! counted and a few of its spans are stored, so values of other spans are unknown: counts that
 //! depend on values are estimates.
 
+mod admission;
 mod advice;
 mod chains;
 mod explanation;
@@ -20,12 +21,13 @@ use std::{
     time::Duration,
 };
 
+pub use admission::SampleAdmission;
 pub use advice::TIME_UNITS;
 pub use explanation::{
     CorrelatedSpans, Explanation, NearestSpans, SelectorExplanation, SpanExample, explain,
 };
 pub use stored_span::StoredSpan;
-pub use traces::{SampleAdmission, TraceSample, TracedSpan, is_id_key, last_word};
+pub use traces::{TraceSample, TracedSpan, is_id_key, last_word};
 
 use self::{look::SecondCounter, traces::SharedTraces};
 use crate::domain::{

@@ -19,6 +19,7 @@ use std::{
 
 use super::{
     REACH, StoredSpan,
+    admission::{IdRank, SampleAdmission},
     chains::{ChainPlace, TraceChains, linked},
     look::SecondCounter,
 };
@@ -57,21 +58,6 @@ pub(super) struct SharedTraces {
     ids_read: SecondCounter,
     waiting: SecondCounter,
     kept: Mutex<KeptTraces>,
-}
-
-/// The reason why a span belongs to the sample, if the ranks are high enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SampleAdmission {
-    /// The rank of its trace, or of one that it followed from by links.
-    of_trace: u32,
-    /// The id with the highest rank, and that rank.
-    of_id: Option<IdRank>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct IdRank {
-    rank: u32,
-    value: u64,
 }
 
 /// A span of the sample.
@@ -224,18 +210,6 @@ fn rank_of_ids(span: &dyn SpanView, hidden: &HiddenAttributes) -> Option<IdRank>
         }
     });
     best
-}
-
-impl SampleAdmission {
-    fn passes(self, level: u32) -> bool {
-        self.of_trace >= level || self.of_id.is_some_and(|id| id.rank >= level)
-    }
-
-    /// Returns the value of the id, if only that admits the span.
-    fn only_id(self, level: u32) -> Option<u64> {
-        let id = self.of_id.filter(|_| self.of_trace < level);
-        id.map(|id| id.value)
-    }
 }
 
 /// Returns whether an attribute with this key probably holds an id: `order.id`, `orderId`,

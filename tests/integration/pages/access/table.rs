@@ -172,7 +172,7 @@ async fn takes(request: reqwest::RequestBuilder, caller: Option<String>) -> bool
 }
 
 async fn grpc(server: &Server) -> Vec<String> {
-    let source = include_str!("../../../../src/ingest/grpc.rs");
+    let source = include_str!("../../../../src/ingest/grpc/mod.rs");
     assert_eq!(source.matches(".route(").count(), OTLP_GRPC.len());
     let mut rows = Vec::new();
     for path in OTLP_GRPC {

@@ -1,5 +1,7 @@
 //! Laws that every plan satisfies, for any queue and target.
 
+use std::time::Duration;
+
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 
 use super::*;

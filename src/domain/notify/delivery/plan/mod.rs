@@ -19,15 +19,11 @@
 //! | due | one of the most urgent, as many as circuit breaker, rate limit and concurrency allow | `Send` |
 //! | due | | `Wait` for the next turn |
 //!
-//! Besides this, an episode goes to the `Fallback` from its first beginning or update on that
-//!
-//! - waits for [`LATE`], if it is a page; or was refused, or the target is misconfigured; or failed
-//!   permanently within [`ESCALATES_WITHIN`];
-//! - and does not end as expired or collapsed;
-//! - and neither came from another target's fallback nor was escalated before.
+//! Besides this, an episode may go to the `Fallback` as well ([`fallback`]).
 //!
 //! Cancelling is not here: whether a target is declared is no matter of its queue.
 
+mod fallback;
 #[cfg(test)]
 mod laws;
 mod queue;
@@ -37,11 +33,11 @@ mod storm;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
 };
 
 use uuid::Uuid;
 
+pub use fallback::ESCALATES_WITHIN;
 pub use queue::{DeliveryPolicy, DeliveryQueue, DeliverySubject, QueuedDelivery};
 
 use super::{
@@ -58,9 +54,6 @@ use crate::domain::{
 /// The maximum number of deliveries in a digest; the rest waits for the next one. Each is settled
 /// individually, and a message names only some.
 const MOST_IN_DIGEST: usize = 200;
-/// The time within which a permanent failure is escalated; older ones have been noticed.
-pub const ESCALATES_WITHIN: Duration = Duration::from_mins(10);
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryAction {
     /// Send it in a message of its own, now.
@@ -120,7 +113,9 @@ pub fn plan(
     actions.extend(expired.into_iter().map(DeliveryAction::Expire));
     actions.extend(collapsed.into_iter().map(DeliveryAction::Collapse));
     if policy.has_fallback {
-        actions.extend(fallbacks(&all, &ended, target, now));
+        let escalated = fallback::episodes(&all, &ended, target, now);
+        let actions_of = |(episode, from)| DeliveryAction::Fallback { episode, from };
+        actions.extend(escalated.into_iter().map(actions_of));
     }
     let open: Vec<&QueuedDelivery> = all
         .into_iter()
@@ -209,52 +204,6 @@ fn collapsed(
         }
     }
     collapsed
-}
-
-/// Returns the episodes to escalate. A fallback does not pass an episode on to its own fallback,
-/// and an end alone is not escalated: a target that never received the beginning need not receive
-/// the end.
-fn fallbacks(
-    all: &[&QueuedDelivery],
-    ended: &BTreeSet<i64>,
-    target: &TargetState,
-    now: Timestamp,
-) -> Vec<DeliveryAction> {
-    let misconfigured = matches!(
-        target.health.condition,
-        TargetCondition::Misconfigured { .. }
-    );
-    let hops: BTreeSet<Uuid> = all
-        .iter()
-        .filter(|delivery| delivery.is_fallback)
-        .filter_map(|delivery| delivery.episode())
-        .collect();
-    let mut first: BTreeMap<Uuid, i64> = BTreeMap::new();
-    for delivery in all.iter().filter(|delivery| !ended.contains(&delivery.id)) {
-        let DeliverySubject::Alert {
-            episode,
-            is_end: false,
-        } = delivery.subject
-        else {
-            continue;
-        };
-        let is_overdue = if delivery.state.is_open() {
-            misconfigured || delivery.was_refused() || delivery.is_late_page(now)
-        } else {
-            let failed_at = delivery
-                .settled_at
-                .filter(|_| delivery.state == DeliveryState::Failed);
-            failed_at.is_some_and(|at| at + ESCALATES_WITHIN > now)
-        };
-        let is_over = delivery.attempts == 0 && delivery.is_old(now);
-        if is_overdue && !is_over && !delivery.is_escalated && !hops.contains(&episode) {
-            first.entry(episode).or_insert(delivery.id);
-        }
-    }
-    let escalated = first.into_iter();
-    escalated
-        .map(|(episode, from)| DeliveryAction::Fallback { episode, from })
-        .collect()
 }
 
 /// The number of messages that the target accepts now, and until when and why no more.

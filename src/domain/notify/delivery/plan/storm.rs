@@ -1,5 +1,7 @@
 //! Tests of many alerts within a minute.
 
+use std::time::Duration;
+
 use super::*;
 use crate::domain::notify::delivery::circuit::TargetCircuit;
 

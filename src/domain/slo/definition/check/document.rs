@@ -6,7 +6,6 @@ use super::{
     super::{
         DefinitionFile, Problem,
         diagnostics::{Diagnostics, SourceSpan, is_secret_key},
-        emptied::is_blank,
         fields::Fields,
         openslo::{ConvertedDocument, OPENSLO_VERSION},
         shape::Shape,
@@ -114,7 +113,7 @@ impl<'a> Sheet<'a> {
         } else {
             yaml::documents(&file.text)
         };
-        if is_blank(&file.text) {
+        if file.is_blank() {
             findings.warn(
                 SourceSpan::default(),
                 "the file declares nothing",

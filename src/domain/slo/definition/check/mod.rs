@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-pub(super) use self::values::suggested_name;
 pub use self::written::{
     WrittenDefinition, check_written, has_files, with_replaced, with_written, written,
 };

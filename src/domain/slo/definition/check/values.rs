@@ -22,23 +22,9 @@ pub(crate) fn text(value: YamlValue<'_>) -> Checked<String> {
 pub(crate) fn name(value: YamlValue<'_>) -> Checked<Name> {
     let text = value.text_as(Shape::Name)?;
     text.parse().map_err(|error| {
-        let help = suggested_name(text).map(|name| format!("write `{name}`"));
+        let help = suggest::suggested_name(text).map(|name| format!("write `{name}`"));
         value.error_with_help(format!("{error}"), help)
     })
-}
-
-/// Returns the most similar valid name.
-pub(in crate::domain::slo::definition) fn suggested_name(text: &str) -> Option<String> {
-    let mut name = String::new();
-    for c in text.chars() {
-        if c.is_ascii_alphanumeric() {
-            name.push(c.to_ascii_lowercase());
-        } else if !name.ends_with('-') {
-            name.push('-');
-        }
-    }
-    let name = name.trim_matches('-');
-    name.parse::<Name>().is_ok().then(|| name.to_owned())
 }
 
 /// Reads a reference to a declaration, one of `known`. `kind` is what to declare if there is none.

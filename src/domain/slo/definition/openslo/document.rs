@@ -9,7 +9,6 @@ use crate::domain::{
     model::ids::Name,
     slo::definition::{
         DefinitionFile, Problem,
-        check::suggested_name,
         diagnostics::{Diagnostics, SourceSpan},
         suggest,
         yaml::{self, Entry, NodeValue, YamlNode},
@@ -289,7 +288,7 @@ pub(super) fn renamed(name: &str) -> String {
     if name.parse::<Name>().is_ok() {
         return name.to_owned();
     }
-    suggested_name(name).unwrap_or_else(|| name.to_owned())
+    suggest::suggested_name(name).unwrap_or_else(|| name.to_owned())
 }
 
 /// Formats texts as they are, and everything else as JSON.

@@ -19,8 +19,9 @@ use serde_json::Value;
 use self::{alerting::Policies, document::SourceSheet};
 use super::{DefinitionFile, Diagnostics, Problem, yaml::YamlNode};
 
-pub use self::write::to_openslo;
-pub(super) use self::{converted::ConvertedDocument, document::SourceDocument};
+pub(super) use self::{
+    converted::ConvertedDocument, document::SourceDocument, write::write_openslo,
+};
 
 pub(super) const OPENSLO_VERSION: &str = "openslo/v1";
 const PREFIX: &str = "throughline.dev/";

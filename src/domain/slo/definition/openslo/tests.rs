@@ -3,7 +3,10 @@
 use std::{fs, path::PathBuf};
 
 use super::*;
-use crate::domain::slo::{Catalog, Slo, Source, definition::load};
+use crate::domain::slo::{
+    Catalog, Slo, Source,
+    definition::{load, to_openslo},
+};
 
 fn fixture(path: &str) -> DefinitionFile {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");

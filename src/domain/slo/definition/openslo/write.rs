@@ -16,7 +16,7 @@ use crate::domain::{
     model::ids::Name,
     slo::{
         definition::{
-            DefinitionFile, Problem, check,
+            DefinitionFile,
             yaml::{Entry, NodeValue, YamlNode},
         },
         duration::parse_duration,
@@ -30,17 +30,16 @@ const MOST_NAME: usize = 63;
 /// The targets that each policy notifies, by severity.
 type TargetsOfPolicies = BTreeMap<(String, String), BTreeSet<String>>;
 
-/// Converts our definitions.
-///
-/// # Errors
-/// All problems of the definitions, if they are not valid.
-pub fn to_openslo(files: &[DefinitionFile]) -> Result<Conversion, Vec<Problem>> {
-    check::load(files)?;
+/// Converts our definitions, which are valid, of this API version and these kinds.
+pub(in crate::domain::slo::definition) fn write_openslo(
+    files: &[DefinitionFile],
+    version: &str,
+    kinds: &[&str],
+) -> Conversion {
     let sheets: Vec<SourceSheet<'_>> = files.iter().map(SourceSheet::open).collect();
-    let kinds = check::kinds();
     let all = sheets
         .iter()
-        .flat_map(|sheet| sheet.documents(check::document::API_VERSION, &kinds));
+        .flat_map(|sheet| sheet.documents(version, kinds));
     let library = Library::new(all.collect(), BTreeSet::new());
     let targets = targets_of_policies(&library);
     let mut documents = Vec::new();
@@ -58,10 +57,10 @@ pub fn to_openslo(files: &[DefinitionFile]) -> Result<Conversion, Vec<Problem>> 
     }
     drop(library);
     let problems = sheets.into_iter().flat_map(SourceSheet::into_problems);
-    Ok(Conversion {
+    Conversion {
         documents,
         problems: problems.collect(),
-    })
+    }
 }
 
 fn written(kind: &str, metadata: &Map<String, Value>, spec: &Value) -> Value {

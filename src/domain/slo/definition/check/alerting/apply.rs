@@ -1,16 +1,16 @@
 //! Applies policies to one objective: computes factors from shares of the budget, and rejects rules
 //! that cannot work.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{
-    limit,
+    BudgetTerms, limit,
     policy::{self, BurnThreshold, BurnTrigger, Origin, Policy, Rule, RuleTrigger},
 };
 use crate::domain::{
-    model::{ids::Name, objective::Objective},
+    model::ids::Name,
     slo::{
-        AlertRule, Alerting, Indicator, LimitRule, Severity,
+        AlertRule, Alerting, LimitRule, Severity,
         definition::{
             check::{
                 References,
@@ -27,35 +27,6 @@ use crate::domain::{
 };
 
 pub(crate) const STANDARD: &str = "standard";
-
-/// The objective and window that rules apply to, and their position in the file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BudgetTerms {
-    objective: Objective,
-    pub(crate) window: Duration,
-    pub(crate) names_customers: bool,
-    pub(crate) has_deadline: bool,
-    place: SourceSpan,
-    window_place: SourceSpan,
-}
-
-impl BudgetTerms {
-    pub(crate) fn of(
-        fields: &Fields<'_>,
-        objective: Checked<Objective>,
-        window: Checked<Duration>,
-        indicator: Option<&Indicator>,
-    ) -> Checked<Self> {
-        Ok(Self {
-            objective: objective?,
-            window: window?,
-            names_customers: fields.has("customer"),
-            has_deadline: !matches!(indicator, Some(Indicator::Span(_))),
-            place: fields.at("objective"),
-            window_place: fields.at("window"),
-        })
-    }
-}
 
 /// A policy, and the position at which the SLO refers to it.
 struct Use {

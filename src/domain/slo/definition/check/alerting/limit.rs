@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::apply::BudgetTerms;
+use super::BudgetTerms;
 use crate::domain::slo::{
     Limit, TIME_LIMIT_STEPS,
     definition::{

@@ -18,7 +18,7 @@ use super::{
         value::{Checked, YamlValue},
     },
     References,
-    alerting::apply::{self, BudgetTerms},
+    alerting::{BudgetTerms, apply},
     document::{NamePlace, Named},
     selector, values,
 };

@@ -1,19 +1,46 @@
-//! The meaning of a response, by kind of target: first by the body, second by the status.
+//! How an attempt ended: the meaning of a response, by kind of target, first by the body, second by the
+//! status; and of an error without a response.
 
 use std::time::Duration;
 
 use chrono::DateTime;
+use secrecy::SecretString;
 use serde_json::Value;
 
-use super::http::client::TargetResponse;
+use super::http::{
+    client::{SendError, TargetResponse},
+    excerpt::excerpt,
+};
 use crate::domain::{
     model::time::Timestamp,
     notify::{
+        Reference,
         channels::{pagerduty, slack, teams},
         delivery::AttemptClass,
     },
     slo::TargetKind,
 };
+
+/// The result of an attempt, and what is stored of it.
+#[derive(Clone, Debug)]
+pub(super) struct AttemptResult {
+    pub(super) reaction: ResponseClass,
+    pub(super) http_status: Option<u16>,
+    pub(super) excerpt: Option<String>,
+    /// The reference for later messages about the episode, if this message is the one to refer to.
+    pub(super) reference: Option<Reference>,
+}
+
+/// The context in which a response is classified.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttemptContext<'a> {
+    pub(super) kind: &'a TargetKind,
+    /// Counted from 1.
+    pub(super) attempt: i32,
+    pub(super) now: Timestamp,
+    /// The time limit of each request.
+    pub(super) timeout: Duration,
+}
 
 /// The class of an attempt's result, and how long the target asked to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +53,72 @@ pub(super) struct ResponseClass {
 /// single one may come from a proxy.
 const TRIES_BEFORE_BROKEN: i32 = 3;
 
+impl AttemptContext<'_> {
+    pub(super) fn understood(
+        self,
+        answer: Result<TargetResponse, SendError>,
+        secrets: &[SecretString],
+    ) -> AttemptResult {
+        match answer {
+            Ok(answer) => AttemptResult {
+                reaction: classify(self.kind, &answer, self.attempt, self.now),
+                http_status: Some(answer.status),
+                excerpt: excerpt(&answer_text(&answer), secrets),
+                reference: None,
+            },
+            Err(error) => AttemptResult {
+                excerpt: excerpt(&error.to_string(), secrets),
+                ..AttemptResult::unsent(class_of(&error), "")
+            },
+        }
+    }
+}
+
+impl AttemptResult {
+    /// Makes the result of an attempt that ended without a response.
+    pub(super) fn unsent(class: AttemptClass, reason: &str) -> Self {
+        Self {
+            reaction: ResponseClass {
+                class,
+                retry_after: None,
+            },
+            http_status: None,
+            excerpt: excerpt(reason, &[]),
+            reference: None,
+        }
+    }
+}
+
+const fn class_of(error: &SendError) -> AttemptClass {
+    match error {
+        SendError::Address => AttemptClass::Misconfigured,
+        SendError::Refused(_) => AttemptClass::Forbidden,
+        SendError::Dns(_) => AttemptClass::Dns,
+        SendError::Tls(_) => AttemptClass::Tls,
+        SendError::Timeout(_) => AttemptClass::Timeout,
+        SendError::Connect(_) => AttemptClass::Connect,
+        SendError::Network(_) => AttemptClass::Network,
+    }
+}
+
+/// Returns the text of a response. Of a redirect it contains only the host: the rest may be a
+/// secret.
+fn answer_text(answer: &TargetResponse) -> String {
+    let host = answer
+        .location
+        .as_deref()
+        .and_then(|location| reqwest::Url::parse(location).ok())
+        .and_then(|url| url.host_str().map(str::to_owned));
+    match (answer.status, host) {
+        (300..400, Some(host)) => {
+            format!("redirects to host `{host}`, which is not followed: give the final address")
+        }
+        _ => answer.body.clone(),
+    }
+}
+
 /// Classifies a response. `attempt` is counted from 1.
-pub(super) fn classify(
+fn classify(
     kind: &TargetKind,
     answer: &TargetResponse,
     attempt: i32,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::correlate::{Correlation, MAX_KEY, id, label_of};
+use super::{Correlation, MAX_KEY, id, label_of};
 use crate::domain::{
     model::span::{AttributeName, AttributeScope, LinkView, SpanRef, SpanView, Value},
     workflow::{
@@ -17,7 +17,7 @@ use crate::domain::{
 const MESSAGE_COUNT: &str = "messaging.batch.message_count";
 
 /// Returns the number of messages of a span; 1 if it has none.
-pub(super) fn message_count(span: &dyn SpanView) -> u32 {
+pub(in crate::domain::workflow::classify) fn message_count(span: &dyn SpanView) -> u32 {
     number(span.attribute(AttributeScope::Span, MESSAGE_COUNT))
 }
 
@@ -83,7 +83,7 @@ pub(super) fn received(attribute: &AttributeName, span: &dyn SpanView) -> Option
 }
 
 /// Returns the id of the link's message, and the span whose context it carries.
-pub(super) fn on_link(
+pub(in crate::domain::workflow::classify) fn on_link(
     attribute: &AttributeName,
     link: &dyn LinkView,
 ) -> Option<(EventKey, SpanRef)> {

@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     domain::access::AllowedServices,
-    ingest::{consumer::Rejections, failure::Failure},
+    ingest::{failure::Failure, reply::Rejections},
 };
 
 /// Longer than the Collector waits between attempts, unless it has failed for a while.
@@ -29,33 +29,33 @@ const MOST_KEPT: usize = 1_024;
 /// spans.
 const MEASURED_FROM: Duration = Duration::from_millis(500);
 
-/// The result of a late request; `None` while it is unknown.
-pub(crate) type LateOutcome = watch::Receiver<Option<Result<Rejections, Failure>>>;
+/// The result of a slow commit; `None` while it is unknown.
+pub(crate) type SlowCommitOutcome = watch::Receiver<Option<Result<Rejections, Failure>>>;
 
-/// Late requests. Clones share them.
+/// Slow commits. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LateRequests {
-    by_body: Arc<Mutex<BTreeMap<[u8; 32], LateRequest>>>,
+pub(crate) struct SlowCommits {
+    by_body: Arc<Mutex<BTreeMap<[u8; 32], SlowCommit>>>,
     /// Spans a second in the last slow commit; 0 before the first.
     pace: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
-struct LateRequest {
-    outcome: LateOutcome,
+struct SlowCommit {
+    outcome: SlowCommitOutcome,
     answered_at: Instant,
 }
 
-impl LateRequests {
+impl SlowCommits {
     /// Keeps a request whose sender was answered 503 at `answered_at`.
     pub(crate) fn keep(
         &self,
         body: &[u8],
         services: &AllowedServices,
-        outcome: LateOutcome,
+        outcome: SlowCommitOutcome,
         answered_at: Instant,
     ) {
-        let request = LateRequest {
+        let request = SlowCommit {
             outcome,
             answered_at,
         };
@@ -72,7 +72,11 @@ impl LateRequests {
 
     /// Returns the result of the first copy of `body`, if that was late and has not failed, and its
     /// sender was allowed the same services.
-    pub(crate) fn find(&self, body: &[u8], services: &AllowedServices) -> Option<LateOutcome> {
+    pub(crate) fn find(
+        &self,
+        body: &[u8],
+        services: &AllowedServices,
+    ) -> Option<SlowCommitOutcome> {
         let mut kept = self.by_body.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_empty() {
             return None;
@@ -128,7 +132,7 @@ mod tests {
 
     #[test]
     fn r4_a_late_request_is_found_by_its_body_until_it_fails_or_is_old() {
-        let (late, now) = (LateRequests::default(), Instant::now());
+        let (late, now) = (SlowCommits::default(), Instant::now());
         let (first, outcome) = watch::channel(None);
         assert!(late.find(b"spans", &ALL).is_none());
         late.keep(b"spans", &ALL, outcome, now);
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn r4_only_so_many_are_kept() {
-        let (late, now) = (LateRequests::default(), Instant::now());
+        let (late, now) = (SlowCommits::default(), Instant::now());
         let senders: Vec<_> = (0..=MOST_KEPT).map(|_| watch::channel(None)).collect();
         for (index, (_, outcome)) in senders.iter().enumerate() {
             let at = now + Duration::from_micros(index as u64);
@@ -170,7 +174,7 @@ mod tests {
 
     #[test]
     fn r4_the_advised_size_is_what_half_the_time_takes() {
-        let late = LateRequests::default();
+        let late = SlowCommits::default();
         let within = Duration::from_secs(2);
         assert_eq!(late.advised_spans(within), None);
         late.measure(10, Duration::from_millis(20));

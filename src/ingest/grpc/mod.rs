@@ -5,6 +5,8 @@
 //! the announced length before a byte has arrived; and it decompresses on the threads that serve
 //! all requests.
 
+mod health;
+
 use std::{future::Future, net::IpAddr};
 
 use axum::{
@@ -25,11 +27,11 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    consumer::{Rejections, TraceConsumer},
+    consumer::TraceConsumer,
     failure::Failure,
     receiver::{Payload, Receiver, RequestFormat},
-    reply,
-    server::{body::ContentEncoding, health, timing},
+    reply::{self, Rejections},
+    server::{body::ContentEncoding, timing},
 };
 use crate::{
     domain::access::AllowedServices,

@@ -1,8 +1,10 @@
 //! Finds the workflows of a span.
 
+pub(super) mod messages;
+
 use std::collections::BTreeMap;
 
-use super::{Role, messages};
+use super::Role;
 use crate::domain::{
     model::{
         ids::TraceId,

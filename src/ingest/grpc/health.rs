@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Limited};
 use prost::Message;
 use tonic::{Code, Status};
 
-use crate::ingest::grpc::{PREFIX, message, unframe};
+use super::{PREFIX, message, unframe};
 
 pub(crate) const CHECK: &str = "/grpc.health.v1.Health/Check";
 /// The services that may be asked about; the server as a whole has the empty name.
