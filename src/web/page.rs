@@ -21,6 +21,7 @@ use super::{
     state::WebState,
     write::rate_limit::set_retry_after,
 };
+use crate::domain::model::format;
 
 /// The maximum size of an error text of the framework.
 const LONGEST_REASON: usize = 4_096;
@@ -446,9 +447,7 @@ pub(super) async fn explain(
 
 /// Returns sixteen hexadecimal digits that depend on the content.
 pub(super) fn fingerprint(content: &[u8]) -> String {
-    let digest = Sha256::digest(content);
-    let start: [u8; 8] = std::array::from_fn(|index| digest.get(index).copied().unwrap_or(0));
-    format!("{:016x}", u64::from_be_bytes(start))
+    format::fingerprint(&Sha256::digest(content))
 }
 
 #[derive(Template)]

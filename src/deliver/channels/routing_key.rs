@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     deliver::http::secrets::{self, RoutingKeyError},
-    domain::{alerting::alert::TransitionKind, notify::PinnedKey, slo::SecretRef},
+    domain::{alerting::alert::TransitionKind, model::format, notify::PinnedKey, slo::SecretRef},
 };
 
 /// The limit of remembered keys; there are as many as targets and rotations.
@@ -103,12 +103,7 @@ fn fingerprint(key: &SecretString) -> String {
     let hash = Sha256::new()
         .chain_update(b"throughline routing key ")
         .chain_update(key.expose_secret());
-    let start = hash
-        .finalize()
-        .iter()
-        .take(8)
-        .fold(0, |start: u64, byte| start << 8 | u64::from(*byte));
-    format!("{start:016x}")
+    format::fingerprint(&hash.finalize())
 }
 
 #[cfg(test)]

@@ -98,26 +98,14 @@ pub(super) struct WireResource<'a> {
 impl<'a> WireResource<'a> {
     /// Merges one more `Resource` message, up to its first unreadable field.
     pub(super) fn merge(&mut self, bytes: &'a [u8], asked_keys: &KeyFilter) {
-        if self.read_fields(Reader::new(bytes), asked_keys).is_err() {
-            self.faults.note(UnreadableValue::Malformed);
-        }
-    }
-
-    fn read_fields(
-        &mut self,
-        mut message: Reader<'a>,
-        asked_keys: &KeyFilter,
-    ) -> Result<(), MalformedProtobuf> {
-        while let Some((tag, field)) = message.field()? {
-            match (tag, field) {
-                (1, WireField::Bytes(bytes)) => {
-                    self.attributes.push(bytes, asked_keys, &self.faults)
-                }
-                (1, _) => return Err(MalformedProtobuf::WireType),
-                (tag, field) => message.skip(tag, field)?,
+        each_field(bytes, &self.faults, |tag, field| match (tag, field) {
+            (1, WireField::Bytes(bytes)) => {
+                self.attributes.push(bytes, asked_keys, &self.faults);
+                FieldUse::Read
             }
-        }
-        Ok(())
+            (1, _) => FieldUse::WrongType,
+            (..) => FieldUse::Unknown,
+        });
     }
 }
 
@@ -132,27 +120,52 @@ pub(super) struct WireScope<'a> {
 impl<'a> WireScope<'a> {
     /// Merges one more `InstrumentationScope` message, up to its first unreadable field.
     pub(super) fn merge(&mut self, bytes: &'a [u8], asked_keys: &KeyFilter) {
-        if self.read_fields(Reader::new(bytes), asked_keys).is_err() {
-            self.faults.note(UnreadableValue::Malformed);
-        }
-    }
-
-    fn read_fields(
-        &mut self,
-        mut message: Reader<'a>,
-        asked_keys: &KeyFilter,
-    ) -> Result<(), MalformedProtobuf> {
-        while let Some((tag, field)) = message.field()? {
+        each_field(bytes, &self.faults, |tag, field| {
             match (tag, field) {
                 (1, WireField::Bytes(bytes)) => self.name = text(bytes, &self.faults),
                 (2, WireField::Bytes(bytes)) => self.version = text(bytes, &self.faults),
                 (3, WireField::Bytes(bytes)) => {
-                    self.attributes.push(bytes, asked_keys, &self.faults)
+                    self.attributes.push(bytes, asked_keys, &self.faults);
                 }
-                (1..=3, _) => return Err(MalformedProtobuf::WireType),
-                (tag, field) => message.skip(tag, field)?,
+                (1..=3, _) => return FieldUse::WrongType,
+                (..) => return FieldUse::Unknown,
             }
+            FieldUse::Read
+        });
+    }
+}
+
+/// What became of a field.
+#[derive(Clone, Copy)]
+enum FieldUse {
+    Read,
+    WrongType,
+    Unknown,
+}
+
+/// Reads the fields of a message up to the first unreadable one, which is noted.
+fn each_field<'a>(
+    bytes: &'a [u8],
+    faults: &ValueFaults,
+    mut read: impl FnMut(u32, WireField<'a>) -> FieldUse,
+) {
+    let mut message = Reader::new(bytes);
+    let mut next = || -> Result<bool, MalformedProtobuf> {
+        let Some((tag, field)) = message.field()? else {
+            return Ok(false);
+        };
+        match read(tag, field) {
+            FieldUse::Read => {}
+            FieldUse::WrongType => return Err(MalformedProtobuf::WireType),
+            FieldUse::Unknown => message.skip(tag, field)?,
         }
-        Ok(())
+        Ok(true)
+    };
+    loop {
+        match next() {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(_) => return faults.note(UnreadableValue::Malformed),
+        }
     }
 }

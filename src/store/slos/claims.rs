@@ -88,6 +88,55 @@ const DAYS_WATCHED: Duration = Duration::from_hours(8 * 24);
 /// The same for start spans, which are counted when they arrive; longer than a transaction.
 const STARTS_WATCHED: Duration = Duration::from_mins(5);
 
+/// Claims the SLOs that are due; takes what [`Tx::claim_due`] binds.
+const CLAIM_DUE: &str = "-- slos.claim_due
+     -- Due are whole SLOs of which nobody holds the row, if they are declared or an alert of
+     -- theirs or of a group is active. May last: unchanged until now, by its last evaluation.
+     with due as (
+         select id, unchanged_at, counts_hash,
+             unchanged_at between $4 and $1 and unchanged_until > $1 as may_last
+         from slos
+         where parent_id is null and (next_evaluation_at <= $1 or next_evaluation_at > $3)
+             and (declared or exists (
+                 select 1 from alerts join slos as own on own.id = alerts.slo_id
+                 where slos.id in (own.id, own.parent_id) and alerts.state <> 'inactive'))
+         for update of slos skip locked),
+     -- Each due SLO itself and its groups.
+     member as (
+         select id as slo, id from due
+         union all
+         select own.parent_id, own.id from slos as own join due on due.id = own.parent_id),
+     -- A hash of the versions of their rows of counts: it differs once any of these is written.
+     counted as (
+         select member.slo, sum(hashtext(counts.xmin::text)) as hash,
+             sum(hashtext(counts.xmin::text)) filter (where counts.is_past) as past_hash
+         from member cross join lateral (
+             select xmin, bucket < $8 as is_past from event_counts
+             where slo_id = member.id and resolution = $5 and bucket >= $6
+             union all
+             select xmin, true from event_counts
+             where slo_id = member.id and resolution = $9 and bucket >= $8 and bucket < $10
+             union all
+             select xmin, false from open_counts where slo_id = member.id
+             union all
+             select xmin, false from start_spans where slo_id = member.id and minute >= $7
+         ) as counts
+         group by member.slo),
+     -- Unchanged is what may last and has the same hash as at its last evaluation.
+     seen as (
+         select due.id, due.unchanged_at, coalesce(counted.hash, 0) as hash,
+             coalesce(counted.past_hash, 0) as past_hash, coalesce(
+             due.may_last and due.counts_hash = coalesce(counted.hash, 0), false) as is_unchanged
+         from due left join counted on counted.slo = due.id)
+     update slos set next_evaluation_at = $2,
+         unchanged_at = case when is_unchanged then $1 else least(slos.unchanged_at, $1) end,
+         unchanged_until = case when is_unchanged then slos.unchanged_until end
+     from seen where slos.id = seen.id
+     returning slos.id, name, declared, first_event_at, has_ended,
+         case when has_ended and not finish_matched then finish_since end
+             as finish_unmatched_since,
+         seen.unchanged_at, seen.hash as counts_hash, seen.past_hash, is_unchanged";
+
 impl Tx<'_> {
     /// Claims all SLOs that are due, each followed by its groups: the declared ones, and removed
     /// ones with an active alert. The replica that claims an SLO has it alone for most of
@@ -103,60 +152,17 @@ impl Tx<'_> {
     ) -> Result<Claims, StoreError> {
         // 0.9, so that a tick that runs slightly early finds its previous claim expired.
         let next = now + interval.mul_f64(0.9);
-        let query = sqlx::query_as(
-            "-- slos.claim_due
-             with due as (
-                 select id, unchanged_at, counts_hash,
-                     unchanged_at between $4 and $1 and unchanged_until > $1 as may_last
-                 from slos
-                 where parent_id is null and (next_evaluation_at <= $1 or next_evaluation_at > $3)
-                     and (declared or exists (
-                         select 1 from alerts join slos as own on own.id = alerts.slo_id
-                         where slos.id in (own.id, own.parent_id) and alerts.state <> 'inactive'))
-                 for update of slos skip locked),
-             member as (
-                 select id as slo, id from due
-                 union all
-                 select own.parent_id, own.id from slos as own join due on due.id = own.parent_id),
-             counted as (
-                 select member.slo, sum(hashtext(counts.xmin::text)) as hash,
-                     sum(hashtext(counts.xmin::text)) filter (where counts.is_past) as past_hash
-                 from member cross join lateral (
-                     select xmin, bucket < $8 as is_past from event_counts
-                     where slo_id = member.id and resolution = $5 and bucket >= $6
-                     union all
-                     select xmin, true from event_counts
-                     where slo_id = member.id and resolution = $9 and bucket >= $8 and bucket < $10
-                     union all
-                     select xmin, false from open_counts where slo_id = member.id
-                     union all
-                     select xmin, false from start_spans where slo_id = member.id and minute >= $7
-                 ) as counts
-                 group by member.slo),
-             seen as (
-                 select due.id, due.unchanged_at, coalesce(counted.hash, 0) as hash,
-                     coalesce(counted.past_hash, 0) as past_hash, coalesce(
-                     due.may_last and due.counts_hash = coalesce(counted.hash, 0), false) as is_unchanged
-                 from due left join counted on counted.slo = due.id)
-             update slos set next_evaluation_at = $2,
-                 unchanged_at = case when is_unchanged then $1 else least(slos.unchanged_at, $1) end,
-                 unchanged_until = case when is_unchanged then slos.unchanged_until end
-             from seen where slos.id = seen.id
-             returning slos.id, name, declared, first_event_at, has_ended,
-                 case when has_ended and not finish_matched then finish_since end
-                     as finish_unmatched_since,
-                 seen.unchanged_at, seen.hash as counts_hash, seen.past_hash, is_unchanged",
-        )
-        .bind(now.to_chrono())
-        .bind(next.to_chrono())
-        .bind((now + interval + CLOCK_TOLERANCE).to_chrono())
-        .bind(unchanged_since.map(Timestamp::to_chrono))
-        .bind(Resolution::Day.as_secs())
-        .bind(watched_from(now, DAYS_WATCHED, Resolution::Day))
-        .bind(watched_from(now, STARTS_WATCHED, Resolution::Minute))
-        .bind(watched_from(now, Duration::ZERO, Resolution::Day))
-        .bind(Resolution::Hour.as_secs())
-        .bind(watched_from(now, Duration::ZERO, Resolution::Hour));
+        let query = sqlx::query_as(CLAIM_DUE)
+            .bind(now.to_chrono())
+            .bind(next.to_chrono())
+            .bind((now + interval + CLOCK_TOLERANCE).to_chrono())
+            .bind(unchanged_since.map(Timestamp::to_chrono))
+            .bind(Resolution::Day.as_secs())
+            .bind(watched_from(now, DAYS_WATCHED, Resolution::Day))
+            .bind(watched_from(now, STARTS_WATCHED, Resolution::Minute))
+            .bind(watched_from(now, Duration::ZERO, Resolution::Day))
+            .bind(Resolution::Hour.as_secs())
+            .bind(watched_from(now, Duration::ZERO, Resolution::Hour));
         let rows: Vec<ClaimedRow> = self.fetch_all(query).await?;
         self.claims(&rows).await
     }

@@ -6,8 +6,8 @@ mod number;
 mod time;
 
 pub use number::{
-    achieved, budget, budget_range, burn_rate, count, counted, factor, objective, ordinal, percent,
-    whole_percent,
+    achieved, budget, budget_range, burn_rate, count, counted, factor, fingerprint, objective,
+    ordinal, percent, whole_percent,
 };
 pub use time::{
     clock, date_time, duration, instant, lasting, moment, moment_in_words, seconds,

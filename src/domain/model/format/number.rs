@@ -1,6 +1,6 @@
 //! Counts, shares and burn rates.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, fmt::Write as _};
 
 use super::NONE;
 
@@ -40,6 +40,15 @@ pub fn count(n: i64) -> String {
 pub fn counted(n: i64, noun: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", count(n))
+}
+
+/// Formats the first 64 bits of a hash: 16 hexadecimal digits.
+pub fn fingerprint(hash: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in hash.iter().take(8) {
+        let _written = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// Formats a share: `13.3 %`, `0.42 %`. One below 1 never reads as `100 %`, nor one above 0 as `0

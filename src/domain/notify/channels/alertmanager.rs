@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::{
-    model::{text, time::Timestamp},
+    model::{format, text, time::Timestamp},
     notify::{
         Notification, RenderContext,
         message::{Detail, LinkKind, Message, MessageStatus, plain_text},
@@ -162,12 +162,7 @@ fn fingerprint(labels: &Map<String, Value>) -> String {
         hash.update(value.to_string().as_bytes());
         hash.update([0xff]);
     }
-    let start = hash
-        .finalize()
-        .iter()
-        .take(8)
-        .fold(0, |start: u64, byte| start << 8 | u64::from(*byte));
-    format!("{start:016x}")
+    format::fingerprint(&hash.finalize())
 }
 
 #[cfg(test)]
