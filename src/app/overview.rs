@@ -40,8 +40,7 @@ pub async fn serve(config: InstallationsConfig) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     if state.proxy.is_none() && !address.ip().to_canonical().is_loopback() {
         tracing::warn!(
-            "everybody who reaches {address} sees what the tokens of the installations may see: put a \
-             proxy with a login before it, and set `--auth proxy`"
+            "everybody who can reach {address} sees everything that the tokens of the installations give access to: put a proxy that logs people in before it, and set `--auth proxy`"
         );
     }
     let scheme = state.tls.as_ref().map_or("http", |_| "https");
@@ -73,9 +72,7 @@ fn user_proxy(config: &InstallationsConfig) -> anyhow::Result<Option<UserProxy>>
             addresses: config.readers.proxies(listen)?,
         })),
         method @ (AuthMethod::Token | AuthMethod::Oidc) => anyhow::bail!(
-            "the overview on `{listen}` cannot use `--auth {}`, since tokens and sessions need a database, which \
-             it does not have: set `--auth proxy` if a proxy before it logs people in and names them in \
-             `--user-header`, or `--auth none` if something else decides who reaches it",
+            "the overview on `{listen}` cannot use `--auth {}`, because tokens and sessions need a database and it has none. Set `--auth proxy` if a proxy logs people in and names them in `--user-header`, or `--auth none` if access is restricted by other means",
             method.as_str()
         ),
     }

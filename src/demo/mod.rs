@@ -82,7 +82,7 @@ pub enum DemoEnding {
 /// Runs until `shutdown` is cancelled, or until the selected end.
 pub async fn run(settings: DemoSettings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let narrator = Narrator::new();
-    narrator.say("Starting the service, on a database that is thrown away at the end.");
+    narrator.say("Starting the service on a temporary database.");
     let (hook, bodies) = Hook::bind()
         .await
         .context("cannot listen for the demo's own webhooks")?;
@@ -126,7 +126,7 @@ pub async fn run(settings: DemoSettings, shutdown: CancellationToken) -> anyhow:
         // Cancelled or failed: all parts are stopped in order in any case.
         cut_short => cut_short,
     };
-    narrator.say("Stopping: what was taken is finished, then the database is thrown away.");
+    narrator.say("Stopping: accepted spans are finished, then the database is deleted.");
     shutdown.cancel();
     cast.leave().await?;
     told.unwrap_or(Ok(()))

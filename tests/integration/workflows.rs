@@ -348,7 +348,7 @@ async fn a_list_is_a_page_and_a_file_for_a_spreadsheet() {
         ("limit=0", "`limit` is a number from 1 to 500"),
         ("nothing=1", "there is no parameter `nothing` here"),
         ("slo=none", "there is no SLO `none`"),
-        ("after=x", "`after` is not of an earlier answer"),
+        ("after=x", "`after` does not come from an earlier response"),
     ] {
         let answer = app.page(&format!("/api/v1/workflows?{query}")).await;
         assert!((400..=404).contains(&answer.status), "{query}");

@@ -136,7 +136,7 @@ impl TlsReloaders {
                     port.certificate().iter().for_each(warn);
                 }
                 Err(error) => {
-                    tracing::error!("the certificate that was read before stays in use: {error}");
+                    tracing::error!("the previous certificate stays in use: {error}");
                 }
             }
         }

@@ -116,8 +116,8 @@ mod tests {
         for (text, why) in [
             ("99.99999999999%", "more digits"),
             ("0.00000000001", "more digits"),
-            ("-1", "not above 0 %"),
-            ("-1%", "not above 0 %"),
+            ("-1", "must be above 0 %"),
+            ("-1%", "must be above 0 %"),
             ("100%", "below 100 %"),
             ("most", "is not a share"),
         ] {

@@ -98,7 +98,7 @@ fn table(bars: &[(Timestamp, EventCounts)], now: Timestamp) -> ChartTable {
             .collect()
     };
     ChartTable {
-        caption: "Bad events by reason; stretches without any are left out".to_owned(),
+        caption: "Bad events by reason; times without any are omitted".to_owned(),
         head: [&times::heading("From"), "Late", "Failed", "Timeout"]
             .map(str::to_owned)
             .to_vec(),

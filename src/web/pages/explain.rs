@@ -309,7 +309,7 @@ impl ExplainView {
         let beyond = match self.spans_beyond_limit {
             0 => String::new(),
             beyond => format!(
-                "; of {} only the number is known, since there are too many kinds",
+                "; of {} only the number is known, because there are too many different ones",
                 format::count(beyond)
             ),
         };

@@ -63,8 +63,7 @@ impl PeriodView {
     /// Describes the line of the budget.
     pub(crate) fn how(&self) -> String {
         format!(
-            "The calendar {} in {}, whatever the range above. Its budget is a share of the events that it will have \
-             at the usual traffic. Nothing ages out: the budget is whole again {}.",
+            "The calendar {} in {}, regardless of the range above. The budget is a share of the events expected in all of it at the usual traffic. It is reset {}.",
             self.unit,
             self.time_zone,
             self.restart()

@@ -180,5 +180,5 @@ async fn a3_every_error_of_the_api_is_a_problem() {
     let huge = post_with(router, "/api/v1/silences", &json, &huge).await;
     assert_problem(&huge, 413, "larger than");
     let old = get_with(router, "/api/v1/slos", &[("host", "elsewhere.example")]).await;
-    assert_problem(&old, 421, "not known as");
+    assert_problem(&old, 421, "is not allowed");
 }

@@ -205,7 +205,11 @@ async fn a_write_that_expects_another_definition_is_refused() {
     assert_eq!(with(("if-match", &one_of), &changed).await.status, 200);
     let refused = with(("if-match", &first), &slo("a")).await;
     assert_eq!(refused.status, 412);
-    assert!(refused.body.contains("it was changed"), "{}", refused.body);
+    assert!(
+        refused.body.contains("has changed since it was read"),
+        "{}",
+        refused.body
+    );
     let stale = delete_with(router, "a", &[("if-match", &first)]).await;
     assert_eq!(stale.status, 412);
     let deleted = delete_with(router, "a", &[("if-match", &tag().await)]).await;

@@ -73,7 +73,7 @@ async fn the_openapi_document_has_every_operation_with_exactly_the_parameters_it
         // Alertmanager's clients get a text.
         let detail = problem.as_str().or(problem["detail"].as_str());
         let detail = detail.unwrap().to_owned();
-        let detail = detail.split(": leave it out").next().unwrap();
+        let detail = detail.split(": omit it").next().unwrap();
         let taken = detail
             .split_once(": known are ")
             .map_or("", |(_, names)| names);

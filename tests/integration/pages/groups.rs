@@ -173,15 +173,15 @@ async fn an_slo_is_broken_down_by_group_with_the_most_urgent_first() {
     assert_eq!(page.status, 200, "{}", page.body);
     has_nothing_inline("/slos/stock-synced", &page.body);
     insta::assert_snapshot!(words(between(&page.body, "id=\"groups\"", "</section>")));
-    let twin = get(&shop.router, "/api/v1/slos/stock-synced").await.json();
-    let groups = &twin["groups"];
+    let json_view = get(&shop.router, "/api/v1/slos/stock-synced").await.json();
+    let groups = &json_view["groups"];
     assert_eq!(
         (&groups["total"], &groups["burning"]),
         (&4.into(), &2.into())
     );
     assert_eq!(groups["rows"][0]["values"]["warehouse"], "Leeds");
     assert_eq!(groups["rows"][1]["inhibited"][0], "ticket");
-    assert!(twin["group"].is_null());
+    assert!(json_view["group"].is_null());
 }
 
 #[tokio::test]
@@ -196,17 +196,17 @@ async fn every_group_has_a_page_and_a_twin() {
             .contains("<a href=\"/slos/stock-synced\"><bdi>Stock levels")
     );
     assert!(!page.body.contains("id=\"groups\""));
-    let twin = get(&shop.router, &format!("/api/v1{leeds}")).await.json();
-    assert_eq!(twin["group"]["values"]["warehouse"], "Leeds");
+    let json_view = get(&shop.router, &format!("/api/v1{leeds}")).await.json();
+    assert_eq!(json_view["group"]["values"]["warehouse"], "Leeds");
     assert_eq!(
-        (&twin["state"], &twin["name"]),
+        (&json_view["state"], &json_view["name"]),
         (&"paging".into(), &SLO.into())
     );
-    assert_eq!(twin["transitions"][0]["group"], "warehouse = Leeds");
+    assert_eq!(json_view["transitions"][0]["group"], "warehouse = Leeds");
 
     let held = format!("/slos/stock-synced/groups/{}", ids[2]);
     let page = get(&shop.router, &held).await;
-    let sentence = "Its ticket is not notified: another firing alert says the same.";
+    let sentence = "Its ticket is not sent, because another alert that fires covers it.";
     assert!(page.body.contains(sentence));
 
     let hostile = format!("/slos/stock-synced/groups/{}", ids[0]);
@@ -235,13 +235,13 @@ async fn the_overview_the_alerts_and_the_metrics_tell_that_groups_burn() {
             .body
             .contains("href=\"/slos/stock-synced/groups\">2 of 4 groups burn</a>")
     );
-    let twin = get(&shop.router, "/api/v1/slos").await.json();
-    assert_eq!(twin["groups"]["stock-synced"]["burning"], 2);
-    let names: Vec<_> = twin["slos"].as_array().unwrap().iter().collect();
+    let json_view = get(&shop.router, "/api/v1/slos").await.json();
+    assert_eq!(json_view["groups"]["stock-synced"]["burning"], 2);
+    let names: Vec<_> = json_view["slos"].as_array().unwrap().iter().collect();
     let place = |name: &str| names.iter().position(|slo| slo["name"] == name).unwrap();
     assert!(place("stock-synced") < place("webhooks-delivered"));
     assert_eq!(
-        twin["slos"].as_array().unwrap().len(),
+        json_view["slos"].as_array().unwrap().len(),
         7,
         "groups are no SLOs"
     );
@@ -250,8 +250,8 @@ async fn the_overview_the_alerts_and_the_metrics_tell_that_groups_burn() {
     let leeds = format!("/slos/stock-synced/groups/{}", ids[1]);
     let links = alerts.body.matches(&format!("href=\"{leeds}\"")).count();
     assert_eq!(links, 2, "where it fires and in the history");
-    let twin = get(&shop.router, "/api/v1/alerts").await.json();
-    let firing = twin["firing"].as_array().unwrap();
+    let json_view = get(&shop.router, "/api/v1/alerts").await.json();
+    let firing = json_view["firing"].as_array().unwrap();
     assert!(
         firing
             .iter()
@@ -279,11 +279,11 @@ async fn the_list_of_groups_and_all_that_it_links_to_is_there() {
     for target in links("/slos/stock-synced/groups", &page.body) {
         assert_eq!(get(&shop.router, &target).await.status, 200, "{target}");
     }
-    let twin = get(&shop.router, "/api/v1/slos/stock-synced/groups")
+    let json_view = get(&shop.router, "/api/v1/slos/stock-synced/groups")
         .await
         .json();
-    assert_eq!(twin["rows"].as_array().unwrap().len(), 4);
-    assert_eq!(twin["max_groups"], 3);
+    assert_eq!(json_view["rows"].as_array().unwrap().len(), 4);
+    assert_eq!(json_view["max_groups"], 3);
     let ungrouped = get(&shop.router, "/slos/orders-on-time/groups").await;
     assert_eq!(ungrouped.status, 404);
 }

@@ -22,8 +22,8 @@ impl TestApp {
 
     /// The labels of the worst workflows.
     async fn worst(&self) -> Vec<String> {
-        let twin = self.api("/slos/orders").await;
-        let worst = twin["worst_workflows"].as_array().unwrap().iter();
+        let json_view = self.api("/slos/orders").await;
+        let worst = json_view["worst_workflows"].as_array().unwrap().iter();
         worst
             .map(|one| one["label"].as_str().unwrap().to_owned())
             .collect()
@@ -44,13 +44,13 @@ async fn a_page_looks_at_the_first_ten_thousand_bad_workflows_and_says_so() {
     app.fill_lists().await;
     assert_eq!(app.worst().await[..2], ["slowest", "first"]);
     let page = app.page("/slos/orders").await.body;
-    assert!(page.contains("The slowest bad ones of the last hour"));
+    assert!(page.contains("The slowest bad workflows of the last hour"));
     app.timed_out("another", 5, 20).await;
     let worst = app.worst().await;
     assert_eq!(worst[0], "first");
     assert!(!worst.contains(&"slowest".to_owned()));
-    let twin = app.api("/slos/orders").await;
-    assert_eq!(twin["bad_workflows_examined"], json!(10_000));
+    let json_view = app.api("/slos/orders").await;
+    assert_eq!(json_view["bad_workflows_examined"], json!(10_000));
     let page = app.page("/slos/orders").await.body;
-    assert!(page.contains("The slowest bad ones among the first 10,000 of the last hour"));
+    assert!(page.contains("The slowest bad workflows among the first 10,000 of the last hour"));
 }

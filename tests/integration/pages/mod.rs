@@ -243,9 +243,9 @@ async fn an_unknown_slo_names_the_one_that_was_meant() {
         "{}",
         page.body
     );
-    let twin = get(&shop.router, "/api/v1/slos/orders-in-time").await;
-    assert_eq!(twin.status, 404);
-    assert_eq!(twin.json()["did_you_mean"], "orders-on-time");
+    let json_view = get(&shop.router, "/api/v1/slos/orders-in-time").await;
+    assert_eq!(json_view.status, 404);
+    assert_eq!(json_view.json()["did_you_mean"], "orders-on-time");
     let hostile = get(&shop.router, "/slos/%3Cscript%3Ealert(1)%3C%2Fscript%3E").await;
     assert_eq!(hostile.status, 404);
     assert!(!hostile.body.contains("<script>"), "{}", hostile.body);
@@ -264,13 +264,13 @@ async fn an_slo_that_was_removed_is_told_apart_from_one_that_never_was() {
     assert_eq!(page.status, 404);
     for text in [
         "the SLO <code>orders-by-fax</code> is not declared any more",
-        "put it back under this name to continue its history",
+        "declare it again under this name to continue its history",
     ] {
         assert!(page.body.contains(text), "{}", page.body);
     }
-    let twin = get(&shop.router, "/api/v1/slos/orders-by-fax").await;
-    assert_eq!(twin.status, 404);
-    assert!(twin.json()["did_you_mean"].is_null());
+    let json_view = get(&shop.router, "/api/v1/slos/orders-by-fax").await;
+    assert_eq!(json_view.status, 404);
+    assert!(json_view.json()["did_you_mean"].is_null());
 }
 
 #[tokio::test]
@@ -349,7 +349,7 @@ async fn the_first_visit_says_how_to_begin() {
     }
     let alerts = get(&shop.router, "/alerts").await;
     assert!(
-        alerts.body.contains("Nothing fires."),
+        alerts.body.contains("No alert is firing."),
         "an empty page says what would be there"
     );
 }
@@ -362,14 +362,14 @@ async fn an_slo_that_was_never_evaluated_has_a_page_without_invented_numbers() {
     assert!(page.body.contains("Not evaluated yet."));
     assert!(page.body.contains("No event in the last 28 d"));
     assert!(!page.body.contains("NaN"));
-    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+    let json_view = get(&shop.router, "/api/v1/slos/orders-on-time")
         .await
         .json();
     assert!(
-        twin["state"].is_null() && twin["budget_remaining_ratio"].is_null(),
-        "{twin}"
+        json_view["state"].is_null() && json_view["budget_remaining_ratio"].is_null(),
+        "{json_view}"
     );
-    assert_eq!(twin["counts"]["total"], 0);
+    assert_eq!(json_view["counts"]["total"], 0);
 }
 
 #[tokio::test]
@@ -401,8 +401,8 @@ async fn a_customer_whose_name_is_a_step_in_a_path_has_a_page() {
     let page = get(&shop.router, "/customers?name=..").await;
     assert_eq!(page.status, 200, "{}", page.body);
     assert!(page.body.contains("<bdi>..</bdi></h1>"), "{}", page.body);
-    let twin = get(&shop.router, "/api/v1/customers?name=..").await.json();
-    assert_eq!(twin["customer"], "..", "{twin}");
+    let json_view = get(&shop.router, "/api/v1/customers?name=..").await.json();
+    assert_eq!(json_view["customer"], "..", "{json_view}");
 }
 
 #[tokio::test]

@@ -128,12 +128,9 @@ async fn what_is_no_earlier_moment_is_refused_and_one_before_all_says_so() {
     let long_ago = app.page("/slos/orders?at=2026-11-01T00:00Z").await;
     assert_eq!(long_ago.status, 200);
     let said = words(&long_ago.body);
+    assert!(said.contains("No earlier evaluation is stored."), "{said}");
     assert!(
-        said.contains("No evaluation from before it is kept."),
-        "{said}"
-    );
-    assert!(
-        said.contains("The definitions of that moment are not kept"),
+        said.contains("The definitions of that time are not stored"),
         "{said}"
     );
 }
@@ -212,7 +209,7 @@ async fn a_browser_keeps_the_zone_that_was_chosen() {
         "tz=Europe/Berlin; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly"
     );
     assert!(
-        words(&kept.body).contains("Pages print times in Europe/Berlin ; this browser keeps that")
+        words(&kept.body).contains("Pages show times in Europe/Berlin , as chosen in this browser")
     );
     let refused = get_with(&shop.router, "/time-zone?tz=Middle-earth", &[]).await;
     assert_eq!(refused.status, 400);

@@ -143,7 +143,7 @@ async fn pages_under_tls_speak_http_2_and_take_a_new_certificate_without_a_resta
     until("the log says that it cannot be used", async || {
         let is_told = service
             .said()
-            .contains("the certificate that was read before stays in use");
+            .contains("the previous certificate stays in use");
         is_told.then_some(())
     })
     .await;

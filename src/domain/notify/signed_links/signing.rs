@@ -35,9 +35,9 @@ pub enum Purpose {
 /// The reason why a token is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    #[error("this address is not complete, or was not made by this service")]
+    #[error("this link is incomplete, or was not made by this service")]
     Forged,
-    #[error("this address is not valid any more")]
+    #[error("this link has expired")]
     Expired,
 }
 

@@ -37,8 +37,7 @@ fn needed(facts: &AlertSnapshot, noun: &str) -> String {
     )]
     let bad = (facts.factor / rate * counts.bad() as f64 - 1e-6).ceil() as i64;
     format!(
-        "at this traffic {} bad of {} {noun} in {window} make a burn rate of {factor}, and {short} must \
-         burn as well",
+        "at this traffic, {} bad of {} {noun} in {window} give a burn rate of {factor}, and {short} must reach it too",
         format::count(bad.clamp(0, counts.total())),
         format::count(counts.total()),
     )
@@ -53,8 +52,7 @@ mod tests {
     fn the_delay_is_told_with_what_the_rule_had_to_wait_for() {
         assert_eq!(
             detection(&sample::firing()).unwrap(),
-            "6 min after it began: at this traffic 672 bad of 9,310 workflows in 1 h \
-             make a burn rate of 14.4×, and 5 min must burn as well"
+            "6 min after it began: at this traffic, 672 bad of 9,310 workflows in 1 h give a burn rate of 14.4×, and 5 min must reach it too"
         );
         let unknown = AlertSnapshot {
             began_at: None,

@@ -6,15 +6,13 @@ use crate::domain::slo::definition::Problem;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::web) enum DefinitionError {
-    #[error("the definitions would not be valid: {} wrong", places(.0))]
+    #[error("the definitions would be invalid: {} wrong", places(.0))]
     NotValid(Vec<Problem>),
     #[error("the API wrote no definition `{name}`")]
     Unknown { name: String },
     #[error("`{name}` cannot be the name of a definition")]
     BadName { name: String },
-    #[error(
-        "the definition `{name}` is not what the request expects: it was changed, or is missing"
-    )]
+    #[error("the definition `{name}` has changed since it was read, or does not exist")]
     Changed { name: String },
     #[error("a definition is sent as YAML or JSON")]
     NotYaml,
@@ -37,7 +35,7 @@ impl DefinitionError {
                 "`problems` has each place and how to correct it; nothing was changed"
             }
             Self::Unknown { .. } => {
-                "`/api/v1/definitions` lists what the API wrote; what is declared in a file is changed there"
+                "`/api/v1/definitions` lists the definitions written by the API; change others in their files"
             }
             Self::BadName { .. } => "use lower-case letters, digits and `-`, at most 63",
             Self::Changed { .. } => {

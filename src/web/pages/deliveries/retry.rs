@@ -41,11 +41,11 @@ impl DeliveryError {
 
     pub(in crate::web) const fn help(self) -> &'static str {
         match self {
-            Self::NoSuchDelivery { .. } => "the page of deliveries lists those that there are",
+            Self::NoSuchDelivery { .. } => "the page of deliveries lists all of them",
             Self::NothingToRetry { .. } => {
                 "only deliveries that failed, expired or were cancelled can be retried"
             }
-            Self::Overtaken { .. } => "delivered now, it would show an outdated state",
+            Self::Overtaken { .. } => "if it were delivered now, it would show an outdated state",
         }
     }
 }

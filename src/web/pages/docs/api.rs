@@ -131,7 +131,7 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             ),
             get::<CustomerPageView>(
                 "/api/v1/customers",
-                "The same, by `name`: for names that no path can have, which are `.` and `..`.",
+                "The same, by `name`, for the names `.` and `..`, which a path cannot contain.",
             )
             .with::<CustomerQuery>(),
             get::<StoryView>(
@@ -195,7 +195,7 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             .with::<SilenceFilter>(),
             post::<PostedSilence>(
                 "/api/v2/silences",
-                "Creates a silence. Body: `matchers` (`name`, `value`, `isRegex`, `isEqual`), `startsAt`, `endsAt`, `createdBy`, `comment`. With the `id` of a silence it ends that one and creates another. A silence that repeats cannot be changed here.",
+                "Creates a silence. Body: `matchers` (`name`, `value`, `isRegex`, `isEqual`), `startsAt`, `endsAt`, `createdBy`, `comment`. With the `id` of a silence it replaces that silence. A silence that repeats cannot be changed here.",
             )
             .takes::<PostableSilence>(r#"{"matchers": [{"name": "alertname", "value": "orders", "isRegex": false, "isEqual": true}], "startsAt": "2030-01-01T10:00:00Z", "endsAt": "2030-01-01T12:00:00Z", "createdBy": "kim", "comment": "queue upgrade"}"#),
             get::<GettableSilence>("/api/v2/silence/{id}", "One silence in the same form."),
@@ -234,13 +234,13 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
         operations: &[
             get::<DeliveriesView>(
                 "/api/v1/deliveries",
-                "Deliveries of notifications, newest first. Filter with `state` and `target`; `before` is the id to go on from.",
+                "Deliveries of notifications, newest first. Filter with `state` and `target`; `before` is the id from which the next page starts.",
             )
             .with::<DeliveriesQuery>(),
             get::<DeliveryView>("/api/v1/deliveries/{id}", "One delivery with all attempts."),
             post::<RetryResponse>(
                 "/api/v1/deliveries/{id}/retry",
-                "Sends a delivery that failed permanently again, and those that follow it in its incident. Body: `{}`.",
+                "Retries a delivery that failed permanently, and the later ones of its incident. Body: `{}`.",
             )
             .takes::<RetryRequest>("{}"),
             get::<TargetsView>(
@@ -271,7 +271,7 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             ),
             put::<WrittenAnswer>(
                 "/api/v1/definitions/{name}",
-                "Writes one definition: an SLO, an AlertPolicy or an Exclusion of this name. Body: YAML (`Content-Type: application/yaml`) or JSON. All definitions are checked together, and `problems` has all that is wrong. They are in force on all replicas two seconds later, as the next revision. A file that declares the same kind and name takes precedence (`overridden_by`). `If-Match` with the `ETag` that was read refuses the write with 412 if this definition has changed since; `If-None-Match: *` only creates. `dryRun=true` checks only. Needs the role admin. Targets are declared in files only.",
+                "Writes one definition: an SLO, an AlertPolicy or an Exclusion of this name. Body: YAML (`Content-Type: application/yaml`) or JSON. All definitions are checked together, and `problems` lists all errors. They are in force on all replicas two seconds later, as the next revision. A file that declares the same kind and name takes precedence (`overridden_by`). `If-Match` with the `ETag` that was read refuses the write with 412 if this definition has changed since; `If-None-Match: *` only creates. `dryRun=true` checks only. Needs the role admin. Targets are declared in files only.",
             )
             .with::<WriteQuery>(),
             delete::<DeletedAnswer>(
@@ -281,7 +281,7 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             .with::<WriteQuery>(),
             post::<ApplyResponse>(
                 "/api/v1/definitions/apply",
-                "Activates the files of this replica, although other replicas have other ones. Body: `{}`.",
+                "Activates the files of this replica, even if other replicas have different ones. Body: `{}`.",
             )
             .takes::<ApplyRequest>("{}"),
             post::<ApplyResponse>(
@@ -310,7 +310,7 @@ pub(super) const GROUPS: [ApiGroup; 10] = [
             ),
             get::<TokensView>(
                 "/api/v1/tokens",
-                "The API tokens by name, also those that are not valid any more, without the tokens themselves. Needs the role admin. They are made on the page `/tokens` and by `throughline token create`.",
+                "The API tokens by name, including expired and revoked ones, without their secrets. Needs the role admin. They are made on the page `/tokens` and by `throughline token create`.",
             ),
             delete::<RevokedToken>(
                 "/api/v1/tokens/{id}",

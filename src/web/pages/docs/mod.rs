@@ -121,8 +121,7 @@ pub(crate) async fn settings(asked: Negotiation, state: WebState) -> Response {
     };
     asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
         about: "Every setting of `throughline serve`: a flag, an environment variable, or a key of the \
-             TOML file that `--config` names. A flag goes before a variable, and a variable before the \
-             file.",
+             TOML file that `--config` names. Flags take precedence over variables, and variables over the file.",
         sections: view.groups.iter().map(sections::of_settings).collect(),
         ..DocsPage::new(&state, "/docs/settings")
     })

@@ -188,7 +188,7 @@ impl SignedAction {
     const fn effect(self) -> &'static str {
         match self {
             Self::Acknowledge => {
-                "Everybody who was notified of it is notified that it is acknowledged. It is still evaluated."
+                "All targets that were notified of it are notified of the acknowledgement. The alert is still evaluated."
             }
             Self::Silence => {
                 "No one is notified of this alert for an hour. If it still fires then, its targets are notified at once."

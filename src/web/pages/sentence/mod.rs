@@ -45,7 +45,7 @@ pub(crate) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
                 .to_owned(),
         ),
         Some(SloState::TooFew) => rest.push(
-            "A longer window or a lower objective gives a budget that can be spent.".to_owned(),
+            "A longer window or a lower objective gives a budget of at least one event.".to_owned(),
         ),
         Some(SloState::Rising) => rest.extend(rising(slo).or_else(|| too_young(slo))),
         Some(SloState::Ok) if slo.burn_rate_last_hour.is_some() => rest.push(format!(
@@ -141,7 +141,7 @@ fn too_few(slo: &Summary) -> String {
     let stands_for = slo.budget_volume().max(1.0);
     let budgets = 1.0 / (stands_for * slo.objective.budget_ratio());
     format!(
-        "of {} in {}, one bad one would spend {budgets:.1} budgets",
+        "with {} in {}, a single bad one would spend {budgets:.1} times the budget",
         format::counted(total, "event"),
         slo.window_text()
     )
@@ -153,7 +153,7 @@ fn rising(slo: &Summary) -> Option<String> {
         .iter()
         .find(|rule| rule.condition == BurnCondition::Rising)?;
     Some(format!(
-        "The last {} are over {}, {} not yet: {} fires if this continues.",
+        "The burn rate over the last {} is above {}, over {} not yet: {} fires if this continues.",
         format::window(rule.short.secs),
         format::factor(rule.factor),
         rule.long.lately(),
@@ -177,7 +177,7 @@ fn improving(slo: &Summary, now: Timestamp) -> Option<String> {
     };
     let rate = rate.map_or_else(String::new, |rate| format!(" ({rate})"));
     Some(format!(
-        "It is getting better since {}{rate} and resolves about {} if it stays so.",
+        "It has been getting better since {}{rate}, and resolves at about {} if this continues.",
         times::moment(recovery.since, now),
         times::moment(recovery.resolves_at, now),
     ))

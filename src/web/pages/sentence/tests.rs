@@ -139,7 +139,8 @@ fn a_rising_rule_is_named_with_both_windows() {
     let sentence = verdict(&summary(Some(status(SloState::Rising))), now());
     assert!(
         sentence.rest.starts_with(
-            "The last 5 min are over 13.44×, the last 1 h not yet: fast-burn fires if this continues."
+            "The burn rate over the last 5 min is above 13.44×, over the last 1 h not yet: fast-burn fires \
+             if this continues."
         ),
         "{sentence:?}"
     );

@@ -170,7 +170,7 @@ impl PreviewView {
         };
         let muted = i64::try_from(self.would_have_muted.len()).unwrap_or(i64::MAX);
         format!(
-            "{matching}; of the last 7 days it would have muted {}",
+            "{matching}; in the last 7 days it would have muted {}",
             format::counted(muted, "message")
         )
     }

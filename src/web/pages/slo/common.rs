@@ -54,13 +54,11 @@ impl InCommon {
     /// Returns why the table is empty.
     pub(super) fn empty_text(&self) -> &'static str {
         match (self.bad_sampled, self.good_sampled) {
-            (0, _) => "No bad event of the last hour is in the sample.",
+            (0, _) => "The sample has no bad event of the last hour.",
             (1..5, _) | (_, 0..5) => {
                 "Too few events to compare: at least five bad and five good ones are needed."
             }
-            _ => {
-                "Nothing stands out: no attribute is clearly more frequent among bad events than among good ones."
-            }
+            _ => "No attribute is clearly more frequent among bad events than among good ones.",
         }
     }
 }

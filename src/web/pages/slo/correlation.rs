@@ -44,7 +44,7 @@ impl CorrelationView {
 
     pub(super) fn reading(&self) -> String {
         format!(
-            "of {} selected spans name their workflow; {} never met a start",
+            "of {} selected spans name their workflow; {} have no known start",
             format::count(self.correlated + self.uncorrelated),
             format::counted(self.orphans, "end")
         )
@@ -55,13 +55,10 @@ fn next_step(uncorrelated: i64, orphans: i64) -> Option<&'static str> {
     match (uncorrelated, orphans) {
         (0, 0) => None,
         (0, _) => Some(
-            "An end without a start: its start span is not exported, not selected, or names another \
-             workflow. Compare the key of one such end with that of a start; where a trace is \
-             restarted in between, add `links` or an attribute to `correlate`.",
+            "For ends without a start, the start span was not exported, not selected, or names another workflow. Compare the key of such an end with that of a start. If a new trace begins in between, add `links` or an attribute to `correlate`.",
         ),
         (_, _) => Some(
-            "Set an attribute that the definition correlates by on the spans that lack it, or add one \
-             that they have to `correlate`.",
+            "Set one of the attributes in `correlate` on the spans that have none, or add an attribute that they have to `correlate`.",
         ),
     }
 }

@@ -50,8 +50,7 @@ fn stands_for(counts: &EventCounts) -> Option<SamplingNote> {
     counts.has_unseen().then(|| SamplingNote {
         count: whole(counts.weighted_total()),
         meaning: format!(
-            "Spans are sampled: {}, {} bad, were seen and stand for about {}, {} bad. Ratios, burn \
-             rates and the budget are of these.",
+            "Spans are sampled: {} ({} bad) were received and represent about {} ({} bad). Ratios, burn rates and the budget are computed from the latter.",
             format::counted(counts.total(), "event"),
             format::count(counts.bad()),
             format::counted(whole(counts.weighted_total()), "event"),
@@ -66,8 +65,7 @@ fn mixed(counts: &EventCounts) -> Option<SamplingNote> {
     (sampled > 0 && sampled < all).then(|| SamplingNote {
         count: sampled,
         meaning: format!(
-            "{} of {} say how likely their spans were kept; the others count as the definition's \
-             `unknownWeight` says.",
+            "{} of {} have a sampling probability; the others count as `unknownWeight` in the definition says.",
             format::count(sampled),
             format::counted(all, "event"),
         ),
@@ -82,7 +80,7 @@ fn unobservable(counts: &EventCounts, ends: EndSampling) -> Option<SamplingNote>
     Some(SamplingNote {
         count: counts.unobservable,
         meaning: format!(
-            "Nothing is known of {}: the spans that would end {} are sampled down to `th:{}`.",
+            "The outcome of {} is unknown: the spans that would end {} are sampled down to `th:{}`.",
             format::counted(counts.unobservable, "workflow"),
             if counts.unobservable == 1 {
                 "it"
@@ -110,8 +108,7 @@ fn missing(rules: &[RuleStatus]) -> Option<SamplingNote> {
     Some(SamplingNote {
         count: ends.missing(),
         meaning: format!(
-            "In {}, {}: that is less than chance explains. What they stand for counts as timeouts in \
-             burn rates and budget.",
+            "In {}, {}: fewer than chance explains. The missing ones count as timeouts in burn rates and budget.",
             window.lately(),
             ends.text()
         ),
@@ -127,13 +124,11 @@ fn looks_sampled(counts: &EventCounts, ends: EndSampling) -> Option<SamplingNote
     (says_nothing && is_alike && orphans >= LEAST_ORPHANS).then(|| SamplingNote {
         count: orphans,
         meaning: format!(
-            "{} never met a start, and about as many workflows never ended ({}): this looks sampled or \
-             cut, though no span says `ot=th`.",
+            "{} have no known start, and about as many workflows never ended ({}). Spans seem to be sampled or filtered, although none has `ot=th`.",
             format::counted(orphans, "end"),
             format::count(timeouts),
         ),
-        next_step: "Find the sampler or filter that drops one half of each workflow, and send the \
-                    selected spans past it, or let it write `ot=th`.",
+        next_step: "Find the sampler or filter that drops half of each workflow. Exclude the selected spans from it, or let it write `ot=th`.",
     })
 }
 
@@ -173,10 +168,8 @@ mod tests {
         assert_eq!(
             meanings(counts),
             [
-                "Spans are sampled: 200 events, 20 bad, were seen and stand for about 500 events, \
-                 50 bad. Ratios, burn rates and the budget are of these.",
-                "100 of 200 events say how likely their spans were kept; the others count as the \
-                 definition's `unknownWeight` says.",
+                "Spans are sampled: 200 events (20 bad) were received and represent about 500 events (50 bad). Ratios, burn rates and the budget are computed from the latter.",
+                "100 of 200 events have a sampling probability; the others count as `unknownWeight` in the definition says.",
             ]
         );
     }
@@ -190,8 +183,7 @@ mod tests {
         assert_eq!(
             meanings(counts),
             [
-                "Nothing is known of 2 workflows: the spans that would end them are sampled down to \
-              `th:c`."
+                "The outcome of 2 workflows is unknown: the spans that would end them are sampled down to `th:c`."
             ]
         );
     }
@@ -209,8 +201,7 @@ mod tests {
         let [note] = notes(90, 100, None).try_into().unwrap();
         assert_eq!(
             note.meaning,
-            "90 ends never met a start, and about as many workflows never ended (100): this looks \
-             sampled or cut, though no span says `ot=th`."
+            "90 ends have no known start, and about as many workflows never ended (100). Spans seem to be sampled or filtered, although none has `ot=th`."
         );
         assert_eq!(notes(90, 1_000, None), []);
         assert_eq!(notes(10, 10, None), []);

@@ -347,9 +347,9 @@ impl SloView {
                 "Add `customer` to the definition: the attribute of the spans that names the customer."
             }
             Some(_) if self.knows_no_customer() => {
-                "Check the name of the attribute, and on which of the spans it is."
+                "Check the name of the attribute, and which spans have it."
             }
-            Some(_) => "Who has a bad event is listed here.",
+            Some(_) => "Customers with bad events are listed here.",
         }
     }
 
@@ -422,30 +422,29 @@ impl SloView {
             row(counts.failed, "failed"),
             row(
                 counts.timeout,
-                "never finished: the deadline and the grace passed",
+                "never finished: deadline and grace have passed",
             ),
             row(self.summary.in_flight, "in flight, not judged yet"),
             row(counts.cancelled, "cancelled in time: no event"),
-            row(counts.orphan, "orphans: an end whose start never came"),
+            row(counts.orphan, "orphans: ends without a start"),
             row(counts.invalid, "invalid: contradictory, or above a limit"),
         ];
         if counts.unobservable != 0 {
             rows.push(row(
                 counts.unobservable,
-                "unobservable: no end came, but a sampler would have dropped it: no event",
+                "unobservable: without an end, which a sampler would have dropped; no event",
             ));
         }
         if counts.evidence_lost != 0 {
             rows.push(row(
                 counts.evidence_lost,
-                "evidence lost: no end came, but links were lost in the meantime, or a backup was restored: \
-                 no event",
+                "evidence lost: without an end, which may have been lost with links or in a restored backup; no event",
             ));
         }
         if counts.ambiguous != 0 {
             rows.push(row(
                 counts.ambiguous,
-                "ambiguous: an end could belong to any of several workflows: no event",
+                "ambiguous: an end that may belong to any of several workflows; no event",
             ));
         }
         rows

@@ -331,8 +331,7 @@ impl StoryView {
     pub(super) fn skew_text(&self) -> Option<String> {
         let skew = self.clock_skew_seconds?;
         Some(format!(
-            "Clocks differ by at least {}: a message was received before it was sent. Times of \
-             different services are off by as much.",
+            "Clocks differ by at least {}: a message was received before it was sent. Compare times of different services with care.",
             format::seconds(skew)
         ))
     }
@@ -352,7 +351,7 @@ impl StoryView {
 
     pub(super) fn weight_text(&self) -> Option<String> {
         self.weight
-            .map(|weight| format!("stands for {weight:.1} events, because its spans are sampled"))
+            .map(|weight| format!("counts as {weight:.1} events, because its spans are sampled"))
     }
 
     /// Returns the stages in the order in which it reached them: title and time.

@@ -111,7 +111,7 @@ impl WorkflowsPage {
         let lag = self.view.search_lag_seconds;
         (lag > USUAL_LAG_SECONDS).then(|| {
             format!(
-                "The search is {} behind: what was recorded since is missing here.",
+                "The search index is {} behind; newer workflows are missing here.",
                 format::seconds(lag)
             )
         })

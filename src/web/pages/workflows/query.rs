@@ -154,10 +154,11 @@ impl WorkflowsQuery {
             rows: self.rows()?,
             after: match self.after.as_str() {
                 "" => None,
-                text => Some(
-                    SearchCursor::parse(text)
-                        .ok_or_else(|| unreadable("`after` is not of an earlier answer"))?,
-                ),
+                text => {
+                    Some(SearchCursor::parse(text).ok_or_else(|| {
+                        unreadable("`after` does not come from an earlier response")
+                    })?)
+                }
             },
         })
     }
@@ -320,7 +321,7 @@ mod tests {
                     after: text("1.2"),
                     ..query()
                 },
-                "`after` is not of an earlier answer",
+                "`after` does not come from an earlier response",
             ),
             (
                 WorkflowsQuery {

@@ -74,11 +74,11 @@ impl ClockView {
                 self.amount()
             ),
             LONG_WAIT_MICROS.. => {
-                format!(": the queue is never faster, or the clock of {receiver} is ahead")
+                format!(": either the queue is never faster, or the clock of {receiver} is ahead")
             }
             _ => String::new(),
         };
-        format!("the smallest wait from {sender} to {receiver}, of {hops}{meaning}")
+        format!("the shortest wait from {sender} to {receiver}, among {hops}{meaning}")
     }
 
     fn amount(&self) -> String {
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(wait, "−1.5 s");
         assert_eq!(
             reading,
-            "the smallest wait from checkout to mailer, of 990 messages: the clock of checkout is \
+            "the shortest wait from checkout to mailer, among 990 messages: the clock of checkout is \
              ahead of that of mailer by at least 1.5 s"
         );
     }
@@ -121,7 +121,7 @@ mod tests {
         assert!(reading.ends_with("never faster, or the clock of mailer is ahead"));
         let (wait, reading) = view(990, 40_000).unwrap();
         assert_eq!(wait, "40 ms");
-        assert!(reading.ends_with("of 990 messages"));
+        assert!(reading.ends_with("among 990 messages"));
     }
 
     #[test]
