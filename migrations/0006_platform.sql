@@ -5,11 +5,11 @@ create table replicas (
     complete_until  timestamptz not null,
     heartbeat_at    timestamptz not null,
     catch_up_until  timestamptz not null,
-    clock_ahead_ms  bigint      not null default 0,
+    clock_offset_ms  bigint      not null default 0,
     last_seen_at    timestamptz not null default clock_timestamp(),
     definition_problems text[]  not null default '{}',
     definitions_hash bigint,
-    refused_senders text[]      not null default '{}',
+    rejected_senders text[]      not null default '{}',
     login_problems  text[]      not null default '{}',
     kafka_problems  text[]      not null default '{}',
     certificates_expired text[] not null default '{}',
@@ -21,9 +21,9 @@ comment on column replicas.id is 'Random number that the process draws at its st
 comment on column replicas.complete_until is 'Watermark of the replica: it has received everything up to this time that senders sent in time.';
 comment on column replicas.heartbeat_at is 'Last sign of life, by the replica''s clock.';
 comment on column replicas.catch_up_until is 'Until this time senders may still deliver what they buffered while the replica was unreachable.';
-comment on column replicas.clock_ahead_ms is 'How far the replica''s clock is ahead of the database''s, in milliseconds; negative if behind.';
+comment on column replicas.clock_offset_ms is 'How far the replica''s clock is ahead of the database''s, in milliseconds; negative if behind.';
 comment on column replicas.last_seen_at is 'Last sign of life, by the database''s clock.';
-comment on column replicas.refused_senders is 'Senders whose requests the replica refuses whole, with the reason, a sentence each.';
+comment on column replicas.rejected_senders is 'Senders whose requests the replica refuses whole, with the reason, a sentence each.';
 comment on column replicas.login_problems is 'Why nobody can log in at the OpenID Connect provider, a sentence each; empty if all is well.';
 comment on column replicas.kafka_problems is 'Why the replica does not read its Kafka topic as it should, a sentence each; empty if it does, or reads none.';
 comment on column replicas.certificates_expired is 'Certificates of the replica''s ports that have expired, a sentence each.';

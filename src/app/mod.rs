@@ -193,7 +193,7 @@ impl App {
         let consumer = self.consumer(recorder);
         let kafka_problems = self.read_kafka(&consumer, &serving, &shutdown).await?;
         let otlp = self.receiver(consumer);
-        let refused = otlp.refused_senders();
+        let refused = otlp.rejected_senders();
         let until = || shutdown.clone().cancelled_owned();
         serving.spawn(grpc::serve(self.listeners.grpc, otlp.clone(), until()));
         let limits = outage_limits(&self.config);
@@ -408,8 +408,7 @@ async fn note_restore(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     tx.commit().await?;
     if let Some(lost) = lost {
         tracing::warn!(
-            "the database was restored from a backup: what was received from {} to {} is lost, so \
-             workflows that waited for an end then do not time out",
+            "the database was restored from a backup: spans received from {} to {} are lost, so workflows that were open then do not time out",
             format::date_time(lost.from),
             format::date_time(lost.to)
         );

@@ -22,7 +22,7 @@ use crate::{
         slo::definition::digest,
         workflow::watermark::{OutageLimits, ReplicaId, Watermark},
     },
-    ingest::refused::RefusedSenders,
+    ingest::refused::RejectedSenders,
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
     oidc::IdentityProvider,
     store::{ReplicaSigns, Store, StoreError, Tx},
@@ -159,14 +159,14 @@ pub(super) struct Pulse {
     pub(super) watermark: watch::Sender<Timestamp>,
     pub(super) clock: Clock,
     pub(super) definitions: watch::Receiver<Arc<DefinitionsStatus>>,
-    pub(super) refused: RefusedSenders,
+    pub(super) refused: RejectedSenders,
     pub(super) kafka_problems: KafkaProblems,
     pub(super) provider: Option<IdentityProvider>,
     pub(super) certificates: TlsReloaders,
 }
 
 impl Pulse {
-    fn signs(&self, clock_ahead_ms: i64, now: Timestamp) -> ReplicaSigns {
+    fn signs(&self, clock_offset_ms: i64, now: Timestamp) -> ReplicaSigns {
         let certificates = self.certificates.certificates();
         let definitions = self.definitions.borrow();
         let proposed = match &definitions.pending {
@@ -174,11 +174,11 @@ impl Pulse {
             Some(PendingFiles::Clear(_)) | None => None,
         };
         ReplicaSigns {
-            clock_ahead_ms,
+            clock_offset_ms,
             last_span_at: last_span_at(&self.metrics),
             definition_problems: definitions.problems.clone(),
             definitions_hash: proposed,
-            refused_senders: self.refused.sentences(),
+            rejected_senders: self.refused.sentences(),
             login_problems: self
                 .provider
                 .iter()
@@ -210,8 +210,7 @@ impl Pulse {
         self.last.send_replace(PulseEnd::Committed(now));
         if let Some(lost) = lost {
             tracing::warn!(
-                "a standby of the database was promoted that lacks what the service had committed: what was \
-                 received from {} to {} is lost, so workflows that waited for an end then do not time out",
+                "a standby of the database was promoted that lacks committed data: spans received from {} to {} are lost, so workflows that were open then do not time out",
                 format::date_time(lost.from),
                 format::date_time(lost.to)
             );

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
-        alerting::limit,
+        alerting::threshold,
         counting::customers::LONGEST_BY_HOURS,
         health::CleanUp,
         model::{
@@ -201,7 +201,7 @@ fn needs_minutes(slo: &Slo, now: Timestamp) -> Duration {
     };
     let rules = slo.alerting.rules.iter().map(|rule| rule.long);
     let limits = slo.alerting.limits.iter();
-    let limits = limits.flat_map(|rule| limit::look_backs(rule.limit));
+    let limits = limits.flat_map(|rule| threshold::lookback_windows(rule.limit));
     rules.chain(limits).max().unwrap_or_default().max(window)
 }
 

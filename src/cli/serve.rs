@@ -21,11 +21,11 @@ pub struct ServeArgs {
     #[command(flatten)]
     config: Config,
     #[command(flatten)]
-    wishes: FailpointConfig,
+    failpoint: FailpointConfig,
 }
 
 pub fn run(args: ServeArgs, log: &LogConfig) -> anyhow::Result<ExitCode> {
-    if let Some(folder) = args.wishes.failpoints {
+    if let Some(folder) = args.failpoint.failpoints {
         failpoint::arm(folder);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -43,6 +43,6 @@ pub use dispatcher::{Dispatcher, TargetReport};
 pub use http::addresses::AddressPolicy;
 pub use http::client::BuildClientError;
 pub use http::hosts::{UnusableTarget, resolve_target};
-pub use reconcile::{Reconciler, Repairs};
+pub use reconcile::{Reconciler, Reconciliation};
 pub use settings::{DeliverSettings, StartDelivererError};
 pub use target_changes::{FollowedChanges, TargetChanges};

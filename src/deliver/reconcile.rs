@@ -35,7 +35,7 @@ pub struct Reconciler {
 
 /// Deliveries that were missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Repairs {
+pub struct Reconciliation {
     /// Ends of alerts, for targets that still show them as firing.
     pub ends: u64,
     /// Beginnings of alerts that no target shows.
@@ -47,11 +47,11 @@ impl Reconciler {
         Self { store, catalog }
     }
 
-    pub async fn tick(&self, now: Timestamp) -> Result<Repairs, StoreError> {
+    pub async fn tick(&self, now: Timestamp) -> Result<Reconciliation, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
         let targets: Vec<Name> = catalog.targets.keys().cloned().collect();
         let mut tx = self.store.begin("compare targets with alerts").await?;
-        let repairs = Repairs {
+        let repairs = Reconciliation {
             ends: tx
                 .reconcile_ends(&targets, now, now - SETTLES_WITHIN)
                 .await?,
@@ -59,7 +59,7 @@ impl Reconciler {
                 .revive_beginnings(&targets, now, now - SHOWN_WITHIN)
                 .await?,
         };
-        let has_repaired = repairs != Repairs::default();
+        let has_repaired = repairs != Reconciliation::default();
         if has_repaired {
             tx.note_reconciled(now).await?;
         }

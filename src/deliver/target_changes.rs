@@ -85,12 +85,12 @@ impl TargetChanges {
         if targets.is_empty() {
             return Ok(0);
         }
-        let news = NewDeliveries {
+        let queued = NewDeliveries {
             transition: alert.opening,
             targets: &targets,
             ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
             severity: facts.severity,
         };
-        tx.enqueue_deliveries(news, now).await
+        tx.enqueue_deliveries(queued, now).await
     }
 }

@@ -16,27 +16,27 @@ const NUMBERS_A_DAY: u64 = 100_000;
 pub(super) const FIRST_LIVE_NUMBER: u64 = NUMBERS_A_DAY * (DAYS as u64 + 1);
 
 /// The problems of the past.
-const TROUBLES: [Trouble; 2] = [
-    Trouble {
+const OUTAGES: [PastOutage; 2] = [
+    PastOutage {
         began_before_now: Duration::from_hours(19 * 24 + 2),
         lasted: Duration::from_mins(12),
-        kind: TroubleKind::FulfilmentStalled,
+        kind: OutageKind::FulfilmentStalled,
     },
-    Trouble {
+    PastOutage {
         began_before_now: Duration::from_hours(6 * 24 + 3),
         lasted: Duration::from_mins(20),
-        kind: TroubleKind::CardNetworkDown,
+        kind: OutageKind::CardNetworkDown,
     },
 ];
 
-struct Trouble {
+struct PastOutage {
     began_before_now: Duration,
     lasted: Duration,
-    kind: TroubleKind,
+    kind: OutageKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TroubleKind {
+enum OutageKind {
     FulfilmentStalled,
     /// Two payments of five fail.
     CardNetworkDown,
@@ -73,14 +73,14 @@ pub(super) fn orders_of_day(now: Timestamp, before_now: u32, seed: u64) -> Vec<P
 impl PastOrder {
     fn draw(rng: &mut StdRng, mut order: Order, now: Timestamp) -> Self {
         let mut taken_at = order.ready_at();
-        match trouble_at(now.saturating_since(taken_at)) {
-            Some((TroubleKind::FulfilmentStalled, left)) => {
+        match outage_at(now.saturating_since(taken_at)) {
+            Some((OutageKind::FulfilmentStalled, left)) => {
                 taken_at = taken_at + left + order.wait_in_fulfilment();
             }
-            Some((TroubleKind::CardNetworkDown, _)) if rng.random_bool(0.4) => {
+            Some((OutageKind::CardNetworkDown, _)) if rng.random_bool(0.4) => {
                 order.payment = Payment::Failed;
             }
-            Some((TroubleKind::CardNetworkDown, _)) | None => {}
+            Some((OutageKind::CardNetworkDown, _)) | None => {}
         }
         Self {
             refund: Refund::draw(rng, order.number, order.placed_at),
@@ -117,8 +117,8 @@ fn orders_in_minute(rng: &mut StdRng, before_now: Duration) -> u32 {
 }
 
 /// Returns the problem at this time before now, and how much longer it lasted.
-fn trouble_at(before_now: Duration) -> Option<(TroubleKind, Duration)> {
-    TROUBLES.iter().find_map(|trouble| {
+fn outage_at(before_now: Duration) -> Option<(OutageKind, Duration)> {
+    OUTAGES.iter().find_map(|trouble| {
         let since = trouble.began_before_now.checked_sub(before_now)?;
         let left = trouble.lasted.checked_sub(since)?;
         (left > Duration::ZERO).then_some((trouble.kind, left))

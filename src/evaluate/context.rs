@@ -31,7 +31,7 @@ use crate::{
 const BEFORE: Duration = Duration::from_hours(1);
 /// The maximum number of changes in a notification.
 const CHANGES: usize = 3;
-const MOST_HAPPENINGS: u32 = 50;
+const MOST_CHANGE_EVENTS: u32 = 50;
 /// An attribute value is new if it was not seen for this long before the incident.
 const FAMILIAR: Duration = Duration::from_hours(24);
 const TOP_CUSTOMERS: u32 = 3;
@@ -125,13 +125,13 @@ impl TransitionContext<'_> {
             of.slo.service.as_deref(),
             sample.bad.iter().chain(&sample.good),
         );
-        let told = tx
-            .change_events(range, services.as_deref(), MOST_HAPPENINGS)
+        let reported = tx
+            .change_events(range, services.as_deref(), MOST_CHANGE_EVENTS)
             .await?;
         let seen = tx.versions_first_seen(self.slo, range, FAMILIAR).await?;
         let is_reported = |version: &str| {
-            let mut told = told.iter();
-            told.any(|happening| happening.version.as_deref() == Some(version))
+            let mut reported = reported.iter();
+            reported.any(|event| event.version.as_deref() == Some(version))
         };
         let seen: Vec<RecentChange> = seen
             .into_iter()
@@ -143,9 +143,9 @@ impl TransitionContext<'_> {
                 url: None,
             })
             .collect();
-        let told = told.into_iter().map(RecentChange::from);
+        let reported = reported.into_iter().map(RecentChange::from);
         Ok(RecentChange::nearest(
-            told.chain(seen).collect(),
+            reported.chain(seen).collect(),
             began_at,
             CHANGES,
         ))

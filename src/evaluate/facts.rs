@@ -66,7 +66,7 @@ impl TransitionContext<'_> {
     /// beginning.
     ///
     /// `None` if there is nothing to send, because the beginning is not stored.
-    pub(super) async fn notice(
+    pub(super) async fn draft(
         &self,
         tx: &mut Tx<'_>,
     ) -> Result<Option<DraftNotification>, StoreError> {

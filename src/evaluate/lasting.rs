@@ -1,6 +1,6 @@
 //! The results of a tick, and the SLOs whose result lasts until something is counted.
 
-use super::Subject;
+use super::ClaimedSlo;
 use crate::{
     domain::{
         alerting::status::SloStatus,
@@ -21,14 +21,14 @@ impl Evaluated {
     /// Adds the result for an SLO, or for a group of the SLO that was added last.
     pub(super) fn add(
         &mut self,
-        subject: &Subject,
+        claimed: &ClaimedSlo,
         status: Option<SloStatus>,
         lasts_until: Option<Timestamp>,
     ) {
-        let slo = subject.due.id;
+        let slo = claimed.due.id;
         self.statuses.extend(status.map(|status| (slo, status)));
-        if subject.due.group.is_none() {
-            let counts_hash = subject.due.counts_hash;
+        if claimed.due.group.is_none() {
+            let counts_hash = claimed.due.counts_hash;
             self.lasting
                 .push(lasts_until.map(|until| LastingEvaluation {
                     slo,

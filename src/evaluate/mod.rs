@@ -87,7 +87,7 @@ pub struct Evaluator {
 
 /// An SLO that is due, or a group of it, with the SLO's definition; without a definition only open
 /// alerts are ended.
-struct Subject {
+struct ClaimedSlo {
     due: DueSlo,
     slo: Option<Arc<Slo>>,
 }
@@ -156,26 +156,26 @@ impl Evaluator {
     pub async fn tick(&self, now: Timestamp) -> Result<EvaluationReport, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
         let Claims { due, unchanged } = self.claim(now).await?;
-        let subjects = subjects(due, &catalog);
+        let claimed_slos = claimed_slos(due, &catalog);
         let mut report = EvaluationReport {
             evaluated: unchanged,
             unchanged,
             ..EvaluationReport::default()
         };
-        if subjects.is_empty() {
+        if claimed_slos.is_empty() {
             return Ok(report);
         }
-        let mut reading = self.read(&subjects, now).await?;
+        let mut reading = self.read(&claimed_slos, now).await?;
         let mut evaluated = Evaluated::default();
-        for subject in &subjects {
+        for claimed in &claimed_slos {
             let (status, lasts_until) = self
-                .evaluate(subject, &mut reading, &mut report)
+                .evaluate(claimed, &mut reading, &mut report)
                 .await?
                 .unzip();
-            if subject.due.group.is_none() {
-                reading.of_slo = alerts_of(subject, status.as_ref(), &reading);
+            if claimed.due.group.is_none() {
+                reading.of_slo = alerts_of(claimed, status.as_ref(), &reading);
             }
-            evaluated.add(subject, status, lasts_until.flatten());
+            evaluated.add(claimed, status, lasts_until.flatten());
         }
         let mut tx = self.store.begin("record the status of SLOs").await?;
         tx.upsert_statuses(&evaluated.statuses).await?;
@@ -200,32 +200,32 @@ impl Evaluator {
     /// `None` if the SLO has no status any more or if another replica was faster.
     async fn evaluate(
         &self,
-        subject: &Subject,
+        claimed: &ClaimedSlo,
         reading: &mut EvaluationInputs,
         report: &mut EvaluationReport,
     ) -> Result<Option<(SloStatus, Option<Timestamp>)>, StoreError> {
-        let measured = reading.take_measured(subject.due.id);
-        let declared = subject.slo.as_deref().zip(measured);
+        let measured = reading.take_measured(claimed.due.id);
+        let declared = claimed.slo.as_deref().zip(measured);
         let assessment = declared.map(|(slo, measured)| SloEvaluation {
             rules: measured.rule_statuses(slo),
             measured,
             slo,
-            group: subject.due.group.as_ref(),
+            group: claimed.due.group.as_ref(),
         });
         report.evaluated += 1;
-        let (rhythm, beat) = reading.rhythm(subject.due.id);
-        report.note(subject, assessment.as_ref(), beat);
+        let (ticks, gap) = reading.ticks(claimed.due.id);
+        report.note(claimed, assessment.as_ref(), gap);
         let mut alerts = Vec::new();
         for severity in SEVERITIES {
-            let Some(seen) = reading.alerts.get(&(subject.due.id, severity)) else {
+            let Some(seen) = reading.alerts.get(&(claimed.due.id, severity)) else {
                 continue;
             };
             let moment = StepContext {
-                subject,
+                claimed,
                 assessment: assessment.as_ref(),
                 reading,
-                rhythm,
-                goes_to_chat: self.goes_to_chat(subject),
+                ticks,
+                goes_to_chat: self.goes_to_chat(claimed),
                 own: &alerts,
             };
             let mut step = moment.next_step(severity, seen);
@@ -240,21 +240,21 @@ impl Evaluator {
             alerts.retain(|alert| {
                 of.slo.alerting.declares(alert.severity) || alert.state != AlertState::Inactive
             });
-            let status = SloStatus::new(of.slo, &of.measured, of.rules, alerts).in_rhythm(rhythm);
+            let status = SloStatus::new(of.slo, &of.measured, of.rules, alerts).after_ticks(ticks);
             let lasts_until = status.lasts_until(of.slo, &of.measured);
             (status, lasts_until)
         }))
     }
 
-    fn goes_to_chat(&self, subject: &Subject) -> bool {
+    fn goes_to_chat(&self, claimed: &ClaimedSlo) -> bool {
         let catalog = self.catalog.borrow();
-        let told = subject.slo.iter().flat_map(|slo| &slo.notify.page);
-        told.into_iter().any(|name| is_chat(&catalog, name))
+        let targets = claimed.slo.iter().flat_map(|slo| &slo.notify.page);
+        targets.into_iter().any(|name| is_chat(&catalog, name))
     }
 
     /// Returns the targets of a transition. Reminders go to chats only: other targets repeat alerts
     /// themselves or keep them open.
-    fn audience(&self, kind: TransitionKind, mut targets: Vec<Name>) -> Vec<Name> {
+    fn recipients(&self, kind: TransitionKind, mut targets: Vec<Name>) -> Vec<Name> {
         if kind == TransitionKind::Reminded {
             let catalog = self.catalog.borrow();
             targets.retain(|name| is_chat(&catalog, name));
@@ -280,7 +280,7 @@ impl Evaluator {
             return Ok(true);
         };
         failpoint::reach(Failpoint::AlertSwapped);
-        let occasion = TransitionContext {
+        let context = TransitionContext {
             slo: step.slo,
             severity: step.severity,
             transition,
@@ -299,28 +299,32 @@ impl Evaluator {
             }
         }
         // Boxed, as it is rare and large: ticks without a transition need not carry it.
-        if let Some(notice) = Box::pin(occasion.notice(&mut tx)).await? {
-            let told = AlertTransition {
+        if let Some(draft) = Box::pin(context.draft(&mut tx)).await? {
+            let recorded = AlertTransition {
                 id: Uuid::now_v7(),
                 slo: step.slo,
                 at: transition.at,
-                facts: notice.facts,
-                suppression: notice.suppression,
+                facts: draft.facts,
+                suppression: draft.suppression,
             };
-            tx.insert_transition(&told).await?;
+            tx.insert_transition(&recorded).await?;
             if let Some(of) = assessment {
-                Box::pin(snapshot::keep(&mut tx, step.slo, of, &told.facts)).await?;
+                Box::pin(snapshot::keep(&mut tx, step.slo, of, &recorded.facts)).await?;
             }
-            let news = NewDeliveries {
-                transition: told.id,
-                targets: &self.audience(told.facts.kind, notice.targets),
-                ordering_key: &alert_key(&told.facts.slo, told.facts.group.as_ref(), step.severity),
+            let queued = NewDeliveries {
+                transition: recorded.id,
+                targets: &self.recipients(recorded.facts.kind, draft.targets),
+                ordering_key: &alert_key(
+                    &recorded.facts.slo,
+                    recorded.facts.group.as_ref(),
+                    step.severity,
+                ),
                 severity: step.severity,
             };
-            tx.enqueue_deliveries(news, transition.at).await?;
+            tx.enqueue_deliveries(queued, transition.at).await?;
             tracing::info!(
-                slo.name = %told.facts.slo, severity = ?step.severity, kind = ?told.facts.kind,
-                version = told.facts.version, "alert of `{}` changed", told.facts.slo
+                slo.name = %recorded.facts.slo, severity = ?step.severity, kind = ?recorded.facts.kind,
+                version = recorded.facts.version, "alert of `{}` changed", recorded.facts.slo
             );
         }
         tx.commit().await?;
@@ -330,20 +334,20 @@ impl Evaluator {
 }
 
 /// Returns the claimed SLOs and groups with their definitions.
-fn subjects(due: Vec<DueSlo>, catalog: &Catalog) -> Vec<Subject> {
-    let subject = |due: DueSlo| match due.declaration {
+fn claimed_slos(due: Vec<DueSlo>, catalog: &Catalog) -> Vec<ClaimedSlo> {
+    let claimed = |due: DueSlo| match due.declaration {
         // Declared by a replica with newer files than ours, which evaluates it.
         Declaration::Declared => catalog
             .slos
             .get(&due.name)
             .filter(|slo| due.group.is_none() || slo.group_by.is_some())
-            .map(|slo| Subject {
+            .map(|slo| ClaimedSlo {
                 slo: Some(Arc::clone(slo)),
                 due,
             }),
-        Declaration::Removed => Some(Subject { due, slo: None }),
+        Declaration::Removed => Some(ClaimedSlo { due, slo: None }),
     };
-    due.into_iter().filter_map(subject).collect()
+    due.into_iter().filter_map(claimed).collect()
 }
 
 fn is_chat(catalog: &Catalog, target: &Name) -> bool {
@@ -359,7 +363,7 @@ fn is_chat(catalog: &Catalog, target: &Name) -> bool {
 /// Returns the alerts of an SLO for the evaluation of its groups. If another replica was faster,
 /// these are the alerts as they were read before.
 fn alerts_of(
-    subject: &Subject,
+    claimed: &ClaimedSlo,
     status: Option<&SloStatus>,
     reading: &EvaluationInputs,
 ) -> Vec<AlertStatus> {
@@ -367,7 +371,7 @@ fn alerts_of(
         return status.alerts.clone();
     }
     let read = SEVERITIES.iter().filter_map(|severity| {
-        let alert = reading.alerts.get(&(subject.due.id, *severity))?;
+        let alert = reading.alerts.get(&(claimed.due.id, *severity))?;
         Some(alert.to_status(*severity))
     });
     read.collect()
@@ -375,10 +379,10 @@ fn alerts_of(
 
 /// The inputs of one step of an alert.
 struct StepContext<'a> {
-    subject: &'a Subject,
+    claimed: &'a ClaimedSlo,
     assessment: Option<&'a SloEvaluation<'a>>,
     reading: &'a EvaluationInputs,
-    rhythm: TickHistory,
+    ticks: TickHistory,
     /// True if pages of the SLO go to a chat, where older messages scroll out of sight.
     goes_to_chat: bool,
     /// More severe alerts of the same SLO, after this evaluation.
@@ -398,7 +402,7 @@ impl StepContext<'_> {
             .map_or(Duration::ZERO, |of| of.resolve_after(seen));
         let (next, transition) = alert::step(seen.clone(), &observation, resolve_after);
         PlannedStep {
-            slo: self.subject.due.id,
+            slo: self.claimed.due.id,
             severity,
             seen,
             recovery: Recovery::of(&next, &observation, resolve_after),
@@ -409,7 +413,7 @@ impl StepContext<'_> {
 
     /// Returns whether the page is firing and not acknowledged.
     fn is_open(&self) -> bool {
-        let page = (self.subject.due.id, Severity::Page);
+        let page = (self.claimed.due.id, Severity::Page);
         let episode = self.reading.alerts.get(&page).and_then(Alert::episode);
         episode.is_some_and(|episode| !self.reading.acknowledged.contains(&episode.id))
     }
@@ -421,7 +425,7 @@ impl StepContext<'_> {
         let verdict = self
             .assessment
             .map_or(Signal::Undeclared, |of| of.signal(severity, seen));
-        let of_slo = match self.subject.due.group {
+        let of_slo = match self.claimed.due.group {
             Some(_) => self.reading.of_slo.as_slice(),
             None => &[],
         };
@@ -430,7 +434,7 @@ impl StepContext<'_> {
             at: self.reading.now,
             missing: verdict.missing(freshness),
             verdict,
-            continuity: self.rhythm.continuity(),
+            continuity: self.ticks.continuity(),
             doubt_clears_after: self
                 .assessment
                 .map_or(Duration::ZERO, |of| of.doubt_clears_after(seen)),
@@ -440,7 +444,7 @@ impl StepContext<'_> {
             muted: self
                 .silenced(severity)
                 .or(inhibitor.map(|by| Suppression::Inhibited { by })),
-            unattended: severity == Severity::Page && self.goes_to_chat && self.is_open(),
+            unacknowledged: severity == Severity::Page && self.goes_to_chat && self.is_open(),
             new_episode: Uuid::now_v7(),
         }
     }

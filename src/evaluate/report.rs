@@ -1,6 +1,6 @@
 //! What a tick did.
 
-use super::{Subject, slo_evaluation::SloEvaluation};
+use super::{ClaimedSlo, slo_evaluation::SloEvaluation};
 use crate::domain::alerting::{
     alert::{AlertChange, TickGap, Transition, TransitionKind},
     rule_status::Freshness,
@@ -41,11 +41,11 @@ impl EvaluationReport {
     /// Records why the alerts of an SLO do not change.
     pub(super) fn note(
         &mut self,
-        subject: &Subject,
+        claimed: &ClaimedSlo,
         assessment: Option<&SloEvaluation<'_>>,
         beat: TickGap,
     ) {
-        let slo = &subject.due.name;
+        let slo = &claimed.due.name;
         if beat == TickGap::Backwards {
             self.clock_went_back += 1;
             tracing::warn!(

@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[derive(Clone, Debug)]
-pub struct Unplaced {
+pub struct LinkResolver {
     pub store: Store,
     pub writer: Writer,
     pub classifier: watch::Receiver<Arc<Classifier>>,
@@ -25,18 +25,18 @@ pub struct Unplaced {
 
 /// The result of one turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UnplacedReport {
+pub struct LinkResolverReport {
     pub placed: usize,
 }
 
-impl Unplaced {
+impl LinkResolver {
     /// Resolves all evidence that is ready for it. Any number of replicas may do so at once.
     pub async fn tick(
         &self,
         now: Timestamp,
         watermark: Timestamp,
-    ) -> Result<UnplacedReport, StoreError> {
-        let mut report = UnplacedReport::default();
+    ) -> Result<LinkResolverReport, StoreError> {
+        let mut report = LinkResolverReport::default();
         loop {
             let mut tx = self.store.begin("find evidence to place").await?;
             let is_there_more = tx.has_unresolved_links().await?;

@@ -41,8 +41,8 @@ pub(super) async fn keep(
     let plan = SnapshotPlan::new(began.unwrap_or(at), at, long, short);
     let points = points(tx, slo, of.slo, plan.range, plan.step).await?;
     let burn = of.measured.burn_context(of.slo);
-    let picture = IncidentSnapshot::new(&plan, &points, &burn, facts.factor);
-    tx.keep_incident_snapshot(facts.episode, facts.kind, &picture, at)
+    let taken = IncidentSnapshot::new(&plan, &points, &burn, facts.factor);
+    tx.keep_incident_snapshot(facts.episode, facts.kind, &taken, at)
         .await
 }
 

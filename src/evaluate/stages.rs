@@ -12,9 +12,7 @@ use crate::{
     domain::{
         counting::{
             durations::JudgedDurations,
-            stages::{
-                Breakdown, Folded, HopWaits, KnownStages, StageEvidence, StageMoves, break_down,
-            },
+            stages::{AggregatedStages, Breakdown, HopWaits, KnownStages, StageMoves, break_down},
         },
         model::{ids::SloId, sampling::Weight, time::Timestamp},
         slo::{Slo, WorkflowIndicator},
@@ -25,9 +23,10 @@ use crate::{
                 Keeping, KeptStages, KnownHandles, SampledHours, StageCoverage, StagedKey,
                 add_known,
             },
+            stage_evidence::StageEvidence,
         },
     },
-    store::{Fold, StageWorkflow, Store, StoreError, Tx},
+    store::{StageAggregate, StageWorkflow, Store, StoreError, Tx},
 };
 
 /// The maximum number of transactions for one SLO in one turn, so that a busy SLO does not delay
@@ -40,16 +39,16 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Clone, Debug)]
-pub struct StageFolder {
+pub struct StageAggregator {
     pub store: Store,
     pub classifier: watch::Receiver<Arc<Classifier>>,
 }
 
 /// The result of one turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FoldReport {
+pub struct StageReport {
     /// Workflows that were examined.
-    pub folded: usize,
+    pub aggregated: usize,
     /// Durations of workflows with a new verdict, by SLO and whether it is bad.
     pub judged: JudgedDurations,
 }
@@ -63,9 +62,9 @@ pub fn stage_spans_kept<'a>(slos: impl Iterator<Item = &'a Slo>, horizon: Durati
     (longest.unwrap_or_default() + DAY).min(horizon)
 }
 
-impl StageFolder {
+impl StageAggregator {
     /// Aggregates all pending workflows. Any number of replicas may do so at once.
-    pub async fn tick(&self, now: Timestamp) -> Result<FoldReport, StoreError> {
+    pub async fn tick(&self, now: Timestamp) -> Result<StageReport, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
         let wanted: BTreeMap<SloId, StagedSlo<'_>> = classifier
             .slos()
@@ -77,34 +76,34 @@ impl StageFolder {
             .store
             .begin("find workflows whose stages are to be summed up")
             .await?;
-        let to_fold = tx.slos_to_fold(&ids, now).await?;
+        let to_aggregate = tx.slos_to_aggregate(&ids, now).await?;
         tx.commit().await?;
-        let mut report = FoldReport::default();
-        for id in to_fold {
+        let mut report = StageReport::default();
+        for id in to_aggregate {
             if let Some(slo) = wanted.get(&id) {
-                self.fold_slo(slo, &mut report, now).await?;
+                self.aggregate_slo(slo, &mut report, now).await?;
             }
         }
         Ok(report)
     }
 
-    async fn fold_slo(
+    async fn aggregate_slo(
         &self,
         slo: &StagedSlo<'_>,
-        report: &mut FoldReport,
+        report: &mut StageReport,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         for _ in 0..BATCHES {
             let mut tx = self.store.begin("sum up the stages of workflows").await?;
-            if !tx.claim_folding(slo.id).await? {
+            if !tx.claim_aggregation(slo.id).await? {
                 break;
             }
-            let Some(workflows) = tx.workflows_to_fold(slo.id, now).await? else {
+            let Some(workflows) = tx.workflows_to_aggregate(slo.id, now).await? else {
                 break;
             };
-            let batch = fold_batch(&mut tx, slo, &workflows, now).await?;
+            let batch = aggregate_batch(&mut tx, slo, &workflows, now).await?;
             tx.commit().await?;
-            report.folded += batch.folded;
+            report.aggregated += batch.aggregated;
             for (key, durations) in &batch.judged {
                 let all = report.judged.entry(key.clone()).or_default();
                 all.merge(durations);
@@ -133,52 +132,31 @@ impl<'a> StagedSlo<'a> {
     }
 }
 
-/// The differences from aggregating some workflows.
-#[derive(Default)]
-struct FoldChanges {
-    moves: StageMoves,
-    hops: HopWaits,
-    discarded: BTreeMap<(SloId, DiscardReason), i64>,
-    judged: JudgedDurations,
-    /// Bad workflows outside of the sample, whose evidence replicas may have in memory.
-    asked: KnownHandles,
-}
-
-async fn fold_batch(
+/// Aggregates some workflows of one SLO, whose rows are locked.
+async fn aggregate_batch(
     tx: &mut Tx<'_>,
     slo: &StagedSlo<'_>,
     locked: &[StageWorkflow],
     now: Timestamp,
-) -> Result<FoldReport, StoreError> {
-    let id = slo.id;
+) -> Result<StageReport, StoreError> {
     let workflows: Vec<_> = locked.iter().filter(|one| is_needed(one, now)).collect();
     let begun: Vec<_> = workflows
         .iter()
         .map(|one| (one.key, one.trace_id))
         .collect();
-    let correlate = &slo.indicator.correlate;
-    let keys = tx.evidence_keys(id, correlate, &begun).await?;
-    let pieces = tx.stage_evidence_of(id, &keys).await?;
-    let mut known = KnownStages(tx.known_stages(id, now).await?);
+    let correlators = &slo.indicator.correlate;
+    let keys = tx.evidence_keys(slo.id, correlators, &begun).await?;
+    let pieces = tx.stage_evidence_of(slo.id, &keys).await?;
+    let known = KnownStages(tx.known_stages(slo.id, now).await?);
     let starts = workflows.iter().map(|one| one.started_at());
     let oldest = starts.min().unwrap_or(now).min(now);
-    let hours = tx.sampled_hours_of(id, oldest - DAY).await?;
-    let mut changes = FoldChanges::default();
-    let mut folds = Vec::with_capacity(workflows.len());
-    for (workflow, pieces) in workflows.iter().zip(&pieces) {
-        let own = (*workflow, pieces.as_slice());
-        let plan = StagePlan::new(own, slo, &hours);
-        folds.push(changes.fold(own, (slo, plan), &mut known, now));
+    let hours = tx.sampled_hours_of(slo.id, oldest - DAY).await?;
+    let mut batch = StageBatch::new(known);
+    for (workflow, pieces) in workflows.into_iter().zip(&pieces) {
+        let plan = StagePlan::new(slo, workflow, pieces, &hours);
+        batch.add(slo, plan, workflow, pieces, now);
     }
-    tx.add_stage_sums(id, &changes.moves).await?;
-    tx.add_hop_waits(id, now, changes.hops).await?;
-    tx.note_folded(id, &folds).await?;
-    tx.ask_for_stages(&changes.asked).await?;
-    tx.count_discarded(now, &changes.discarded).await?;
-    Ok(FoldReport {
-        folded: folds.len(),
-        judged: changes.judged,
-    })
+    batch.write(tx, slo.id, now).await
 }
 
 /// What is done with the stages of a workflow.
@@ -192,13 +170,14 @@ enum StagePlan {
 
 impl StagePlan {
     fn new(
-        (workflow, pieces): (&StageWorkflow, &[StageEvidence]),
         slo: &StagedSlo<'_>,
+        workflow: &StageWorkflow,
+        pieces: &[StageEvidence],
         hours: &SampledHours,
     ) -> Self {
-        let folded = workflow.folded.as_ref();
+        let before = workflow.aggregated.as_ref();
         // What was whole stays whole, although the sample may be smaller now.
-        if folded.is_some_and(Folded::is_event) && !was_left_out(workflow) {
+        if before.is_some_and(AggregatedStages::is_event) && !was_left_out(workflow) {
             return Self::Divide;
         }
         let is_bad = workflow
@@ -206,7 +185,7 @@ impl StagePlan {
             .is_some_and(|(outcome, _)| outcome.is_bad());
         let (key, started_at) = (workflow.key, workflow.started_at());
         match hours.coverage(key, started_at, slo.slo.clock_skew, is_bad) {
-            StageCoverage::InMemory if workflow.is_unfolded() => Self::Ask,
+            StageCoverage::InMemory if workflow.has_new_verdict() => Self::Ask,
             // A replica that has ended had it.
             StageCoverage::InMemory if pieces.is_empty() => Self::LeaveOut,
             StageCoverage::Stored | StageCoverage::InMemory => Self::Divide,
@@ -215,49 +194,101 @@ impl StagePlan {
     }
 }
 
-impl FoldChanges {
-    /// Adds the changes from aggregating one workflow.
-    fn fold<'w>(
+/// The changes that follow from some workflows of one SLO.
+struct StageBatch<'a> {
+    known: KnownStages,
+    moves: StageMoves,
+    hops: HopWaits,
+    discarded: BTreeMap<(SloId, DiscardReason), i64>,
+    judged: JudgedDurations,
+    aggregates: Vec<StageAggregate<'a>>,
+    /// Bad workflows outside of the sample, whose evidence replicas may have in memory.
+    asked: KnownHandles,
+}
+
+impl<'a> StageBatch<'a> {
+    fn new(known: KnownStages) -> Self {
+        Self {
+            known,
+            moves: StageMoves::default(),
+            hops: HopWaits::default(),
+            discarded: BTreeMap::new(),
+            judged: JudgedDurations::new(),
+            aggregates: Vec::new(),
+            asked: KnownHandles::default(),
+        }
+    }
+
+    /// Subtracts what was added of a workflow, and adds what is known of it now.
+    fn add(
         &mut self,
-        (workflow, pieces): (&'w StageWorkflow, &[StageEvidence]),
-        (slo, plan): (&StagedSlo<'_>, StagePlan),
-        known: &mut KnownStages,
+        slo: &StagedSlo<'_>,
+        plan: StagePlan,
+        workflow: &'a StageWorkflow,
+        pieces: &[StageEvidence],
         now: Timestamp,
-    ) -> Fold<'w> {
-        self.hops.add(pieces, i64::from(workflow.folded.is_none()));
-        let folded = workflow.verdict().map(|(outcome, at)| {
-            let timeline = workflow.timeline(at);
-            let mut breakdown = match (outcome, plan) {
-                // It ends before it starts.
-                (Outcome::Invalid, _) => Breakdown::default(),
-                (_, StagePlan::Divide) => break_down(timeline, pieces, &slo.indicator.stages),
-                (_, StagePlan::Ask | StagePlan::LeaveOut) => Breakdown::unsampled(timeline.range),
-            };
-            let refused = known.admit(&mut breakdown);
-            self.discard(slo.id, DiscardReason::TooManyStages, refused);
-            Folded {
-                outcome,
-                judged_at: at,
-                breakdown,
-                weight: workflow.weight,
-            }
-        });
-        if let Some(old) = &workflow.folded {
-            self.moves.add(old, -1);
+    ) {
+        let before = workflow.aggregated.as_ref();
+        self.hops.add(pieces, i64::from(before.is_none()));
+        let after = self.stages_of(slo, plan, workflow, pieces);
+        if let Some(before) = before {
+            self.moves.add(before, -1);
         }
-        if let Some(new) = &folded {
-            self.moves.add(new, 1);
+        if let Some(after) = &after {
+            self.moves.add(after, 1);
         }
-        let is_news = workflow.is_unfolded();
-        if let Some(new) = folded.as_ref().filter(|new| is_news && new.is_event()) {
-            let key = (slo.slo.name.clone(), new.outcome.is_bad());
-            let weight = new.weight.unwrap_or(Weight::ONE);
+        let is_new = workflow.has_new_verdict();
+        if let Some(after) = after.as_ref().filter(|after| is_new && after.is_event()) {
+            let key = (slo.slo.name.clone(), after.outcome.is_bad());
+            let weight = after.weight.unwrap_or(Weight::ONE);
             let all = self.judged.entry(key).or_default();
-            all.add(new.breakdown.total_micros(), weight);
+            all.add(after.breakdown.total_micros(), weight);
         }
-        let is_event = folded.as_ref().is_some_and(Folded::is_event);
-        let again_after = match plan {
-            _ if folded.is_none() => None,
+        let again_after = self.again_after(slo, plan, workflow, after.as_ref());
+        self.aggregates.push(StageAggregate {
+            workflow,
+            aggregated: after,
+            again_at: again_after.map(|again_after| now + again_after),
+        });
+    }
+
+    /// Divides the time of a workflow among its stages; `None` without a verdict.
+    fn stages_of(
+        &mut self,
+        slo: &StagedSlo<'_>,
+        plan: StagePlan,
+        workflow: &StageWorkflow,
+        pieces: &[StageEvidence],
+    ) -> Option<AggregatedStages> {
+        let (outcome, judged_at) = workflow.verdict()?;
+        let timeline = workflow.timeline(judged_at);
+        let mut breakdown = match (outcome, plan) {
+            // It ends before it starts.
+            (Outcome::Invalid, _) => Breakdown::default(),
+            (_, StagePlan::Divide) => break_down(timeline, pieces, &slo.indicator.stages),
+            (_, StagePlan::Ask | StagePlan::LeaveOut) => Breakdown::unsampled(timeline.range),
+        };
+        let refused = self.known.admit(&mut breakdown);
+        self.discard(slo.id, DiscardReason::TooManyStages, refused);
+        Some(AggregatedStages {
+            outcome,
+            judged_at,
+            breakdown,
+            weight: workflow.weight,
+        })
+    }
+
+    /// Does what the plan says about the evidence of a workflow, and returns how long after it is looked
+    /// at again.
+    fn again_after(
+        &mut self,
+        slo: &StagedSlo<'_>,
+        plan: StagePlan,
+        workflow: &StageWorkflow,
+        after: Option<&AggregatedStages>,
+    ) -> Option<Duration> {
+        let is_event = after?.is_event();
+        match plan {
             StagePlan::Ask if is_event => {
                 self.ask(workflow, slo);
                 Some(ANSWERED_WITHIN)
@@ -267,13 +298,8 @@ impl FoldChanges {
                 None
             }
             // Later spans cannot be added to their workflow any more.
-            _ if is_news || was_left_out(workflow) => Some(LATE_SPANS),
+            _ if workflow.has_new_verdict() || was_left_out(workflow) => Some(LATE_SPANS),
             StagePlan::Divide | StagePlan::Ask | StagePlan::LeaveOut => None,
-        };
-        Fold {
-            workflow,
-            folded,
-            again_at: again_after.map(|after| now + after),
         }
     }
 
@@ -293,16 +319,33 @@ impl FoldChanges {
             *self.discarded.entry((slo, reason)).or_default() += count;
         }
     }
+
+    async fn write(
+        self,
+        tx: &mut Tx<'_>,
+        slo: SloId,
+        now: Timestamp,
+    ) -> Result<StageReport, StoreError> {
+        tx.add_stage_sums(slo, &self.moves).await?;
+        tx.add_hop_waits(slo, now, self.hops).await?;
+        tx.note_aggregated(slo, &self.aggregates).await?;
+        tx.ask_for_stages(&self.asked).await?;
+        tx.count_discarded(now, &self.discarded).await?;
+        Ok(StageReport {
+            aggregated: self.aggregates.len(),
+            judged: self.judged,
+        })
+    }
 }
 
 fn was_left_out(workflow: &StageWorkflow) -> bool {
-    let folded = workflow.folded.as_ref();
-    folded.is_some_and(|folded| folded.breakdown.is_unsampled())
+    let before = workflow.aggregated.as_ref();
+    before.is_some_and(|before| before.breakdown.is_unsampled())
 }
 
 /// Returns whether there is something to add or subtract. Spans of a verdict that is older than a
 /// day and was never aggregated are deleted.
 fn is_needed(workflow: &StageWorkflow, now: Timestamp) -> bool {
     let is_recent = |(_, at): (Outcome, Timestamp)| at >= now - DAY;
-    workflow.folded.is_some() || workflow.verdict().is_some_and(is_recent)
+    workflow.aggregated.is_some() || workflow.verdict().is_some_and(is_recent)
 }

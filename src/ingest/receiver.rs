@@ -20,7 +20,7 @@ use super::{
     failure::Failure,
     json,
     limits::ReceiverLimits,
-    refused::{RefusedSenders, RequestResults},
+    refused::{RejectedSenders, RequestResults},
     reply::Rejections,
     server::{
         body::{self, ContentEncoding},
@@ -117,7 +117,7 @@ impl<D: TraceConsumer> Receiver<D> {
     }
 
     /// Returns the senders whose whole requests are rejected.
-    pub fn refused_senders(&self) -> RefusedSenders {
+    pub fn rejected_senders(&self) -> RejectedSenders {
         self.results.refused.clone()
     }
 

@@ -15,17 +15,17 @@ use crate::telemetry::metrics::RequestMetrics;
 
 /// Senders whose requests are currently rejected. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct RefusedSenders(Arc<Mutex<HashMap<(IpAddr, &'static str), RefusedSender>>>);
+pub struct RejectedSenders(Arc<Mutex<HashMap<(IpAddr, &'static str), RejectedSender>>>);
 
 #[derive(Debug)]
-struct RefusedSender {
+struct RejectedSender {
     reason: String,
     requests: u64,
     last_at: Instant,
     logged_at: Instant,
 }
 
-impl RefusedSenders {
+impl RejectedSenders {
     /// The duration after its last rejection for which a sender is named.
     const NAMED_FOR: Duration = Duration::from_mins(10);
     /// Fewer rejections may be a person's experiment.
@@ -54,7 +54,7 @@ impl RefusedSenders {
         if senders.len() >= Self::MOST {
             return false;
         }
-        let sender = RefusedSender {
+        let sender = RejectedSender {
             reason: failure.to_string(),
             requests: 1,
             last_at: now,
@@ -87,7 +87,7 @@ impl RefusedSenders {
 #[derive(Clone, Debug, Default)]
 pub(super) struct RequestResults {
     pub(super) metrics: Option<RequestMetrics>,
-    pub(super) refused: RefusedSenders,
+    pub(super) refused: RejectedSenders,
 }
 
 impl RequestResults {
@@ -122,16 +122,16 @@ mod tests {
 
     #[test]
     fn a_refusal_is_logged_once_a_minute_for_each_peer_and_kind() {
-        let (senders, now) = (RefusedSenders::default(), Instant::now());
+        let (senders, now) = (RejectedSenders::default(), Instant::now());
         assert!(senders.note(PEER, &too_large(), now));
         assert!(!senders.note(PEER, &too_large(), now));
         assert!(senders.note(PEER, &Failure::MediaType, now));
-        assert!(senders.note(PEER, &too_large(), now + RefusedSenders::LOGGED_EVERY));
+        assert!(senders.note(PEER, &too_large(), now + RejectedSenders::LOGGED_EVERY));
     }
 
     #[test]
     fn a_sender_is_named_from_its_third_refusal_until_ten_minutes_after_its_last() {
-        let (senders, now) = (RefusedSenders::default(), Instant::now());
+        let (senders, now) = (RejectedSenders::default(), Instant::now());
         for _ in 0..2 {
             senders.note(PEER, &too_large(), now);
         }
@@ -142,18 +142,18 @@ mod tests {
             ["127.0.0.1: the body is larger than the limit of 8 bytes."]
         );
         assert_eq!(
-            senders.sentences_at(now + RefusedSenders::NAMED_FOR).len(),
+            senders.sentences_at(now + RejectedSenders::NAMED_FOR).len(),
             0
         );
     }
 
     #[test]
     fn no_number_of_peers_fills_the_memory() {
-        let (senders, now) = (RefusedSenders::default(), Instant::now());
+        let (senders, now) = (RejectedSenders::default(), Instant::now());
         for number in 0..2_000_u32 {
             senders.note(IpAddr::V4(number.into()), &too_large(), now);
         }
-        assert_eq!(senders.0.lock().unwrap().len(), RefusedSenders::MOST);
-        assert!(senders.note(PEER, &too_large(), now + RefusedSenders::NAMED_FOR));
+        assert_eq!(senders.0.lock().unwrap().len(), RejectedSenders::MOST);
+        assert!(senders.note(PEER, &too_large(), now + RejectedSenders::NAMED_FOR));
     }
 }

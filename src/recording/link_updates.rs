@@ -9,7 +9,7 @@ use super::Discarded;
 use crate::{
     domain::workflow::{
         EventId, EvidenceByEvent,
-        links::{EvidenceFragment, Graph, GroupsOfBatches, Placement},
+        links::{EvidenceFragment, FragmentResolution, Graph, GroupsOfBatches},
     },
     store::{EvidenceRow, EvidenceRows, SpanColumns},
 };
@@ -37,7 +37,7 @@ pub struct LinkCheck {
     pub(super) arrived: SpanColumns,
     /// Evidence that was resolved, with its placements.
     pub(super) rows: EvidenceRows,
-    pub(super) placements: Vec<Placement>,
+    pub(super) placements: Vec<FragmentResolution>,
     /// Workflows that new evidence joined, which may be in groups.
     pub(super) joined: BTreeSet<EventId>,
     /// True if other evidence of the transaction is not resolved yet.
@@ -64,7 +64,7 @@ pub(super) fn fragments(rows: &[EvidenceRow]) -> Vec<EvidenceFragment> {
 /// Returns the workflows that evidence was placed in.
 pub(super) fn keys_of<'a>(
     rows: &'a [EvidenceRow],
-    placements: &'a [Placement],
+    placements: &'a [FragmentResolution],
 ) -> impl Iterator<Item = EventId> + 'a {
     let placed = rows.iter().zip(placements);
     placed.flat_map(|(row, placed)| {

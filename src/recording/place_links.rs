@@ -13,7 +13,7 @@ use crate::{
         batch::BatchEvidence,
         classify::{DiscardReason, Linked},
         join,
-        links::{Edges, LinkResolution, Placement, place},
+        links::{Edges, FragmentResolution, LinkResolution, place},
     },
     store::{EvidenceRows, StoreError},
 };
@@ -94,7 +94,7 @@ impl Recording<'_, '_> {
         let spans = rows.iter().map(|row| row.fragment.linked_span());
         self.tx.load_origins(&spans.collect(), &mut graph).await?;
         let resolution = place(&fragments(&rows), &graph);
-        let has_branches = |placed: &Placement| !placed.branches.is_empty();
+        let has_branches = |placed: &FragmentResolution| !placed.branches.is_empty();
         if !resolution.placements.iter().any(has_branches) {
             return Ok((rows, left, resolution));
         }

@@ -27,8 +27,8 @@ use crate::{
             classify::DiscardReason,
             join,
             links::{
-                EvidenceFragment, Graph, LinkResolution, LinkedSpan, Placement, awaited_contexts,
-                place,
+                EvidenceFragment, FragmentResolution, Graph, LinkResolution, LinkedSpan,
+                awaited_contexts, place,
             },
         },
     },
@@ -146,7 +146,7 @@ impl Recording<'_, '_> {
     /// Stores that evidence which was resolved is to be checked, since it may wait for other spans now.
     async fn check_of(
         &mut self,
-        resolved: BTreeMap<Uuid, (EvidenceRow, Placement)>,
+        resolved: BTreeMap<Uuid, (EvidenceRow, FragmentResolution)>,
     ) -> Result<Option<LinkCheck>, StoreError> {
         if resolved.is_empty() {
             return Ok(None);
@@ -321,7 +321,7 @@ struct Moved {
     batch_ids: BTreeSet<Uuid>,
     discarded: Discarded,
     /// What was resolved, and how it was last.
-    resolved: BTreeMap<Uuid, (EvidenceRow, Placement)>,
+    resolved: BTreeMap<Uuid, (EvidenceRow, FragmentResolution)>,
 }
 
 impl Moved {

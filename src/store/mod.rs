@@ -51,7 +51,7 @@ pub use counts::customers::{AffectedCount, CustomerImpact};
 pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
 pub use counts::stage_sums::DurationsOfStep;
-pub use counts::stage_workflows::{Fold, StageWorkflow};
+pub use counts::stage_workflows::{StageAggregate, StageWorkflow};
 pub use counts::totals::EventTotals;
 pub use error::{ForeignSchema, StoreError, StoreErrorKind};
 pub(crate) use links::{

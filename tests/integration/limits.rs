@@ -5,13 +5,13 @@ use std::time::Duration;
 use throughline::domain::{
     alerting::{
         alert::TransitionKind,
-        limit::{LimitState, LimitStatus},
         status::SloState,
+        threshold::{ThresholdState, ThresholdStatus},
     },
     model::time::TimeRange,
     notify::wording,
     slo::{
-        Alerting, Limit, LimitRule, Severity, Slo,
+        Alerting, Limit, Severity, Slo, ThresholdRule,
         exclusion::{Exclusion, ExclusionScope},
     },
     workflow::Outcome,
@@ -36,7 +36,7 @@ fn planned_work() -> Exclusion {
 fn slo(limit: Limit) -> Slo {
     Slo {
         alerting: Alerting {
-            limits: vec![LimitRule {
+            limits: vec![ThresholdRule {
                 name: "the-limit".parse().unwrap(),
                 severity: Severity::Page,
                 limit,
@@ -72,7 +72,7 @@ impl TestApp {
         told
     }
 
-    async fn limit(&self) -> LimitStatus {
+    async fn limit(&self) -> ThresholdStatus {
         self.status().await.limits.remove(0)
     }
 }
@@ -105,7 +105,7 @@ async fn a_budget_that_will_soon_be_gone_pages_long_before_it_is_and_resolves_af
     assert_eq!(told[0], 6);
     let kinds: Vec<_> = story.facts().await.iter().map(|facts| facts.kind).collect();
     assert_eq!(kinds, [TransitionKind::Firing, TransitionKind::Resolved]);
-    assert_eq!(story.limit().await.standing, LimitState::Under);
+    assert_eq!(story.limit().await.state, ThresholdState::Under);
 }
 
 #[tokio::test]
@@ -165,12 +165,12 @@ pub(crate) async fn t02_an_slo_that_is_silent_at_this_hour_every_week_is_not_abs
     assert_eq!(story.told_at(0..=40).await, [0_u32; 0]);
     let limit = story.limit().await;
     assert_eq!(
-        (limit.standing, limit.value),
-        (LimitState::Unknown, Some(0.0))
+        (limit.state, limit.value),
+        (ThresholdState::Unknown, Some(0.0))
     );
     story.fill([40, 50], good(10)).await;
     assert_eq!(story.told_at([50]).await, [0_u32; 0]);
-    assert_eq!(story.limit().await.standing, LimitState::Under);
+    assert_eq!(story.limit().await.state, ThresholdState::Under);
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ pub(crate) async fn t02_an_outage_of_ingest_is_no_absence_of_events() {
     let story = story(absence(), DAY * 8).await;
     story.ingest_ends(after(0)).await;
     assert_eq!(story.told_at(2..=40).await, [0_u32; 0]);
-    assert_eq!(story.limit().await.standing, LimitState::Unknown);
+    assert_eq!(story.limit().await.state, ThresholdState::Unknown);
 }
 
 #[tokio::test]

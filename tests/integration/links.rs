@@ -482,9 +482,12 @@ async fn spans_that_name_no_workflow_are_told_on_the_page_and_in_the_metrics() {
     let body = request(&[anywhere("order placed", 0.0)], minutes_ago(3));
     let sent = post(&service.api.client, &service.api.http, body);
     assert_eq!(sent.await.unwrap(), 200);
-    let twin = service.api.json("/api/v1/slos/orders").await;
-    assert_eq!(twin["correlation"]["correlated_ratio"], 0.0, "{twin}");
-    assert_eq!(twin["correlation"]["uncorrelated"], 1, "{twin}");
+    let json_view = service.api.json("/api/v1/slos/orders").await;
+    assert_eq!(
+        json_view["correlation"]["correlated_ratio"], 0.0,
+        "{json_view}"
+    );
+    assert_eq!(json_view["correlation"]["uncorrelated"], 1, "{json_view}");
     let reason = DiscardReason::Uncorrelated.as_str();
     let sample = format!("throughline_slo_spans_window{{reason=\"{reason}\",slo=\"orders\"}}");
     assert_eq!(service.api.metric(&sample).await, Some(1.0));

@@ -128,7 +128,7 @@ async fn a_workflow_that_is_stuck_says_in_one_sentence_where_it_waits() {
         app.at_second(20.0).send(begin(order)).await;
         app.at_second(20.0).send(end(order)).await;
     }
-    app.fold().await;
+    app.aggregate().await;
     app.execute("delete from workflows").await;
     app.fill_lists().await;
     app.send(begin("4711")).await;

@@ -60,13 +60,13 @@ async fn examine_database(config: &DatabaseConfig) -> Vec<Diagnosis> {
     let store = match url.and_then(|url| Ok(Store::at(&url, CONNECTIONS)?)) {
         Ok(store) => store,
         Err(error) => {
-            let advice = "the settings of the database are those of `throughline serve`";
+            let advice = "use the same database settings as `throughline serve`";
             return vec![Diagnosis::fail(check, format!("{error:#}"), advice)];
         }
     };
     let examined = examine_store(&store, config.database_connections).await;
     let found = examined.unwrap_or_else(|error| {
-        let advice = "check that it runs, and user, password and address in `--database-url`";
+        let advice = "check that it runs, and check user, password and address in `--database-url`";
         let text = format!("`{}`: {}", store.address(), error.in_full());
         vec![Diagnosis::fail(check, text, advice)]
     });
@@ -86,7 +86,7 @@ async fn examine_store(store: &Store, connections: u32) -> Result<Vec<Diagnosis>
     let asked_at = Clock::System.now();
     let now = store.now().await?;
     let here = asked_at + Clock::System.now().saturating_since(asked_at) / 2;
-    facts.clock_ahead_ms = here.micros_since(now) / 1_000;
+    facts.clock_offset_ms = here.micros_since(now) / 1_000;
     facts.address = store.address();
     facts.pooling = pooling;
     facts.disk = report.data_directory.as_deref().and_then(disk);

@@ -39,10 +39,10 @@ use crate::{
     },
     evaluate::{
         EnrichmentConfig, EvaluationReport, Evaluator, EvaluatorSettings,
-        index_workflows::SearchIndexer, overdue::DeadlineScan, resolve_links::Unplaced,
-        stages::StageFolder,
+        index_workflows::SearchIndexer, overdue::DeadlineScan, resolve_links::LinkResolver,
+        stages::StageAggregator,
     },
-    ingest::refused::RefusedSenders,
+    ingest::refused::RejectedSenders,
     oidc::IdentityProvider,
     recording::StageKeeper,
     store::{ConnectionUse, Store, Writer},
@@ -75,7 +75,7 @@ pub(super) struct Loops {
     pub(super) in_force: InForce,
     pub(super) keeper: CatalogKeeper,
     pub(super) watermark: watch::Sender<Timestamp>,
-    pub(super) refused: RefusedSenders,
+    pub(super) refused: RejectedSenders,
     pub(super) kafka_problems: KafkaProblems,
     pub(super) stages: StageKeeper,
     pub(super) shapes: SharedShapes,
@@ -177,7 +177,7 @@ impl Loops {
     }
 
     fn spawn_unplaced(&self, tasks: &TaskTracker, periodic: &Periodic) {
-        let unplaced = Unplaced {
+        let unplaced = LinkResolver {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.in_force.classifier.clone(),
@@ -195,7 +195,7 @@ impl Loops {
     }
 
     fn spawn_stages(&self, tasks: &TaskTracker, periodic: &Periodic) {
-        let folder = StageFolder {
+        let folder = StageAggregator {
             store: self.store.clone(),
             classifier: self.in_force.classifier.clone(),
         };
@@ -214,7 +214,7 @@ impl Loops {
             async move {
                 let report = folder.tick(now).await?;
                 durations.add(report.judged);
-                Ok(report.folded)
+                Ok(report.aggregated)
             }
         }));
     }

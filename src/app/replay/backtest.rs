@@ -14,7 +14,7 @@ use crate::{
             replay::{MessageTime, ReplayTime},
         },
     },
-    evaluate::{overdue::DeadlineScan, resolve_links::Unplaced, stages::StageFolder},
+    evaluate::{overdue::DeadlineScan, resolve_links::LinkResolver, stages::StageAggregator},
     ingest::kafka::replay::RemovedMessages,
     recording::Committer,
     store::StoreError,
@@ -115,7 +115,7 @@ impl Backtest {
             ..
         } = self.committer.clone();
         let (now, up_to) = (self.time.now(), self.time.up_to());
-        let unplaced = Unplaced {
+        let unplaced = LinkResolver {
             store: store.clone(),
             writer,
             classifier: classifier.clone(),
@@ -129,7 +129,7 @@ impl Backtest {
             catch_up,
         };
         overdue.tick(now, up_to).await?;
-        StageFolder { store, classifier }.tick(now).await?;
+        StageAggregator { store, classifier }.tick(now).await?;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::cli::output::print;
 
 /// The interval at which the service is asked for the progress of the test.
-const GLANCE: Duration = Duration::from_millis(300);
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 /// Send a test to a target, and show every attempt until it succeeds or fails
 ///
@@ -106,9 +106,9 @@ fn rendered(begun: Value) -> Answer {
 /// everything was delivered in time.
 fn follow(api: &Api, path: &str, args: &NotifyTestArgs) -> io::Result<Result<bool, ApiError>> {
     let mut printed = 0;
-    let glances = args.timeout.as_millis() / GLANCE.as_millis() + 1;
+    let polls = args.timeout.as_millis() / POLL_INTERVAL.as_millis() + 1;
     let mut view = Value::Null;
-    for _ in 0..glances {
+    for _ in 0..polls {
         view = match api.get(path) {
             Ok(view) => view,
             Err(error) => return Ok(Err(error)),
@@ -122,7 +122,7 @@ fn follow(api: &Api, path: &str, args: &NotifyTestArgs) -> io::Result<Result<boo
         if view["finished"] == true {
             break;
         }
-        thread::sleep(GLANCE);
+        thread::sleep(POLL_INTERVAL);
     }
     let delivered = view["delivered"] == true;
     let text = match (view["finished"] == true, delivered) {

@@ -19,7 +19,7 @@ pub struct AddressPolicy {
 
 /// The reason why an address is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum ForbiddenAddress {
     #[error("{address} is {what}, which is never sent to")]
     Never { address: IpAddr, what: &'static str },
     #[error("{address} is {what}: to allow it, use `--allow-private-targets`")]
@@ -90,7 +90,7 @@ impl AddressPolicy {
         Self::new(Vec::new(), WEB_PORTS.to_vec())
     }
 
-    pub(crate) fn check(&self, address: IpAddr, port: u16) -> Result<(), Refused> {
+    pub(crate) fn check(&self, address: IpAddr, port: u16) -> Result<(), ForbiddenAddress> {
         self.check_address(address)?;
         if self.is_web_port(port) || self.is_opened(address.to_canonical()) {
             Ok(())
@@ -100,14 +100,14 @@ impl AddressPolicy {
     }
 
     /// Checks whether an address is allowed on any port.
-    pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), Refused> {
+    pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), ForbiddenAddress> {
         let address = address.to_canonical();
         if let Some(what) = range_of(address, &NEVER) {
-            return Err(Refused::Never { address, what });
+            return Err(ForbiddenAddress::Never { address, what });
         }
         let opened = self.is_opened(address);
         match range_of(address, &NOT_PUBLIC) {
-            Some(what) if !opened => Err(Refused::Private { address, what }),
+            Some(what) if !opened => Err(ForbiddenAddress::Private { address, what }),
             // An allowed translation range does not allow a private address behind it.
             _ => translated(address).map_or(Ok(()), |inner| self.check_address(inner)),
         }
@@ -122,9 +122,9 @@ impl AddressPolicy {
         self.ports.contains(&port)
     }
 
-    pub(crate) fn refused_port(&self) -> Refused {
+    pub(crate) fn refused_port(&self) -> ForbiddenAddress {
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
-        Refused::Port {
+        ForbiddenAddress::Port {
             ports: ports.join(", "),
         }
     }

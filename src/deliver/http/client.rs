@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    addresses::{AddressPolicy, Refused},
+    addresses::{AddressPolicy, ForbiddenAddress},
     resolver::{Lookup, Ports, ResolveError, Resolver},
 };
 
@@ -57,7 +57,7 @@ pub(crate) enum SendError {
     #[error("the address is no http or https URL")]
     Address,
     #[error("not sent: {0}")]
-    Refused(Refused),
+    Refused(ForbiddenAddress),
     #[error("{0}")]
     Dns(ResolveError),
     #[error("no secure connection: {0}")]

@@ -13,7 +13,7 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::{Instant, timeout};
 
-use super::addresses::{AddressPolicy, Refused};
+use super::addresses::{AddressPolicy, ForbiddenAddress};
 
 /// The duration for which the last addresses of a name are kept.
 const KEEP: Duration = Duration::from_hours(24);
@@ -53,7 +53,7 @@ pub(crate) enum ResolveError {
     #[error("its name cannot be resolved: {0}")]
     Unknown(String),
     #[error("{0}")]
-    Refused(Refused),
+    Refused(ForbiddenAddress),
 }
 
 impl Resolver {
@@ -109,7 +109,7 @@ impl Resolver {
         last.ok_or(ResolveError::Unknown(problem))
     }
 
-    fn check(&self, address: IpAddr) -> Result<(), Refused> {
+    fn check(&self, address: IpAddr) -> Result<(), ForbiddenAddress> {
         self.policy.check_address(address)?;
         match self.ports {
             Ports::Web => Ok(()),

@@ -7,9 +7,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    limit::{LimitState, LimitStatus},
     rule_status::{BurnCondition, WindowStatus},
     rule_statuses::RuleStatuses,
+    threshold::{ThresholdState, ThresholdStatus},
 };
 use crate::domain::{
     model::{
@@ -58,7 +58,10 @@ pub fn recipients(
 /// Returns the ticket that replaces every alert of an SLO whose ends were never joined with a
 /// start. `None` if no rule burns. Its value is the number of ends without a start in the window of
 /// that rule.
-pub(super) fn never_ended(statuses: &RuleStatuses, nearest: Option<&str>) -> Option<LimitStatus> {
+pub(super) fn never_ended(
+    statuses: &RuleStatuses,
+    nearest: Option<&str>,
+) -> Option<ThresholdStatus> {
     let burning = statuses
         .rules
         .iter()
@@ -67,20 +70,20 @@ pub(super) fn never_ended(statuses: &RuleStatuses, nearest: Option<&str>) -> Opt
     let over = statuses
         .limits
         .iter()
-        .filter(|limit| limit.standing == LimitState::Over)
+        .filter(|limit| limit.state == ThresholdState::Over)
         .filter(|limit| !matches!(limit.limit, Limit::Absence { .. }))
         .map(|limit| (&limit.window, limit.pending_for));
     let (window, pending_for) = burning.chain(over).next()?;
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     let ends = window.counts.orphan as f64;
-    Some(LimitStatus {
+    Some(ThresholdStatus {
         pending_for,
         lacking: nearest.map(str::to_owned),
         ..status(
             NEVER_ENDED,
             Limit::NeverEnded,
             Some(ends),
-            LimitState::Over,
+            ThresholdState::Over,
             window.clone(),
         )?
     })
@@ -91,7 +94,7 @@ pub(super) fn unusable(
     window: WindowStatus,
     guard: Guard,
     statuses: &RuleStatuses,
-) -> Option<LimitStatus> {
+) -> Option<ThresholdStatus> {
     let page_in_doubt = statuses.is_page_in_doubt();
     let share = unusable_share(window.counts);
     let limit = Limit::Unusable {
@@ -99,14 +102,14 @@ pub(super) fn unusable(
         page_in_doubt,
     };
     let enough = u64::try_from(window.counts.unusable()).unwrap_or(0) >= guard.bad_events;
-    let standing = match share {
-        _ if page_in_doubt => LimitState::Over,
-        Some(share) if share > MOST_UNUSABLE && enough => LimitState::Over,
-        Some(share) if share > MOST_UNUSABLE => LimitState::TooFew,
-        Some(_) => LimitState::Under,
-        None => LimitState::Unknown,
+    let state = match share {
+        _ if page_in_doubt => ThresholdState::Over,
+        Some(share) if share > MOST_UNUSABLE && enough => ThresholdState::Over,
+        Some(share) if share > MOST_UNUSABLE => ThresholdState::TooFew,
+        Some(_) => ThresholdState::Under,
+        None => ThresholdState::Unknown,
     };
-    status(DATA_QUALITY, limit, share, standing, window)
+    status(DATA_QUALITY, limit, share, state, window)
 }
 
 /// Returns the rule on the share of start spans that do not name their workflow, in the last hour;
@@ -116,24 +119,24 @@ pub(super) fn uncorrelated(
     lacking: String,
     window: WindowStatus,
     guard: Guard,
-) -> Option<LimitStatus> {
+) -> Option<ThresholdStatus> {
     if starts.uncorrelated <= 0 {
         return None;
     }
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     let share = starts.uncorrelated as f64 / (starts.correlated + starts.uncorrelated) as f64;
     let enough = u64::try_from(starts.uncorrelated).unwrap_or(0) >= guard.bad_events;
-    let standing = match share > MOST_UNUSABLE {
-        true if enough => LimitState::Over,
-        true => LimitState::TooFew,
-        false => LimitState::Under,
+    let state = match share > MOST_UNUSABLE {
+        true if enough => ThresholdState::Over,
+        true => ThresholdState::TooFew,
+        false => ThresholdState::Under,
     };
     let limit = Limit::Uncorrelated {
         over: MOST_UNUSABLE,
     };
-    Some(LimitStatus {
+    Some(ThresholdStatus {
         lacking: Some(lacking),
-        ..status(UNCORRELATED, limit, Some(share), standing, window)?
+        ..status(UNCORRELATED, limit, Some(share), state, window)?
     })
 }
 
@@ -149,17 +152,17 @@ fn status(
     name: &str,
     limit: Limit,
     value: Option<f64>,
-    standing: LimitState,
+    state: ThresholdState,
     window: WindowStatus,
-) -> Option<LimitStatus> {
-    Some(LimitStatus {
+) -> Option<ThresholdStatus> {
+    Some(ThresholdStatus {
         name: name.parse().ok()?,
         severity: Severity::Ticket,
         limit,
         pending_for: Duration::ZERO,
         value,
         value_is_upper_bound: false,
-        standing,
+        state,
         as_good: None,
         lacking: None,
         window,

@@ -1,8 +1,8 @@
 //! All rules of one SLO at one moment.
 
 use super::{
-    limit::{LimitState, LimitStatus},
     rule_status::{BurnCondition, RuleStatus, WindowStatus},
+    threshold::{ThresholdState, ThresholdStatus},
 };
 use crate::domain::{
     model::ids::Name,
@@ -13,9 +13,9 @@ use crate::domain::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleStatuses {
     pub rules: Vec<RuleStatus>,
-    pub limits: Vec<LimitStatus>,
+    pub limits: Vec<ThresholdStatus>,
     /// The rules on data quality that every SLO with rules has; they open tickets.
-    pub quality: Vec<LimitStatus>,
+    pub quality: Vec<ThresholdStatus>,
 }
 
 /// The windows of one rule at one moment. A rule on one number has one window, which is both.
@@ -30,7 +30,7 @@ pub struct RuleWindowsStatus<'a> {
 /// Returns the windows of the rule of this name, if there is such a rule.
 pub(super) fn windows_of<'a>(
     rules: &'a [RuleStatus],
-    limits: [&'a [LimitStatus]; 2],
+    limits: [&'a [ThresholdStatus]; 2],
     name: &Name,
 ) -> Option<RuleWindowsStatus<'a>> {
     let of_burn = rules.iter().find(|rule| rule.name == *name);
@@ -86,7 +86,7 @@ impl RuleStatuses {
             (rule.severity, is_in_doubt)
         });
         let limits = self.limits.iter().map(|limit| {
-            let is_in_doubt = limit.standing == LimitState::InDoubt;
+            let is_in_doubt = limit.state == ThresholdState::InDoubt;
             (limit.severity, is_in_doubt)
         });
         rules

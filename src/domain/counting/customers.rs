@@ -97,15 +97,15 @@ impl CustomerCounts {
 impl CustomerMoves {
     /// Adds an event of `slo`. Its customer may change later: the smallest of several names is
     /// used.
-    pub fn put_in(&mut self, slo: SloId, judged: &JudgedWorkflow) {
+    pub fn add_event(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         if let Some((key, counts)) = counted(slo, judged) {
             let moved = self.0.entry(key).or_default();
             *moved = moved.plus(counts);
         }
     }
 
-    /// Subtracts what [`CustomerMoves::put_in`] added.
-    pub fn take_out(&mut self, slo: SloId, judged: &JudgedWorkflow) {
+    /// Subtracts what [`CustomerMoves::add_event`] added.
+    pub fn subtract_event(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         if let Some((key, counts)) = counted(slo, judged) {
             let moved = self.0.entry(key).or_default();
             *moved = moved.minus(counts);
@@ -246,9 +246,9 @@ mod tests {
     fn a_corrected_event_takes_its_customer_out_of_the_old_bucket() {
         let mut moves = CustomerMoves::default();
         let timeout = judged(Some("acme"), Outcome::Timeout, 3_601);
-        moves.put_in(SLO, &timeout);
-        moves.take_out(SLO, &timeout);
-        moves.put_in(SLO, &judged(Some("acme"), Outcome::Good, 3_599));
+        moves.add_event(SLO, &timeout);
+        moves.subtract_event(SLO, &timeout);
+        moves.add_event(SLO, &judged(Some("acme"), Outcome::Good, 3_599));
         let buckets = moves.by_bucket();
         let good = CustomerCounts {
             events: 1,
@@ -265,9 +265,9 @@ mod tests {
     fn what_is_no_event_or_names_nobody_has_no_customer() {
         let mut moves = CustomerMoves::default();
         for outcome in [Outcome::Open, Outcome::Cancelled, Outcome::Orphan] {
-            moves.put_in(SLO, &judged(Some("acme"), outcome, 5));
+            moves.add_event(SLO, &judged(Some("acme"), outcome, 5));
         }
-        moves.put_in(SLO, &judged(None, Outcome::Late, 5));
+        moves.add_event(SLO, &judged(None, Outcome::Late, 5));
         assert!(moves.by_bucket().is_empty());
     }
 
@@ -307,8 +307,8 @@ mod tests {
         let mut lost = judged(Some("acme"), Outcome::Timeout, 3_601);
         lost.workflow.details.shared = Some(SharedEnd::None);
         let mut moves = CustomerMoves::default();
-        moves.put_in(SLO, &lost);
-        moves.put_in(SLO, &judged(Some("acme"), Outcome::Timeout, 3_602));
+        moves.add_event(SLO, &lost);
+        moves.add_event(SLO, &judged(Some("acme"), Outcome::Timeout, 3_602));
         let expected = CustomerCounts {
             events: 2,
             bad: 2,

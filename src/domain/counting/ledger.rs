@@ -57,13 +57,13 @@ impl CountDelta {
     /// Replaces the counts of an event by those of `new`.
     fn replace(&mut self, slo: SloId, old: Option<&JudgedWorkflow>, new: &JudgedWorkflow) {
         if let Some(old) = old {
-            self.take_out(slo, old);
+            self.subtract_event(slo, old);
             self.note_corrected(slo, old, Some(new));
             if is_corrected(old, new) {
                 self.note(slo, WorkflowNote::Corrected);
             }
         }
-        self.put_in(slo, new);
+        self.add_event(slo, new);
         if new.workflow.has_start_and_end() {
             self.ended.insert(slo);
         }
@@ -149,18 +149,18 @@ impl CountDelta {
         new: Option<(SloId, &JudgedWorkflow)>,
     ) {
         if let Some((group, judged)) = old {
-            self.take_out(group, judged);
+            self.subtract_event(group, judged);
             let stays = new.filter(|(now, _)| *now == group);
             self.note_corrected(group, judged, stays.map(|(_, judged)| judged));
         }
         if let Some((group, judged)) = new {
-            self.put_in(group, judged);
+            self.add_event(group, judged);
         }
     }
 
     /// Subtracts an event that does not exist any more.
     fn withdraw(&mut self, slo: SloId, old: &JudgedWorkflow) {
-        self.take_out(slo, old);
+        self.subtract_event(slo, old);
         self.note_corrected(slo, old, None);
         if old.verdict.at.is_some() {
             self.note(slo, WorkflowNote::Corrected);
@@ -180,16 +180,16 @@ impl CountDelta {
         }
     }
 
-    fn take_out(&mut self, slo: SloId, judged: &JudgedWorkflow) {
+    fn subtract_event(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         self.add(slo, &judged.verdict, -judged.counts());
         self.add_open(slo, judged, -1);
-        self.customers.take_out(slo, judged);
+        self.customers.subtract_event(slo, judged);
     }
 
-    fn put_in(&mut self, slo: SloId, judged: &JudgedWorkflow) {
+    fn add_event(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         self.add(slo, &judged.verdict, judged.counts());
         self.add_open(slo, judged, 1);
-        self.customers.put_in(slo, judged);
+        self.customers.add_event(slo, judged);
     }
 
     fn add(&mut self, slo: SloId, verdict: &Verdict, counts: EventCounts) {

@@ -86,7 +86,7 @@ pub struct ReplicaSign {
     /// The reasons why it does not apply the definition files that it has read; empty if it does.
     pub definition_problems: Vec<String>,
     /// The senders whose whole requests it rejects, with the reason, one sentence each.
-    pub refused_senders: Vec<String>,
+    pub rejected_senders: Vec<String>,
     /// The reasons why logins at the OpenID Connect provider fail, one sentence each.
     pub login_problems: Vec<String>,
     /// Problems with reading its Kafka topic, one sentence each.

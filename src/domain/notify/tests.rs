@@ -14,9 +14,9 @@ use crate::domain::{
     alerting::{
         alert::EpisodeEnd,
         end_shortfall::EndShortfall,
-        limit::{LimitState, LimitStatus},
         rule_status::WindowStatus,
         snapshot::AlertSnapshot,
+        threshold::{ThresholdState, ThresholdStatus},
     },
     slo::{Limit, Severity},
 };
@@ -131,14 +131,14 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
     let long = sample::firing().long;
     let facts = AlertSnapshot {
         factor: 1.0,
-        limit: Some(LimitStatus {
+        limit: Some(ThresholdStatus {
             name: "nearly-spent".parse().unwrap(),
             severity: Severity::Page,
             limit: Limit::BudgetSpent { over: 0.9 },
             pending_for: Duration::ZERO,
             value: Some(0.92),
             value_is_upper_bound: false,
-            standing: LimitState::Over,
+            state: ThresholdState::Over,
             as_good: None,
             lacking: None,
             window: WindowStatus::new(long.secs, long.counts, long.burn_rate),

@@ -24,8 +24,8 @@ pub use self::{
     group_by::GroupBy,
     hidden::HiddenAttributes,
     policy::{
-        AlertRule, Alerting, BurnKind, CustomerDetails, Guard, Limit, LimitRule, Notify, Severity,
-        TIME_LIMIT_STEPS, whole_seconds,
+        AlertRule, Alerting, BurnKind, CustomerDetails, Guard, Limit, Notify, Severity,
+        TIME_LIMIT_STEPS, ThresholdRule, whole_seconds,
     },
     revisions::{SloRevision, SloRevisions},
     slo_selector::{InvalidSloSelector, SloSelector},

@@ -10,7 +10,7 @@ pub struct Alerting {
     /// Rules on burn rates.
     pub rules: Vec<AlertRule>,
     /// Rules on anything else.
-    pub limits: Vec<LimitRule>,
+    pub limits: Vec<ThresholdRule>,
     pub guard: Guard,
     pub burn: BurnKind,
     /// The time for which all rules must be clear before an alert resolves.
@@ -33,7 +33,7 @@ pub struct AlertRule {
 
 /// A rule on one number that has a limit.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LimitRule {
+pub struct ThresholdRule {
     pub name: Name,
     pub severity: Severity,
     pub limit: Limit,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{CountReader, SEVERITIES, Subject, ids_of_whole};
+use super::{ClaimedSlo, CountReader, SEVERITIES, ids_of_whole};
 use crate::{
     domain::{
         alerting::{
@@ -10,7 +10,7 @@ use crate::{
             end_shortfall::{EndShortfall, ExpectedEnds},
             rule_status::CountsByLength,
             settled::{SettledCounts, TimeoutDelay, settled_lengths, settled_until},
-            status::look_backs,
+            status::lookback_windows,
         },
         model::{
             counts::EventCounts,
@@ -46,8 +46,8 @@ pub(super) struct Counted {
 
 /// The kind of sum of an SLO.
 #[derive(Clone, Copy)]
-enum Stretch {
-    LookBack(Duration),
+enum RangeKind {
+    Lookback(Duration),
     Period,
     Incident,
     /// A window of a rule that ends where all timeouts are counted.
@@ -55,9 +55,9 @@ enum Stretch {
 }
 
 /// A time range in which the events of one SLO are counted.
-struct CountedStretch {
+struct CountedRange {
     slo: SloId,
-    stretch: Stretch,
+    kind: RangeKind,
     range: TimeRange,
 }
 
@@ -65,80 +65,76 @@ struct CountedStretch {
 pub(super) async fn read(
     tx: &mut Tx<'_>,
     reader: &mut CountReader,
-    subjects: &[Subject],
+    claimed_slos: &[ClaimedSlo],
     context: &CountContext<'_>,
 ) -> Result<BTreeMap<SloId, Counted>, StoreError> {
-    let ids = ids_of_whole(subjects);
-    let (mut stretches, mut due, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-    for subject in subjects {
-        let Some(slo) = &subject.slo else { continue };
-        let whole = ids.get(&subject.due.name);
+    let ids = ids_of_whole(claimed_slos);
+    let (mut ranges, mut due, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    for claimed in claimed_slos {
+        let Some(slo) = &claimed.slo else { continue };
+        let whole = ids.get(&claimed.due.name);
         let delay = whole.and_then(|whole| context.delays.get(whole));
         let up_to = settled_until(slo, context.watermark, reader.now, delay.copied());
-        let began_at = incident_began_at(context.alerts, subject.due.id);
-        let of_slo = stretches_of(subject.due.id, slo, began_at, reader.now);
-        for stretch in of_slo.chain(settled_stretches(subject.due.id, slo, up_to)) {
+        let began_at = incident_began_at(context.alerts, claimed.due.id);
+        let of_slo = ranges_of(claimed.due.id, slo, began_at, reader.now);
+        for counted_range in of_slo.chain(settled_ranges(claimed.due.id, slo, up_to)) {
             // All ends count, also those in planned work, which are not missing.
-            let ends = context.expected.get(&stretch.slo);
-            let ends = ends.map(|ends| ends.range_of_ends(stretch.range));
-            ended.push((stretch.slo, ends.into_iter().collect()));
-            due.push((stretch.slo, slo.counted(stretch.range)));
-            stretches.push(stretch);
+            let ends = context.expected.get(&counted_range.slo);
+            let ends = ends.map(|ends| ends.range_of_ends(counted_range.range));
+            ended.push((counted_range.slo, ends.into_iter().collect()));
+            due.push((counted_range.slo, slo.counted(counted_range.range)));
+            ranges.push(counted_range);
         }
     }
     due.extend(ended);
     let sums = reader.sums_of_sets(tx, &due).await?;
-    let (due, ended) = sums.split_at(stretches.len());
+    let (due, ended) = sums.split_at(ranges.len());
     let mut counts: BTreeMap<SloId, Counted> = BTreeMap::new();
-    for ((stretch, due), ended) in stretches.iter().zip(due).zip(ended) {
-        let counted = counts.entry(stretch.slo).or_default();
-        counted.expected_ends = context.expected.get(&stretch.slo).copied();
-        counted.add(stretch, *due, *ended);
+    for ((counted_range, due), ended) in ranges.iter().zip(due).zip(ended) {
+        let counted = counts.entry(counted_range.slo).or_default();
+        counted.expected_ends = context.expected.get(&counted_range.slo).copied();
+        counted.add(counted_range, *due, *ended);
     }
     Ok(counts)
 }
 
 /// Returns the longest range first: its weight per event completes the others.
-fn stretches_of(
+fn ranges_of(
     id: SloId,
     slo: &Slo,
     incident_began_at: Option<Timestamp>,
     now: Timestamp,
-) -> impl Iterator<Item = CountedStretch> {
+) -> impl Iterator<Item = CountedRange> {
     let window = slo.window.length();
-    let others = look_backs(slo)
+    let others = lookback_windows(slo)
         .into_iter()
         .filter(move |length| *length != window);
-    let stretch = move |stretch, range| CountedStretch {
+    let of_kind = move |kind, range| CountedRange {
         slo: id,
-        stretch,
+        kind,
         range,
     };
-    let whole = stretch(Stretch::LookBack(window), slo.window.trailing(now));
+    let whole = of_kind(RangeKind::Lookback(window), slo.window.trailing(now));
     let lately = others.map(move |length| {
         let range = TimeRange::ending_at(now, length);
-        stretch(Stretch::LookBack(length), range)
+        of_kind(RangeKind::Lookback(length), range)
     });
     let period = slo.window.period(now);
     let period =
-        period.map(move |period| stretch(Stretch::Period, TimeRange::new(period.from, now)));
+        period.map(move |period| of_kind(RangeKind::Period, TimeRange::new(period.from, now)));
     let incident = incident_began_at
-        .map(move |began_at| stretch(Stretch::Incident, TimeRange::new(began_at.min(now), now)));
+        .map(move |began_at| of_kind(RangeKind::Incident, TimeRange::new(began_at.min(now), now)));
     std::iter::once(whole)
         .chain(lately)
         .chain(period)
         .chain(incident)
 }
 
-fn settled_stretches(
-    id: SloId,
-    slo: &Slo,
-    up_to: Timestamp,
-) -> impl Iterator<Item = CountedStretch> {
+fn settled_ranges(id: SloId, slo: &Slo, up_to: Timestamp) -> impl Iterator<Item = CountedRange> {
     let lengths = settled_lengths(slo).into_iter();
-    lengths.map(move |length| CountedStretch {
+    lengths.map(move |length| CountedRange {
         slo: id,
-        stretch: Stretch::Settled(length),
+        kind: RangeKind::Settled(length),
         range: TimeRange::ending_at(up_to, length),
     })
 }
@@ -152,18 +148,18 @@ fn incident_began_at(alerts: &BTreeMap<(SloId, Severity), Alert>, slo: SloId) ->
 
 impl Counted {
     /// Adds the counts of a range, including the timeouts that are estimated from missing ends.
-    fn add(&mut self, of: &CountedStretch, due: EventCounts, ended: EventCounts) {
+    fn add(&mut self, of: &CountedRange, due: EventCounts, ended: EventCounts) {
         let usual = *self.usual.get_or_insert(due);
         let (sum, missing) = with_missing(self.expected_ends, due, ended, usual);
-        match of.stretch {
-            Stretch::LookBack(length) => {
+        match of.kind {
+            RangeKind::Lookback(length) => {
                 self.by_length.insert(length, sum);
                 self.ends_missing
                     .extend(missing.map(|missing| (length, missing)));
             }
-            Stretch::Period => self.in_period = sum,
-            Stretch::Incident => self.in_incident = Some(sum),
-            Stretch::Settled(length) => {
+            RangeKind::Period => self.in_period = sum,
+            RangeKind::Incident => self.in_incident = Some(sum),
+            RangeKind::Settled(length) => {
                 let settled = SettledCounts::new(of.range.to);
                 let settled = self.settled.get_or_insert(settled);
                 settled.counts.insert(length, sum);

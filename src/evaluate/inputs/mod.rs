@@ -14,17 +14,17 @@ use uuid::Uuid;
 
 use self::counts::{CountContext, Counted};
 pub(super) use self::past::CountReader;
-use super::{Evaluator, SEVERITIES, Subject};
+use super::{ClaimedSlo, Evaluator, SEVERITIES};
 use crate::{
     domain::{
         alerting::{
             alert::{Alert, AlertStatus, TickGap, TickHistory},
             burn_rate::Ageing,
             end_shortfall::ExpectedEnds,
-            limit::{BoundedCount, CustomersByLength},
             rule_status::Freshness,
             silence::Silence,
             status::{LAST_HOUR, Measured},
+            threshold::{BoundedCount, CustomersByLength},
         },
         model::{
             ids::{Name, SloId},
@@ -56,7 +56,7 @@ pub(super) struct EvaluationInputs {
     /// The alerts of the SLO that was evaluated last; its groups are evaluated next.
     pub(super) of_slo: Vec<AlertStatus>,
     measured: BTreeMap<SloId, Measured>,
-    rhythms: BTreeMap<SloId, TickHistory>,
+    tick_histories: BTreeMap<SloId, TickHistory>,
     longest_pause: Duration,
 }
 
@@ -65,26 +65,26 @@ impl Evaluator {
     /// the swap fails. In the other order, old counts could be compared with a new state.
     pub(super) async fn read(
         &self,
-        subjects: &[Subject],
+        claimed_slos: &[ClaimedSlo],
         now: Timestamp,
     ) -> Result<EvaluationInputs, StoreError> {
         let operation = "read what alerts depend on";
         let mut tx = self.store.begin_reading_counts(operation).await?;
-        let alerts = read_alerts(&mut tx, subjects, now).await?;
-        let rhythms = read_rhythms(&mut tx, subjects).await?;
+        let alerts = read_alerts(&mut tx, claimed_slos, now).await?;
+        let tick_histories = read_tick_histories(&mut tx, claimed_slos).await?;
         let healthy_until = tx.ingest_healthy_until().await?;
         let freshness = freshness_at(now, healthy_until);
         let context = CountContext {
             alerts: &alerts,
-            expected: expected_ends(subjects, &tx.end_sampling(now).await?),
+            expected: expected_ends(claimed_slos, &tx.end_sampling(now).await?),
             delays: tx.timeout_delays().await?,
             watermark: healthy_until.map_or(now, |until| until.min(now)),
         };
-        let mut reader = self.count_reader(subjects, now);
-        let counts = counts::read(&mut tx, &mut reader, subjects, &context).await?;
-        let mut measured = read_measured(&mut tx, subjects, counts, now, freshness).await?;
-        read_ageing(&mut tx, &mut reader, subjects, &mut measured).await?;
-        self.find_nearest_finishes(subjects, &mut measured, now);
+        let mut reader = self.count_reader(claimed_slos, now);
+        let counts = counts::read(&mut tx, &mut reader, claimed_slos, &context).await?;
+        let mut measured = read_measured(&mut tx, claimed_slos, counts, now, freshness).await?;
+        read_ageing(&mut tx, &mut reader, claimed_slos, &mut measured).await?;
+        self.find_nearest_finishes(claimed_slos, &mut measured, now);
         let reading = EvaluationInputs {
             now,
             of_slo: Vec::new(),
@@ -93,7 +93,7 @@ impl Evaluator {
             acknowledged: read_acknowledged(&mut tx, &alerts).await?,
             measured,
             alerts,
-            rhythms,
+            tick_histories,
             longest_pause: longest_pause(self.settings.interval),
         };
         tx.commit().await?;
@@ -102,9 +102,9 @@ impl Evaluator {
     }
 
     /// Makes the reader of this tick from that of the last, if that has read all.
-    fn count_reader(&self, subjects: &[Subject], now: Timestamp) -> CountReader {
+    fn count_reader(&self, claimed_slos: &[ClaimedSlo], now: Timestamp) -> CountReader {
         let last = std::mem::take(&mut *self.last_reader());
-        last.next(subjects, now)
+        last.next(claimed_slos, now)
     }
 
     fn last_reader(&self) -> MutexGuard<'_, CountReader> {
@@ -115,14 +115,14 @@ impl Evaluator {
     /// Finds the nearest match to a `finish` that nothing has ever matched.
     fn find_nearest_finishes(
         &self,
-        subjects: &[Subject],
+        claimed_slos: &[ClaimedSlo],
         measured: &mut BTreeMap<SloId, Measured>,
         now: Timestamp,
     ) {
         let sample = LazyCell::new(|| self.enrichment.shapes.at(now));
-        for subject in subjects {
-            let of = measured.get_mut(&subject.due.id);
-            let (Some(slo), Some(of)) = (subject.slo.as_deref(), of) else {
+        for claimed in claimed_slos {
+            let of = measured.get_mut(&claimed.due.id);
+            let (Some(slo), Some(of)) = (claimed.slo.as_deref(), of) else {
                 continue;
             };
             if let (Indicator::Workflow(workflow), false) = (&slo.indicator, of.has_ended) {
@@ -140,9 +140,9 @@ impl EvaluationInputs {
     }
 
     /// Returns the tick history of the SLO, and the gap between its last tick and this one.
-    pub(super) fn rhythm(&self, slo: SloId) -> (TickHistory, TickGap) {
+    pub(super) fn ticks(&self, slo: SloId) -> (TickHistory, TickGap) {
         let first = (TickHistory::first(self.now), TickGap::InTime);
-        let last = self.rhythms.get(&slo);
+        let last = self.tick_histories.get(&slo);
         last.map_or(first, |last| last.next(self.now, self.longest_pause))
     }
 }
@@ -160,51 +160,51 @@ pub(super) fn longest_pause(interval: Duration) -> Duration {
 }
 
 /// Reads the last evaluations. An SLO that was found unchanged was as good as evaluated then.
-async fn read_rhythms(
+async fn read_tick_histories(
     tx: &mut Tx<'_>,
-    subjects: &[Subject],
+    claimed_slos: &[ClaimedSlo],
 ) -> Result<BTreeMap<SloId, TickHistory>, StoreError> {
-    let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
-    let mut rhythms = tx.rhythms(&ids).await?;
-    for subject in subjects {
-        if let Some(unchanged_at) = subject.due.unchanged_at
-            && let Some(rhythm) = rhythms.get_mut(&subject.due.id)
+    let ids: Vec<SloId> = claimed_slos.iter().map(|claimed| claimed.due.id).collect();
+    let mut tick_histories = tx.tick_histories(&ids).await?;
+    for claimed in claimed_slos {
+        if let Some(unchanged_at) = claimed.due.unchanged_at
+            && let Some(ticks) = tick_histories.get_mut(&claimed.due.id)
         {
-            rhythm.last_at = rhythm.last_at.max(unchanged_at);
+            ticks.last_at = ticks.last_at.max(unchanged_at);
         }
     }
-    Ok(rhythms)
+    Ok(tick_histories)
 }
 
 /// Reads the counts of every declared SLO.
 async fn read_measured(
     tx: &mut Tx<'_>,
-    subjects: &[Subject],
+    claimed_slos: &[ClaimedSlo],
     mut counts: BTreeMap<SloId, Counted>,
     now: Timestamp,
     freshness: Freshness,
 ) -> Result<BTreeMap<SloId, Measured>, StoreError> {
-    let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
+    let ids: Vec<SloId> = claimed_slos.iter().map(|claimed| claimed.due.id).collect();
     let mut open = tx.open_workflows(&ids, now).await?;
     let starts = tx
         .start_spans(&ids, TimeRange::ending_at(now, LAST_HOUR))
         .await?;
-    let last_hour = with_customers(subjects, whole_minutes(now, LAST_HOUR));
+    let last_hour = with_customers(claimed_slos, whole_minutes(now, LAST_HOUR));
     let customers = tx.customer_impact(&last_hour).await?;
-    let mut customers_by_length = read_customers(tx, subjects, now).await?;
+    let mut customers_by_length = read_customers(tx, claimed_slos, now).await?;
     let mut measured = BTreeMap::new();
-    for subject in subjects {
-        let Some(slo) = &subject.slo else { continue };
-        let id = subject.due.id;
+    for claimed in claimed_slos {
+        let Some(slo) = &claimed.slo else { continue };
+        let id = claimed.due.id;
         let open = open.remove(&id).unwrap_or_default();
         let affected = customers.get(&id);
         let mut counted = counts.remove(&id).unwrap_or_default();
         let of_slo = Measured {
             at: now,
-            first_event_at: subject.due.first_event_at,
-            has_ended: subject.due.has_ended,
+            first_event_at: claimed.due.first_event_at,
+            has_ended: claimed.due.has_ended,
             nearest_finish: None,
-            finish_unmatched_since: subject.due.finish_unmatched_since,
+            finish_unmatched_since: claimed.due.finish_unmatched_since,
             settled: counted.settled_if_bad_lately(slo),
             counts: counted.by_length,
             ends_missing: counted.ends_missing,
@@ -230,19 +230,19 @@ async fn read_measured(
 async fn read_ageing(
     tx: &mut Tx<'_>,
     reader: &mut CountReader,
-    subjects: &[Subject],
+    claimed_slos: &[ClaimedSlo],
     measured: &mut BTreeMap<SloId, Measured>,
 ) -> Result<(), StoreError> {
     let mut burning: BTreeMap<Duration, Vec<(SloId, &Slo)>> = BTreeMap::new();
-    for subject in subjects {
-        let (Some(slo), Some(of)) = (subject.slo.as_deref(), measured.get(&subject.due.id)) else {
+    for claimed in claimed_slos {
+        let (Some(slo), Some(of)) = (claimed.slo.as_deref(), measured.get(&claimed.due.id)) else {
             continue;
         };
         if let SloWindow::Rolling(window) = slo.window
             && of.burns(slo)
         {
             let alike = burning.entry(window).or_default();
-            alike.push((subject.due.id, slo));
+            alike.push((claimed.due.id, slo));
         }
     }
     for (window, slos) in burning {
@@ -262,13 +262,13 @@ pub(super) fn whole_minutes(to: Timestamp, length: Duration) -> TimeRange {
 }
 
 /// Returns the parts of `range` that count, for each SLO with customers.
-fn with_customers(subjects: &[Subject], range: TimeRange) -> Vec<(SloId, Vec<TimeRange>)> {
-    let of_one = |subject: &Subject| {
-        let slo = subject.slo.as_deref();
+fn with_customers(claimed_slos: &[ClaimedSlo], range: TimeRange) -> Vec<(SloId, Vec<TimeRange>)> {
+    let of_one = |claimed: &ClaimedSlo| {
+        let slo = claimed.slo.as_deref();
         let slo = slo.filter(|slo| slo.customer.is_some())?;
-        Some((subject.due.id, slo.counted(range)))
+        Some((claimed.due.id, slo.counted(range)))
     };
-    subjects.iter().filter_map(of_one).collect()
+    claimed_slos.iter().filter_map(of_one).collect()
 }
 
 /// Returns the episodes of active alerts that were acknowledged.
@@ -286,12 +286,12 @@ async fn read_acknowledged(
 
 async fn read_alerts(
     tx: &mut Tx<'_>,
-    subjects: &[Subject],
+    claimed_slos: &[ClaimedSlo],
     now: Timestamp,
 ) -> Result<BTreeMap<(SloId, Severity), Alert>, StoreError> {
-    let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
+    let ids: Vec<SloId> = claimed_slos.iter().map(|claimed| claimed.due.id).collect();
     let alerts = tx.alerts(&ids).await?;
-    let missing: Vec<_> = subjects
+    let missing: Vec<_> = claimed_slos
         .iter()
         .flat_map(declared_severities)
         .filter(|key| !alerts.contains_key(key))
@@ -303,9 +303,9 @@ async fn read_alerts(
     tx.alerts(&ids).await
 }
 
-fn declared_severities(subject: &Subject) -> impl Iterator<Item = (SloId, Severity)> {
-    let alerting = subject.slo.as_deref().map(|slo| &slo.alerting);
-    let id = subject.due.id;
+fn declared_severities(claimed: &ClaimedSlo) -> impl Iterator<Item = (SloId, Severity)> {
+    let alerting = claimed.slo.as_deref().map(|slo| &slo.alerting);
+    let id = claimed.due.id;
     SEVERITIES
         .into_iter()
         .filter(move |severity| alerting.is_some_and(|alerting| alerting.may_fire(*severity)))
@@ -314,44 +314,44 @@ fn declared_severities(subject: &Subject) -> impl Iterator<Item = (SloId, Severi
 
 /// Returns the expected ends of each SLO and group. A group uses the expectation of its SLO.
 fn expected_ends(
-    subjects: &[Subject],
+    claimed_slos: &[ClaimedSlo],
     learned: &BTreeMap<SloId, EndSampling>,
 ) -> BTreeMap<SloId, ExpectedEnds> {
-    let of_whole = ids_of_whole(subjects);
-    let of_one = |subject: &Subject| {
-        let learned = learned.get(of_whole.get(&subject.due.name)?).copied();
-        let slo = subject.slo.as_deref()?;
+    let of_whole = ids_of_whole(claimed_slos);
+    let of_one = |claimed: &ClaimedSlo| {
+        let learned = learned.get(of_whole.get(&claimed.due.name)?).copied();
+        let slo = claimed.slo.as_deref()?;
         let expected = ExpectedEnds::of(slo, learned.unwrap_or_default())?;
-        Some((subject.due.id, expected))
+        Some((claimed.due.id, expected))
     };
-    subjects.iter().filter_map(of_one).collect()
+    claimed_slos.iter().filter_map(of_one).collect()
 }
 
 /// Returns the ids of SLOs by name, without their groups.
-pub(super) fn ids_of_whole(subjects: &[Subject]) -> BTreeMap<&Name, SloId> {
-    subjects
+pub(super) fn ids_of_whole(claimed_slos: &[ClaimedSlo]) -> BTreeMap<&Name, SloId> {
+    claimed_slos
         .iter()
-        .filter(|subject| subject.due.group.is_none())
-        .map(|subject| (&subject.due.name, subject.due.id))
+        .filter(|claimed| claimed.due.group.is_none())
+        .map(|claimed| (&claimed.due.name, claimed.due.id))
         .collect()
 }
 
 /// Reads the customers with a bad event in every range that a rule needs; each length is read once.
 async fn read_customers(
     tx: &mut Tx<'_>,
-    subjects: &[Subject],
+    claimed_slos: &[ClaimedSlo],
     now: Timestamp,
 ) -> Result<BTreeMap<SloId, CustomersByLength>, StoreError> {
     let mut asking: BTreeMap<Duration, Vec<(SloId, Vec<TimeRange>)>> = BTreeMap::new();
-    for subject in subjects {
-        let Some(slo) = &subject.slo else { continue };
+    for claimed in claimed_slos {
+        let Some(slo) = &claimed.slo else { continue };
         for rule in &slo.alerting.limits {
             if let Limit::Customers { length, .. } = rule.limit {
                 let counted = slo.counted(whole_minutes(now, length));
                 asking
                     .entry(length)
                     .or_default()
-                    .push((subject.due.id, counted));
+                    .push((claimed.due.id, counted));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::Subject;
+use super::ClaimedSlo;
 use crate::{
     domain::{
         alerting::burn_rate::Ageing,
@@ -59,21 +59,21 @@ impl Default for CountReader {
 }
 
 impl CountReader {
-    /// Makes the reader of the next tick, which knows what still holds of its `subjects`.
-    pub(super) fn next(mut self, subjects: &[Subject], now: Timestamp) -> Self {
+    /// Makes the reader of the next tick, which knows what still holds of its `claimed_slos`.
+    pub(super) fn next(mut self, claimed_slos: &[ClaimedSlo], now: Timestamp) -> Self {
         let minute = Resolution::Minute.length();
         if self.now.floor_to(minute) != now.floor_to(minute) {
             self.known.clear();
         }
-        let known = subjects.iter().map(|subject| {
-            let hash = subject.due.past_hash;
-            let known = self.known.remove(&subject.due.id);
+        let known = claimed_slos.iter().map(|claimed| {
+            let hash = claimed.due.past_hash;
+            let known = self.known.remove(&claimed.due.id);
             let holds = known.filter(|known| known.hash == hash);
             let counts = holds.unwrap_or_else(|| PastCounts {
                 hash,
                 ..PastCounts::default()
             });
-            (subject.due.id, counts)
+            (claimed.due.id, counts)
         });
         Self {
             now,

@@ -30,7 +30,7 @@ struct TokenCheck {
 }
 
 /// The reason for a rejection, with its label.
-type RefusedToken = (String, &'static str);
+type RejectedToken = (String, &'static str);
 
 /// All labels.
 const REASONS: [&str; 7] = [
@@ -83,7 +83,7 @@ impl TokenCheck {
         &self,
         headers: &HeaderMap,
         peer: Option<IpAddr>,
-    ) -> Result<AllowedServices, RefusedToken> {
+    ) -> Result<AllowedServices, RejectedToken> {
         let value = headers.get(AUTHORIZATION);
         let value = value.ok_or_else(|| ("there is no token".to_owned(), "missing"))?;
         let token = value.to_str().ok().and_then(ApiToken::from_authorization);
@@ -94,7 +94,7 @@ impl TokenCheck {
     }
 
     /// Counts what is no token as a wrong one.
-    fn refuse_malformed(&self, peer: Option<IpAddr>) -> RefusedToken {
+    fn refuse_malformed(&self, peer: Option<IpAddr>) -> RejectedToken {
         let now = self.clock.now();
         let attempts = self.attempts.lock();
         let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +110,7 @@ impl TokenCheck {
         &self,
         token: &ApiToken,
         peer: Option<IpAddr>,
-    ) -> Result<AllowedServices, RefusedToken> {
+    ) -> Result<AllowedServices, RejectedToken> {
         let attempts = self.attempts.lock();
         let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
         let known = self.tokens.borrow();
@@ -130,7 +130,7 @@ impl TokenCheck {
     }
 }
 
-fn refuse_blocked(blocked: Blocked) -> RefusedToken {
+fn refuse_blocked(blocked: Blocked) -> RejectedToken {
     let secs = blocked.again_in.as_secs().max(1);
     (format!("{blocked}; wait {secs} s"), "blocked")
 }

@@ -24,7 +24,7 @@ const HOURS_KEPT: Duration = Duration::from_hours(24);
 
 impl Tx<'_> {
     /// Adds the waits observed at `now`, up to a limit. Must be called under the claim of
-    /// [`Self::claim_folding`], so that an SLO has one writer at a time.
+    /// [`Self::claim_aggregation`], so that an SLO has one writer at a time.
     pub async fn add_hop_waits(
         &mut self,
         slo: SloId,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        counting::stages::{Breakdown, Folded, Timeline, TimelineEnd},
+        counting::stages::{AggregatedStages, Breakdown, Timeline, TimelineEnd},
         model::{
             ids::{SloId, TraceId},
             sampling::Weight,
@@ -33,7 +33,7 @@ pub struct StageWorkflow {
     pub key: EventKey,
     pub trace_id: TraceId,
     /// The part that is already in the sums.
-    pub folded: Option<Folded>,
+    pub aggregated: Option<AggregatedStages>,
     /// The sampling weight of its event; `None` where it counts as one.
     pub weight: Option<Weight>,
     outcome: Outcome,
@@ -46,10 +46,10 @@ pub struct StageWorkflow {
 
 /// The change to a workflow's row when it is aggregated.
 #[derive(Clone, Debug)]
-pub struct Fold<'a> {
+pub struct StageAggregate<'a> {
     pub workflow: &'a StageWorkflow,
     /// `None` removes it from the sums.
-    pub folded: Option<Folded>,
+    pub aggregated: Option<AggregatedStages>,
     /// The time to check for spans that arrived late.
     pub again_at: Option<Timestamp>,
 }
@@ -64,9 +64,9 @@ impl StageWorkflow {
     }
 
     /// Returns whether its verdict differs from what was aggregated.
-    pub fn is_unfolded(&self) -> bool {
-        let folded = self.folded.as_ref();
-        folded.map(|folded| (folded.outcome, folded.judged_at)) != self.verdict()
+    pub fn has_new_verdict(&self) -> bool {
+        let aggregated = self.aggregated.as_ref();
+        aggregated.map(|aggregated| (aggregated.outcome, aggregated.judged_at)) != self.verdict()
     }
 
     pub const fn started_at(&self) -> Timestamp {
@@ -95,11 +95,11 @@ impl Tx<'_> {
     /// Claims the aggregation of an SLO until the end of the transaction; false if another replica
     /// has it. The sums of one SLO have one writer at a time, so that they stay within their
     /// limits.
-    pub async fn claim_folding(&mut self, slo: SloId) -> Result<bool, StoreError> {
+    pub async fn claim_aggregation(&mut self, slo: SloId) -> Result<bool, StoreError> {
         // Nested loops only, as for recording: the transaction touches few rows of many, and
         // statistics may be missing.
         sqlx::query_scalar(concat!(
-            "-- stage_folds.claim\n",
+            "-- stage_aggregates.claim\n",
             "select pg_try_advisory_xact_lock($1, $2) from (select ",
             "set_config('enable_seqscan', 'off', true), ",
             "set_config('enable_hashjoin', 'off', true), ",
@@ -115,7 +115,7 @@ impl Tx<'_> {
     /// Takes workflows of an SLO out of the queue and locks those that have started: their verdict
     /// differs from what was aggregated, or late spans may have arrived for them. `None` if the queue
     /// is empty.
-    pub async fn workflows_to_fold(
+    pub async fn workflows_to_aggregate(
         &mut self,
         slo: SloId,
         now: Timestamp,
@@ -132,7 +132,7 @@ impl Tx<'_> {
         let listed: BTreeSet<(i32, Uuid)> = epochs.zip(keys).collect();
         let (epochs, keys): (Vec<i32>, Vec<Uuid>) = listed.into_iter().unzip();
         let statement = format!(
-            "-- stage_folds.lock\nselect {COLUMNS} from workflows w \
+            "-- stage_aggregates.lock\nselect {COLUMNS} from workflows w \
              join unnest($2::integer[], $3::uuid[]) as k (in_epoch, of_key) \
              on w.epoch = k.in_epoch and w.key = k.of_key \
              where w.slo_id = $1 and w.started_at is not null order by w.key for update of w"
@@ -154,7 +154,7 @@ impl Tx<'_> {
         keys: &[EventKey],
     ) -> Result<Vec<StageWorkflow>, StoreError> {
         let statement = format!(
-            "-- stage_folds.by_key\nselect {COLUMNS} from workflows \
+            "-- stage_aggregates.by_key\nselect {COLUMNS} from workflows \
              where slo_id = $1 and key = any ($2) and started_at is not null"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -172,13 +172,17 @@ impl Tx<'_> {
 
     /// Records what is in the sums now, for workflows that this transaction has locked, and queues those
     /// that must be looked at again.
-    pub async fn note_folded(&mut self, slo: SloId, folds: &[Fold<'_>]) -> Result<(), StoreError> {
+    pub async fn note_aggregated(
+        &mut self,
+        slo: SloId,
+        aggregates: &[StageAggregate<'_>],
+    ) -> Result<(), StoreError> {
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
-        let folded = |fold: &Fold<'_>| fold.folded.clone();
-        let column = |fold: &Fold<'_>| folded(fold).map(|folded| Json(folded.breakdown));
-        let key = |fold: &Fold<'_>| fold.workflow.key;
+        let rows = || aggregates.iter();
+        let stages = || rows().map(|one| one.aggregated.as_ref());
+        let key = |one: &StageAggregate<'_>| one.workflow.key;
         let statement = sqlx::query(concat!(
-            "-- stage_folds.note\n",
+            "-- stage_aggregates.note\n",
             "update workflows w set aggregated_outcome = n.outcome, ",
             "aggregated_judged_at = n.judged_at, aggregated_stages = n.stages, ",
             "aggregated_weight = n.weight ",
@@ -187,41 +191,34 @@ impl Tx<'_> {
             "where w.slo_id = $1 and w.key = n.key and w.epoch = n.epoch",
         ))
         .bind(slo.0)
+        .bind(rows().map(|one| one.workflow.epoch).collect::<Vec<_>>())
         .bind(
-            folds
-                .iter()
-                .map(|fold| fold.workflow.epoch)
+            rows()
+                .map(|one| Uuid::from_bytes(key(one).0))
                 .collect::<Vec<_>>(),
         )
         .bind(
-            folds
-                .iter()
-                .map(|fold| Uuid::from_bytes(key(fold).0))
+            stages()
+                .map(|one| one.map(|one| one.outcome.as_code()))
                 .collect::<Vec<_>>(),
         )
         .bind(
-            folds
-                .iter()
-                .map(|fold| folded(fold).map(|folded| folded.outcome.as_code()))
+            stages()
+                .map(|one| time(one.map(|one| one.judged_at)))
                 .collect::<Vec<_>>(),
         )
         .bind(
-            folds
-                .iter()
-                .map(|fold| time(folded(fold).map(|folded| folded.judged_at)))
+            stages()
+                .map(|one| one.map(|one| Json(one.breakdown.clone())))
                 .collect::<Vec<_>>(),
         )
-        .bind(folds.iter().map(column).collect::<Vec<_>>())
         .bind(
-            folds
-                .iter()
-                .map(|fold| folded(fold)?.weight.map(Weight::millionths))
+            stages()
+                .map(|one| one?.weight.map(Weight::millionths))
                 .collect::<Vec<_>>(),
         );
         self.execute(statement).await?;
-        let again = folds
-            .iter()
-            .filter_map(|fold| Some((fold.workflow.epoch, key(fold), fold.again_at?)));
+        let again = rows().filter_map(|one| Some((one.workflow.epoch, key(one), one.again_at?)));
         self.queue_stages_again(slo, &again.collect::<Vec<_>>())
             .await
     }
@@ -245,8 +242,8 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
     let outcome = |code: i16, column| Outcome::from_code(code).ok_or_else(|| invalid(column));
     let folded_as: Option<i16> = row.try_get("aggregated_outcome")?;
     let breakdown: Option<Json<Breakdown>> = row.try_get("aggregated_stages")?;
-    let folded = match (folded_as, time("aggregated_judged_at")?, breakdown) {
-        (Some(code), Some(judged_at), Some(Json(breakdown))) => Some(Folded {
+    let aggregated = match (folded_as, time("aggregated_judged_at")?, breakdown) {
+        (Some(code), Some(judged_at), Some(Json(breakdown))) => Some(AggregatedStages {
             outcome: outcome(code, "aggregated_outcome")?,
             judged_at,
             breakdown,
@@ -275,7 +272,7 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
         outcome: judged,
         weight: weight("weight")?,
         judged_at: time("judged_at")?,
-        folded,
+        aggregated,
         epoch: row.try_get("epoch")?,
         started_at: time("started_at")?.ok_or_else(|| invalid("started_at"))?,
         ended_at: time("ended_at")?.or(last_leg),

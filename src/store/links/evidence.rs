@@ -17,7 +17,8 @@ use crate::{
             EventKey, Workflow,
             classify::Linked,
             links::{
-                EvidenceFragment, LinkFilter, LinkResolution, LinkedSpan, Placement, batch_id,
+                EvidenceFragment, FragmentResolution, LinkFilter, LinkResolution, LinkedSpan,
+                batch_id,
             },
         },
     },
@@ -86,7 +87,7 @@ impl Tx<'_> {
     /// Fails with a conflict if another replica has stored some of it in the meantime.
     pub(crate) async fn insert_evidence(
         &mut self,
-        rows: &[(&EvidenceRow, Option<&Placement>)],
+        rows: &[(&EvidenceRow, Option<&FragmentResolution>)],
         epoch: i32,
     ) -> Result<(), StoreError> {
         if rows.is_empty() {
@@ -276,7 +277,7 @@ impl Tx<'_> {
 /// Returns the batches of a fragment's branches, in their order.
 pub(crate) fn batch_ids<'a>(
     fragment: &'a EvidenceFragment,
-    placed: &'a Placement,
+    placed: &'a FragmentResolution,
 ) -> impl Iterator<Item = Uuid> + 'a {
     placed.branches.iter().map(|branch| {
         let at = LinkedSpan {
@@ -287,13 +288,13 @@ pub(crate) fn batch_ids<'a>(
     })
 }
 
-fn keys(placed: &Placement) -> String {
+fn keys(placed: &FragmentResolution) -> String {
     let keys = placed.workflow_keys.iter();
     array(keys.map(|key| Uuid::from_bytes(key.0)))
 }
 
 /// Formats the sender of each workflow; most evidence has none.
-fn senders(placed: &Placement) -> String {
+fn senders(placed: &FragmentResolution) -> String {
     let keys = placed.workflow_keys.iter();
     let keys = keys.filter(|_| !placed.sent_by.is_empty());
     array(keys.map(|key| match placed.sent_by.get(key) {

@@ -71,7 +71,7 @@ pub(crate) struct StageTask {
 
 impl Tx<'_> {
     /// Returns those of `slos` with something to aggregate.
-    pub async fn slos_to_fold(
+    pub async fn slos_to_aggregate(
         &mut self,
         slos: &[SloId],
         now: Timestamp,

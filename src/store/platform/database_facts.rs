@@ -60,7 +60,7 @@ impl Tx<'_> {
             settings_off: row.settings_off,
             size_bytes: row.size_bytes,
             disk: None,
-            clock_ahead_ms: 0,
+            clock_offset_ms: 0,
         };
         Ok(DatabaseReport {
             facts,

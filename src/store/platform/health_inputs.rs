@@ -29,14 +29,14 @@ pub struct Waiting {
 #[derive(Clone, Debug)]
 pub struct ReplicaSigns {
     /// The milliseconds by which its clock is ahead of the database's.
-    pub clock_ahead_ms: i64,
+    pub clock_offset_ms: i64,
     pub last_span_at: Option<Timestamp>,
     /// The reasons why it does not apply its definition files.
     pub definition_problems: Vec<String>,
     /// The digest of its definition files, if they are valid and wait for activation.
     pub definitions_hash: Option<i64>,
     /// The senders whose requests it rejects completely, with the reason, one sentence each.
-    pub refused_senders: Vec<String>,
+    pub rejected_senders: Vec<String>,
     /// The reasons why logins at the OpenID Connect provider fail, one sentence each.
     pub login_problems: Vec<String>,
     /// Problems of its Kafka consumer, one sentence each.
@@ -84,17 +84,17 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "-- replicas.note_signs
-             update replicas set clock_ahead_ms = $2, definition_problems = $3,
-                 definitions_hash = $4, refused_senders = $5,
+             update replicas set clock_offset_ms = $2, definition_problems = $3,
+                 definitions_hash = $4, rejected_senders = $5,
                  login_problems = $6, kafka_problems = $7, certificates_expired = $8,
                  certificates_expiring = $9, last_seen_at = clock_timestamp()
              where id = $1",
         )
         .bind(replica.0)
-        .bind(signs.clock_ahead_ms)
+        .bind(signs.clock_offset_ms)
         .bind(&signs.definition_problems)
         .bind(signs.definitions_hash)
-        .bind(&signs.refused_senders)
+        .bind(&signs.rejected_senders)
         .bind(&signs.login_problems)
         .bind(&signs.kafka_problems)
         .bind(&signs.certificates_expired)
@@ -182,7 +182,7 @@ impl Tx<'_> {
     pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
         let query = sqlx::query_as(
             "-- replicas.signs
-             select id, clock_ahead_ms, definition_problems, refused_senders, login_problems,
+             select id, clock_offset_ms, definition_problems, rejected_senders, login_problems,
                  kafka_problems, certificates_expired, certificates_expiring
              from replicas
              where last_seen_at > clock_timestamp() - interval '30 s' order by id",
@@ -190,9 +190,9 @@ impl Tx<'_> {
         let rows: Vec<ReplicaInputRow> = self.fetch_all(query).await?;
         let sign = |row: ReplicaInputRow| ReplicaSign {
             id: row.id,
-            ahead_ms: row.clock_ahead_ms,
+            ahead_ms: row.clock_offset_ms,
             definition_problems: row.definition_problems,
-            refused_senders: row.refused_senders,
+            rejected_senders: row.rejected_senders,
             login_problems: row.login_problems,
             kafka_problems: row.kafka_problems,
             certificates_expired: row.certificates_expired,
@@ -293,9 +293,9 @@ struct SloInputRow {
 #[derive(FromRow)]
 struct ReplicaInputRow {
     id: i64,
-    clock_ahead_ms: i64,
+    clock_offset_ms: i64,
     definition_problems: Vec<String>,
-    refused_senders: Vec<String>,
+    rejected_senders: Vec<String>,
     login_problems: Vec<String>,
     kafka_problems: Vec<String>,
     certificates_expired: Vec<String>,

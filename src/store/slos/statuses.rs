@@ -117,13 +117,13 @@ impl Tx<'_> {
 
     /// Returns the recent evaluation times of each of `slos`, except those that were never
     /// evaluated.
-    pub async fn rhythms(
+    pub async fn tick_histories(
         &mut self,
         slos: &[SloId],
     ) -> Result<BTreeMap<SloId, TickHistory>, StoreError> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
         let query = sqlx::query_as(
-            "-- slo_statuses.rhythms
+            "-- slo_statuses.tick_histories
              select slo_id, evaluated_at, steady_ticks
              from slo_statuses where slo_id = any ($1)",
         )
@@ -132,11 +132,11 @@ impl Tx<'_> {
         Ok(rows
             .into_iter()
             .map(|(id, at, steady)| {
-                let rhythm = TickHistory {
+                let ticks = TickHistory {
                     last_at: at.into(),
                     steady_ticks: u8::try_from(steady).unwrap_or(0),
                 };
-                (SloId(id), rhythm)
+                (SloId(id), ticks)
             })
             .collect())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    ChartTable, EventMark, Figure, happenings,
+    ChartTable, EventMark, Figure, event_marks,
     markup::{Markup, number, path},
     plot::{Frame, PlotParts, PlotReading, WIDTH, readings, scale},
 };
@@ -77,7 +77,7 @@ impl BudgetChart {
             scale: scale(HEIGHT, &labels),
             plot: frame.plot(&PlotParts {
                 id: "budget",
-                sentence: &happenings::with_events(&self.sentence, &frame, &self.events),
+                sentence: &event_marks::with_events(&self.sentence, &frame, &self.events),
                 lines: self.lines(&frame, &y, lowest),
                 marks: self.marks(&frame, &y, lowest),
             }),
@@ -164,7 +164,7 @@ impl BudgetChart {
     }
 
     fn marks(&self, frame: &Frame, y: &impl Fn(f64) -> f64, lowest: f64) -> Markup {
-        let mut svg = happenings::triangles(frame, &self.events, y(0.0));
+        let mut svg = event_marks::triangles(frame, &self.events, y(0.0));
         svg.add(format_args!(
             r#"<text class="e ti" x="{}%" dx="-5" y="10">now</text>"#,
             number(frame.fraction(self.now) * 100.0)

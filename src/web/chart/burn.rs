@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    ChartTable, EventMark, Figure, happenings,
+    ChartTable, EventMark, Figure, event_marks,
     markup::{Markup, number, path},
     plot::{Frame, PlotParts, PlotReading, readings, scale},
 };
@@ -73,7 +73,7 @@ impl BurnChart {
             scale: scale(HEIGHT, &labels),
             plot: frame.plot(&PlotParts {
                 id: "burn",
-                sentence: &happenings::with_events(&self.sentence, &frame, &self.events),
+                sentence: &event_marks::with_events(&self.sentence, &frame, &self.events),
                 lines: self.lines(&frame, &y, decades),
                 marks: self.marks(&frame, &y),
             }),
@@ -135,7 +135,7 @@ impl BurnChart {
     }
 
     fn marks(&self, frame: &Frame, y: &impl Fn(f64) -> f64) -> Markup {
-        let mut svg = happenings::triangles(frame, &self.events, HEIGHT);
+        let mut svg = event_marks::triangles(frame, &self.events, HEIGHT);
         let mut used = vec![y(1.0) + 13.0];
         svg.add(format_args!(
             r#"<text x="4" y="{}">1× spends exactly the budget</text>"#,

@@ -6,8 +6,8 @@ use super::events::by_outcome;
 use crate::{
     domain::{
         alerting::{
-            limit::{LimitState, LimitStatus},
             rule_status::WindowStatus,
+            threshold::{ThresholdState, ThresholdStatus},
         },
         counting::stages::HopWaits,
         model::window::SloWindow,
@@ -193,7 +193,7 @@ impl SloGauges {
         }
     }
 
-    fn set_threshold_rule(&self, slo: &str, rule: &LimitStatus) {
+    fn set_threshold_rule(&self, slo: &str, rule: &ThresholdStatus) {
         let (kind, gauge) = match rule.limit {
             Limit::BudgetSpent { .. } => ("budget_spent", &self.budget_spent),
             Limit::Exhaustion { .. } => ("exhaustion", &self.exhaustion),
@@ -206,10 +206,10 @@ impl SloGauges {
         if let Some(value) = rule.value {
             gauge.with_label_values(&[slo, name]).set(value);
         }
-        let exceeded = match rule.standing {
-            LimitState::Over => 1.0,
-            LimitState::Near | LimitState::TooFew | LimitState::Under => 0.0,
-            LimitState::Unknown | LimitState::InDoubt => return,
+        let exceeded = match rule.state {
+            ThresholdState::Over => 1.0,
+            ThresholdState::Near | ThresholdState::TooFew | ThresholdState::Under => 0.0,
+            ThresholdState::Unknown | ThresholdState::InDoubt => return,
         };
         let labels = [slo, name, kind];
         self.exceeded.with_label_values(&labels).set(exceeded);

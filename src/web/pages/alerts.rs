@@ -18,10 +18,10 @@ use crate::{
     domain::{
         alerting::{
             alert::{AlertProgress, AlertState, TransitionKind},
-            limit::LimitStatus,
             rule_status::RuleStatus,
             status::SloState,
             suppression::Suppression,
+            threshold::ThresholdStatus,
         },
         counting::customers::CustomerTotal,
         model::{
@@ -74,7 +74,7 @@ struct FiringView {
     incident: Option<Uuid>,
     rule: Option<RuleStatus>,
     /// Set instead of `rule` if the rule that fired is not on a burn rate.
-    threshold_rule: Option<LimitStatus>,
+    threshold_rule: Option<ThresholdStatus>,
     customers_affected_last_hour: Option<i64>,
     customers_total_last_hour: Option<CustomerTotal>,
     budget_remaining_ratio: Option<f64>,
@@ -192,7 +192,7 @@ impl FiringView {
         } = self.progress;
         let resolves = recovery.map(|recovery| {
             let at = times::moment(recovery.resolves_at, *now);
-            format!("resolves about {at} if it stays so")
+            format!("resolves at about {at} if this continues")
         });
         let stale = data_stale_since.map(|at| format!("no data since {}", times::time_of_day(at)));
         let flaps = match flaps {

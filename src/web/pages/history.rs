@@ -8,8 +8,8 @@ use super::{slo::groups, summary::StatusBadge};
 use crate::{
     domain::{
         alerting::{
-            alert::TransitionKind, limit::LimitStatus, snapshot::EpisodeSummary, status::SloState,
-            suppression::Suppression,
+            alert::TransitionKind, snapshot::EpisodeSummary, status::SloState,
+            suppression::Suppression, threshold::ThresholdStatus,
         },
         counting::customers::up_to,
         model::{
@@ -42,7 +42,7 @@ pub(crate) struct TransitionView {
     pub(crate) rule: Name,
     pub(crate) factor: f64,
     /// The status of the rule, if it is a threshold rule.
-    threshold_rule: Option<LimitStatus>,
+    threshold_rule: Option<ThresholdStatus>,
     pub(crate) long_window_seconds: u64,
     pub(crate) short_window_seconds: u64,
     pub(crate) burn_rate_long: Option<f64>,

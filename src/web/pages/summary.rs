@@ -11,10 +11,10 @@ use crate::{
         alerting::{
             alert::{AlertStatus, Recovery, firing},
             burn_rate::{BurnRate, budget_in_events},
-            limit::{LimitState, LimitStatus},
             rule_status::{RuleStatus, WindowStatus, leading_rule},
             status::{LAST_HOUR, SloState, SloStatus},
             suppression::Suppression,
+            threshold::{ThresholdState, ThresholdStatus},
         },
         counting::customers::CustomerTotal,
         model::{
@@ -87,9 +87,9 @@ pub(crate) struct Summary {
     pub(crate) never_finished: Backlog,
     pub(crate) rules: Vec<RuleStatus>,
     /// Threshold rules.
-    pub(crate) threshold_rules: Vec<LimitStatus>,
+    pub(crate) threshold_rules: Vec<ThresholdStatus>,
     /// Rules on data quality.
-    pub(crate) quality_rules: Vec<LimitStatus>,
+    pub(crate) quality_rules: Vec<ThresholdStatus>,
     pub(crate) alerts: Vec<AlertStatus>,
     /// For a group: severities whose alert does not begin because that of the whole SLO fires.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -302,7 +302,7 @@ impl Summary {
     /// Formats the status of the rule that fired: `23× over 1 h and 29× over 5 min, limit 13.44×`.
     pub(crate) fn rule_text(&self) -> String {
         let burn = self.fired_burn().map(RuleStatus::sentence);
-        let limit = self.fired_limit().map(LimitStatus::sentence);
+        let limit = self.fired_limit().map(ThresholdStatus::sentence);
         burn.or(limit).unwrap_or_else(|| self.burn_text())
     }
 
@@ -344,7 +344,7 @@ impl Summary {
     }
 
     /// Returns the rule that fired, if it is a threshold rule.
-    pub(crate) fn fired_limit(&self) -> Option<&LimitStatus> {
+    pub(crate) fn fired_limit(&self) -> Option<&ThresholdStatus> {
         let name = self.fired_rule()?;
         let mut limits = self.threshold_rules.iter().chain(&self.quality_rules);
         limits.find(|limit| limit.name == *name)
@@ -362,9 +362,9 @@ impl Summary {
 }
 
 /// Draws a mark on the scale of its limit; none for an absence, which has no scale.
-pub(crate) fn limit_track(limit: &LimitStatus) -> Markup {
-    let at = match (limit.share_of_limit(), limit.standing) {
-        (None, LimitState::Over) => Some(1.0),
+pub(crate) fn limit_track(limit: &ThresholdStatus) -> Markup {
+    let at = match (limit.share_of_limit(), limit.state) {
+        (None, ThresholdState::Over) => Some(1.0),
         (share, _) => share,
     };
     Bullet {

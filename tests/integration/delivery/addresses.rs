@@ -5,12 +5,12 @@ use throughline::{
     domain::notify::delivery::AttemptClass::{Delivered, Dns, Forbidden},
 };
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply};
 
 #[tokio::test]
 pub(crate) async fn t26_no_spelling_of_a_private_address_is_sent_to() {
-    let mut world = World::guarded(DeliverSettings::default()).await;
+    let mut world = TestBench::guarded(DeliverSettings::default()).await;
     let receiver = Receiver::start([]).await;
     let port = receiver.url.rsplit(':').next().unwrap().to_owned();
     for (index, host) in [
@@ -43,7 +43,7 @@ pub(crate) async fn t26_no_spelling_of_a_private_address_is_sent_to() {
 
 #[tokio::test]
 pub(crate) async fn t26_a_redirect_leads_no_further_than_its_answer() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let inner = Receiver::start([]).await;
     let location = inner.url.replace("127.0.0.1", "0x7f.1");
     let receiver = Receiver::start([Reply::Header(302, "location", location)]).await;
@@ -56,7 +56,7 @@ pub(crate) async fn t26_a_redirect_leads_no_further_than_its_answer() {
 #[tokio::test]
 pub(crate) async fn t26_what_is_opened_is_reached_by_literal_and_by_name_and_nothing_else() {
     let loopback = vec!["127.0.0.1/32".parse().unwrap()];
-    let mut world = World::guarded(DeliverSettings {
+    let mut world = TestBench::guarded(DeliverSettings {
         addresses: AddressPolicy::new(loopback, vec![443]),
         ..DeliverSettings::default()
     })
@@ -80,7 +80,7 @@ pub(crate) async fn t26_what_is_opened_is_reached_by_literal_and_by_name_and_not
 
 #[tokio::test]
 pub(crate) async fn t23_a_name_without_an_address_is_called_that_and_tried_again() {
-    let mut world = World::with(DeliverSettings::default()).await;
+    let mut world = TestBench::with(DeliverSettings::default()).await;
     // No resolver knows the names below `.invalid` (RFC 6761).
     let hook = world.declare_webhook("hook", "https://hooks.invalid/");
     let transition = world.fires("checkout", &[&hook]).await;

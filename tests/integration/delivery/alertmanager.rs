@@ -9,19 +9,19 @@ use throughline::{
     },
 };
 
-use super::world::{NOBODY, START, World};
+use super::world::{NOBODY, START, TestBench};
 use crate::support::{
     app::deliver_settings,
     receiver::{Receiver, Reply},
 };
 
-fn reminder(world: &World) -> Reminder {
+fn reminder(world: &TestBench) -> Reminder {
     let store = world.database.store.clone();
     Reminder::new(store, world.catalog(), &deliver_settings()).unwrap()
 }
 
 /// Makes the alert rows say what the transitions do: evaluation is not part of these tests.
-async fn lasts(world: &World) {
+async fn lasts(world: &TestBench) {
     world
         .execute(
             "update alerts set state = 'firing', rule = 'fast',
@@ -30,7 +30,7 @@ async fn lasts(world: &World) {
         .await;
 }
 
-async fn is_over(world: &World) {
+async fn is_over(world: &TestBench) {
     world
         .execute("update alerts set state = 'inactive', rule = null, episode = null")
         .await;
@@ -44,7 +44,7 @@ fn alert(receiver: &Receiver, nth: usize) -> Value {
 
 #[tokio::test]
 async fn all_replicas_are_told_and_one_that_took_it_is_enough() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let (one, other) = (Receiver::start([]).await, Receiver::start([]).await);
     let name = world.declare_alertmanager("am", &[&one.url, NOBODY, &other.url]);
     let transition = world.fires("checkout", &[&name]).await;
@@ -61,7 +61,7 @@ async fn all_replicas_are_told_and_one_that_took_it_is_enough() {
 
 #[tokio::test]
 pub(crate) async fn t20_alerts_that_are_refused_are_dead_and_visible() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let refusal = Reply::Status(400, "\"invalid label set: invalid name\"".to_owned());
     let receiver = Receiver::start([refusal]).await;
     let name = world.declare_alertmanager("am", &[&receiver.url]);
@@ -75,7 +75,7 @@ pub(crate) async fn t20_alerts_that_are_refused_are_dead_and_visible() {
 
 #[tokio::test]
 async fn what_lasts_is_told_every_minute_and_an_end_for_a_quarter_of_an_hour() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let name: Name = world.declare_alertmanager("am", &[&receiver.url]);
     let reminder = reminder(&world);
@@ -113,7 +113,7 @@ async fn what_lasts_is_told_every_minute_and_an_end_for_a_quarter_of_an_hour() {
 
 #[tokio::test]
 async fn an_alertmanager_that_is_away_is_reminded_when_it_is_back() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([Reply::Status(503, String::new())]).await;
     let name = world.declare_alertmanager("am", &[&receiver.url]);
     world.fires("checkout", &[&name]).await;

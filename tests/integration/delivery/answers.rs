@@ -16,7 +16,7 @@ use throughline::domain::{
 };
 use tokio::time::Instant;
 
-use super::world::{NOBODY, ROUTING_KEY, SIGNING_SECRET, START, World};
+use super::world::{NOBODY, ROUTING_KEY, SIGNING_SECRET, START, TestBench};
 use crate::support::receiver::{Receiver, Reply};
 
 fn says(status: u16, body: &str) -> Reply {
@@ -25,7 +25,7 @@ fn says(status: u16, body: &str) -> Reply {
 
 #[tokio::test]
 async fn every_kind_of_target_is_told_in_its_own_form() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let targets = [
         world.declare_webhook("hook", &format!("{}/hook", receiver.url)),
@@ -70,7 +70,7 @@ async fn every_kind_of_target_is_told_in_its_own_form() {
 
 #[tokio::test]
 async fn a_webhook_is_told_in_the_form_that_it_asks_for_under_the_same_signature() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     for (name, format) in [
         ("standard", WebhookFormat::Standard),
@@ -103,7 +103,7 @@ async fn a_webhook_is_told_in_the_form_that_it_asks_for_under_the_same_signature
 
 #[tokio::test]
 pub(crate) async fn t22_teams_is_told_by_a_card_and_its_no_in_words_is_understood() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let throttled = "Webhook message delivery failed with error: Microsoft Teams endpoint \
                      returned HTTP error 429 with ContextId 1";
     let refused = r#"{"error":{"code":"InvalidRequestContent"}}"#;
@@ -124,7 +124,7 @@ pub(crate) async fn t22_teams_is_told_by_a_card_and_its_no_in_words_is_understoo
 }
 
 /// Sends one page to a webhook that answers so, and again when it answers 200 hours later.
-async fn first_try(world: &mut World, name: &str, reply: Reply) -> AttemptClass {
+async fn first_try(world: &mut TestBench, name: &str, reply: Reply) -> AttemptClass {
     let receiver = Receiver::start([reply]).await;
     let target = world.declare_webhook(name, &receiver.url);
     let transition = world.fires(name, &[&target]).await;
@@ -149,7 +149,7 @@ async fn first_try(world: &mut World, name: &str, reply: Reply) -> AttemptClass 
 
 #[tokio::test]
 pub(crate) async fn t22_whatever_a_target_answers_it_is_told_in_the_end() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let moved = Reply::Header(302, "location", "https://elsewhere.example/x".to_owned());
     let cases = [
         ("ok", says(200, "ok"), Delivered),
@@ -174,7 +174,7 @@ pub(crate) async fn t22_whatever_a_target_answers_it_is_told_in_the_end() {
 
 #[tokio::test]
 pub(crate) async fn t24_an_answer_that_never_ends_costs_neither_memory_nor_more_than_its_time() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     for (name, reply) in [("drips", Reply::Drip), ("endless", Reply::Endless)] {
         let receiver = Receiver::start([reply]).await;
         let target = world.declare_webhook(name, &receiver.url);
@@ -191,7 +191,7 @@ pub(crate) async fn t24_an_answer_that_never_ends_costs_neither_memory_nor_more_
 
 #[tokio::test]
 pub(crate) async fn t25_a_redirect_is_not_followed_and_only_its_host_is_told() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let elsewhere = Receiver::start([]).await;
     let location = format!("{}/with?secret=abc", elsewhere.url);
     let receiver = Receiver::start([Reply::Header(307, "location", location)]).await;
@@ -208,7 +208,7 @@ pub(crate) async fn t25_a_redirect_is_not_followed_and_only_its_host_is_told() {
 
 #[tokio::test]
 async fn a_target_that_cannot_be_reached_is_tried_until_it_can() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let gone = NOBODY;
     let target = world.declare_webhook("hook", gone);
     let transition = world.fires("checkout", &[&target]).await;
@@ -226,7 +226,7 @@ async fn a_target_that_cannot_be_reached_is_tried_until_it_can() {
 
 #[tokio::test]
 pub(crate) async fn t13_a_target_that_asks_to_be_left_alone_is_for_all_its_alerts() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     for (name, value) in [
         ("seconds", "120"),
         // Two minutes after START.
@@ -250,7 +250,7 @@ pub(crate) async fn t13_a_target_that_asks_to_be_left_alone_is_for_all_its_alert
 
 #[tokio::test]
 pub(crate) async fn t20_blocks_that_slack_refuses_are_sent_again_as_text() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([says(400, "invalid_blocks")]).await;
     let target = world.declare_slack("slack", &receiver.url);
     world.fires("checkout", &[&target]).await;
@@ -263,7 +263,7 @@ pub(crate) async fn t20_blocks_that_slack_refuses_are_sent_again_as_text() {
 
 #[tokio::test]
 pub(crate) async fn t20_a_message_that_is_refused_for_good_is_dead_and_lets_the_next_pass() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([says(400, r#"{"errors":["'x' is too long"]}"#)]).await;
     let target = world.declare_pagerduty("pager", &receiver.url);
     let firing = world.fires("checkout", &[&target]).await;
@@ -280,7 +280,7 @@ pub(crate) async fn t20_a_message_that_is_refused_for_good_is_dead_and_lets_the_
 
 #[tokio::test]
 pub(crate) async fn t32_what_waits_for_a_removed_target_is_cancelled_with_a_reason_after_a_while() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let target: Name = world.declare_webhook("hook", NOBODY);
     let transition = world.fires("checkout", &[&target]).await;
     world.undeclare(&target);
@@ -304,7 +304,7 @@ pub(crate) async fn t32_what_waits_for_a_removed_target_is_cancelled_with_a_reas
 /// That a receiver got what its program would take is judged when it is dropped.
 #[tokio::test]
 pub(crate) async fn t29_t30_long_text_with_mentions_reaches_every_target_and_mentions_nobody() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     world.text = Some("<!channel> <@U1> \u{1F600} *_`".repeat(400));
     let receiver = Receiver::start([]).await;
     let url = receiver.url.as_str();

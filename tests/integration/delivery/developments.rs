@@ -6,10 +6,10 @@ use throughline::domain::{
     slo::{Severity, WebhookFormat},
 };
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply};
 
-fn developments(world: &World) -> [AlertUpdate; 6] {
+fn developments(world: &TestBench) -> [AlertUpdate; 6] {
     [
         AlertUpdate::MoreCustomers { before: 5, now: 12 },
         AlertUpdate::BudgetSpent,
@@ -29,7 +29,7 @@ fn developments(world: &World) -> [AlertUpdate; 6] {
 
 #[tokio::test]
 async fn every_kind_of_target_takes_what_becomes_of_an_alert() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let url = &receiver.url;
     let targets = [
@@ -74,7 +74,7 @@ async fn every_kind_of_target_takes_what_becomes_of_an_alert() {
 
 #[tokio::test]
 async fn what_becomes_of_an_alert_stands_in_its_thread() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let script = ["1.1", "2.2", "3.3", "4.4", "5.5", "6.6", "7.7"].map(|ts| {
         let body = format!(r#"{{"ok":true,"channel":"C024BE91L","ts":"{ts}","message":{{}}}}"#);
         Reply::Status(200, body)

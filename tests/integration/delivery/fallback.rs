@@ -12,7 +12,7 @@ use throughline::domain::{
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply};
 
 fn down(times: usize) -> Vec<Reply> {
@@ -21,7 +21,7 @@ fn down(times: usize) -> Vec<Reply> {
 
 /// A pager that answers by the script, and a webhook that stands in for it.
 struct Pair {
-    world: World,
+    world: TestBench,
     first: Receiver,
     second: Receiver,
     pager: Name,
@@ -30,7 +30,7 @@ struct Pair {
 
 impl Pair {
     async fn create(script: Vec<Reply>) -> Self {
-        let world = World::create().await;
+        let world = TestBench::create().await;
         let first = Receiver::start(script).await;
         let second = Receiver::start([]).await;
         let pager = world.declare_pagerduty("pager", &first.url);
@@ -211,7 +211,7 @@ pub(crate) async fn t12_a_page_of_another_day_goes_to_no_fallback_either() {
 
 #[tokio::test]
 pub(crate) async fn t19_the_circuit_breaker_is_shared_and_lets_one_through() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let probe = Arc::new(Notify::new());
     let script = down(8).into_iter().chain([Reply::Gate(Arc::clone(&probe))]);
     let receiver = Receiver::start(script).await;

@@ -9,7 +9,7 @@ use throughline::domain::{
 };
 use uuid::Uuid;
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply};
 
 fn down(times: usize) -> Vec<Reply> {
@@ -20,7 +20,7 @@ fn text(receiver: &Receiver, index: usize) -> String {
     String::from_utf8_lossy(&receiver.requests()[index].body).into_owned()
 }
 
-async fn states(world: &World, transitions: [Uuid; 2]) -> [DeliveryState; 2] {
+async fn states(world: &TestBench, transitions: [Uuid; 2]) -> [DeliveryState; 2] {
     let [one, other] = transitions;
     [
         world.delivery(one).await.0.state,
@@ -30,7 +30,7 @@ async fn states(world: &World, transitions: [Uuid; 2]) -> [DeliveryState; 2] {
 
 #[tokio::test]
 pub(crate) async fn t14_slack_hears_once_of_what_was_over_before_it_could_be_told() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start(down(1)).await;
     let slack = world.declare_slack("slack", &receiver.url);
     let fired = world.fires("checkout", &[&slack]).await;
@@ -52,7 +52,7 @@ pub(crate) async fn t14_slack_hears_once_of_what_was_over_before_it_could_be_tol
 
 #[tokio::test]
 pub(crate) async fn t14_nobody_is_paged_for_what_is_over_and_it_stands_on_record() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start(down(1)).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
     let fired = world.fires("checkout", &[&pager]).await;
@@ -71,7 +71,7 @@ pub(crate) async fn t14_nobody_is_paged_for_what_is_over_and_it_stands_on_record
 
 #[tokio::test]
 pub(crate) async fn t14_a_page_that_may_have_been_taken_is_resolved_however_quiet_the_policy() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([Reply::Hang]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
     let fired = world.fires("checkout", &[&pager]).await;
@@ -87,7 +87,7 @@ pub(crate) async fn t14_a_page_that_may_have_been_taken_is_resolved_however_quie
 
 #[tokio::test]
 pub(crate) async fn t14_a_program_is_told_both_in_their_order_and_so_is_who_wants_to_be() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start(down(1)).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
     world.redeclare(&pager, |target| target.late = LatePolicy::Deliver);
@@ -108,7 +108,7 @@ pub(crate) async fn t14_a_program_is_told_both_in_their_order_and_so_is_who_want
 
 #[tokio::test]
 pub(crate) async fn t14_what_is_only_a_moment_old_is_told_step_by_step() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let slack = world.declare_slack("slack", &receiver.url);
     world.fires("checkout", &[&slack]).await;
@@ -122,7 +122,7 @@ pub(crate) async fn t14_what_is_only_a_moment_old_is_told_step_by_step() {
 
 #[tokio::test]
 pub(crate) async fn t12_a_page_of_another_day_calls_nobody_and_is_on_record() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
     let old = world.fires("checkout", &[&hook]).await;
@@ -140,7 +140,7 @@ pub(crate) async fn t12_a_page_of_another_day_calls_nobody_and_is_on_record() {
 
 #[tokio::test]
 pub(crate) async fn t12_an_end_is_told_however_old_if_its_beginning_was() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
     world.fires("checkout", &[&pager]).await;
@@ -156,7 +156,7 @@ pub(crate) async fn t12_an_end_is_told_however_old_if_its_beginning_was() {
 
 #[tokio::test]
 pub(crate) async fn t12_a_page_that_was_tried_is_tried_on_for_a_day() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start(down(1)).await;
     let hook = world.declare_webhook("hook", &receiver.url);
     world.fires("checkout", &[&hook]).await;

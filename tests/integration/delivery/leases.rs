@@ -12,12 +12,12 @@ use throughline::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply};
 
 #[tokio::test]
 pub(crate) async fn t18_a_crash_between_sending_and_settling_repeats_under_the_same_id() {
-    let mut world = World::with(DeliverSettings::default()).await;
+    let mut world = TestBench::with(DeliverSettings::default()).await;
     let receiver = Receiver::start([Reply::Hang]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
     let transition = world.fires("checkout", &[&hook]).await;
@@ -48,7 +48,7 @@ pub(crate) async fn t18_a_crash_between_sending_and_settling_repeats_under_the_s
 
 #[tokio::test]
 pub(crate) async fn t18_slack_is_told_that_a_message_may_be_a_repeat() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([Reply::Hang]).await;
     let slack = world.declare_slack("slack", &receiver.url);
     world.fires("checkout", &[&slack]).await;
@@ -63,7 +63,7 @@ pub(crate) async fn t18_slack_is_told_that_a_message_may_be_a_repeat() {
 
 #[tokio::test]
 async fn a_lost_lease_is_noticed_and_changes_nothing() {
-    let mut world = World::with(DeliverSettings::default()).await;
+    let mut world = TestBench::with(DeliverSettings::default()).await;
     let gate = Arc::new(Notify::new());
     let receiver = Receiver::start([Reply::Gate(Arc::clone(&gate))]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
@@ -86,7 +86,7 @@ async fn a_lost_lease_is_noticed_and_changes_nothing() {
 
 #[tokio::test]
 pub(crate) async fn t09_two_replicas_tell_a_target_once() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
     for index in 0..8 {
@@ -107,7 +107,7 @@ pub(crate) async fn t09_two_replicas_tell_a_target_once() {
 
 #[tokio::test]
 async fn facts_of_another_version_wait_for_a_replica_that_can_read_them() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
     world.fires("checkout", &[&hook]).await;
@@ -124,7 +124,7 @@ async fn facts_of_another_version_wait_for_a_replica_that_can_read_them() {
 
 #[tokio::test]
 async fn a_lease_that_a_slow_target_could_outlast_is_refused_at_the_start() {
-    let world = World::create().await;
+    let world = TestBench::create().await;
     let settings = DeliverSettings {
         lease: Duration::from_secs(30),
         ..DeliverSettings::default()

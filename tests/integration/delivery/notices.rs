@@ -13,11 +13,11 @@ use throughline::{
 };
 use uuid::Uuid;
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply, Request};
 
 /// Says so to each of the targets, twice, as if the transaction were repeated.
-async fn tells(world: &World, kind: PlatformNotificationKind, targets: &[Name]) {
+async fn tells(world: &TestBench, kind: PlatformNotificationKind, targets: &[Name]) {
     let content = Notification::Platform(Box::new(PlatformNotification {
         kind,
         key: "throughline/target/oncall/failing".to_owned(),
@@ -32,22 +32,22 @@ async fn tells(world: &World, kind: PlatformNotificationKind, targets: &[Name]) 
         since: world.now,
         at: world.now,
     }));
-    let news = NewNotification {
+    let queued = NewNotification {
         id: Uuid::now_v7(),
         content: &content,
         targets,
         urgency: Severity::Page,
     };
     let mut tx = world.database.store.begin("tell").await.unwrap();
-    let new = tx.enqueue_notification(news, world.now).await.unwrap();
+    let new = tx.enqueue_notification(queued, world.now).await.unwrap();
     assert_eq!(new, targets.len() as u64);
-    assert_eq!(tx.enqueue_notification(news, world.now).await.unwrap(), 0);
+    assert_eq!(tx.enqueue_notification(queued, world.now).await.unwrap(), 0);
     tx.commit().await.unwrap();
 }
 
 #[tokio::test]
 async fn every_kind_of_target_is_told_of_a_notice_and_of_its_end() {
-    let world = World::create().await;
+    let world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let url = &receiver.url;
     let targets = [
@@ -87,7 +87,7 @@ async fn every_kind_of_target_is_told_of_a_notice_and_of_its_end() {
 
 #[tokio::test]
 async fn the_end_of_a_notice_waits_for_its_beginning_and_goes_into_its_thread() {
-    let world = World::create().await;
+    let world = TestBench::create().await;
     let posted = || Reply::Status(200, r#"{"ok":true,"channel":"C1","ts":"1.1"}"#.to_owned());
     let script = [
         Reply::Status(500, String::new()),

@@ -12,7 +12,7 @@ use throughline::{
 
 use tokio::sync::Notify;
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply};
 
 fn kinds(receiver: &Receiver) -> Vec<String> {
@@ -25,7 +25,7 @@ fn kinds(receiver: &Receiver) -> Vec<String> {
 
 #[tokio::test]
 pub(crate) async fn t16_a_resolve_waits_for_its_firing_that_failed() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([Reply::Status(500, String::new())]).await;
     let target = world.declare_webhook("hook", &receiver.url);
     world.fires("checkout", &[&target]).await;
@@ -47,7 +47,7 @@ pub(crate) async fn t16_a_resolve_waits_for_its_firing_that_failed() {
 
 #[tokio::test]
 async fn alerts_of_other_slos_do_not_wait_for_one_that_fails() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([Reply::Status(500, String::new())]).await;
     let target = world.declare_webhook("hook", &receiver.url);
     world.fires("first", &[&target]).await;
@@ -58,7 +58,7 @@ async fn alerts_of_other_slos_do_not_wait_for_one_that_fails() {
 
 #[tokio::test]
 pub(crate) async fn t17_a_slow_target_does_not_delay_another() {
-    let mut world = World::with(DeliverSettings::default()).await;
+    let mut world = TestBench::with(DeliverSettings::default()).await;
     let slow = Receiver::start([Reply::Hang]).await;
     let quick = Receiver::start([]).await;
     let slow_target = world.declare_webhook("slow", &slow.url);
@@ -88,7 +88,7 @@ pub(crate) async fn t17_a_slow_target_does_not_delay_another() {
 
 #[tokio::test]
 async fn what_is_being_sent_is_finished_before_the_end() {
-    let mut world = World::with(DeliverSettings::default()).await;
+    let mut world = TestBench::with(DeliverSettings::default()).await;
     let gate = Arc::new(Notify::new());
     let receiver = Receiver::start([Reply::Gate(Arc::clone(&gate))]).await;
     let target = world.declare_webhook("hook", &receiver.url);
@@ -107,7 +107,7 @@ async fn what_is_being_sent_is_finished_before_the_end() {
 
 #[tokio::test]
 async fn a_page_is_given_up_after_a_day() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver =
         Receiver::start([500, 500].map(|status| Reply::Status(status, String::new()))).await;
     let target = world.declare_webhook("hook", &receiver.url);

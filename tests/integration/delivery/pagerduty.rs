@@ -6,13 +6,13 @@ use throughline::domain::{
     slo::{SecretRef, TargetKind},
 };
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::Receiver;
 
 const OLD: &str = "00000000000000000000000000000001";
 const NEW: &str = "00000000000000000000000000000002";
 
-fn declare(world: &World, url: &str, key: SecretRef, former: Option<SecretRef>) -> Name {
+fn declare(world: &TestBench, url: &str, key: SecretRef, former: Option<SecretRef>) -> Name {
     let kind = TargetKind::PagerDuty {
         routing_key: key,
         previous_routing_key: former,
@@ -33,7 +33,7 @@ fn keys(receiver: &Receiver) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_key_that_is_rotated_while_an_alert_fires_still_resolves_it() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let pager = declare(&world, &receiver.url, world.secret("key", OLD), None);
     world.fires("checkout", &[&pager]).await;
@@ -50,7 +50,7 @@ async fn a_key_that_is_rotated_while_an_alert_fires_still_resolves_it() {
 
 #[tokio::test]
 async fn after_a_restart_the_former_key_must_be_kept_somewhere_and_the_resolve_waits_for_it() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let key = world.secret("key", OLD);
     let pager = declare(&world, &receiver.url, key.clone(), None);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use throughline::{clock::Clock, domain::notify::delivery::AttemptClass::Delivered};
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::{
     api::{client, until},
     service::free_port,
@@ -89,7 +89,7 @@ fn flag(name: &str, path: &Path) -> String {
 
 #[tokio::test]
 async fn a_real_alertmanager_shows_an_alert_while_it_fires_and_not_after() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     // It compares what it is told with its own clock.
     world.now = Clock::System.now();
     let alertmanager = Alertmanager::start().await;

@@ -1,7 +1,7 @@
 //! What targets show, held against how the alerts stand; and what was given up, tried again.
 
 use throughline::{
-    deliver::{Reconciler, Repairs},
+    deliver::{Reconciler, Reconciliation},
     domain::{
         model::{ids::Name, time::Timestamp},
         notify::delivery::{
@@ -13,20 +13,20 @@ use throughline::{
 };
 use uuid::Uuid;
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply};
 
-const NONE: Repairs = Repairs {
+const NONE: Reconciliation = Reconciliation {
     ends: 0,
     beginnings: 0,
 };
 
-fn reconciler(world: &World) -> Reconciler {
+fn reconciler(world: &TestBench) -> Reconciler {
     Reconciler::new(world.database.store.clone(), world.catalog())
 }
 
 /// An SLO has a status of now.
-async fn evaluated(world: &World, slo: &str) {
+async fn evaluated(world: &TestBench, slo: &str) {
     sqlx::query(
         "insert into slo_statuses (slo_id, evaluated_at, status, state)
          select id, $2, '{}', 'ok' from slos where name = $1
@@ -40,7 +40,7 @@ async fn evaluated(world: &World, slo: &str) {
 }
 
 /// Somebody wants the only delivery of a transition to be tried again.
-async fn retry(world: &World, transition: Uuid) -> Retried {
+async fn retry(world: &TestBench, transition: Uuid) -> Retried {
     let id = sqlx::query_scalar("select id from deliveries where transition_id = $1")
         .bind(transition)
         .fetch_one(&mut world.database.connect().await)
@@ -52,19 +52,19 @@ async fn retry(world: &World, transition: Uuid) -> Retried {
     retried
 }
 
-async fn last_repair(world: &World) -> Option<Timestamp> {
+async fn last_repair(world: &TestBench) -> Option<Timestamp> {
     let mut tx = world.database.store.begin("look").await.unwrap();
     tx.last_reconciled_at().await.unwrap()
 }
 
-async fn told(world: &World, receiver: &Receiver, target: &Name) -> serde_json::Value {
+async fn told(world: &TestBench, receiver: &Receiver, target: &Name) -> serde_json::Value {
     assert_eq!(world.deliver(target).await.attempts, [Delivered]);
     receiver.requests().pop().unwrap().json()
 }
 
 #[tokio::test]
 async fn an_end_that_got_lost_is_told_to_who_shows_the_alert_as_firing() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
     world.fires("checkout", &[&pager]).await;
@@ -89,7 +89,7 @@ async fn an_end_that_got_lost_is_told_to_who_shows_the_alert_as_firing() {
 
 #[tokio::test]
 async fn what_is_on_its_way_told_or_given_up_is_not_repaired() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let refusal = Reply::Status(400, String::new());
     let receiver = Receiver::start([Reply::Status(202, String::new()), refusal]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
@@ -110,7 +110,7 @@ async fn what_is_on_its_way_told_or_given_up_is_not_repaired() {
 
 #[tokio::test]
 async fn a_page_that_nobody_shows_is_delivered_after_all() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
     world.fires("checkout", &[&hook]).await;
@@ -138,7 +138,7 @@ async fn a_page_that_nobody_shows_is_delivered_after_all() {
 
 #[tokio::test]
 async fn what_was_given_up_is_tried_again_with_what_followed_it() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let refuse = || Reply::Status(400, String::new());
     let receiver = Receiver::start([refuse(), refuse()]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
@@ -165,7 +165,7 @@ async fn what_was_given_up_is_tried_again_with_what_followed_it() {
 
 #[tokio::test]
 async fn what_a_target_has_been_told_the_end_of_is_not_tried_again() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([Reply::Status(400, String::new())]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
     let fired = world.fires("checkout", &[&pager]).await;
@@ -177,7 +177,7 @@ async fn what_a_target_has_been_told_the_end_of_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_broken_target_is_asked_at_once_when_somebody_tries_again() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([Reply::Status(404, String::new())]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
     let fired = world.fires("checkout", &[&hook]).await;

@@ -9,13 +9,13 @@ use throughline::{
 };
 use uuid::Uuid;
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply};
 
 const YEAR: u64 = 365 * 86_400;
 
 /// Of each table, how many rows belong to the episode.
-async fn rows_of(world: &World, episode: Uuid) -> [i64; 7] {
+async fn rows_of(world: &TestBench, episode: Uuid) -> [i64; 7] {
     let of_transitions = "(select id from alert_transitions where episode = $1)";
     let deliveries = format!("select id from deliveries where transition_id in {of_transitions}");
     let counts = [
@@ -41,7 +41,7 @@ async fn rows_of(world: &World, episode: Uuid) -> [i64; 7] {
 }
 
 /// What people add to the current episode.
-async fn add_notes(world: &World) {
+async fn add_notes(world: &TestBench) {
     let mut connection = world.database.connect().await;
     for statement in [
         "insert into acknowledgements values ($1, now(), 'kim')",
@@ -58,7 +58,7 @@ async fn add_notes(world: &World) {
     }
 }
 
-async fn forget(world: &World) -> Progress {
+async fn forget(world: &TestBench) -> Progress {
     let mut tx = world.database.store.begin("forget").await.unwrap();
     let progress = tx.forget_incidents(world.now).await.unwrap();
     tx.commit().await.unwrap();
@@ -66,7 +66,7 @@ async fn forget(world: &World) -> Progress {
 }
 
 /// An incident of an SLO that begins and ends, of which the pager is notified both times.
-async fn incident(world: &mut World, slo: &str, pager: &Name) -> Uuid {
+async fn incident(world: &mut TestBench, slo: &str, pager: &Name) -> Uuid {
     world.episode = Uuid::now_v7();
     world.fires(slo, &[pager]).await;
     assert_eq!(world.deliver(pager).await.attempts, [Delivered]);
@@ -80,7 +80,7 @@ async fn incident(world: &mut World, slo: &str, pager: &Name) -> Uuid {
 
 #[tokio::test]
 async fn an_incident_goes_with_all_that_belongs_to_it_once_a_later_one_has_ended() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
     let first = incident(&mut world, "checkout", &pager).await;
@@ -98,7 +98,7 @@ async fn an_incident_goes_with_all_that_belongs_to_it_once_a_later_one_has_ended
 
 #[tokio::test]
 async fn what_fires_and_what_is_still_to_be_sent_stays() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let good = Receiver::start([]).await;
     let down = Receiver::start(vec![Reply::Status(503, String::new()); 9]).await;
     let pager = world.declare_pagerduty("pager", &good.url);
@@ -128,7 +128,7 @@ async fn what_fires_and_what_is_still_to_be_sent_stays() {
 
 #[tokio::test]
 async fn many_incidents_go_in_steps() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     world.fires("checkout", &[]).await;
     world
         .execute(

@@ -11,7 +11,7 @@ use throughline::domain::{
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::world::{BOT_TOKEN, NOBODY, ROUTING_KEY, SLACK_TOKEN, TEAMS_SIGNATURE, World};
+use super::world::{BOT_TOKEN, NOBODY, ROUTING_KEY, SLACK_TOKEN, TEAMS_SIGNATURE, TestBench};
 use crate::support::receiver::{Receiver, Reply};
 
 /// Keeps what is logged by this thread.
@@ -55,7 +55,7 @@ pub(crate) async fn t27_no_secret_is_in_any_row_or_log_though_everybody_echoes_t
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(subscriber);
 
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let gone = NOBODY;
     for (index, status) in [302, 400, 404, 429, 500].into_iter().enumerate() {
@@ -93,7 +93,7 @@ pub(crate) async fn t27_no_secret_is_in_any_row_or_log_though_everybody_echoes_t
 
 #[tokio::test]
 async fn a_missing_secret_is_named_and_the_delivery_waits_for_it() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let variable = "THROUGHLINE_TEST_NO_SUCH_KEY".to_owned();
     let url = Some(receiver.url.clone());
@@ -120,7 +120,7 @@ async fn a_missing_secret_is_named_and_the_delivery_waits_for_it() {
 
 #[tokio::test]
 async fn a_webhook_is_not_sent_unsigned_because_its_secret_is_no_secret() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let url = SecretOrPlain::Plain(receiver.url.clone());
     let secret = Some(world.secret("bad", "not-a-signing-secret"));
@@ -143,7 +143,7 @@ async fn a_webhook_is_not_sent_unsigned_because_its_secret_is_no_secret() {
 
 #[tokio::test]
 async fn an_address_that_is_none_is_broken_and_not_shown() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let webhook_url = world.secret("address", "hooks.example/T0PSECR3T");
     let slack = world.declare("slack", TargetKind::Slack { webhook_url });
     let transition = world.fires("checkout", &[&slack]).await;

@@ -5,7 +5,7 @@ use throughline::domain::notify::delivery::{
     DeliveryState,
 };
 
-use super::world::{BOT_TOKEN, World};
+use super::world::{BOT_TOKEN, TestBench};
 use crate::support::receiver::{Receiver, Reply, Request};
 
 fn posted(ts: &str) -> Reply {
@@ -39,7 +39,7 @@ fn updates(ts: &str) -> (String, Option<String>, Option<String>) {
 
 #[tokio::test]
 async fn an_episode_is_one_thread_and_its_first_message_tells_the_end() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let script = ["1.1", "2.2", "1.1", "3.3"].map(posted);
     let receiver = Receiver::start(script).await;
     let bot = world.declare_slack_bot("bot", &receiver.url);
@@ -95,7 +95,7 @@ async fn a_message_that_is_gone_is_followed_by_a_new_one() {
         "cant_update_message",
         "edit_window_closed",
     ] {
-        let mut world = World::create().await;
+        let mut world = TestBench::create().await;
         let receiver = Receiver::start([posted("1.1"), says(gone), posted("9.9")]).await;
         let bot = world.declare_slack_bot("bot", &receiver.url);
         world.fires("checkout", &[&bot]).await;
@@ -111,7 +111,7 @@ async fn a_message_that_is_gone_is_followed_by_a_new_one() {
 #[tokio::test]
 async fn an_alert_that_fires_again_soon_goes_on_in_its_thread_and_later_has_a_new_one() {
     for (pause, goes_on) in [(29 * 60, true), (31 * 60, false)] {
-        let mut world = World::create().await;
+        let mut world = TestBench::create().await;
         let script = ["1.1", "1.1", "2.2", "1.1", "3.3", "1.1", "4.4"].map(posted);
         let receiver = Receiver::start(script).await;
         let bot = world.declare_slack_bot("bot", &receiver.url);
@@ -139,7 +139,7 @@ async fn an_alert_that_fires_again_soon_goes_on_in_its_thread_and_later_has_a_ne
 
 #[tokio::test]
 async fn a_thread_is_known_to_every_replica_and_lasts_over_a_failure() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let script = [
         posted("1.1"),
         says("internal_error"),
@@ -169,7 +169,7 @@ async fn a_thread_is_known_to_every_replica_and_lasts_over_a_failure() {
 
 #[tokio::test]
 pub(crate) async fn t20_blocks_that_slack_refuses_become_text_and_what_it_refuses_then_is_dead() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let script = [
         says("invalid_blocks"),
         posted("1.1"),
@@ -188,7 +188,7 @@ pub(crate) async fn t20_blocks_that_slack_refuses_become_text_and_what_it_refuse
 
 #[tokio::test]
 pub(crate) async fn t22_slack_says_no_with_200_and_is_understood() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let cases: [(&str, AttemptClass); 6] = [
         ("ratelimited", RateLimited),
         ("fatal_error", Unavailable),

@@ -6,10 +6,10 @@ use throughline::domain::{
 };
 use uuid::Uuid;
 
-use super::world::World;
+use super::world::TestBench;
 use crate::support::receiver::{Receiver, Reply};
 
-async fn storm(world: &mut World, count: u128, target: &Name) {
+async fn storm(world: &mut TestBench, count: u128, target: &Name) {
     for index in 0..count {
         world.episode = Uuid::from_u128(100 + index);
         world.fires(&format!("slo-{index}"), &[target]).await;
@@ -18,7 +18,7 @@ async fn storm(world: &mut World, count: u128, target: &Name) {
 
 #[tokio::test]
 pub(crate) async fn t31_a_storm_is_ten_messages_to_slack_and_a_digest_within_a_second_each() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let slack = world.declare_slack("slack", &receiver.url);
     storm(&mut world, 47, &slack).await;
@@ -48,7 +48,7 @@ pub(crate) async fn t31_a_storm_is_ten_messages_to_slack_and_a_digest_within_a_s
 
 #[tokio::test]
 pub(crate) async fn t31_what_a_digest_tells_is_not_lost_when_it_fails() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let down = [(); 3].map(|()| Reply::Status(503, String::new()));
     let receiver = Receiver::start(down).await;
     let slack = world.declare_slack("slack", &receiver.url);
@@ -75,7 +75,7 @@ pub(crate) async fn t31_what_a_digest_tells_is_not_lost_when_it_fails() {
 
 #[tokio::test]
 pub(crate) async fn t31_pages_to_pagerduty_are_told_one_by_one_at_its_pace() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
     storm(&mut world, 40, &pager).await;

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::world::World;
+use super::world::TestBench;
 
 /// Nobody vouches for this one; it is nobody's secret.
 const CERTIFICATE: &[u8] = include_bytes!("../../fixtures/tls/self-signed.cert.der");
@@ -21,7 +21,7 @@ const KEY: &[u8] = include_bytes!("../../fixtures/tls/self-signed.key.der");
 
 #[tokio::test]
 async fn https_to_a_server_without_tls_fails_as_such_and_never_becomes_plain_http() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let target = world.declare_webhook("hook", &url);
@@ -46,7 +46,7 @@ async fn https_to_a_server_without_tls_fails_as_such_and_never_becomes_plain_htt
 
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_refused_and_tried_again() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let target = world.declare_webhook("hook", &url);

@@ -16,7 +16,7 @@ use throughline::{
     store::ReplicaSigns,
 };
 
-use super::world::{NOBODY, World};
+use super::world::{NOBODY, TestBench};
 use crate::support::{
     app::deliver_settings,
     receiver::{Receiver, Reply},
@@ -35,13 +35,13 @@ fn settings() -> WatchSettings {
     }
 }
 
-fn watcher(world: &World, settings: &WatchSettings) -> Watcher {
+fn watcher(world: &TestBench, settings: &WatchSettings) -> Watcher {
     let store = world.database.store.clone();
     Watcher::new(store, world.catalog(), settings.clone())
 }
 
 /// Two replicas look at the same moment.
-async fn both_look(world: &World, settings: &WatchSettings) -> (usize, usize) {
+async fn both_look(world: &TestBench, settings: &WatchSettings) -> (usize, usize) {
     let (here, there) = (watcher(world, settings), watcher(world, settings));
     let looks = tokio::join!(here.tick(world.now), there.tick(world.now));
     let looks: [WatchReport; 2] = [looks.0.unwrap(), looks.1.unwrap()];
@@ -64,7 +64,7 @@ fn told(kind: &str, key: &str) -> (String, String) {
 }
 
 /// Makes a target fail until its breaker is open.
-async fn fails(world: &mut World, target: &Name) {
+async fn fails(world: &mut TestBench, target: &Name) {
     for _ in 0..5 {
         world.deliver(target).await;
         world.advance(130);
@@ -74,7 +74,7 @@ async fn fails(world: &mut World, target: &Name) {
 #[tokio::test]
 pub(crate) async fn t36_one_failed_channel_stops_no_other_and_is_told_of_once_and_once_that_it_is_well()
  {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let (sick, platform) = (
         Receiver::start([(); 5].map(|()| Reply::Status(503, String::new()))).await,
         Receiver::start([]).await,
@@ -116,7 +116,7 @@ pub(crate) async fn t36_one_failed_channel_stops_no_other_and_is_told_of_once_an
 
 #[tokio::test]
 async fn counts_that_cannot_be_true_are_told_of() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let platform = world.declare_webhook("platform", &receiver.url);
     let settings = WatchSettings {
@@ -140,7 +140,7 @@ async fn counts_that_cannot_be_true_are_told_of() {
 
 #[tokio::test]
 async fn s47_definitions_that_a_replica_does_not_apply_are_told_to_the_platform_target() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([]).await;
     let platform = world.declare_webhook("platform", &receiver.url);
     let settings = WatchSettings {
@@ -170,11 +170,11 @@ async fn s47_definitions_that_a_replica_does_not_apply_are_told_to_the_platform_
             .await
             .unwrap();
         let signs = ReplicaSigns {
-            clock_ahead_ms: 0,
+            clock_offset_ms: 0,
             last_span_at: None,
             definition_problems: problems,
             definitions_hash: None,
-            refused_senders: Vec::new(),
+            rejected_senders: Vec::new(),
             login_problems: Vec::new(),
             kafka_problems: Vec::new(),
             certificates_expired: Vec::new(),
@@ -195,7 +195,7 @@ async fn s47_definitions_that_a_replica_does_not_apply_are_told_to_the_platform_
     );
 }
 
-async fn evaluated_on_less_than_nothing(world: &World) {
+async fn evaluated_on_less_than_nothing(world: &TestBench) {
     let counts = EventCounts {
         good: -1,
         ..EventCounts::ZERO
@@ -214,7 +214,7 @@ async fn evaluated_on_less_than_nothing(world: &World) {
 
 #[tokio::test]
 pub(crate) async fn t36_that_the_platform_target_fails_is_told_to_the_emergency_target_too() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let emergency = Receiver::start([]).await;
     let platform = world.declare_webhook("platform", NOBODY);
     let emergency_target = world.declare_webhook("emergency", &emergency.url);
@@ -234,7 +234,7 @@ pub(crate) async fn t36_that_the_platform_target_fails_is_told_to_the_emergency_
 
 #[tokio::test]
 async fn a_notification_that_was_given_up_is_told_of_and_withholds_the_heartbeat_until_then() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let platform = Receiver::start([]).await;
     let refusing = Receiver::start([(); 9].map(|()| Reply::Status(400, String::new()))).await;
     let monitor = Receiver::start([]).await;
@@ -269,7 +269,7 @@ async fn a_notification_that_was_given_up_is_told_of_and_withholds_the_heartbeat
 }
 
 /// As if every replica received.
-async fn ingest_is_well(world: &World) {
+async fn ingest_is_well(world: &TestBench) {
     let now = world.now.to_chrono();
     sqlx::query(
         "insert into ingest_watermark (complete_until, heartbeat_at, catch_up_until) values ($1, $1, $1)",
@@ -281,13 +281,13 @@ async fn ingest_is_well(world: &World) {
 }
 
 /// Nobody evaluates in these tests.
-async fn retire_slos(world: &World) {
+async fn retire_slos(world: &TestBench) {
     world.execute("update slos set declared = false").await;
 }
 
 #[tokio::test]
 async fn one_heartbeat_is_sent_in_an_interval_however_many_replicas_there_are() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let monitor = Receiver::start([]).await;
     let target = world.declare_webhook("monitor", &monitor.url);
     let settings = WatchSettings {
@@ -308,7 +308,7 @@ async fn one_heartbeat_is_sent_in_an_interval_however_many_replicas_there_are() 
 
 #[tokio::test]
 async fn a_heartbeat_by_get_has_no_body_and_other_messages_have_theirs() {
-    let mut world = World::with(DeliverSettings {
+    let mut world = TestBench::with(DeliverSettings {
         heartbeat_method: HeartbeatMethod::Get,
         ..DeliverSettings::default()
     })
@@ -340,7 +340,7 @@ async fn a_heartbeat_by_get_has_no_body_and_other_messages_have_theirs() {
 
 #[tokio::test]
 async fn a_heartbeat_that_nobody_takes_is_worth_nothing_once_the_next_is_due() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let monitor = Receiver::start([Reply::Status(503, String::new())]).await;
     let target = world.declare_webhook("monitor", &monitor.url);
     let settings = WatchSettings {
@@ -365,7 +365,7 @@ async fn a_heartbeat_that_nobody_takes_is_worth_nothing_once_the_next_is_due() {
     assert_ne!(ids[0], ids[1], "the second is another one");
 }
 
-fn emergency(world: &World, target: &Name) -> Emergency {
+fn emergency(world: &TestBench, target: &Name) -> Emergency {
     let settings = EmergencySettings {
         target: target.clone(),
         after: MINUTE,
@@ -376,13 +376,13 @@ fn emergency(world: &World, target: &Name) -> Emergency {
 }
 
 /// What the service needs to write is taken away from it.
-async fn goes_away(world: &World) {
+async fn goes_away(world: &TestBench) {
     world
         .execute("alter table service_state rename to away")
         .await;
 }
 
-async fn comes_back(world: &World) {
+async fn comes_back(world: &TestBench) {
     world
         .execute("alter table away rename to service_state")
         .await;
@@ -390,7 +390,7 @@ async fn comes_back(world: &World) {
 
 #[tokio::test]
 pub(crate) async fn t11_every_replica_tells_of_an_outage_under_one_id_without_a_secret_to_read() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let receiver = Receiver::start([Reply::Status(500, String::new())]).await;
     let target = world.declare_webhook("emergency", &receiver.url);
     world.sends_without_outbox(&target);
@@ -446,7 +446,7 @@ pub(crate) async fn t11_every_replica_tells_of_an_outage_under_one_id_without_a_
 
 #[tokio::test]
 async fn an_emergency_that_nobody_hears_is_told_again_at_the_next_look() {
-    let mut world = World::create().await;
+    let mut world = TestBench::create().await;
     let target = world.declare_webhook("emergency", NOBODY);
     let replica = emergency(&world, &target);
     let start: Timestamp = world.now;

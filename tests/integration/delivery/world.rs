@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::support::app::{TestApp, deliver_settings};
-pub(super) use crate::support::judges::SIGNING_SECRET;
+pub(super) use crate::support::validators::SIGNING_SECRET;
 
 pub(super) const START: Timestamp = Timestamp::from_secs(1_795_328_309);
 
@@ -53,7 +53,7 @@ type AttemptRow = (
 );
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct TestBench {
     app: TestApp,
     pub(super) now: Timestamp,
     /// What fires or resolves from now on belongs to it.
@@ -65,7 +65,7 @@ pub(super) struct World {
     versions: BTreeMap<String, i64>,
 }
 
-impl Deref for World {
+impl Deref for TestBench {
     type Target = TestApp;
 
     fn deref(&self) -> &TestApp {
@@ -73,7 +73,7 @@ impl Deref for World {
     }
 }
 
-impl World {
+impl TestBench {
     pub(super) async fn create() -> Self {
         Self::guarded(deliver_settings()).await
     }
@@ -227,15 +227,15 @@ impl World {
         let transition = self.insert_transition(facts).await;
         let targets: Vec<Name> = targets.iter().map(|name| (*name).clone()).collect();
         let mut tx = self.database.store.begin("enqueue").await.unwrap();
-        let news = NewDeliveries {
+        let queued = NewDeliveries {
             transition,
             targets: &targets,
             ordering_key: &alert_key(&facts.slo, None, Severity::Page),
             severity: Severity::Page,
         };
-        let new = tx.enqueue_deliveries(news, self.now).await.unwrap();
+        let new = tx.enqueue_deliveries(queued, self.now).await.unwrap();
         assert_eq!(new, targets.len() as u64);
-        assert_eq!(tx.enqueue_deliveries(news, self.now).await.unwrap(), 0);
+        assert_eq!(tx.enqueue_deliveries(queued, self.now).await.unwrap(), 0);
         tx.commit().await.unwrap();
         self.has_news();
         transition

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use throughline::{
-    deliver::{FollowedChanges, Reconciler, Repairs, TargetChanges},
+    deliver::{FollowedChanges, Reconciler, Reconciliation, TargetChanges},
     domain::model::ids::Name,
 };
 
@@ -50,7 +50,7 @@ async fn follow(app: &TestApp) -> FollowedChanges {
     changes.tick(app.clock.now()).await.unwrap()
 }
 
-async fn found_gaps(app: &TestApp) -> Repairs {
+async fn found_gaps(app: &TestApp) -> Reconciliation {
     let catalog = app.definitions.catalog.subscribe();
     let reconciler = Reconciler::new(app.store.clone(), catalog);
     reconciler.tick(app.clock.now()).await.unwrap()
@@ -60,7 +60,7 @@ async fn resolve(app: &TestApp) {
     for minute in 11..=60 {
         app.tick_at(minute).await;
         app.deliver().await;
-        assert_eq!(found_gaps(app).await, Repairs::default(), "{minute}");
+        assert_eq!(found_gaps(app).await, Reconciliation::default(), "{minute}");
     }
     assert_eq!(app.status().await.state, SloState::Ok);
 }

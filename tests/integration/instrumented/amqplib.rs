@@ -1,6 +1,6 @@
 //! amqplib on `RabbitMQ`, by `@opentelemetry/instrumentation-amqplib`.
 
-use super::{Running, World, complete, template};
+use super::{Running, TestBench, complete, template};
 use crate::support::{broker::Broker, installs};
 
 /// As `parcels.js` places them, and of these those that a worker takes and forgets.
@@ -32,8 +32,12 @@ spec:
     .to_owned()
 }
 
-async fn world(definitions: &str, broker: &Broker, variables: &[(&str, &str)]) -> (World, Running) {
-    let world = World::start(definitions, &broker.url).await;
+async fn world(
+    definitions: &str,
+    broker: &Broker,
+    variables: &[(&str, &str)],
+) -> (TestBench, Running) {
+    let world = TestBench::start(definitions, &broker.url).await;
     let script = installs::node("amqplib").join("parcels.js");
     let client = |role| {
         let mut command = world.client("node");

@@ -1,6 +1,6 @@
 //! boto3 on SQS, by `opentelemetry-instrumentation-boto3sqs`.
 
-use super::{World, template};
+use super::{TestBench, template};
 use crate::support::broker::Broker;
 
 /// As `shop.py` places them, orders and jobs, and of these those that a worker takes and forgets.
@@ -49,7 +49,7 @@ async fn messages_that_are_sent_to_sqs_together_and_one_by_one_are_judged_one_by
         ("DEAD_LETTER_QUEUE", "refused"),
     ];
     let definitions = [PLACED.trim_start(), &template("sqs", &queues)];
-    let world = World::start(&definitions.join("---\n"), &broker.url).await;
+    let world = TestBench::start(&definitions.join("---\n"), &broker.url).await;
     let _workers = world.run("sqs", "shop.py", [ORDERS, FORGOTTEN]).await;
     for slo in ["orders", "sqs-queue"] {
         world.assert_counts_are_the_journal_s(slo, "order").await;

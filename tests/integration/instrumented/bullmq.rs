@@ -1,6 +1,6 @@
 //! `BullMQ` on Redis, by `bullmq-otel`.
 
-use super::{World, complete, template};
+use super::{TestBench, complete, template};
 use crate::support::{broker::Broker, installs};
 
 /// As `parcels.js` places them, and of these those that are removed before anybody takes them.
@@ -30,7 +30,7 @@ async fn what_bullmq_s_workers_say_they_did_is_what_is_judged() {
     let broker = Broker::redis().await;
     let names = [("QUEUE", "parcels"), ("JOB", "pack")];
     let definitions = [PARCELS.trim_start(), &template("bullmq", &names)];
-    let world = World::start(&definitions.join("---\n"), &broker.url).await;
+    let world = TestBench::start(&definitions.join("---\n"), &broker.url).await;
     let script = installs::node("bullmq").join("parcels.js");
     let client = |role| {
         let mut command = world.client("node");

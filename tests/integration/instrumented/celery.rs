@@ -1,6 +1,6 @@
 //! Celery on Redis, by `opentelemetry-instrumentation-celery`.
 
-use super::{Running, World, complete, template};
+use super::{Running, TestBench, complete, template};
 use crate::support::{broker::Broker, installs::sources};
 
 /// As `shop.py` places them, and of these those whose worker dies.
@@ -53,8 +53,12 @@ fn of_template() -> String {
     template("celery", &edits)
 }
 
-async fn world(definitions: &str, broker: &Broker, variables: &[(&str, &str)]) -> (World, Running) {
-    let world = World::start(definitions, &broker.url).await;
+async fn world(
+    definitions: &str,
+    broker: &Broker,
+    variables: &[(&str, &str)],
+) -> (TestBench, Running) {
+    let world = TestBench::start(definitions, &broker.url).await;
     let client = || {
         let mut command = world.python("celery");
         command.current_dir(sources("celery"));

@@ -1,6 +1,6 @@
 //! confluent-kafka on Kafka, by `opentelemetry-instrumentation-confluent-kafka`.
 
-use super::{World, template};
+use super::{TestBench, template};
 use crate::support::broker::Broker;
 
 /// As `press.py` places them, and of these those that a worker takes and forgets.
@@ -58,7 +58,7 @@ async fn messages_of_kafka_are_judged_one_by_one_by_number_and_as_whole_batches(
         of_template("posters"),
         of_template("letters"),
     ];
-    let world = World::start(&definitions.join("---\n"), &broker.url).await;
+    let world = TestBench::start(&definitions.join("---\n"), &broker.url).await;
     let _workers = world.run("kafka", "press.py", [ORDERS, FORGOTTEN]).await;
     for (slo, kind) in [
         ("posters", "poster"),

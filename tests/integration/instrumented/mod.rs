@@ -25,7 +25,7 @@ use throughline::domain::slo::DefinitionTemplate;
 
 use self::journal::Journal;
 use crate::support::{
-    api::{GLANCE, LONG_ENOUGH},
+    api::{LONG_ENOUGH, POLL_INTERVAL},
     database::TestDatabase,
     installs,
     service::{Service, Site},
@@ -54,14 +54,14 @@ fn template(name: &str, edits: &[(&str, &str)]) -> String {
 }
 
 /// The service, and what its clients are told.
-struct World {
+struct TestBench {
     database: TestDatabase,
     service: Service,
     journal: Journal,
     broker_url: String,
 }
 
-impl World {
+impl TestBench {
     async fn start(definitions: &str, broker_url: &str) -> Self {
         let database = TestDatabase::create().await;
         let service = Site::on(&database, definitions).start().await;
@@ -137,7 +137,7 @@ impl World {
         while !told() {
             let text = self.journal.text();
             assert!(began.elapsed() < LONG_ENOUGH, "no {what}: {text}");
-            sleep(GLANCE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

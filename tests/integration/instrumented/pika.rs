@@ -1,6 +1,6 @@
 //! pika on `RabbitMQ`, by `opentelemetry-instrumentation-pika`.
 
-use super::{World, template};
+use super::{TestBench, template};
 use crate::support::broker::Broker;
 
 /// As `parcels.py` places them, and of these those that a worker takes and forgets.
@@ -47,7 +47,7 @@ async fn redeliveries_dead_letters_and_killed_workers_of_pika_are_judged_as_the_
         parcels("by-order", "span.messaging.conversation_id"),
         template("rabbitmq-pika", &QUEUES),
     ];
-    let world = World::start(&definitions.join("---\n"), &broker.url).await;
+    let world = TestBench::start(&definitions.join("---\n"), &broker.url).await;
     let _workers = world.run("pika", "parcels.py", [ORDERS, FORGOTTEN]).await;
     for slo in ["by-trace", "rabbitmq-pika-queue"] {
         world.assert_counts_are_the_journal_s(slo, "parcel").await;

@@ -13,11 +13,11 @@ use super::{
     modes::{Kind, TIMEOUT},
 };
 use crate::support::{
-    api::{GLANCE, until},
+    api::{POLL_INTERVAL, until},
     database::TestDatabase,
-    judges::SIGNING_SECRET,
     service::{Service, Site},
     span::{request, span},
+    validators::SIGNING_SECRET,
     workload::{now, post},
 };
 
@@ -187,7 +187,7 @@ impl Replicas {
                 return;
             }
             left = format!("{states:?}");
-            sleep(GLANCE * 4).await;
+            sleep(POLL_INTERVAL * 4).await;
         }
         panic!("`{target}` was not told of {transitions}: {left}");
     }
@@ -207,7 +207,7 @@ impl Replicas {
             if let Some(class) = class {
                 return class;
             }
-            sleep(GLANCE * 4).await;
+            sleep(POLL_INTERVAL * 4).await;
         }
         panic!("no try at `{target}` failed");
     }

@@ -148,13 +148,13 @@ impl Soak {
                 suppression: None,
             };
             tx.insert_transition(&transition).await.unwrap();
-            let news = NewDeliveries {
+            let queued = NewDeliveries {
                 transition: transition.id,
                 targets: &[name(alert % TARGETS).parse().unwrap()],
                 ordering_key: &alert_key(slo, None, Severity::Page),
                 severity: Severity::Page,
             };
-            tx.enqueue_deliveries(news, self.now).await.unwrap();
+            tx.enqueue_deliveries(queued, self.now).await.unwrap();
         }
         tx.commit().await.unwrap();
     }

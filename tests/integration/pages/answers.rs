@@ -20,7 +20,7 @@ use crate::public_names::{assert_field_words, keys};
 #[tokio::test]
 async fn the_api_counts_every_event_of_the_window_as_the_tables_have_it() {
     let shop = fixture::four_weeks().await;
-    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+    let json_view = get(&shop.router, "/api/v1/slos/orders-on-time")
         .await
         .json();
     let mut connection = shop.database.connect().await;
@@ -35,14 +35,14 @@ async fn the_api_counts_every_event_of_the_window_as_the_tables_have_it() {
         .fetch_one(&mut connection)
         .await
         .unwrap();
-    let counts = &twin["counts"];
+    let counts = &json_view["counts"];
     let expected = serde_json::json!({
         "good": good, "late": late, "failed": failed, "timeout": timeout, "cancelled": cancelled,
         "orphan": orphan, "invalid": 0, "bad": late + failed + timeout,
         "total": good + late + failed + timeout,
     });
     assert_eq!(counts, &expected);
-    let evidence = twin["evidence"].as_array().unwrap();
+    let evidence = json_view["evidence"].as_array().unwrap();
     let noted: Vec<_> = evidence
         .iter()
         .map(|one| (one["reason"].as_str().unwrap(), one["count"].as_i64()))
@@ -56,12 +56,12 @@ async fn the_api_counts_every_event_of_the_window_as_the_tables_have_it() {
     ];
     assert_eq!(noted, expected);
     assert_eq!(
-        (&twin["in_flight"], &twin["overdue"]),
+        (&json_view["in_flight"], &json_view["overdue"]),
         (&Value::from(63), &Value::from(8))
     );
-    assert_eq!(twin["alerts"][0]["state"], "firing");
-    assert_eq!(twin["rules"].as_array().unwrap().len(), 4);
-    assert!(twin["rules"][0]["long"]["burn_rate"].as_f64().unwrap() > 13.44);
+    assert_eq!(json_view["alerts"][0]["state"], "firing");
+    assert_eq!(json_view["rules"].as_array().unwrap().len(), 4);
+    assert!(json_view["rules"][0]["long"]["burn_rate"].as_f64().unwrap() > 13.44);
 }
 
 #[tokio::test]
@@ -91,11 +91,11 @@ async fn an_event_is_in_the_api_before_the_next_evaluation() {
 async fn every_number_that_the_page_counts_is_in_its_twin() {
     let shop = fixture::four_weeks().await;
     let page = get(&shop.router, "/slos/orders-on-time").await.body;
-    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+    let json_view = get(&shop.router, "/api/v1/slos/orders-on-time")
         .await
         .json();
     let mut numbers = Vec::new();
-    numbers_of(&twin, &mut numbers);
+    numbers_of(&json_view, &mut numbers);
     let flow = &page[page.find("id=\"flow\"").unwrap()..];
     let shown = regex::Regex::new("<dt>([0-9,]+)</dt>").unwrap();
     let mut seen = 0;
@@ -103,33 +103,37 @@ async fn every_number_that_the_page_counts_is_in_its_twin() {
         let n: f64 = found[1].replace(',', "").parse().unwrap();
         assert!(
             numbers.iter().any(|number| number.to_bits() == n.to_bits()),
-            "{n} is not in the twin"
+            "{n} is not in the json_view"
         );
         seen += 1;
     }
     assert_eq!(seen, 14);
     let text = page.replace("<code>", "`").replace("</code>", "`");
-    for one in twin["evidence"].as_array().unwrap() {
+    for one in json_view["evidence"].as_array().unwrap() {
         for words in ["meaning", "next_step"] {
             let words = one[words].as_str().unwrap().replace('\'', "&#39;");
             assert!(text.contains(&words), "the page does not say `{words}`");
         }
     }
     for list in ["worst_workflows", "in_flight_oldest"] {
-        let rows = twin[list].as_array().unwrap();
+        let rows = json_view[list].as_array().unwrap();
         assert_eq!(rows.len(), 8);
         for row in rows {
             assert!(page.contains(row["trace_id"].as_str().unwrap()), "{row}");
             assert!(page.contains(row["label"].as_str().unwrap()), "{row}");
         }
     }
-    for customer in twin["customers"].as_array().unwrap() {
+    for customer in json_view["customers"].as_array().unwrap() {
         let cell = format!("<td class=\"num strong\">{}</td>", customer["bad"]);
         assert!(page.contains(&cell), "{customer}");
     }
     assert_eq!(
-        twin["budget_history"].as_array().unwrap().last().unwrap()["budget_remaining_ratio"],
-        twin["budget_remaining_ratio"]
+        json_view["budget_history"]
+            .as_array()
+            .unwrap()
+            .last()
+            .unwrap()["budget_remaining_ratio"],
+        json_view["budget_remaining_ratio"]
     );
 }
 
@@ -155,8 +159,8 @@ async fn the_page_is_in_order_of_urgency_and_the_api_in_that_of_names_and_a_filt
     ];
     assert!(urgent.map(place).is_sorted(), "{:?}", urgent.map(place));
     let names = async |path: &str| -> Vec<String> {
-        let twin = get(&shop.router, path).await.json();
-        let slos = twin["slos"].as_array().unwrap().clone();
+        let json_view = get(&shop.router, path).await.json();
+        let slos = json_view["slos"].as_array().unwrap().clone();
         slos.iter()
             .map(|slo| slo["name"].as_str().unwrap().to_owned())
             .collect()
@@ -192,24 +196,28 @@ async fn one_address_answers_people_with_a_page_and_programs_with_json() {
             "text/html; charset=utf-8",
             "{path}"
         );
-        let twin = get_with(&shop.router, path, &program).await;
-        assert_eq!(twin.header("content-type"), "application/json", "{path}");
-        assert!(twin.header("vary").contains("accept"), "{path}");
-        twin.json();
+        let json_view = get_with(&shop.router, path, &program).await;
+        assert_eq!(
+            json_view.header("content-type"),
+            "application/json",
+            "{path}"
+        );
+        assert!(json_view.header("vary").contains("accept"), "{path}");
+        json_view.json();
     }
 }
 
 #[tokio::test]
 async fn alerts_tell_what_fires_and_who_was_told() {
     let shop = fixture::four_weeks().await;
-    let twin = get(&shop.router, "/api/v1/alerts").await.json();
-    let firing = twin["firing"].as_array().unwrap();
+    let json_view = get(&shop.router, "/api/v1/alerts").await.json();
+    let firing = json_view["firing"].as_array().unwrap();
     assert_eq!(firing.len(), 2);
     assert_eq!(
         (&firing[0]["slo"], &firing[0]["severity"]),
         (&Value::from("orders-on-time"), &Value::from("page"))
     );
-    let newest = &twin["transitions"][0];
+    let newest = &json_view["transitions"][0];
     assert_eq!(newest["kind"], "firing");
     assert_eq!(newest["deliveries"][0]["target"], "oncall");
     assert_eq!(newest["deliveries"][0]["http_status"], 202);

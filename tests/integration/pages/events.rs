@@ -55,8 +55,8 @@ async fn what_happened_stands_on_its_page_newest_first() {
     ] {
         assert!(page.body.contains(text), "no `{text}`: {}", page.body);
     }
-    let twin = get(&shop.router, "/api/v1/events").await.json();
-    let titles = twin["events"].as_array().unwrap().iter();
+    let json_view = get(&shop.router, "/api/v1/events").await.json();
+    let titles = json_view["events"].as_array().unwrap().iter();
     let titles: Vec<&str> = titles
         .map(|event| event["title"].as_str().unwrap())
         .collect();
@@ -79,10 +79,10 @@ async fn what_happened_stands_on_its_page_newest_first() {
 async fn the_trace_of_a_workflow_can_be_opened() {
     let shop = fixture::four_weeks().await;
     let page = get(&shop.router, "/slos/orders-on-time").await;
-    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+    let json_view = get(&shop.router, "/api/v1/slos/orders-on-time")
         .await
         .json();
-    let link = &twin["worst_workflows"][0]["links"][0];
+    let link = &json_view["worst_workflows"][0]["links"][0];
     assert_eq!(link["name"], "Jaeger");
     let url = link["url"].as_str().unwrap();
     assert!(page.body.contains(&format!("href=\"{url}\"")), "{url}");
@@ -104,10 +104,10 @@ async fn an_event_is_marked_on_the_charts_of_the_slos_that_it_concerns() {
         assert!(page.body.contains(text), "no `{text}`");
     }
     assert!(!page.body.contains("search 7"), "of another service");
-    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+    let json_view = get(&shop.router, "/api/v1/slos/orders-on-time")
         .await
         .json();
-    assert_eq!(twin["events"][0]["title"], "checkout 2.41.0");
+    assert_eq!(json_view["events"][0]["title"], "checkout 2.41.0");
 }
 
 async fn report(shop: &Shop, body: serde_json::Value) -> Answer {
@@ -122,8 +122,8 @@ async fn a_pipeline_tells_of_a_deploy_in_one_request() {
     assert_eq!(answer.status, 201, "{}", answer.body);
     assert_eq!(answer.json()["title"], "shop 2.41.0");
     assert_eq!(answer.json()["at"], fixture::NOW);
-    let twin = get(&shop.router, "/api/v1/events").await.json();
-    assert_eq!(twin["events"], json!([answer.json()]));
+    let json_view = get(&shop.router, "/api/v1/events").await.json();
+    assert_eq!(json_view["events"], json!([answer.json()]));
     for (body, error) in [
         (json!({ "kind": "rollout" }), "not a kind of event"),
         (json!({ "kind": "note" }), "has no text"),
@@ -157,8 +157,8 @@ async fn a_deploy_that_is_told_again_under_its_key_is_one_deploy() {
         assert_eq!(answer.header("ratelimit"), "\"change-events\";r=999;t=3600");
     }
     assert_eq!(first.json()["reported_by"], "ci");
-    let twin = get(&shop.router, "/api/v1/events").await.json();
-    assert_eq!(twin["events"].as_array().unwrap().len(), 1);
+    let json_view = get(&shop.router, "/api/v1/events").await.json();
+    assert_eq!(json_view["events"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -60,12 +60,12 @@ fn tomorrow() -> Timestamp {
 async fn an_incident_says_what_the_message_said_and_when_everything_happened() {
     let shop = fixture::four_weeks().await;
     let id = incident(&shop).await;
-    let twin = get(&shop.router, &format!("/api/v1/incidents/{id}"))
+    let json_view = get(&shop.router, &format!("/api/v1/incidents/{id}"))
         .await
         .json();
-    assert_eq!(twin["alert_at_firing"]["kind"], "firing");
-    assert_eq!(twin["ended_at"], Value::Null);
-    let what: Vec<_> = twin["timeline"]
+    assert_eq!(json_view["alert_at_firing"]["kind"], "firing");
+    assert_eq!(json_view["ended_at"], Value::Null);
+    let what: Vec<_> = json_view["timeline"]
         .as_array()
         .unwrap()
         .iter()
@@ -156,12 +156,12 @@ async fn p13_while_an_incident_goes_on_its_numbers_of_now_stand_beside_those_of_
     let shop = fixture::four_weeks().await;
     let id = incident(&shop).await;
     let page = get(&shop.router, &format!("/incidents/{id}")).await.body;
-    let twin = get(&shop.router, &format!("/api/v1/incidents/{id}"))
+    let json_view = get(&shop.router, &format!("/api/v1/incidents/{id}"))
         .await
         .json();
     let stuck = format!(
         "{} never finished",
-        twin["now"]["never_finished"]["workflows"]
+        json_view["now"]["never_finished"]["workflows"]
     );
     for text in [
         "When it fired, 09:39",

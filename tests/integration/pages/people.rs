@@ -62,16 +62,16 @@ async fn a_page_tells_who_is_affected_of_how_many_and_what_the_bad_ones_share() 
     let page = get(&shop.router, "/slos/orders-on-time?range=1h")
         .await
         .body;
-    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+    let json_view = get(&shop.router, "/api/v1/slos/orders-on-time")
         .await
         .json();
     assert!(page.contains("<b>7 of 391 customers</b> in the last hour"));
-    assert_eq!(twin["customers_affected_last_hour"], 7);
+    assert_eq!(json_view["customers_affected_last_hour"], 7);
     assert_eq!(
-        twin["customers_total_last_hour"],
+        json_view["customers_total_last_hour"],
         serde_json::json!({ "customers": 391, "is_lower_bound": false })
     );
-    let common = &twin["in_common"];
+    let common = &json_view["in_common"];
     assert_eq!(
         (&common["bad_sampled"], &common["good_sampled"]),
         (&180.into(), &180.into())

@@ -1,4 +1,4 @@
-//! Where the time goes, on the page and in its twin.
+//! Where the time goes, on the page and in its json_view.
 
 use std::time::Duration;
 
@@ -65,8 +65,8 @@ async fn the_stages_add_up_to_the_whole_and_the_slowest_is_named() {
     let shop = fixture::four_weeks().await;
     for range in ["1h", "6h", "24h", "7d", "28d"] {
         let path = format!("/api/v1/slos/orders-on-time?range={range}");
-        let twin = get(&shop.router, &path).await.json();
-        let told = &twin["latency_breakdown"];
+        let json_view = get(&shop.router, &path).await.json();
+        let told = &json_view["latency_breakdown"];
         let stages = told["stages"].as_array().unwrap();
         let sum = |key: &str| -> f64 { stages.iter().map(|one| one[key].as_f64().unwrap()).sum() };
         for (part, whole) in [

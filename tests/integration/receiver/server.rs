@@ -22,7 +22,7 @@ use throughline::{
         consumer::{CommitError, TraceConsumer},
         grpc, http,
         receiver::Receiver,
-        refused::RefusedSenders,
+        refused::RejectedSenders,
         server::{cors::AllowedOrigins, limits::ReceiverLimits, senders::SenderAccess},
         unreadable::SpansWithFaults,
     },
@@ -101,7 +101,7 @@ pub(crate) struct Server {
     pub(crate) grpc: String,
     door: RecordingDoor,
     metrics: Metrics,
-    pub(super) refused: RefusedSenders,
+    pub(super) refused: RejectedSenders,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -142,7 +142,7 @@ impl Server {
             grpc: format!("http://{}", grpc.local_addr().unwrap()),
             door,
             metrics,
-            refused: receiver.refused_senders(),
+            refused: receiver.rejected_senders(),
             stop: stop.clone(),
             tasks: tasks.clone(),
         };

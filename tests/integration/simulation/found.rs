@@ -13,7 +13,7 @@ use super::{
     op::{Kill, REPLICAS, Request, Step},
     story::{Place, Story, add, link},
     verdicts,
-    world::World,
+    world::TestBench,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -30,7 +30,7 @@ fn story(name: &str, trace: u8) -> Story {
 }
 
 async fn equals_the_oracle(arrivals: &[&[Span]]) {
-    let world = World::new(TimeRange::new(at(0), at(48))).await;
+    let world = TestBench::new(TimeRange::new(at(0), at(48))).await;
     for (spans, hour) in arrivals.iter().zip(2..) {
         let kill = |replica| Kill {
             replica,

@@ -34,7 +34,7 @@ use self::{
     shapes::Shapes,
     story::moved,
     tally::{counted, counted_customers, differences, expected, expected_customers},
-    world::World,
+    world::TestBench,
 };
 use crate::support::lists;
 
@@ -82,7 +82,7 @@ async fn a_thousand_random_orders_with_duplicates_and_kills_over_three_replicas_
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     let orders = BATCHES * ORDERS_PER_BATCH;
-    let world = World::new(TimeRange::new(at(0) - HOUR * 48, at(orders + 48))).await;
+    let world = TestBench::new(TimeRange::new(at(0) - HOUR * 48, at(orders + 48))).await;
     let mut events = Vec::new();
     let scenarios = scenarios(&mut random, at(orders + 48));
     for (batch, (spans, judged)) in (0..).zip(scenarios) {
@@ -113,7 +113,7 @@ async fn days_of_traffic_of_every_shape_equal_the_oracle() {
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     let mut traffic = Traffic::of_days(&mut random);
-    let world = World::new(TimeRange::new(at(0) - HOUR * 48, at(DAYS * 24 + 96))).await;
+    let world = TestBench::new(TimeRange::new(at(0) - HOUR * 48, at(DAYS * 24 + 96))).await;
     let outage = random.random_range(24..DAYS * 24 - 24);
     let outage = TimeRange::new(at(outage), at(outage + 3));
     let mut now = at(0);
@@ -192,7 +192,7 @@ impl Traffic {
     }
 }
 
-async fn check(world: &World, events: &[Event], case: &str) {
+async fn check(world: &TestBench, events: &[Event], case: &str) {
     let (counts, expected) = (counted(world).await, expected(events));
     let differ = differences(&counts, &expected);
     assert!(counts == expected, "{case}: {differ}");

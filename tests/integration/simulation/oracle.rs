@@ -122,10 +122,10 @@ impl Workflow<'_> {
         let deadline = clock.deadline();
         let fate = self.fate(start);
         let ended = match fate {
-            Fate::Completed(at) if clock.net(at) <= clock.within => Some(("good", at)),
-            Fate::Completed(_) => Some(("late", deadline)),
-            Fate::Failed(at) => self.stopped(Some(at), deadline),
-            Fate::Silent | Fate::Untold => self.stopped(None, deadline),
+            WorkEnd::Completed(at) if clock.net(at) <= clock.within => Some(("good", at)),
+            WorkEnd::Completed(_) => Some(("late", deadline)),
+            WorkEnd::Failed(at) => self.stopped(Some(at), deadline),
+            WorkEnd::Silent | WorkEnd::Untold => self.stopped(None, deadline),
         };
         // S31: clocks differ by up to a tenth of the time limit.
         let clock_skew = (clock.within / 10).clamp(SECOND, MINUTE);
@@ -133,7 +133,7 @@ impl Workflow<'_> {
             Some((_, at)) if at < start - clock_skew => Some(("invalid", at)),
             Some((outcome, at)) => Some((outcome, at.max(start))),
             None if watermark < deadline + grace => None,
-            None if matches!(fate, Fate::Untold) => Some(("invalid", deadline)),
+            None if matches!(fate, WorkEnd::Untold) => Some(("invalid", deadline)),
             None if self.may_have_ended(start, deadline) => Some(("evidence_lost", deadline)),
             None => Some(("timeout", deadline)),
         }
@@ -163,12 +163,12 @@ impl Workflow<'_> {
         }
     }
 
-    fn fate(&self, start: i64) -> Fate {
+    fn fate(&self, start: i64) -> WorkEnd {
         let Some(legs) = self.contract.legs else {
             return match (self.first_end("finish"), self.first_end("dead letter")) {
-                (Some(at), _) => Fate::Completed(at),
-                (None, Some(at)) => Fate::Failed(at),
-                (None, None) => Fate::Silent,
+                (Some(at), _) => WorkEnd::Completed(at),
+                (None, Some(at)) => WorkEnd::Failed(at),
+                (None, None) => WorkEnd::Silent,
             };
         };
         let done = self.first_ends_by_leg("finish");
@@ -191,14 +191,14 @@ impl Workflow<'_> {
             (Legs::All, Some(expected)) => expected,
             (Legs::All, None) => {
                 return match (done.is_empty(), lost.first()) {
-                    (_, Some(at)) => Fate::Failed(*at),
-                    (true, None) => Fate::Silent,
-                    (false, None) => Fate::Untold,
+                    (_, Some(at)) => WorkEnd::Failed(*at),
+                    (true, None) => WorkEnd::Silent,
+                    (false, None) => WorkEnd::Untold,
                 };
             }
         };
         if done.len() >= needed {
-            return Fate::Completed(match legs {
+            return WorkEnd::Completed(match legs {
                 Legs::All => done.last().copied().unwrap_or(start),
                 Legs::Any | Legs::AtLeast(_) => done[needed - 1],
             });
@@ -208,7 +208,7 @@ impl Workflow<'_> {
             .iter()
             .enumerate()
             .find(|(before, _)| expected.is_some_and(|expected| expected < needed + before + 1));
-        hopeless.map_or(Fate::Silent, |(_, at)| Fate::Failed(*at))
+        hopeless.map_or(WorkEnd::Silent, |(_, at)| WorkEnd::Failed(*at))
     }
 
     fn first_ends_by_leg(&self, wanted: &'static str) -> BTreeMap<String, i64> {
@@ -259,7 +259,7 @@ impl Workflow<'_> {
 }
 
 /// What became of the work itself.
-enum Fate {
+enum WorkEnd {
     Completed(i64),
     Failed(i64),
     Silent,

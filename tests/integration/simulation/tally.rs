@@ -9,7 +9,7 @@ use sqlx::{Row as _, postgres::PgRow};
 
 use super::{
     oracle::{Event, Group},
-    world::World,
+    world::TestBench,
 };
 
 const MINUTE: i64 = 60_000_000;
@@ -111,7 +111,7 @@ pub(super) fn expected_customers(events: &[Event]) -> Customers {
 }
 
 /// Whose experience the database has counted.
-pub(super) async fn counted_customers(world: &World) -> Customers {
+pub(super) async fn counted_customers(world: &TestBench) -> Customers {
     let rows = sqlx::query(
         "select coalesce(slo.name, parent.name) as slo, parent.id is not null as is_group,
              slo.group_values ->> 0 as value, customer, events, bad,
@@ -133,7 +133,7 @@ pub(super) async fn counted_customers(world: &World) -> Customers {
 }
 
 /// What the database has counted, the same at every resolution.
-pub(super) async fn counted(world: &World) -> Tally {
+pub(super) async fn counted(world: &TestBench) -> Tally {
     let sums = COLUMNS.map(|column| format!("sum({column})::bigint as {column}"));
     let query = format!(
         "select coalesce(slo.name, parent.name) as slo, parent.id is not null as is_group,

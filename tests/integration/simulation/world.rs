@@ -28,7 +28,7 @@ use throughline::{
             watermark::{OutageLimits, ReplicaId},
         },
     },
-    evaluate::{overdue::DeadlineScan, resolve_links::Unplaced},
+    evaluate::{overdue::DeadlineScan, resolve_links::LinkResolver},
     ingest::record::Recorder,
     recording::{Committer, KnownLocks, StageKeeper},
     store::{Store, StoreError, Writer},
@@ -57,7 +57,7 @@ const AT_ONCE: usize = 150;
 
 /// The database, and what runs on it. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct World(Arc<Parts>);
+pub(super) struct TestBench(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
@@ -73,7 +73,7 @@ struct Replica {
     id: ReplicaId,
     recorder: Recorder,
     overdue: DeadlineScan,
-    unplaced: Unplaced,
+    unplaced: LinkResolver,
     store: Store,
     watermark: watch::Sender<Timestamp>,
     breaths: Arc<AtomicI64>,
@@ -104,7 +104,7 @@ fn mortal<F: Future>(living: F, breaths: &Arc<AtomicI64>) -> Mortal<F> {
     }
 }
 
-impl World {
+impl TestBench {
     /// With all SLOs, ready for events in `range`.
     pub(super) async fn new(range: TimeRange) -> Self {
         let database = TestDatabase::create().await;
@@ -165,7 +165,7 @@ impl World {
                 classifier: self.0.classifier.subscribe(),
                 catch_up: LIMITS.catch_up,
             },
-            unplaced: Unplaced {
+            unplaced: LinkResolver {
                 store: store.clone(),
                 writer,
                 classifier: self.0.classifier.subscribe(),

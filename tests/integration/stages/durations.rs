@@ -21,7 +21,7 @@ async fn durations_of_good_and_bad_workflows_and_of_their_stages_are_in_page_and
     for (nth, wait) in [(1, 2.0), (2, 2.0), (3, 2.0), (4, 90.0)] {
         app.at_second(100.0).send(order(nth, wait)).await;
     }
-    app.at_second(101.0).fold().await;
+    app.at_second(101.0).aggregate().await;
     let view = durations(&app).await;
     assert_eq!(
         (&view["good"]["events"], &view["bad"]["events"]),
@@ -61,12 +61,12 @@ async fn a_corrected_verdict_takes_its_duration_along() {
     let (end, begin) = spans.split_last().unwrap();
     app.at_second(50.0).send(begin).await;
     app.at_second(300.0).judge().await;
-    app.at_second(301.0).fold().await;
+    app.at_second(301.0).aggregate().await;
     let view = durations(&app).await;
     assert!(matches!(half(&view["bad"]), Some(54.0..=66.0)), "{view}");
 
     app.at_second(900.0).send([end]).await;
-    app.at_second(901.0).fold().await;
+    app.at_second(901.0).aggregate().await;
     let view = durations(&app).await;
     assert_eq!(
         (&view["good"]["events"], &view["bad"]["events"]),

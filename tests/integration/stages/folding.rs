@@ -13,7 +13,7 @@ async fn good_and_bad_workflows_are_added_up_stage_by_stage() {
     for (nth, wait) in [(1, 2.0), (2, 4.0), (3, 90.0)] {
         app.at_second(100.0).send(order(nth, wait)).await;
     }
-    assert_eq!(app.at_second(101.0).fold().await.folded, 3);
+    assert_eq!(app.at_second(101.0).aggregate().await.aggregated, 3);
     assert_eq!(
         app.means().await,
         [
@@ -26,7 +26,7 @@ async fn good_and_bad_workflows_are_added_up_stage_by_stage() {
     );
     let (good, bad) = app.stage_sums().await;
     assert_eq!((good.workflows, bad.workflows), (2, 1));
-    assert_eq!(app.at_second(102.0).fold().await.folded, 0);
+    assert_eq!(app.at_second(102.0).aggregate().await.aggregated, 0);
 }
 
 #[tokio::test]
@@ -37,19 +37,19 @@ async fn any_order_duplication_and_spread_over_replicas_gives_the_same_sums() {
         straight.at_second(100.0);
         straight.send(order(nth.into(), f64::from(nth))).await;
     }
-    straight.at_second(101.0).fold().await;
+    straight.at_second(101.0).aggregate().await;
 
     for nth in [3_u32, 1, 4, 2, 4] {
         for span in order(nth.into(), f64::from(nth)).iter().rev() {
             shuffled.at_second(100.0).send([span]).await;
-            tokio::join!(shuffled.fold(), other.fold());
+            tokio::join!(shuffled.aggregate(), other.aggregate());
             other.at_second(100.5).send([span]).await;
         }
     }
     // Late spans are looked for once more after five minutes.
-    shuffled.at_second(401.0).fold().await;
+    shuffled.at_second(401.0).aggregate().await;
     assert_eq!(shuffled.stage_sums().await, straight.stage_sums().await);
-    assert_eq!(shuffled.at_second(402.0).fold().await.folded, 0);
+    assert_eq!(shuffled.at_second(402.0).aggregate().await.aggregated, 0);
 }
 
 #[tokio::test]
@@ -58,11 +58,11 @@ async fn spans_that_come_after_the_verdict_are_added_within_minutes() {
     let [placed, to_cards, paid, to_parcels, packed, shipped] = order(1, 10.0).try_into().unwrap();
     let (early, late) = ([placed, shipped], [to_cards, paid, to_parcels, packed]);
     app.at_second(20.0).send(early).await;
-    app.at_second(21.0).fold().await;
+    app.at_second(21.0).aggregate().await;
     assert_eq!(app.means().await, ["other 15.0 -"]);
     app.at_second(60.0).send(late).await;
-    assert_eq!(app.at_second(61.0).fold().await.folded, 0);
-    assert_eq!(app.at_second(321.0).fold().await.folded, 1);
+    assert_eq!(app.at_second(61.0).aggregate().await.aggregated, 0);
+    assert_eq!(app.at_second(321.0).aggregate().await.aggregated, 1);
     assert!(
         app.means()
             .await
@@ -78,7 +78,7 @@ async fn a_verdict_that_is_corrected_moves_from_bad_to_good() {
     let (end, begin) = spans.split_last().unwrap();
     app.at_second(50.0).send(begin).await;
     app.at_second(300.0).judge().await;
-    app.at_second(301.0).fold().await;
+    app.at_second(301.0).aggregate().await;
     let (good, bad) = app.stage_sums().await;
     assert_eq!((good.workflows, bad.workflows), (0, 1));
     assert_eq!(
@@ -87,7 +87,7 @@ async fn a_verdict_that_is_corrected_moves_from_bad_to_good() {
     );
 
     app.at_second(900.0).send([end]).await;
-    app.at_second(901.0).fold().await;
+    app.at_second(901.0).aggregate().await;
     let (good, bad) = app.stage_sums().await;
     assert_eq!((good.workflows, bad.workflows), (1, 0));
     assert!(bad.by_stage.is_empty(), "{bad:?}");
@@ -103,15 +103,15 @@ async fn what_turns_out_to_be_cancelled_is_taken_out_again() {
     let begin = span("placed");
     app.at_second(2.0).send([begin]).await;
     app.at_second(300.0).judge().await;
-    app.at_second(301.0).fold().await;
+    app.at_second(301.0).aggregate().await;
     let cancelled = span("cancelled").at(30.0);
     app.at_second(320.0).send([cancelled]).await;
-    app.at_second(321.0).fold().await;
+    app.at_second(321.0).aggregate().await;
     let (good, bad) = app.stage_sums().await;
     assert_eq!((good.workflows, bad.workflows), (0, 0));
     assert!(bad.by_stage.is_empty(), "{bad:?}");
     // Late spans would have nothing to be added to.
-    assert_eq!(app.at_second(700.0).fold().await.folded, 0);
+    assert_eq!(app.at_second(700.0).aggregate().await.aggregated, 0);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_workflow_that_is_stuck_is_waiting_in_its_queue() {
     let spans = [span("placed"), sent("cards", 0.0, 1.0)];
     app.at_second(2.0).send(spans).await;
     app.at_second(300.0).judge().await;
-    app.at_second(301.0).fold().await;
+    app.at_second(301.0).aggregate().await;
     assert_eq!(app.means().await, ["shop - 1.0", "wait in cards - 59.0"]);
 }
 
@@ -137,7 +137,7 @@ async fn stages_beyond_the_bound_are_other_and_counted() {
             .send(spans.map(|span| span.trace(nth)))
             .await;
     }
-    app.at_second(4.0).fold().await;
+    app.at_second(4.0).aggregate().await;
     let (good, _) = app.stage_sums().await;
     assert_eq!(good.workflows, 40);
     assert_eq!(good.by_stage.len(), MAX_STAGES + 1);
@@ -156,12 +156,12 @@ async fn s20_sampled_workflows_count_for_all_that_they_stand_for_and_are_correct
     let of_four = || order(1, 20.0).into_iter().map(sampled);
     app.at_second(100.0).send(order(1, 10.0)).await;
     app.at_second(100.0).send(of_four()).await;
-    app.at_second(101.0).fold().await;
+    app.at_second(101.0).aggregate().await;
     assert_eq!(app.means().await[1], "wait in cards 18.0 -");
     // It turns out to have been late for a start that came first.
     let early = sampled(span("placed").at(-100.0));
     app.at_second(102.0).send([early]).await;
-    app.at_second(103.0).fold().await;
+    app.at_second(103.0).aggregate().await;
     let (good, bad) = app.stage_sums().await;
     assert_eq!((good.workflows, good.unseen), (1, 0));
     assert_eq!((bad.workflows, bad.unseen), (1, 3_000_000));
@@ -188,11 +188,11 @@ async fn s31_whose_clock_is_ahead_is_told_by_the_waits_of_messages_though_no_eve
             .send(spans.map(|span| span.trace(nth.into())))
             .await;
     }
-    app.at_second(41.0).fold().await;
+    app.at_second(41.0).aggregate().await;
     assert_eq!(app.counts().await.invalid, 12);
     let (good, bad) = app.stage_sums().await;
     assert_eq!((good.workflows, bad.workflows), (0, 0));
-    assert_eq!(app.at_second(42.0).fold().await.folded, 0);
+    assert_eq!(app.at_second(42.0).aggregate().await.aggregated, 0);
     let clocks = &app.api("/slos/orders").await["clocks"];
     assert_eq!(clocks[0]["sender"], "shop", "{clocks}");
     assert_eq!(clocks[0]["receiver"], "cards");

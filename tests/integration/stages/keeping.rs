@@ -29,7 +29,7 @@ async fn an_slo_without_stages_costs_no_row() {
     let app = app(Stages::None).await;
     app.at_second(10.0).send(order(1, 2.0)).await;
     assert_eq!(app.kept().await, 0);
-    assert_eq!(app.at_second(11.0).fold().await.folded, 0);
+    assert_eq!(app.at_second(11.0).aggregate().await.aggregated, 0);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn messages_that_concern_no_workflow_cost_no_row() {
 async fn whatever_comes_first_and_wherever_the_sums_are_the_same() {
     let straight = app(Stages::Auto).await;
     straight.at_second(100.0).send(order(1, 2.0)).await;
-    straight.at_second(101.0).fold().await;
+    straight.at_second(101.0).aggregate().await;
 
     let spans = order(1, 2.0);
     let (app, other) = two_replicas().await;
@@ -56,7 +56,7 @@ async fn whatever_comes_first_and_wherever_the_sums_are_the_same() {
     other.send(&messages_of(&spans)[3..]).await;
     assert_eq!(app.kept().await, 4);
     app.at_second(19.0).send([&spans[5]]).await;
-    app.at_second(20.0).fold().await;
+    app.at_second(20.0).aggregate().await;
     assert_eq!(app.stage_sums().await, straight.stage_sums().await);
 }
 

@@ -87,7 +87,7 @@ fn sampled_orders() -> i64 {
 async fn the_small_slo_is_whole_and_the_large_one_a_sample_of_whole_workflows() {
     let (app, other) = shop().await;
     send(&app, &other, orders(2.0).chain(mails()).collect()).await;
-    app.at_second(31.0).fold().await;
+    app.at_second(31.0).aggregate().await;
 
     let whole = [
         "shop 2.0 -",
@@ -118,8 +118,8 @@ async fn the_small_slo_is_whole_and_the_large_one_a_sample_of_whole_workflows() 
 async fn page_api_and_metrics_say_how_many_workflows_the_sample_has() {
     let (app, other) = shop().await;
     send(&app, &other, orders(2.0).collect()).await;
-    app.at_second(31.0).fold().await;
-    app.at_second(722.0).fold().await;
+    app.at_second(31.0).aggregate().await;
+    app.at_second(722.0).aggregate().await;
 
     let left_out = 64 - sampled_orders();
     let reason = DiscardReason::StagesNotSampled.as_str();
@@ -149,7 +149,7 @@ async fn page_api_and_metrics_say_how_many_workflows_the_sample_has() {
 async fn all_bad_workflows_are_in_the_sample() {
     let (app, other) = shop().await;
     send(&app, &other, orders(90.0).collect()).await;
-    app.at_second(31.0).fold().await;
+    app.at_second(31.0).aggregate().await;
     let (_, bad) = sums(&app, "orders").await;
     assert_eq!(
         (bad.workflows, unsampled(&bad)),
@@ -158,7 +158,7 @@ async fn all_bad_workflows_are_in_the_sample() {
     // Both replicas have a part of the others in memory.
     app.learn_workflows().await;
     other.learn_workflows().await;
-    app.at_second(37.0).fold().await;
+    app.at_second(37.0).aggregate().await;
     let (good, bad) = sums(&app, "orders").await;
     assert_eq!((bad.workflows, unsampled(&bad)), (64, 0));
     let whole = [
@@ -180,10 +180,10 @@ async fn a_bad_workflow_of_which_a_part_is_lost_has_no_stages() {
     send(&app, &other, orders(90.0).collect()).await;
     let late = app.replica();
     late.learn_workflows().await;
-    app.at_second(31.0).fold().await;
+    app.at_second(31.0).aggregate().await;
     app.learn_workflows().await;
     other.learn_workflows().await;
-    app.at_second(37.0).fold().await;
+    app.at_second(37.0).aggregate().await;
     let (_, bad) = sums(&app, "orders").await;
     let left_out = 64 - sampled_orders();
     assert_eq!((bad.workflows, unsampled(&bad)), (64, left_out));

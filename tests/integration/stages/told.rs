@@ -68,9 +68,9 @@ async fn the_page_and_its_twin_tell_the_wait_in_every_queue() {
         send(api, order(wait)).await;
     }
     let told = until("the stages of all three", async || {
-        let twin = api.json("/api/v1/slos/orders?range=1h").await;
-        let stages = &twin["latency_breakdown"];
-        (stages["good_workflows"] == 2 && stages["bad_workflows"] == 1).then_some(twin)
+        let json_view = api.json("/api/v1/slos/orders?range=1h").await;
+        let stages = &json_view["latency_breakdown"];
+        (stages["good_workflows"] == 2 && stages["bad_workflows"] == 1).then_some(json_view)
     })
     .await;
     let stages = &told["latency_breakdown"];
@@ -121,8 +121,8 @@ async fn the_stages_of_a_workflow_are_told_across_the_traces_that_links_join() {
     let service = site.start().await;
     send(&service.api, linked_order()).await;
     let stages = until("the stages", async || {
-        let twin = service.api.json("/api/v1/slos/orders?range=1h").await;
-        let stages = twin["latency_breakdown"].clone();
+        let json_view = service.api.json("/api/v1/slos/orders?range=1h").await;
+        let stages = json_view["latency_breakdown"].clone();
         (stages["good_workflows"] == 1).then_some(stages)
     })
     .await;

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 /// For what takes a second or two when nobody else is at work.
 pub(crate) const LONG_ENOUGH: Duration = Duration::from_mins(1);
-pub(crate) const GLANCE: Duration = Duration::from_millis(25);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// The addresses of a service, without a path.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Api {
     pub(crate) async fn counts_become(&self, slo: &str, expected: EventCounts) {
         let becoming = async {
             while self.counts(slo).await != expected {
-                sleep(GLANCE).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
         if timeout(LONG_ENOUGH / 2, becoming).await.is_err() {
@@ -92,7 +92,7 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
             if let Some(found) = look().await {
                 return found;
             }
-            sleep(GLANCE).await;
+            sleep(POLL_INTERVAL).await;
         }
     };
     timeout(LONG_ENOUGH, looking)

@@ -15,7 +15,7 @@ use nix::{
 use tempfile::TempDir;
 
 use super::{
-    api::{GLANCE, until},
+    api::{POLL_INTERVAL, until},
     installs::{python, sources},
     service::free_port,
 };
@@ -167,7 +167,7 @@ pub(super) fn spawn(mut command: Command, home: &Path) -> Child {
 pub(super) async fn answers(port: u16) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     until("a broker that answers", async || {
-        TcpStream::connect_timeout(&address, GLANCE).ok()
+        TcpStream::connect_timeout(&address, POLL_INTERVAL).ok()
     })
     .await;
 }

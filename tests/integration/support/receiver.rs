@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::judges::assert_well_formed;
+use super::validators::assert_well_formed;
 
 /// What the server does with one request, once it has read it.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    api::{Api, GLANCE, LONG_ENOUGH, client, until},
+    api::{Api, LONG_ENOUGH, POLL_INTERVAL, client, until},
     database::TestDatabase,
 };
 
@@ -235,7 +235,7 @@ impl Service {
             let ended = self.child.try_wait().unwrap();
             assert_eq!(ended, None, "the service ended: {}", self.said());
             assert!(began.elapsed() < LONG_ENOUGH, "not ready: {}", self.said());
-            sleep(GLANCE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -71,7 +71,7 @@ pub(crate) async fn open_with(
 }
 
 /// One that runs.
-struct World {
+struct TestBench {
     clock: ManualClock,
     api: Api,
     shutdown: CancellationToken,
@@ -79,7 +79,7 @@ struct World {
     _definitions: TempDir,
 }
 
-impl World {
+impl TestBench {
     async fn start() -> Self {
         let database = TestDatabase::create().await;
         let definitions = tempfile::tempdir().unwrap();
@@ -139,7 +139,7 @@ fn traces() -> [[u8; 16]; 10] {
 
 #[tokio::test]
 async fn a_clock_that_jumps_forward_times_nothing_out_until_senders_had_their_time() {
-    let world = World::start().await;
+    let world = TestBench::start().await;
     let orders = traces();
     world.send("order placed", &orders).await;
     world.jump_to(world.clock.now() + HOUR).await;
@@ -154,7 +154,7 @@ async fn a_clock_that_jumps_forward_times_nothing_out_until_senders_had_their_ti
 
 #[tokio::test]
 async fn a_clock_that_jumps_back_breaks_nothing() {
-    let world = World::start().await;
+    let world = TestBench::start().await;
     let (first, second) = (traces(), traces());
     world.send("order placed", &first).await;
     world.jump_to(world.clock.now() - HOUR).await;

@@ -7,9 +7,9 @@ use super::orders_with_a_hook;
 use crate::support::{
     api::{Api, until},
     database::TestDatabase,
-    judges::SIGNING_SECRET,
     receiver::{Receiver, Reply},
     service::Site,
+    validators::SIGNING_SECRET,
     workload::{Delivery, ORDERS, Workload},
 };
 

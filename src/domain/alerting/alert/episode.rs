@@ -22,6 +22,11 @@ const REMIND_AFTER: Duration = Duration::from_hours(4);
 const LEAST_MORE_CUSTOMERS: i64 = 5;
 
 /// One uninterrupted problem, from firing to resolved.
+///
+/// Health checks, digests and reports have episodes as well: an episode is that by which notifications
+/// belong together. An incident is an episode of an alert with what people read and add
+/// ([`incident`](crate::domain::alerting::incident)). So columns say `episode`, and API and messages,
+/// which speak of alerts, say `incident`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Episode {
     pub id: Uuid,
@@ -150,7 +155,7 @@ impl Episode {
 
     fn reminder(&self, course: Course, seen: &Observation) -> Option<AlertUpdate> {
         let is_due = seen.at.saturating_since(self.last_notified.at) >= REMIND_AFTER;
-        let is_wanted = seen.unattended && seen.muted.is_none() && course == Course::Burning;
+        let is_wanted = seen.unacknowledged && seen.muted.is_none() && course == Course::Burning;
         (is_due && is_wanted).then_some(AlertUpdate::Reminded)
     }
 

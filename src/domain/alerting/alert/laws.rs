@@ -190,7 +190,7 @@ impl Weeks {
     /// Returns the transitions, by minute.
     fn transitions(&self, gaps: &[(usize, usize)]) -> Vec<(usize, TransitionKind)> {
         let mut alert = Alert::new(at(0));
-        let mut rhythm: Option<TickHistory> = None;
+        let mut ticks: Option<TickHistory> = None;
         let mut all = Vec::new();
         for minute in 0..MINUTES {
             if Self::within(gaps, minute) {
@@ -202,11 +202,11 @@ impl Weeks {
                 Signal::Clear
             };
             let seen = seen(minute as u64 * 60, verdict);
-            let next = rhythm.map_or_else(
+            let next = ticks.map_or_else(
                 || TickHistory::first(seen.at),
                 |last| last.next(seen.at, MINUTE * 3).0,
             );
-            rhythm = Some(next);
+            ticks = Some(next);
             let seen = Observation {
                 continuity: next.continuity(),
                 ..seen
@@ -399,11 +399,11 @@ proptest! {
         let before = if fires { breach() } else { Signal::Clear };
         let mut alert = step(Alert::new(at(0)), &seen(0, before), RESOLVE_AFTER).0;
         let state = alert.state();
-        let mut rhythm = TickHistory::first(at(0));
+        let mut ticks = TickHistory::first(at(0));
         for minute in [pause, pause + 1] {
             let seen = seen(minute as u64 * 60, then.clone());
-            rhythm = rhythm.next(seen.at, MINUTE * 3).0;
-            let seen = Observation { continuity: rhythm.continuity(), ..seen };
+            ticks = ticks.next(seen.at, MINUTE * 3).0;
+            let seen = Observation { continuity: ticks.continuity(), ..seen };
             let (next, transition) = step(alert, &seen, RESOLVE_AFTER);
             prop_assert_eq!(transition, None);
             alert = next;

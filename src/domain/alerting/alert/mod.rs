@@ -33,10 +33,10 @@ mod doubt_tests;
 mod episode;
 #[cfg(test)]
 mod laws;
-mod rhythm;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tick_history;
 mod transition_kind;
 mod update;
 
@@ -46,8 +46,8 @@ use uuid::Uuid;
 
 pub use self::{
     episode::{Episode, Impact, LastNotified},
-    rhythm::{Continuity, EvaluatedTime, TickGap, TickHistory},
     status::{AlertProgress, AlertState, AlertStatus, Recovery, firing},
+    tick_history::{Continuity, EvaluatedTime, TickGap, TickHistory},
     transition_kind::TransitionKind,
     update::{AlertUpdate, EpisodeEnd},
 };
@@ -106,7 +106,7 @@ pub struct Observation {
     pub muted: Option<Suppression>,
     /// True if it is a page without an acknowledgement, whose target does not send reminders
     /// itself.
-    pub unattended: bool,
+    pub unacknowledged: bool,
     /// The id of the episode that begins at this step, if one does.
     pub new_episode: Uuid,
 }

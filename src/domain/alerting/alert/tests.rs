@@ -32,7 +32,7 @@ pub(super) fn seen(secs: u64, verdict: Signal) -> Observation {
         continuity: Continuity::Continuous,
         impact: Impact::default(),
         muted: None,
-        unattended: false,
+        unacknowledged: false,
         doubt_clears_after: DOUBT_CLEARS_AFTER,
         new_episode: Uuid::from_u128(u128::from(secs) + 1),
     }
@@ -467,7 +467,7 @@ fn a_silence_never_keeps_an_end_from_anybody() {
 #[test]
 fn a_page_that_nobody_acknowledges_is_told_again_every_four_hours_while_it_burns() {
     let hours = |hours: u64, verdict: Signal| Observation {
-        unattended: true,
+        unacknowledged: true,
         ..seen(hours * 3_600, verdict)
     };
     let ticks: Vec<_> = (0..10).map(|hour| hours(hour, breach())).collect();

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use super::{
     burn_rate::{BurnBounds, BurnContext, BurnRate, BurnRates, Window},
-    limit::{LimitState, LimitStatus},
     rule_status::{
         BurnCondition, CLEAR_SHARE, CountsByLength, Freshness, Missing, RuleStatus, WindowStatus,
     },
     rule_statuses::RuleStatuses,
+    threshold::{ThresholdState, ThresholdStatus},
 };
 use crate::domain::{
     model::{counts::EventCounts, ids::Name},
@@ -109,11 +109,11 @@ pub fn rule_status(
 /// are. A look without events says nothing about the other.
 pub(super) fn worse_of(now: RuleStatus, settled: RuleStatus) -> RuleStatus {
     let rank = |rule: &RuleStatus| match RuleState::of_rule(rule).now {
-        LimitState::Over => 4,
-        LimitState::InDoubt => 3,
-        LimitState::Near => 2,
-        LimitState::TooFew => 1,
-        LimitState::Under | LimitState::Unknown => 0,
+        ThresholdState::Over => 4,
+        ThresholdState::InDoubt => 3,
+        ThresholdState::Near => 2,
+        ThresholdState::TooFew => 1,
+        ThresholdState::Under | ThresholdState::Unknown => 0,
     };
     if rank(&settled) > rank(&now) {
         settled
@@ -187,7 +187,7 @@ pub fn verdict(of: &RuleStatuses, severity: Severity, freshness: Freshness) -> S
     }
     let over: Vec<BreachedRule> = states
         .iter()
-        .filter(|state| state.now == LimitState::Over)
+        .filter(|state| state.now == ThresholdState::Over)
         .map(RuleState::breached)
         .collect();
     if severity == Severity::Page && of.has_never_ended() {
@@ -196,9 +196,9 @@ pub fn verdict(of: &RuleStatuses, severity: Severity, freshness: Freshness) -> S
     if !over.is_empty() {
         return Signal::Breach(over);
     }
-    let now: Vec<LimitState> = states.iter().map(|state| state.now).collect();
-    if freshness == Freshness::Fresh && now.contains(&LimitState::InDoubt) {
-        let as_good: Vec<LimitState> = states.iter().map(|state| state.as_good).collect();
+    let now: Vec<ThresholdState> = states.iter().map(|state| state.now).collect();
+    if freshness == Freshness::Fresh && now.contains(&ThresholdState::InDoubt) {
+        let as_good: Vec<ThresholdState> = states.iter().map(|state| state.as_good).collect();
         return Signal::InDoubt {
             clear_as_good: combined(&as_good) == Signal::Clear,
         };
@@ -210,12 +210,12 @@ pub fn verdict(of: &RuleStatuses, severity: Severity, freshness: Freshness) -> S
 }
 
 /// Combines rules none of which is over its limit.
-fn combined(states: &[LimitState]) -> Signal {
-    if states.contains(&LimitState::Near) || states.contains(&LimitState::Over) {
+fn combined(states: &[ThresholdState]) -> Signal {
+    if states.contains(&ThresholdState::Near) || states.contains(&ThresholdState::Over) {
         Signal::Between
-    } else if states.contains(&LimitState::TooFew) {
+    } else if states.contains(&ThresholdState::TooFew) {
         Signal::TooFew
-    } else if states.contains(&LimitState::Under) {
+    } else if states.contains(&ThresholdState::Under) {
         Signal::Clear
     } else {
         Signal::Unknown
@@ -227,19 +227,19 @@ struct RuleState<'a> {
     name: &'a Name,
     severity: Severity,
     pending_for: Duration,
-    now: LimitState,
+    now: ThresholdState,
     /// The same with unusable events counted as good.
-    as_good: LimitState,
+    as_good: ThresholdState,
 }
 
 impl<'a> RuleState<'a> {
-    fn of_limit(limit: &'a LimitStatus) -> Self {
+    fn of_limit(limit: &'a ThresholdStatus) -> Self {
         Self {
             name: &limit.name,
             severity: limit.severity,
             pending_for: limit.pending_for,
-            now: limit.standing,
-            as_good: limit.as_good.unwrap_or(limit.standing),
+            now: limit.state,
+            as_good: limit.as_good.unwrap_or(limit.state),
         }
     }
 
@@ -247,13 +247,13 @@ impl<'a> RuleState<'a> {
         let as_good = state_as_good(rule);
         let is_near = |rate: BurnRate| rate.value() >= CLEAR_SHARE * rule.factor;
         let worst = rule.at_worst.and_then(|worst| worst.short);
-        let is_hidden = as_good == LimitState::Under && worst.is_some_and(is_near);
+        let is_hidden = as_good == ThresholdState::Under && worst.is_some_and(is_near);
         Self {
             name: &rule.name,
             severity: rule.severity,
             pending_for: rule.pending_for,
             now: if rule.condition == BurnCondition::InDoubt || is_hidden {
-                LimitState::InDoubt
+                ThresholdState::InDoubt
             } else {
                 as_good
             },
@@ -273,13 +273,13 @@ impl<'a> RuleState<'a> {
 /// clear. If the SLO is too young for the short window, it cannot be clear; if the window is high
 /// nevertheless, it is near, so that an alert fired by a faster rule does not resolve only to fire
 /// again.
-fn state_as_good(rule: &RuleStatus) -> LimitState {
+fn state_as_good(rule: &RuleStatus) -> ThresholdState {
     let is_young = rule.condition == BurnCondition::TooYoung;
     match (rule.condition, rule.short.burn_rate) {
-        (BurnCondition::Burning, _) => LimitState::Over,
-        (BurnCondition::TooFew, _) => LimitState::TooFew,
-        (_, Some(rate)) if rate >= CLEAR_SHARE * rule.factor => LimitState::Near,
-        (_, Some(_)) if !is_young => LimitState::Under,
-        (_, Some(_) | None) => LimitState::Unknown,
+        (BurnCondition::Burning, _) => ThresholdState::Over,
+        (BurnCondition::TooFew, _) => ThresholdState::TooFew,
+        (_, Some(rate)) if rate >= CLEAR_SHARE * rule.factor => ThresholdState::Near,
+        (_, Some(_)) if !is_young => ThresholdState::Under,
+        (_, Some(_) | None) => ThresholdState::Unknown,
     }
 }

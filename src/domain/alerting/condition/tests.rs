@@ -7,10 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    alerting::limit::{Numbers, limit_status},
+    alerting::threshold::{Numbers, threshold_status},
     counting::time_used::TimeUsed,
     model::{counts::EventCounts, objective::Objective},
-    slo::{BurnKind, Limit, LimitRule},
+    slo::{BurnKind, Limit, ThresholdRule},
 };
 
 const LONG: Duration = Duration::from_hours(1);
@@ -65,7 +65,7 @@ fn rules(fast: [EventCounts; 2], slow: [EventCounts; 2]) -> Vec<RuleStatus> {
 
 fn signal(
     rules: &[RuleStatus],
-    limits: &[LimitStatus],
+    limits: &[ThresholdStatus],
     severity: Severity,
     freshness: Freshness,
 ) -> Signal {
@@ -201,7 +201,7 @@ fn a_severity_without_rules_is_undeclared() {
     );
 }
 
-fn limit(standing: LimitState) -> LimitStatus {
+fn limit(state: ThresholdState) -> ThresholdStatus {
     let burn = BurnContext {
         objective: Objective::from_ratio(0.99).unwrap(),
         kind: BurnKind::Ratio,
@@ -210,7 +210,7 @@ fn limit(standing: LimitState) -> LimitStatus {
         observed: LONG * 672,
         period: None,
     };
-    let limit = LimitRule {
+    let limit = ThresholdRule {
         name: "limit".parse().unwrap(),
         severity: Severity::Page,
         limit: Limit::BudgetSpent { over: 0.9 },
@@ -224,26 +224,26 @@ fn limit(standing: LimitState) -> LimitStatus {
         time_used: &TimeUsed::default(),
         freshness: Freshness::Fresh,
     };
-    LimitStatus {
+    ThresholdStatus {
         value_is_upper_bound: false,
-        standing,
-        ..limit_status(&limit, numbers)
+        state,
+        ..threshold_status(&limit, numbers)
     }
 }
 
 #[test]
 fn a_limit_speaks_beside_burn_rates_as_one_more_rule() {
-    let page = |rules: &[RuleStatus], standing| {
-        signal(rules, &[limit(standing)], Severity::Page, Freshness::Fresh)
+    let page = |rules: &[RuleStatus], state| {
+        signal(rules, &[limit(state)], Severity::Page, Freshness::Fresh)
     };
     let (cold, none) = (counts(100, 1), rules([NONE, NONE], [NONE, NONE]));
     let calm = rules([cold, cold], [cold, cold]);
-    assert_eq!(page(&calm, LimitState::Over), breach(&["limit"]));
-    assert_eq!(page(&calm, LimitState::Near), Signal::Between);
-    assert_eq!(page(&calm, LimitState::Unknown), Signal::Clear);
-    assert_eq!(page(&none, LimitState::Under), Signal::Clear);
-    assert_eq!(page(&none, LimitState::Unknown), Signal::Unknown);
-    assert_eq!(page(&[], LimitState::Over), breach(&["limit"]));
+    assert_eq!(page(&calm, ThresholdState::Over), breach(&["limit"]));
+    assert_eq!(page(&calm, ThresholdState::Near), Signal::Between);
+    assert_eq!(page(&calm, ThresholdState::Unknown), Signal::Clear);
+    assert_eq!(page(&none, ThresholdState::Under), Signal::Clear);
+    assert_eq!(page(&none, ThresholdState::Unknown), Signal::Unknown);
+    assert_eq!(page(&[], ThresholdState::Over), breach(&["limit"]));
 }
 
 /// Returns the signal after each minute of a day at 1,000 events a minute, by one rule of 14.4

@@ -4,14 +4,14 @@
 //! ([`IncidentSnapshot`]), its acknowledgement, and its notes.
 
 mod beginning;
-mod picture;
+mod snapshot;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use beginning::{MissingEnds, RuleWindows, beginning, range_of_search};
-pub use picture::{IncidentSnapshot, SnapshotPlan};
+pub use snapshot::{IncidentSnapshot, SnapshotPlan};
 
 use crate::domain::model::time::Timestamp;
 

@@ -19,7 +19,7 @@ pub use self::{
 use super::alert::{AlertUpdate, EpisodeEnd, TransitionKind};
 use crate::domain::{
     alerting::{
-        incident::Acknowledgement, limit::LimitStatus, rule_status::WindowStatus,
+        incident::Acknowledgement, rule_status::WindowStatus, threshold::ThresholdStatus,
         trace_link::TraceLink,
     },
     counting::{customers::CustomerTotal, differences::Difference},
@@ -59,7 +59,7 @@ pub struct AlertSnapshot {
         rename = "threshold_rule",
         skip_serializing_if = "Option::is_none"
     )]
-    pub limit: Option<LimitStatus>,
+    pub limit: Option<ThresholdStatus>,
     /// One uninterrupted problem, from firing to resolved.
     #[serde(rename = "incident")]
     pub episode: Uuid,

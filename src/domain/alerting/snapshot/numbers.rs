@@ -4,10 +4,10 @@ use super::{AlertSnapshot, Context};
 use crate::domain::{
     alerting::{
         alert::Transition,
-        limit::LimitStatus,
         rule_status::{RuleStatus, WindowStatus},
         rule_statuses::RuleStatuses,
         status::Measured,
+        threshold::ThresholdStatus,
     },
     model::ids::Name,
     slo::{CustomerDetails, Indicator, Severity, Slo},
@@ -76,7 +76,7 @@ struct Reacting {
     factor: f64,
     long: WindowStatus,
     short: WindowStatus,
-    limit: Option<LimitStatus>,
+    limit: Option<ThresholdStatus>,
 }
 
 impl Reacting {
@@ -100,7 +100,7 @@ impl Reacting {
         }
     }
 
-    fn on_limit(rule: &LimitStatus) -> Self {
+    fn on_limit(rule: &ThresholdStatus) -> Self {
         Self {
             name: rule.name.clone(),
             factor: 1.0,

@@ -3,7 +3,7 @@
 //! Events are counted by the minute, so windows that end in the same minute contain the same events.
 //! What else depends on the time is found by evaluating the same counts at the end of the minute.
 
-use super::{Measured, SloState, SloStatus, look_backs};
+use super::{Measured, SloState, SloStatus, lookback_windows};
 use crate::domain::{
     alerting::{
         alert::{AlertState, Continuity, TickHistory},
@@ -34,12 +34,12 @@ impl SloStatus {
     }
 
     fn is_at_rest(&self) -> bool {
-        let rhythm = TickHistory {
+        let ticks = TickHistory {
             last_at: self.evaluated_at,
             steady_ticks: self.steady_ticks,
         };
         let is_inactive = |state| state == AlertState::Inactive;
-        rhythm.continuity() == Continuity::Continuous
+        ticks.continuity() == Continuity::Continuous
             && matches!(
                 self.state,
                 SloState::Ok | SloState::TooFew | SloState::NoData
@@ -83,8 +83,8 @@ impl Measured {
 fn minutes_read(slo: &Slo, at: Timestamp) -> Vec<TimeRange> {
     let minute = Resolution::Minute.length();
     let window = slo.window.length();
-    let look_backs = look_backs(slo).into_iter();
-    let ranges = look_backs.map(|length| {
+    let lookback_windows = lookback_windows(slo).into_iter();
+    let ranges = lookback_windows.map(|length| {
         if length == window {
             slo.window.trailing(at)
         } else {
@@ -182,7 +182,7 @@ mod tests {
             last_at: measured.at,
             steady_ticks: 0,
         };
-        let after_gap = status.in_rhythm(gap);
+        let after_gap = status.after_ticks(gap);
         assert_eq!(after_gap.lasts_until(&slo, &measured), None);
         let alert = Alert::new(measured.at);
         let inactive = alert.to_status(Severity::Page);
@@ -221,7 +221,7 @@ mod tests {
             ..slo()
         };
         let month_of = |events| Measured {
-            counts: look_backs(&month)
+            counts: lookback_windows(&month)
                 .into_iter()
                 .map(|length| (length, counts(events, 0)))
                 .collect(),

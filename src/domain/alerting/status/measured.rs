@@ -11,11 +11,11 @@ use crate::domain::{
         burn_rate::{Ageing, BurnBounds, BurnContext, BurnRate, PeriodSoFar, Window},
         condition,
         end_shortfall::{EndShortfall, ExpectedEnds},
-        limit::{self, CustomersByLength, LimitStatus, Numbers},
         quality,
         rule_status::{CountsByLength, Freshness, RuleStatus, WindowStatus},
         rule_statuses::RuleStatuses,
         settled::SettledCounts,
+        threshold::{self, CustomersByLength, Numbers, ThresholdStatus},
     },
     counting::{customers::CustomerTotal, time_used::TimeUsed},
     model::{
@@ -23,7 +23,7 @@ use crate::domain::{
         ids::Name,
         time::{TimeRange, Timestamp},
     },
-    slo::{Indicator, Limit, LimitRule, Slo},
+    slo::{Indicator, Limit, Slo, ThresholdRule},
 };
 
 /// The counts of one SLO at one moment.
@@ -40,7 +40,7 @@ pub struct Measured {
     /// Set if workflows finished before the last change of `finish` and none since: the time of
     /// that change.
     pub finish_unmatched_since: Option<Timestamp>,
-    /// By [`look_backs`]. Includes the timeouts that [`Self::ends_missing`] represents.
+    /// By [`lookback_windows`]. Includes the timeouts that [`Self::ends_missing`] represents.
     pub counts: CountsByLength,
     /// Look-backs in which fewer ends arrived than expected.
     pub ends_missing: BTreeMap<Duration, EndShortfall>,
@@ -69,14 +69,14 @@ pub struct Measured {
 }
 
 /// Returns all lengths that an evaluation of `slo` counts events over.
-pub fn look_backs(slo: &Slo) -> BTreeSet<Duration> {
+pub fn lookback_windows(slo: &Slo) -> BTreeSet<Duration> {
     let of_rules = slo
         .alerting
         .rules
         .iter()
         .flat_map(|rule| [rule.long, rule.short]);
     let limits = slo.alerting.limits.iter();
-    let of_limits = limits.flat_map(|rule| limit::look_backs(rule.limit));
+    let of_limits = limits.flat_map(|rule| threshold::lookback_windows(rule.limit));
     let of_slo = [slo.window.length(), LAST_HOUR];
     of_rules.chain(of_limits).chain(of_slo).collect()
 }
@@ -234,14 +234,14 @@ impl Measured {
             .collect()
     }
 
-    fn limit_statuses(&self, slo: &Slo, burn: &BurnBounds) -> Vec<LimitStatus> {
+    fn limit_statuses(&self, slo: &Slo, burn: &BurnBounds) -> Vec<ThresholdStatus> {
         let counting = |each: fn(EventCounts) -> EventCounts| -> CountsByLength {
             let counts = self.counts.iter();
             counts.map(|(length, of)| (*length, each(*of))).collect()
         };
         let as_good = counting(EventCounts::as_good);
         let as_bad = counting(EventCounts::as_bad);
-        let status = |rule: &LimitRule, burn, counts| {
+        let status = |rule: &ThresholdRule, burn, counts| {
             let numbers = Numbers {
                 burn,
                 guard: slo.alerting.guard,
@@ -250,7 +250,7 @@ impl Measured {
                 time_used: &self.time_used,
                 freshness: self.freshness_for(slo, rule),
             };
-            limit::limit_status(rule, numbers)
+            threshold::threshold_status(rule, numbers)
         };
         let limits = slo.alerting.limits.iter();
         limits
@@ -270,7 +270,7 @@ impl Measured {
         slo: &Slo,
         burn: &BurnContext,
         statuses: &RuleStatuses,
-    ) -> Vec<LimitStatus> {
+    ) -> Vec<ThresholdStatus> {
         if slo.alerting.rules.is_empty() && slo.alerting.limits.is_empty() {
             return Vec::new();
         }
@@ -302,7 +302,7 @@ impl Measured {
 
     /// Returns the freshness for a rule. Planned work leaves events out, so their absence shows as
     /// little as during an outage of ingest.
-    fn freshness_for(&self, slo: &Slo, rule: &LimitRule) -> Freshness {
+    fn freshness_for(&self, slo: &Slo, rule: &ThresholdRule) -> Freshness {
         match rule.limit {
             Limit::Absence { length } => {
                 let looked_at = TimeRange::ending_at(self.at, length);

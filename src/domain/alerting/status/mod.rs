@@ -7,16 +7,16 @@ mod tests;
 
 use std::time::Duration;
 
-pub use measured::{Measured, look_backs};
+pub use measured::{Measured, lookback_windows};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     alert::{self, AlertState, AlertStatus, TickHistory},
     burn_rate::{BurnBounds, BurnContext, BurnRate},
-    limit::LimitStatus,
     rule_status::{BurnCondition, RuleStatus, WindowStatus},
     rule_statuses::{RuleStatuses, windows_of},
+    threshold::ThresholdStatus,
 };
 use crate::domain::{
     counting::{customers::CustomerTotal, time_used::TimeUsed},
@@ -53,10 +53,10 @@ pub struct SloStatus {
     pub rules: Vec<RuleStatus>,
     /// Rules on anything else.
     #[serde(default)]
-    pub limits: Vec<LimitStatus>,
+    pub limits: Vec<ThresholdStatus>,
     /// Rules on data quality.
     #[serde(default)]
-    pub quality: Vec<LimitStatus>,
+    pub quality: Vec<ThresholdStatus>,
     pub alerts: Vec<AlertStatus>,
     /// Events since the active incident began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -237,8 +237,8 @@ impl SloStatus {
 
     /// Returns the same status with this tick history.
     #[must_use]
-    pub const fn in_rhythm(mut self, rhythm: TickHistory) -> Self {
-        self.steady_ticks = rhythm.steady_ticks;
+    pub const fn after_ticks(mut self, ticks: TickHistory) -> Self {
+        self.steady_ticks = ticks.steady_ticks;
         self
     }
 }

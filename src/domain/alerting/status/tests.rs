@@ -110,7 +110,10 @@ fn status(measured: &Measured, alerts: &[AlertState]) -> SloStatus {
 
 #[test]
 fn every_look_back_is_asked_for_once() {
-    let lengths: Vec<_> = look_backs(&slo()).iter().map(Duration::as_secs).collect();
+    let lengths: Vec<_> = lookback_windows(&slo())
+        .iter()
+        .map(Duration::as_secs)
+        .collect();
     assert_eq!(lengths, [300, 3_600, 28 * 86_400]);
 }
 
@@ -246,7 +249,7 @@ fn ticket(starts: StartSpans) -> (Signal, String) {
     };
     let rules = measured.rule_statuses(&slo);
     let rule = rules.quality.iter().find(|rule| rule.lacking.is_some());
-    let sentence = rule.map(LimitStatus::sentence).unwrap_or_default();
+    let sentence = rule.map(ThresholdStatus::sentence).unwrap_or_default();
     let signal = condition::verdict(&rules, Severity::Ticket, Freshness::Fresh);
     (signal, sentence)
 }

@@ -21,7 +21,8 @@ pub use breakdown::{
 pub use hops::{HopWait, HopWaits, MAX_SERVICE_PAIRS, ServicePair};
 pub use room::{LINKED_SPANS_AN_HOUR, LinkedSpanQuota};
 pub use sums::{
-    Folded, KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums, WhereTimeGoes,
+    AggregatedStages, KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums,
+    WhereTimeGoes,
 };
 
 use schemars::JsonSchema;

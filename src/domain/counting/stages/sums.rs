@@ -17,7 +17,7 @@ pub const MAX_STAGES: usize = 50;
 
 /// The contribution of one workflow to the sums, and where it was added.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folded {
+pub struct AggregatedStages {
     pub outcome: Outcome,
     pub judged_at: Timestamp,
     pub breakdown: Breakdown,
@@ -25,7 +25,7 @@ pub struct Folded {
     pub weight: Option<Weight>,
 }
 
-impl Folded {
+impl AggregatedStages {
     /// Returns whether it counts as a good or a bad event; otherwise it has no duration.
     pub fn is_event(&self) -> bool {
         self.outcome.counts().total() != 0
@@ -147,7 +147,7 @@ pub struct StageMoves(BTreeMap<(Timestamp, bool), StageSums>);
 
 impl StageMoves {
     /// Adds a workflow, or with a `sign` of −1 subtracts it.
-    pub fn add(&mut self, folded: &Folded, sign: i64) {
+    pub fn add(&mut self, folded: &AggregatedStages, sign: i64) {
         if !folded.is_event() {
             return;
         }

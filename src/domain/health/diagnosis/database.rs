@@ -47,7 +47,7 @@ pub struct DatabaseFacts {
     /// `None` if it cannot be read from this machine.
     pub disk: Option<DiskSpace>,
     /// The milliseconds by which the clock of this machine is ahead; negative if it is behind.
-    pub clock_ahead_ms: i64,
+    pub clock_offset_ms: i64,
 }
 
 /// The schema of the database, compared with that of this version.
@@ -286,7 +286,7 @@ fn gigabytes(bytes: u64) -> String {
 
 fn clock(facts: &DatabaseFacts) -> Diagnosis {
     let check = "clocks";
-    let apart = Duration::from_millis(facts.clock_ahead_ms.unsigned_abs());
+    let apart = Duration::from_millis(facts.clock_offset_ms.unsigned_abs());
     let text = format!(
         "this machine and the database differ by {}",
         format::duration(apart)

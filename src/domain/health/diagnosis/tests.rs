@@ -23,7 +23,7 @@ fn healthy() -> DatabaseFacts {
             free_bytes: 60_000_000_000,
             total_bytes: 100_000_000_000,
         }),
-        clock_ahead_ms: -20,
+        clock_offset_ms: -20,
     }
 }
 
@@ -44,7 +44,7 @@ fn a_healthy_database_is_described() {
     assert_eq!(text("database version"), "PostgreSQL 17.2");
     assert_eq!(
         text("database connections"),
-        "the replicas need up to 24; 97 are allowed, of which others use 10"
+        "the replicas need up to 24; PostgreSQL allows 97, and other clients use 10"
     );
     assert_eq!(
         text("database space"),
@@ -116,7 +116,7 @@ fn a_database_that_may_fail_later_is_warned_of() {
     assert_found("database space", warn, |facts| {
         facts.disk.as_mut().unwrap().free_bytes = 15_000_000_000;
     });
-    assert_found("clocks", warn, |facts| facts.clock_ahead_ms = -31_000);
+    assert_found("clocks", warn, |facts| facts.clock_offset_ms = -31_000);
 }
 
 fn running() -> ServiceFacts {

@@ -293,7 +293,7 @@ fn definitions_refused(signs: &HealthInputs) -> Option<Finding> {
 /// Finds rejected senders. They repeat the rejected requests, and their spans are missing in the
 /// counts.
 fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
-    let lines = sentences(signs, |replica| &replica.refused_senders);
+    let lines = sentences(signs, |replica| &replica.rejected_senders);
     (!lines.is_empty()).then(|| Finding {
         key: "throughline/sender-refused".to_owned(),
         severity: Severity::Ticket,

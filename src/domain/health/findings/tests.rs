@@ -181,7 +181,7 @@ fn a_sender_that_is_refused_is_named_once_with_the_reason() {
     let replica = |id, senders: &[&str]| ReplicaSign {
         id,
         ahead_ms: 0,
-        refused_senders: senders.iter().map(|&text| text.to_owned()).collect(),
+        rejected_senders: senders.iter().map(|&text| text.to_owned()).collect(),
         ..ReplicaSign::default()
     };
     let senders = ["10.0.0.7: `br` is not an encoding that is understood."];

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::domain::{
     alerting::{
         alert::TransitionKind,
-        limit::LimitStatus,
         rule_status::WindowStatus,
         snapshot::{
             AlertSnapshot, Before, EpisodeSummary, RecentChange, SlowestStage, TopCustomer,
             WorstWorkflow,
         },
+        threshold::ThresholdStatus,
         trace_link::TraceLink,
     },
     counting::differences::Difference,
@@ -191,7 +191,7 @@ fn group(group: &Group) -> Value {
 }
 
 /// Formats the kind, the limit, and the number that is compared with it.
-fn limit(rule: &LimitStatus) -> Value {
+fn limit(rule: &ThresholdStatus) -> Value {
     json!({
         "text": rule.sentence(),
         "threshold": rule.limit,

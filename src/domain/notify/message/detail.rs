@@ -65,7 +65,7 @@ impl Detail {
 
     /// Returns whether a chart is shown: the text has the same information for clients that cannot
     /// load it.
-    pub(crate) const fn shows_picture(self) -> bool {
+    pub(crate) const fn shows_chart(self) -> bool {
         match self {
             Self::Full => true,
             Self::NoPicture | Self::OneExample | Self::NoExamples | Self::Sentence => false,

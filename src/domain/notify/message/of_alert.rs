@@ -21,7 +21,7 @@ const MAX_LABELS: usize = 40;
 
 pub(super) fn message(alert: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Message {
     let full = detail.shows_numbers();
-    let picture = context.chart.as_deref().filter(|_| detail.shows_picture());
+    let chart = context.chart.as_deref().filter(|_| detail.shows_chart());
     Message {
         headline: wording::headline(alert),
         status: status(alert),
@@ -40,7 +40,7 @@ pub(super) fn message(alert: &AlertSnapshot, context: &RenderContext, detail: De
         } else {
             Vec::new()
         },
-        image: picture.and_then(address).map(|url| MessageImage {
+        image: chart.and_then(address).map(|url| MessageImage {
             url,
             alt: wording::chart(alert),
         }),

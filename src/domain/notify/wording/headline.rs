@@ -5,7 +5,7 @@ use super::{
     share, urgency,
 };
 use crate::domain::{
-    alerting::{limit::LimitStatus, snapshot::AlertSnapshot},
+    alerting::{snapshot::AlertSnapshot, threshold::ThresholdStatus},
     model::{counts::EventCounts, format, text},
 };
 
@@ -99,7 +99,7 @@ fn parts(facts: &AlertSnapshot) -> Vec<HeadlinePart> {
         }
         (None, None) => vec![
             (4, again(facts)),
-            (0, limit.map(LimitStatus::sentence)),
+            (0, limit.map(ThresholdStatus::sentence)),
             (1, slow_stage(facts)),
             (2, people(facts)),
             (5, share),

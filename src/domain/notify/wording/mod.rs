@@ -18,10 +18,10 @@ use super::{MessageNote, RenderContext};
 use crate::domain::{
     alerting::{
         alert::EpisodeEnd,
-        limit::LimitStatus,
         rule_status::burn_sentence,
         snapshot::{AlertSnapshot, Before, EpisodeSummary, SlowestStage},
         status::LAST_HOUR,
+        threshold::ThresholdStatus,
     },
     counting::{
         customers::{CustomerTotal, up_to},
@@ -99,7 +99,7 @@ pub fn description(facts: &AlertSnapshot) -> String {
     )
 }
 
-fn limit_without_bad_events(facts: &AlertSnapshot) -> Option<&LimitStatus> {
+fn limit_without_bad_events(facts: &AlertSnapshot) -> Option<&ThresholdStatus> {
     let limit = facts.limit.as_ref()?;
     (facts.long.counts.bad() == 0).then_some(limit)
 }
@@ -116,7 +116,7 @@ fn of_beginning(facts: &AlertSnapshot) -> &'static str {
 /// fired.
 pub const fn beginning(facts: &AlertSnapshot) -> Option<&'static str> {
     match &facts.limit {
-        Some(LimitStatus {
+        Some(ThresholdStatus {
             limit: Limit::Absence { .. },
             ..
         }) => Some("the last event before"),
@@ -399,7 +399,7 @@ pub fn note(note: &MessageNote) -> String {
             format!("Sent here because {target} cannot be reached")
         }
         MessageNote::Added { at } => format!(
-            "This target was added while the alert fires: the numbers are of {}",
+            "This target was added while the alert was firing; the numbers are those of {}",
             format::time_of_day(*at, Tz::UTC)
         ),
         MessageNote::Missed { from, to } => format!(

@@ -17,8 +17,8 @@ pub use edges::{Edges, LinkFilter, OneLink, edges};
 pub use graph::{Graph, LinkedSpan, MAX_HOPS, MAX_STARTS, Origins};
 pub use origin::{Awaited, Branch, ChainOrigin};
 pub use place::{
-    EvidenceFragment, LinkResolution, Move, Placement, awaited_contexts, batch_id, evidence_of,
-    place, place_at,
+    EvidenceFragment, FragmentResolution, LinkResolution, Move, awaited_contexts, batch_id,
+    evidence_of, place, place_at,
 };
 pub use shared_ends::{
     BatchDelivery, BatchGroup, BranchEnd, GroupMember, GroupsOfBatches, MAX_GROUP, judge_by_count,

@@ -51,7 +51,7 @@ pub struct EvidenceFragment {
 
 /// The workflows that one fragment counts for, by the spans received so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Placement {
+pub struct FragmentResolution {
     pub workflow_keys: BTreeSet<EventKey>,
     pub sent_by: BTreeMap<EventKey, SpanId>,
     pub branches: BTreeSet<Branch>,
@@ -64,7 +64,7 @@ pub struct Placement {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkResolution {
     /// The placement of each fragment, in the order of the argument.
-    pub placements: Vec<Placement>,
+    pub placements: Vec<FragmentResolution>,
     pub moves: BTreeMap<EventId, Move>,
     /// Workflows that turned out not to share a batch.
     pub ungrouped: BTreeSet<EventId>,
@@ -130,7 +130,7 @@ pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
         if origins.is_cut && !fragment.is_cut {
             *resolution.cut.entry(fragment.slo).or_default() += 1;
         }
-        resolution.placements.push(Placement {
+        resolution.placements.push(FragmentResolution {
             workflow_keys: found.into_keys().collect(),
             sent_by,
             branches: origins.branches,
@@ -152,7 +152,7 @@ pub fn place_at(
         for key in fragment.workflow_keys.difference(&workflow_keys) {
             resolution.moves.insert((fragment.slo, *key), Move::Left);
         }
-        resolution.placements.push(Placement {
+        resolution.placements.push(FragmentResolution {
             workflow_keys,
             sent_by: BTreeMap::new(),
             branches: BTreeSet::new(),

@@ -48,20 +48,20 @@ pub(super) fn oracle(shape: OracleShape, pieces: &[OracleSpan]) -> (Outcome, u32
     })
     .min();
     match completion(shape.complete, start, pieces) {
-        ExpectedFate::Completed(end) if end + SKEW < start => (Outcome::Invalid, end),
-        ExpectedFate::Completed(end) if end > deadline => (Outcome::Late, deadline),
-        ExpectedFate::Completed(end) => (Outcome::Good, end.max(start)),
-        ExpectedFate::Failed(at) => {
+        ExpectedEnd::Completed(end) if end + SKEW < start => (Outcome::Invalid, end),
+        ExpectedEnd::Completed(end) if end > deadline => (Outcome::Late, deadline),
+        ExpectedEnd::Completed(end) => (Outcome::Good, end.max(start)),
+        ExpectedEnd::Failed(at) => {
             without_completion(shape, (start, deadline), Some(at), cancelled)
         }
-        ExpectedFate::Untold if cancelled.is_none() => (Outcome::Invalid, deadline),
-        ExpectedFate::Silent | ExpectedFate::Untold => {
+        ExpectedEnd::Untold if cancelled.is_none() => (Outcome::Invalid, deadline),
+        ExpectedEnd::Silent | ExpectedEnd::Untold => {
             without_completion(shape, (start, deadline), None, cancelled)
         }
     }
 }
 
-enum ExpectedFate {
+enum ExpectedEnd {
     Completed(u32),
     Failed(u32),
     Silent,
@@ -69,7 +69,7 @@ enum ExpectedFate {
     Untold,
 }
 
-fn completion(complete: Option<Completion>, start: u32, pieces: &[OracleSpan]) -> ExpectedFate {
+fn completion(complete: Option<Completion>, start: u32, pieces: &[OracleSpan]) -> ExpectedEnd {
     let finishes = |leg: Option<u8>| {
         of(pieces, move |p| match p {
             OracleSpan::Finish(s, of) if leg.is_none_or(|leg| leg == of) => Some(s),
@@ -86,9 +86,9 @@ fn completion(complete: Option<Completion>, start: u32, pieces: &[OracleSpan]) -
     };
     let Some(complete) = complete else {
         return match (finishes(None), failures(None)) {
-            (Some(end), _) => ExpectedFate::Completed(end),
-            (None, Some(end)) => ExpectedFate::Failed(end),
-            (None, None) => ExpectedFate::Silent,
+            (Some(end), _) => ExpectedEnd::Completed(end),
+            (None, Some(end)) => ExpectedEnd::Failed(end),
+            (None, None) => ExpectedEnd::Silent,
         };
     };
     let legs = 0..3_u8;
@@ -109,12 +109,12 @@ fn completion(complete: Option<Completion>, start: u32, pieces: &[OracleSpan]) -
         (Completion::Any, _) => 1,
         (Completion::AtLeast(legs), _) => legs as usize,
         (Completion::All, Some(legs)) => legs,
-        (Completion::All, None) if !lost.is_empty() => return ExpectedFate::Failed(lost[0]),
-        (Completion::All, None) if done.is_empty() => return ExpectedFate::Silent,
-        (Completion::All, None) => return ExpectedFate::Untold,
+        (Completion::All, None) if !lost.is_empty() => return ExpectedEnd::Failed(lost[0]),
+        (Completion::All, None) if done.is_empty() => return ExpectedEnd::Silent,
+        (Completion::All, None) => return ExpectedEnd::Untold,
     };
     if done.len() >= needed {
-        return ExpectedFate::Completed(match complete {
+        return ExpectedEnd::Completed(match complete {
             Completion::All => done.last().copied().unwrap_or(start),
             Completion::Any | Completion::AtLeast(_) => done[needed - 1],
         });
@@ -122,7 +122,7 @@ fn completion(complete: Option<Completion>, start: u32, pieces: &[OracleSpan]) -
     // The first failure after which too few are left.
     let hopeless = (0..lost.len())
         .find(|nth| expected.is_some_and(|legs| legs.saturating_sub(nth + 1) < needed));
-    hopeless.map_or(ExpectedFate::Silent, |nth| ExpectedFate::Failed(lost[nth]))
+    hopeless.map_or(ExpectedEnd::Silent, |nth| ExpectedEnd::Failed(lost[nth]))
 }
 
 fn without_completion(

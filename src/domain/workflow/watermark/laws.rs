@@ -45,7 +45,7 @@ enum ReplicaSlot {
 }
 
 /// The actual replicas, and the times at which the watermark must not move.
-struct ReplicaWorld {
+struct ReplicaModel {
     now: i64,
     places: [ReplicaSlot; 3],
     started: i64,
@@ -55,7 +55,7 @@ struct ReplicaWorld {
     holds: Vec<(ReplicaId, [i64; 2])>,
 }
 
-impl ReplicaWorld {
+impl ReplicaModel {
     fn new() -> Self {
         Self {
             now: 0,
@@ -176,7 +176,7 @@ impl ReplicaWorld {
 proptest! {
     #[test]
     fn it_moves_only_while_nobody_is_waited_for(steps in prop::collection::vec(step(), 1..40)) {
-        let mut world = ReplicaWorld::new();
+        let mut world = ReplicaModel::new();
         for step in steps {
             world.take(step);
         }
@@ -184,7 +184,7 @@ proptest! {
 
     #[test]
     fn it_moves_again_once_all_had_their_time(steps in prop::collection::vec(step(), 1..40)) {
-        let mut world = ReplicaWorld::new();
+        let mut world = ReplicaModel::new();
         for step in steps {
             world.take(step);
         }

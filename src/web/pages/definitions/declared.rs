@@ -14,7 +14,7 @@ use crate::{
             ids::Name,
             time::{TimeRange, Timestamp},
         },
-        slo::{AlertRule, LimitRule, Severity, Slo, definition::Problem},
+        slo::{AlertRule, Severity, Slo, ThresholdRule, definition::Problem},
     },
     web::pages::{exclusions::ExclusionView, period},
 };
@@ -101,7 +101,7 @@ impl DeclaredRule {
         }
     }
 
-    fn on_limit(slo: &Slo, rule: &LimitRule) -> Self {
+    fn on_limit(slo: &Slo, rule: &ThresholdRule) -> Self {
         Self {
             name: rule.name.clone(),
             severity: rule.severity,

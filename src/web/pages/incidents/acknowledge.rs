@@ -141,12 +141,12 @@ async fn enqueue(
 ) -> Result<(), WebError> {
     tx.insert_transition(transition).await?;
     let facts = &transition.facts;
-    let news = NewDeliveries {
+    let queued = NewDeliveries {
         transition: transition.id,
         targets,
         ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         severity: facts.severity,
     };
-    tx.enqueue_deliveries(news, transition.at).await?;
+    tx.enqueue_deliveries(queued, transition.at).await?;
     Ok(())
 }

@@ -259,8 +259,8 @@ impl IncidentView {
     pub(super) fn charts(&self) -> Option<IncidentCharts> {
         let at_end = self.snapshot_at_end.as_ref().map(|of| ("All of it", of));
         let at_firing = self.snapshot_at_firing.as_ref();
-        let (title, picture) = at_end.or(at_firing.map(|of| ("As it began", of)))?;
-        Some(IncidentCharts::new(title, picture, &self.alert_at_firing))
+        let (title, snapshot) = at_end.or(at_firing.map(|of| ("As it began", of)))?;
+        Some(IncidentCharts::new(title, snapshot, &self.alert_at_firing))
     }
 }
 

@@ -7,9 +7,9 @@ use crate::{
     domain::{
         alerting::{
             alert::{AlertProgress, AlertState, AlertStatus},
-            limit::{LimitState, LimitStatus},
             rule_status::{RuleStatus, WindowStatus},
             status::SloStatus,
+            threshold::{ThresholdState, ThresholdStatus},
         },
         counting::time_used::TimeUsed,
         model::{counts::EventCounts, ids::SloId},
@@ -173,7 +173,7 @@ fn too_few_events_are_explained_in_budgets() {
     let sentence = verdict(&summary(Some(few)), now());
     assert_eq!(
         sentence.lead,
-        "Too few events to judge: of 20 events in 28 d, one bad one would spend 10.0 budgets."
+        "Too few events to judge: with 20 events in 28 d, a single bad one would spend 10.0 times the budget."
     );
 }
 
@@ -221,7 +221,7 @@ fn every_state_has_a_word_of_its_own_and_an_icon() {
 #[test]
 fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
     let mut status = status(SloState::Paging);
-    status.limits = vec![LimitStatus {
+    status.limits = vec![ThresholdStatus {
         name: "silent".parse().unwrap(),
         severity: Severity::Page,
         limit: Limit::Absence {
@@ -230,7 +230,7 @@ fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
         pending_for: Duration::ZERO,
         value: Some(240.0),
         value_is_upper_bound: false,
-        standing: LimitState::Over,
+        state: ThresholdState::Over,
         as_good: None,
         lacking: None,
         window: WindowStatus::new(900, EventCounts::ZERO, None),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Whose,
+    PageSubject,
     charts::{budget::BudgetPast, burn_history},
     common::InCommon,
     correlation::CorrelationView,
@@ -63,13 +63,13 @@ const UNKNOWN: SloId = SloId(0);
 pub(super) async fn view(
     state: &WebState,
     slo: &Slo,
-    whose: Whose,
+    of: PageSubject,
     range: Range,
     as_of: AsOf,
 ) -> Result<SloView, WebError> {
     let now = as_of.at;
     let mut tx = state.reads().begin("read an SLO").await?;
-    let (record, group, state_now) = own_record(state, &mut tx, slo, whose, as_of).await?;
+    let (record, group, state_now) = own_record(state, &mut tx, slo, of, as_of).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
     let mut summary = Summary::new(slo, record.as_ref());
     let window = slo.window.counted(now);
@@ -159,12 +159,12 @@ async fn own_record(
     state: &WebState,
     tx: &mut Tx<'_>,
     slo: &Slo,
-    whose: Whose,
+    of: PageSubject,
     as_of: AsOf,
 ) -> Result<(Option<SloRecord>, Option<GroupHead>, Option<SloState>), WebError> {
-    let (mut record, group) = match whose {
-        Whose::Slo => (tx.slo(&slo.name).await?, None),
-        Whose::Group(id) => {
+    let (mut record, group) = match of {
+        PageSubject::Slo => (tx.slo(&slo.name).await?, None),
+        PageSubject::Group(id) => {
             let found = tx.group(id).await?;
             let found = found.filter(|found| found.record.name == slo.name);
             let found = found.ok_or_else(|| WebError::NoSuchGroup {
@@ -338,12 +338,12 @@ async fn past(
         .first()
         .map_or(HOUR, |rule| rule.long)
         .max(step);
-    let line = StretchLimits {
+    let line = SeriesLimits {
         resolution,
         step,
         length: range.length() + longest,
     };
-    let bars = StretchLimits {
+    let bars = SeriesLimits {
         resolution,
         step: bar,
         length: range.length(),
@@ -356,7 +356,7 @@ async fn past(
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct StretchLimits {
+pub(super) struct SeriesLimits {
     pub(super) resolution: Resolution,
     pub(super) step: Duration,
     pub(super) length: Duration,
@@ -366,7 +366,7 @@ pub(super) async fn series(
     tx: &mut Tx<'_>,
     id: SloId,
     slo: &Slo,
-    reach: StretchLimits,
+    reach: SeriesLimits,
     now: Timestamp,
 ) -> Result<Series, StoreError> {
     let to = now.ceil_to(reach.step);

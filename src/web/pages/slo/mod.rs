@@ -102,7 +102,7 @@ pub(crate) async fn get(
     Params(params): Params<SloQuery>,
 ) -> Response {
     let name = name.strip_suffix(".json").unwrap_or(&name);
-    answer(&asked, &state, name, Whose::Slo, &params).await
+    answer(&asked, &state, name, PageSubject::Slo, &params).await
 }
 
 pub(crate) async fn get_group(
@@ -116,13 +116,13 @@ pub(crate) async fn get_group(
         let group = group.to_owned();
         return asked.refuse(&state, &WebError::NoSuchGroup { slo: name, group });
     };
-    let whose = Whose::Group(SloId(id));
-    answer(&asked, &state, &name, whose, &params).await
+    let of = PageSubject::Group(SloId(id));
+    answer(&asked, &state, &name, of, &params).await
 }
 
 /// The SLO or group of a page.
 #[derive(Clone, Copy, Debug)]
-enum Whose {
+enum PageSubject {
     Slo,
     Group(SloId),
 }
@@ -131,10 +131,10 @@ async fn answer(
     asked: &Negotiation,
     state: &WebState,
     name: &str,
-    whose: Whose,
+    of: PageSubject,
     params: &SloQuery,
 ) -> Response {
-    match read(asked, state, name, whose, params).await {
+    match read(asked, state, name, of, params).await {
         Err(error) => asked.refuse(state, &error),
         Ok(read) => asked.reply(state, Ok(read.view), |view| {
             SloPage::new(state, &read.slo, view, read.banner)
@@ -153,7 +153,7 @@ async fn read(
     asked: &Negotiation,
     state: &WebState,
     name: &str,
-    whose: Whose,
+    of: PageSubject,
     params: &SloQuery,
 ) -> Result<SloReading, WebError> {
     let range = params.range(asked)?;
@@ -162,7 +162,7 @@ async fn read(
     let Some(slo) = declared_in(&definitions.catalog, name) else {
         return Err(undeclared(state, name).await);
     };
-    let view = load::view(state, &slo, whose, range, as_of).await?;
+    let view = load::view(state, &slo, of, range, as_of).await?;
     let banner = PastBanner::new(as_of, state.clock.now(), &definitions, view.address());
     let banner = banner.map(|of| of.with_evaluation(view.summary.evaluated_at, view.state_now));
     Ok(SloReading { slo, view, banner })
@@ -176,7 +176,7 @@ fn declared_in(catalog: &Catalog, name: &str) -> Option<Arc<Slo>> {
     catalog.slos.get(&name.parse().ok()?).cloned()
 }
 
-/// Distinguishes an SLO whose definition was removed from one that never existed.
+/// Distinguishes an SLO of definition was removed from one that never existed.
 pub(in crate::web::pages) async fn undeclared(state: &WebState, name: &str) -> WebError {
     match is_known(state, name).await {
         Err(error) => error.into(),
@@ -295,8 +295,7 @@ impl SloPage {
             || {
                 let window = slo.window_text();
                 format!(
-                    "Rolling {window}, whatever the range above. The line also rises: a bad day stops \
-                     counting {window} later."
+                    "Rolling window of {window}, regardless of the range above. The line also rises, because a bad day stops counting {window} later."
                 )
             },
             PeriodView::how,

@@ -3,9 +3,9 @@
 use crate::{
     domain::{
         alerting::{
-            limit::{LimitState, LimitStatus},
             rule_status::{BurnCondition, RuleStatus},
             status::SloState,
+            threshold::{ThresholdState, ThresholdStatus},
         },
         model::format,
         slo::Severity,
@@ -39,8 +39,9 @@ pub(super) fn rows(slo: &Summary) -> Vec<RuleRow> {
     let on_burn = slo.rules.iter().map(RuleRow::new);
     let on_limits = slo.threshold_rules.iter().map(RuleRow::on_limit);
     // Rules on data quality are shown only if they have something to report.
-    let is_quiet =
-        |rule: &&LimitStatus| matches!(rule.standing, LimitState::Under | LimitState::Unknown);
+    let is_quiet = |rule: &&ThresholdStatus| {
+        matches!(rule.state, ThresholdState::Under | ThresholdState::Unknown)
+    };
     let on_quality = slo.quality_rules.iter().filter(|rule| !is_quiet(rule));
     on_burn
         .chain(on_limits)
@@ -49,7 +50,7 @@ pub(super) fn rows(slo: &Summary) -> Vec<RuleRow> {
 }
 
 impl RuleRow {
-    fn on_limit(rule: &LimitStatus) -> Self {
+    fn on_limit(rule: &ThresholdStatus) -> Self {
         let (kind, hot) = match rule.severity {
             Severity::Page => ("Page", "hot"),
             Severity::Ticket => ("Ticket", "warm"),
@@ -62,7 +63,7 @@ impl RuleRow {
             long: rule.reading(),
             short: format::NONE.to_owned(),
             face: standing_face(rule),
-            class: if rule.standing == LimitState::Over {
+            class: if rule.state == ThresholdState::Over {
                 hot
             } else {
                 ""
@@ -99,23 +100,23 @@ impl RuleRow {
     }
 }
 
-fn standing_face(rule: &LimitStatus) -> StatusBadge {
-    match rule.standing {
-        LimitState::Over => StatusBadge {
+fn standing_face(rule: &ThresholdStatus) -> StatusBadge {
+    match rule.state {
+        ThresholdState::Over => StatusBadge {
             word: "Over",
             ..StatusBadge::of_severity(rule.severity)
         },
-        LimitState::Near => StatusBadge {
+        ThresholdState::Near => StatusBadge {
             word: "Near",
             ..StatusBadge::of(Some(SloState::Rising))
         },
-        LimitState::TooFew => too_few_face(),
-        LimitState::InDoubt => in_doubt_badge(),
-        LimitState::Under => StatusBadge {
+        ThresholdState::TooFew => too_few_face(),
+        ThresholdState::InDoubt => in_doubt_badge(),
+        ThresholdState::Under => StatusBadge {
             word: "Quiet",
             ..StatusBadge::of(Some(SloState::Ok))
         },
-        LimitState::Unknown => StatusBadge {
+        ThresholdState::Unknown => StatusBadge {
             word: "Unknown",
             ..StatusBadge::of(Some(SloState::NoData))
         },

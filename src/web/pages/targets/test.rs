@@ -100,13 +100,13 @@ pub(in crate::web) async fn post(
                 return Err(WebError::TestedJustNow(quota));
             }
             for (id, content) in &test.messages {
-                let news = NewNotification {
+                let queued = NewNotification {
                     id: *id,
                     content,
                     targets: std::slice::from_ref(&target.name),
                     urgency: Severity::Ticket,
                 };
-                tx.enqueue_notification(news, now).await?;
+                tx.enqueue_notification(queued, now).await?;
             }
         }
         let answer = test.answer(&target);

@@ -161,8 +161,8 @@ impl Staged {
 }
 
 fn counted(workflow: &StageWorkflow) -> Option<Breakdown> {
-    let folded = workflow.folded.as_ref()?;
-    Some(folded.breakdown.clone())
+    let aggregated = workflow.aggregated.as_ref()?;
+    Some(aggregated.breakdown.clone())
 }
 
 /// Returns the present stage of a workflow that has not ended, and the usual time in it.

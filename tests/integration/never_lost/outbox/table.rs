@@ -117,7 +117,7 @@ impl Table {
         .await
         .unwrap();
         for target in targets {
-            let news = NewDeliveries {
+            let queued = NewDeliveries {
                 transition,
                 targets: &self.targets[*target..=*target],
                 ordering_key: &format!("key-{key}"),
@@ -127,7 +127,7 @@ impl Table {
                 },
             };
             let mut tx = self.store.begin("enqueue").await.unwrap();
-            tx.enqueue_deliveries(news, self.now).await.unwrap();
+            tx.enqueue_deliveries(queued, self.now).await.unwrap();
             tx.commit().await.unwrap();
         }
         let new: Vec<i64> =

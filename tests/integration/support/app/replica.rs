@@ -18,8 +18,8 @@ use throughline::{
         EvaluationReport, Evaluator,
         index_workflows::{IndexReport, SearchIndexer},
         overdue::{DeadlineScan, OverdueReport},
-        resolve_links::{Unplaced, UnplacedReport},
-        stages::{FoldReport, StageFolder},
+        resolve_links::{LinkResolver, LinkResolverReport},
+        stages::{StageAggregator, StageReport},
     },
     ingest::{
         Ingest, IngestParts,
@@ -218,7 +218,7 @@ impl Replica {
         self.beat(now).await;
         self.judge_overdue().await;
         self.place().await;
-        self.fold().await;
+        self.aggregate().await;
         self.index().await;
         self.evaluate().await;
         self.reminder.tick(now).await.unwrap();
@@ -268,8 +268,8 @@ impl Replica {
         }
     }
 
-    pub(crate) async fn place(&self) -> UnplacedReport {
-        let unplaced = Unplaced {
+    pub(crate) async fn place(&self) -> LinkResolverReport {
+        let unplaced = LinkResolver {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.definitions.classifier.subscribe(),
@@ -285,8 +285,8 @@ impl Replica {
         self.recorder.stages().tick(now).await.unwrap()
     }
 
-    pub(crate) async fn fold(&self) -> FoldReport {
-        let folder = StageFolder {
+    pub(crate) async fn aggregate(&self) -> StageReport {
+        let folder = StageAggregator {
             store: self.store.clone(),
             classifier: self.definitions.classifier.subscribe(),
         };

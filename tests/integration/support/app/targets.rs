@@ -7,8 +7,8 @@ use throughline::domain::{
 
 use super::TestApp;
 use crate::support::{
-    judges::SIGNING_SECRET,
     receiver::{Receiver, Reply},
+    validators::SIGNING_SECRET,
 };
 
 impl TestApp {

@@ -38,7 +38,7 @@ fn state() -> impl Strategy<Value = DeliveryState> {
 
 /// The next event of an alert, or one in its place.
 #[derive(Clone, Copy, Debug)]
-enum News {
+enum NewDelivery {
     Begins,
     Goes,
     Ends,
@@ -48,8 +48,8 @@ enum News {
 
 prop_compose! {
     fn delivery()(
-        news in proptest::sample::select(vec![
-            News::Begins, News::Goes, News::Ends, News::Ends, News::HealthCheck, News::Other,
+        new in proptest::sample::select(vec![
+            NewDelivery::Begins, NewDelivery::Goes, NewDelivery::Ends, NewDelivery::Ends, NewDelivery::HealthCheck, NewDelivery::Other,
         ]),
         key in 0_u8..4,
         state in state(),
@@ -66,11 +66,11 @@ prop_compose! {
         ),
         times in [time(), time(), time(), time()],
         flags in (any::<bool>(), proptest::bool::weighted(0.1), proptest::bool::weighted(0.2)),
-    ) -> (News, QueuedDelivery) {
+    ) -> (NewDelivery, QueuedDelivery) {
         let attempts = attempts.max(i32::from(state == DeliveryState::Leased));
         let [due_since, retries_since, next_attempt_at, other] = times;
         let (is_page, is_fallback, is_escalated) = flags;
-        (news, QueuedDelivery {
+        (new, QueuedDelivery {
             id: 0,
             ordering_key: format!("key-{key}"),
             subject: DeliverySubject::Other,
@@ -93,7 +93,7 @@ prop_compose! {
 prop_compose! {
     /// Makes a queue. Ids follow its order; episodes of one key follow each other.
     fn queue()(
-        news in vec(delivery(), 0..40),
+        new in vec(delivery(), 0..40),
         urgency_of_others in prop_oneof![
             3 => Just(None), 1 => Just(Some(Severity::Ticket)), 1 => Just(Some(Severity::Page)),
         ],
@@ -101,14 +101,14 @@ prop_compose! {
         let mut episodes: BTreeMap<String, (u128, bool)> = BTreeMap::new();
         let mut next = 1_u128;
         let mut deliveries = Vec::new();
-        for (index, (news, mut delivery)) in news.into_iter().enumerate() {
+        for (index, (new, mut delivery)) in new.into_iter().enumerate() {
             delivery.id = i64::try_from(index).unwrap() + 1;
             let (episode, is_over) = episodes.entry(delivery.ordering_key.clone()).or_default();
-            let is_end = matches!(news, News::Ends);
-            match news {
-                News::HealthCheck => delivery.subject = DeliverySubject::HealthCheck,
-                News::Other => delivery.subject = DeliverySubject::Other,
-                News::Begins | News::Goes | News::Ends => {
+            let is_end = matches!(new, NewDelivery::Ends);
+            match new {
+                NewDelivery::HealthCheck => delivery.subject = DeliverySubject::HealthCheck,
+                NewDelivery::Other => delivery.subject = DeliverySubject::Other,
+                NewDelivery::Begins | NewDelivery::Goes | NewDelivery::Ends => {
                     if *episode == 0 || *is_over {
                         *episode = next;
                         next += 1;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{
-    load::{StretchLimits, series},
+    load::{SeriesLimits, series},
     view::BudgetPoint,
 };
 use crate::{
@@ -43,7 +43,7 @@ impl BudgetPast {
             let series = of_period(tx, id, slo, so_far, resolution).await?;
             return Ok(Self { series, step });
         }
-        let reach = StretchLimits {
+        let reach = SeriesLimits {
             resolution,
             step,
             length: 2 * slo.window.length(),

@@ -10,7 +10,7 @@ use super::{
 use crate::domain::{
     model::ids::Name,
     slo::{
-        AlertRule, Alerting, LimitRule, Severity,
+        AlertRule, Alerting, Severity, ThresholdRule,
         definition::{
             check::{
                 References,
@@ -142,7 +142,7 @@ fn rules(
     findings: &Diagnostics<'_>,
     uses: &[Use],
     terms: BudgetTerms,
-) -> Checked<(Vec<AlertRule>, Vec<LimitRule>)> {
+) -> Checked<(Vec<AlertRule>, Vec<ThresholdRule>)> {
     let (mut rules, mut limits) = (Vec::new(), Vec::new());
     let mut policy_of: BTreeMap<&Name, &Name> = BTreeMap::new();
     let mut valid = Ok(());
@@ -170,7 +170,7 @@ fn rules(
 
 enum Fit {
     Burn(AlertRule),
-    Limit(LimitRule),
+    Limit(ThresholdRule),
     /// The window is too short for it.
     LeftOut,
     /// With an error.
@@ -186,7 +186,7 @@ fn fit(findings: &Diagnostics<'_>, used: &Use, rule: &Rule, terms: BudgetTerms) 
         let which = format!("rule `{}` of policy `{}`", rule.name, used.policy.name);
         return refuse(findings, used, &format!("{which} {why}"), help);
     }
-    Fit::Limit(LimitRule {
+    Fit::Limit(ThresholdRule {
         name: rule.name.clone(),
         severity: rule.severity,
         limit,

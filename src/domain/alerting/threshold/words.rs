@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LimitStatus, usual_length};
+use super::{ThresholdStatus, usual_length};
 use crate::domain::{counting::customers::up_to, model::format, slo::Limit};
 
 impl Limit {
@@ -41,7 +41,7 @@ impl Limit {
     }
 }
 
-impl LimitStatus {
+impl ThresholdStatus {
     /// Formats the number: `92 %`, `in 3 h 20 min`, `12`, `0 events`.
     pub fn reading(&self) -> String {
         match (self.limit, self.value) {
@@ -221,7 +221,7 @@ fn whole(number: f64) -> i64 {
 mod tests {
     use super::*;
     use crate::domain::{
-        alerting::{limit::LimitState, rule_status::WindowStatus},
+        alerting::{rule_status::WindowStatus, threshold::ThresholdState},
         model::counts::EventCounts,
         slo::Severity,
     };
@@ -236,14 +236,14 @@ mod tests {
             | Limit::Unusable { .. }
             | Limit::Uncorrelated { .. } => Duration::from_hours(1),
         };
-        let status = LimitStatus {
+        let status = ThresholdStatus {
             value_is_upper_bound: false,
             name: "rule".parse().unwrap(),
             severity: Severity::Page,
             limit,
             value,
             pending_for: Duration::ZERO,
-            standing: LimitState::Over,
+            state: ThresholdState::Over,
             as_good: None,
             lacking: None,
             window: WindowStatus::new(window.as_secs(), EventCounts::ZERO, None),

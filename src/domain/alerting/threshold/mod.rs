@@ -22,7 +22,7 @@ use crate::domain::{
     },
     counting::time_used::TimeUsed,
     model::{counts::EventCounts, ids::Name},
-    slo::{Guard, Limit, LimitRule, Severity, TIME_LIMIT_STEPS, whole_seconds},
+    slo::{Guard, Limit, Severity, TIME_LIMIT_STEPS, ThresholdRule, whole_seconds},
 };
 
 /// Distinct customers with a bad event, by look-back.
@@ -47,7 +47,7 @@ const TOLERANCE: f64 = 1e-9;
 
 /// The status of a rule on one number.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
-pub struct LimitStatus {
+pub struct ThresholdStatus {
     pub name: Name,
     pub severity: Severity,
     #[serde(rename = "threshold")]
@@ -64,14 +64,14 @@ pub struct LimitStatus {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub value_is_upper_bound: bool,
     #[serde(rename = "condition")]
-    pub standing: LimitState,
+    pub state: ThresholdState,
     /// The missing attribute on spans that do not name their workflow (`span.order.id`), or the
     /// nearest match to a selector that no span has matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacking: Option<String>,
     /// The same with unusable events counted as good; only if the rule is in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub as_good: Option<LimitState>,
+    pub as_good: Option<ThresholdState>,
     /// The look-back of the number; for a spent budget, which is that of the SLO's window, the last
     /// hour: it shows the current events.
     pub window: WindowStatus,
@@ -80,7 +80,7 @@ pub struct LimitStatus {
 /// The state of a number relative to its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LimitState {
+pub enum ThresholdState {
     /// At the limit or beyond.
     Over,
     /// Short of it, but too close to regard as clear.
@@ -106,7 +106,7 @@ pub struct Numbers<'a> {
 }
 
 /// Returns the lengths for which `limit` needs counts, in addition to that of the SLO's window.
-pub fn look_backs(limit: Limit) -> Vec<Duration> {
+pub fn lookback_windows(limit: Limit) -> Vec<Duration> {
     match limit {
         Limit::BudgetSpent { .. }
         | Limit::AtRisk { .. }
@@ -129,65 +129,65 @@ fn usual_length(length: Duration) -> Duration {
     length.max(HOUR)
 }
 
-pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
-    let (value, standing, length) = match rule.limit {
+pub fn threshold_status(rule: &ThresholdRule, numbers: Numbers<'_>) -> ThresholdStatus {
+    let (value, state, length) = match rule.limit {
         Limit::BudgetSpent { over } => {
-            let (value, standing) = numbers.budget_spent(over);
-            (value, standing, HOUR)
+            let (value, state) = numbers.budget_spent(over);
+            (value, state, HOUR)
         }
         Limit::Exhaustion { within } => {
-            let (value, standing) = numbers.exhaustion(within);
-            (value, standing, pace_length(within))
+            let (value, state) = numbers.exhaustion(within);
+            (value, state, pace_length(within))
         }
         Limit::Customers { affected, length } => {
-            let (value, standing) = numbers.customers(affected, length);
-            (value, standing, length)
+            let (value, state) = numbers.customers(affected, length);
+            (value, state, length)
         }
         Limit::Absence { length } => {
-            let (value, standing) = numbers.absence(length);
-            (value, standing, length)
+            let (value, state) = numbers.absence(length);
+            (value, state, length)
         }
         Limit::AtRisk { used, workflows } => {
-            let (value, standing) = numbers.at_risk(used, workflows);
-            (value, standing, HOUR)
+            let (value, state) = numbers.at_risk(used, workflows);
+            (value, state, HOUR)
         }
         // Rules on data quality use the results of other rules: see [`super::quality`].
         Limit::NeverEnded | Limit::Unusable { .. } | Limit::Uncorrelated { .. } => {
-            (None, LimitState::Unknown, HOUR)
+            (None, ThresholdState::Unknown, HOUR)
         }
     };
-    LimitStatus {
+    ThresholdStatus {
         name: rule.name.clone(),
         severity: rule.severity,
         limit: rule.limit,
         pending_for: rule.pending_for,
         value,
         value_is_upper_bound: numbers.is_upper_bound(rule.limit),
-        standing,
+        state,
         as_good: None,
         lacking: None,
         window: numbers.window(length),
     }
 }
 
-impl LimitStatus {
+impl ThresholdStatus {
     /// Combines the status with unusable events counted as good and `at_worst`, the one with them
     /// counted as bad: over only if both are.
     #[must_use]
     pub(super) fn unless_in_doubt(self, at_worst: &Self) -> Self {
-        let is_in_doubt = match (self.standing, at_worst.standing) {
-            (LimitState::Over, LimitState::Over) => false,
-            (LimitState::Over, _)
-            | (_, LimitState::Over)
-            | (LimitState::Under, LimitState::Near) => true,
+        let is_in_doubt = match (self.state, at_worst.state) {
+            (ThresholdState::Over, ThresholdState::Over) => false,
+            (ThresholdState::Over, _)
+            | (_, ThresholdState::Over)
+            | (ThresholdState::Under, ThresholdState::Near) => true,
             _ => false,
         };
         if !is_in_doubt {
             return self;
         }
         Self {
-            standing: LimitState::InDoubt,
-            as_good: Some(self.standing),
+            state: ThresholdState::InDoubt,
+            as_good: Some(self.state),
             ..self
         }
     }
@@ -225,30 +225,30 @@ impl Numbers<'_> {
     }
 
     /// Returns over, unless there are too few bad events to mean anything.
-    fn guarded(&self, bad_events: EventCounts) -> LimitState {
+    fn guarded(&self, bad_events: EventCounts) -> ThresholdState {
         let bad = u64::try_from(bad_events.bad()).unwrap_or(0);
         if bad >= self.guard.bad_events {
-            LimitState::Over
+            ThresholdState::Over
         } else {
-            LimitState::TooFew
+            ThresholdState::TooFew
         }
     }
 
     /// Returns the share of the budget that is spent, of the events so far: what the pages show.
-    fn budget_spent(&self, over: f64) -> (Option<f64>, LimitState) {
+    fn budget_spent(&self, over: f64) -> (Option<f64>, ThresholdState) {
         let Some(spent) = self.burn.budget_spent_by(self.burn.budgeted()) else {
-            return (None, LimitState::Unknown);
+            return (None, ThresholdState::Unknown);
         };
-        let standing = if self.burn.is_younger_than(HOUR) {
-            LimitState::Unknown
+        let state = if self.burn.is_younger_than(HOUR) {
+            ThresholdState::Unknown
         } else if spent >= over * (1.0 - TOLERANCE) {
             self.guarded(self.burn.budgeted())
         } else if spent >= CLEAR_SHARE * over {
-            LimitState::Near
+            ThresholdState::Near
         } else {
-            LimitState::Under
+            ThresholdState::Under
         };
-        (Some(spent), standing)
+        (Some(spent), state)
     }
 
     /// Computes `projected(N) = remaining - q_L * N / L` with `L = N / 4`: what is left after
@@ -257,42 +257,42 @@ impl Numbers<'_> {
     /// until events age out of the window.
     ///
     /// A look-back without events has no pace: as everywhere, absence of data is not recovery.
-    fn exhaustion(&self, within: Duration) -> (Option<f64>, LimitState) {
+    fn exhaustion(&self, within: Duration) -> (Option<f64>, ThresholdState) {
         let length = pace_length(within);
         let recent = self.counted(length);
         let (Some(remaining), Some(spent)) = (
             self.burn.budget_remaining(),
             self.burn.budget_spent_by(recent),
         ) else {
-            return (None, LimitState::Unknown);
+            return (None, ThresholdState::Unknown);
         };
         if self.burn.is_younger_than(length) {
-            return (None, LimitState::Unknown);
+            return (None, ThresholdState::Unknown);
         }
         if remaining <= TOLERANCE {
             return (Some(0.0), self.guarded(self.burn.budgeted()));
         }
         if recent.total() <= 0 {
-            return (None, LimitState::Unknown);
+            return (None, ThresholdState::Unknown);
         }
         // A calendar period ends with whatever is left of its budget.
         let period = self.burn.period;
         let ahead = period.map_or(within, |period| within.min(period.rest));
         let takes = spent * ahead.as_secs_f64() / length.as_secs_f64();
         let lasts = (spent > 0.0).then(|| remaining * length.as_secs_f64() / spent);
-        let standing = if remaining - takes <= TOLERANCE {
+        let state = if remaining - takes <= TOLERANCE {
             self.guarded(recent)
         } else if takes >= CLEAR_SHARE * remaining {
-            LimitState::Near
+            ThresholdState::Near
         } else {
-            LimitState::Under
+            ThresholdState::Under
         };
-        (lasts, standing)
+        (lasts, state)
     }
 
-    fn customers(&self, affected: u32, length: Duration) -> (Option<f64>, LimitState) {
+    fn customers(&self, affected: u32, length: Duration) -> (Option<f64>, ThresholdState) {
         if self.counted(length).total() <= 0 {
-            return (None, LimitState::Unknown);
+            return (None, ThresholdState::Unknown);
         }
         #[expect(clippy::cast_precision_loss, reason = "customers stay far below 2^53")]
         let hurt = self.customers_in(length).count as f64;
@@ -301,9 +301,9 @@ impl Numbers<'_> {
 
     /// Returns the number of workflows in flight that have used a share of their time limit. `None`
     /// if ingest may have missed their ends.
-    fn at_risk(&self, used: f64, workflows: u32) -> (Option<f64>, LimitState) {
+    fn at_risk(&self, used: f64, workflows: u32) -> (Option<f64>, ThresholdState) {
         if self.freshness != Freshness::Fresh {
-            return (None, LimitState::Unknown);
+            return (None, ThresholdState::Unknown);
         }
         #[expect(
             clippy::cast_possible_truncation,
@@ -323,28 +323,30 @@ impl Numbers<'_> {
     /// Sundays is so every week. This is wrong on a holiday, when it reports an idle service, and a
     /// week after an outage, when it detects nothing for as long as that one lasted. Any event,
     /// good or bad, ends it. If ingest may have missed events, their absence shows nothing.
-    fn absence(&self, length: Duration) -> (Option<f64>, LimitState) {
+    fn absence(&self, length: Duration) -> (Option<f64>, ThresholdState) {
         let until_then = self.counted(WEEK).total();
         let usual = self.counted(WEEK + usual_length(length)).total() - until_then;
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
         let value = Some(usual.max(0) as f64);
-        let standing = match self.freshness {
-            _ if self.counted(length).total() > 0 => LimitState::Under,
-            Freshness::Fresh if usual > 0 => LimitState::Over,
-            Freshness::Fresh | Freshness::Stale | Freshness::Inconsistent => LimitState::Unknown,
+        let state = match self.freshness {
+            _ if self.counted(length).total() > 0 => ThresholdState::Under,
+            Freshness::Fresh if usual > 0 => ThresholdState::Over,
+            Freshness::Fresh | Freshness::Stale | Freshness::Inconsistent => {
+                ThresholdState::Unknown
+            }
         };
-        (value, standing)
+        (value, state)
     }
 }
 
 /// Compares a number of customers or workflows with its limit.
-fn against(number: f64, too_many: u32) -> LimitState {
+fn against(number: f64, too_many: u32) -> ThresholdState {
     let most = f64::from(too_many);
     if number >= most {
-        LimitState::Over
+        ThresholdState::Over
     } else if number >= CLEAR_SHARE * most {
-        LimitState::Near
+        ThresholdState::Near
     } else {
-        LimitState::Under
+        ThresholdState::Under
     }
 }

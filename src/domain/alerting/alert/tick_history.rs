@@ -114,11 +114,11 @@ mod tests {
 
     /// Returns the gap before each tick, and whether states may change then.
     fn gaps(secs: &[u64]) -> Vec<(TickGap, Continuity)> {
-        let mut rhythm = TickHistory::first(at(secs[0]));
+        let mut ticks = TickHistory::first(at(secs[0]));
         let rest = secs[1..].iter().map(|secs| {
-            let (next, gap) = rhythm.next(at(*secs), PAUSE);
-            rhythm = next;
-            (gap, rhythm.continuity())
+            let (next, gap) = ticks.next(at(*secs), PAUSE);
+            ticks = next;
+            (gap, ticks.continuity())
         });
         rest.collect()
     }
