@@ -18,7 +18,7 @@ pub(super) struct AdmissionControl {
 /// The admission of one request. Its share is released when it is dropped.
 #[derive(Debug)]
 pub(super) struct AdmissionPermit {
-    gate: AdmissionControl,
+    control: AdmissionControl,
     _request: OwnedSemaphorePermit,
     bytes: Option<OwnedSemaphorePermit>,
 }
@@ -40,7 +40,7 @@ impl AdmissionControl {
     pub(super) fn enter(&self) -> Result<AdmissionPermit, Unavailable> {
         let request = Arc::clone(&self.requests).try_acquire_owned();
         Ok(AdmissionPermit {
-            gate: self.clone(),
+            control: self.clone(),
             _request: request.map_err(|_| self.turned_away("too many requests at once"))?,
             bytes: None,
         })
@@ -57,7 +57,7 @@ impl AdmissionControl {
 impl AdmissionPermit {
     /// Counts `count` more bytes that this request is about to use.
     pub(super) fn charge(&mut self, count: usize) -> Result<(), Failure> {
-        let limit = self.gate.bytes_at_most;
+        let limit = self.control.bytes_at_most;
         let held = self.bytes.as_ref();
         let held = held.map_or(0, OwnedSemaphorePermit::num_permits);
         let too_large = Failure::TooLarge { limit };
@@ -66,9 +66,9 @@ impl AdmissionPermit {
             return Err(too_large);
         }
         let count = u32::try_from(count).map_err(|_| too_large)?;
-        let more = Arc::clone(&self.gate.bytes)
+        let more = Arc::clone(&self.control.bytes)
             .try_acquire_many_owned(count)
-            .map_err(|_| self.gate.turned_away("too many bytes at once"))?;
+            .map_err(|_| self.control.turned_away("too many bytes at once"))?;
         match &mut self.bytes {
             Some(bytes) => bytes.merge(more),
             None => self.bytes = Some(more),
@@ -81,7 +81,7 @@ impl AdmissionPermit {
 mod tests {
     use super::*;
 
-    fn gate() -> AdmissionControl {
+    fn control() -> AdmissionControl {
         AdmissionControl::new(&ReceiverLimits {
             requests: 2,
             bytes_in_flight: 100,
@@ -91,18 +91,18 @@ mod tests {
 
     #[test]
     fn one_request_too_many_is_turned_away_until_another_leaves() {
-        let gate = gate();
-        let first = gate.enter().unwrap();
-        let _second = gate.enter().unwrap();
-        assert!(gate.enter().is_err());
+        let control = control();
+        let first = control.enter().unwrap();
+        let _second = control.enter().unwrap();
+        assert!(control.enter().is_err());
         drop(first);
-        assert!(gate.enter().is_ok());
+        assert!(control.enter().is_ok());
     }
 
     #[test]
     fn bytes_are_given_back_and_what_never_fits_is_too_large() {
-        let gate = gate();
-        let (mut first, mut second) = (gate.enter().unwrap(), gate.enter().unwrap());
+        let control = control();
+        let (mut first, mut second) = (control.enter().unwrap(), control.enter().unwrap());
         first.charge(40).unwrap();
         first.charge(40).unwrap();
         assert!(matches!(second.charge(30), Err(Failure::Unavailable(_))));

@@ -126,7 +126,7 @@ impl TraceConsumer for Ingest {
             now: self.parts.clock.now(),
             findings: ClassifiedBatch {
                 definitions: classifier.set(),
-                sampling: SampledAttributes::behind(self.parts.recorder.gate()),
+                sampling: SampledAttributes::behind(self.parts.recorder.filter()),
                 ..ClassifiedBatch::default()
             },
             classifier,

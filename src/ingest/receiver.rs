@@ -42,7 +42,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Receiver<D> {
     consumer: D,
-    gate: AdmissionControl,
+    admission: AdmissionControl,
     limits: Arc<ReceiverLimits>,
     results: RequestResults,
     pub(super) senders: SenderAccess,
@@ -71,7 +71,7 @@ impl<D: TraceConsumer> Receiver<D> {
     pub fn new(consumer: D, limits: ReceiverLimits) -> Self {
         Self {
             consumer,
-            gate: AdmissionControl::new(&limits),
+            admission: AdmissionControl::new(&limits),
             limits: Arc::new(limits),
             results: RequestResults::default(),
             senders: SenderAccess::default(),
@@ -126,7 +126,7 @@ impl<D: TraceConsumer> Receiver<D> {
     }
 
     pub(super) fn enter(&self) -> Result<AdmissionPermit, Failure> {
-        Ok(self.gate.enter()?)
+        Ok(self.admission.enter()?)
     }
 
     /// Receives a body. `extra` bytes are framing, which the limit does not count.
@@ -147,7 +147,7 @@ impl<D: TraceConsumer> Receiver<D> {
                 Err(Failure::TooLarge { limit })
             }
             Ok(received) => received,
-            Err(_) => Err(self.gate.turned_away("the body arrived too slowly"))?,
+            Err(_) => Err(self.admission.turned_away("the body arrived too slowly"))?,
         }
     }
 
@@ -225,7 +225,7 @@ impl<D: TraceConsumer> Receiver<D> {
                 format!("; requests of at most {spans} spans would be")
             });
         let within = humantime::format_duration(within);
-        self.gate.turned_away(&format!(
+        self.admission.turned_away(&format!(
             "the spans could not be committed within {within}{spans}"
         ))
     }

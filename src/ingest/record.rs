@@ -51,7 +51,7 @@ const GATHER_FOR_ANOTHER: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Recorder {
     requests: mpsc::Sender<Request>,
-    gate: watch::Receiver<ReservoirFilter>,
+    filter: watch::Receiver<ReservoirFilter>,
     stages: StageKeeper,
 }
 
@@ -72,7 +72,7 @@ pub struct RecorderLoop {
 impl Recorder {
     pub fn new(committer: Committer, metrics: RecordingMetrics) -> (Self, RecorderLoop) {
         let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
-        let (publisher, gate) = watch::channel(ReservoirFilter::default());
+        let (publisher, filter) = watch::channel(ReservoirFilter::default());
         // One connection is left for heartbeats.
         let stages = committer.stages.clone();
         let most_commits = committer.store.max_connections().saturating_sub(1).max(1);
@@ -80,7 +80,7 @@ impl Recorder {
             lane: Arc::new(CommitLane {
                 committer,
                 seen: Mutex::default(),
-                gate: publisher,
+                filter: publisher,
                 metrics,
             }),
             requests,
@@ -89,15 +89,15 @@ impl Recorder {
         let requests = sender;
         let recorder = Self {
             requests,
-            gate,
+            filter,
             stages,
         };
         (recorder, committing)
     }
 
     /// Returns the filter of the events whose attributes still need to be read.
-    pub fn gate(&self) -> ReservoirFilter {
-        self.gate.borrow().clone()
+    pub fn filter(&self) -> ReservoirFilter {
+        self.filter.borrow().clone()
     }
 
     /// Returns the keeper, which decides which stage evidence is recorded.
@@ -221,7 +221,7 @@ impl WaitingRequests {
 struct CommitLane {
     committer: Committer,
     seen: Mutex<ReservoirMinima>,
-    gate: watch::Sender<ReservoirFilter>,
+    filter: watch::Sender<ReservoirFilter>,
     metrics: RecordingMetrics,
 }
 
@@ -310,7 +310,7 @@ impl CommitLane {
         let committed = findings.iter().map(|one| &one.sampling);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.note(committed, now);
-        self.gate.send_replace(seen.gate());
+        self.filter.send_replace(seen.filter());
     }
 
     fn explain(error: &StoreError) -> CommitError {

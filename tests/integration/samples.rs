@@ -112,7 +112,7 @@ impl<'a> Replica<'a> {
     /// Returns how many events were admitted with their attributes.
     async fn record<'s>(&mut self, spans: impl IntoIterator<Item = &'s Span>) -> usize {
         let mut findings = ClassifiedBatch {
-            sampling: SampledAttributes::behind(self.seen.gate()),
+            sampling: SampledAttributes::behind(self.seen.filter()),
             ..ClassifiedBatch::default()
         };
         for span in spans {

@@ -57,7 +57,7 @@ pub struct ReservoirFilter {
 /// The attributes from one request of events that may belong to the sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SampledAttributes {
-    gate: ReservoirFilter,
+    filter: ReservoirFilter,
     attributes: Vec<(EventId, EventAttributes)>,
     admitted: Vec<(ReservoirKey, u128)>,
 }
@@ -96,9 +96,9 @@ impl ReservoirFilter {
 }
 
 impl SampledAttributes {
-    pub fn behind(gate: ReservoirFilter) -> Self {
+    pub fn behind(filter: ReservoirFilter) -> Self {
         Self {
-            gate,
+            filter,
             ..Self::default()
         }
     }
@@ -115,7 +115,7 @@ impl SampledAttributes {
         let at = Timestamp::from_unix_nanos(span.end_unix_nano());
         let reservoir = (slo, side, at.floor_to(Resolution::Hour.length()));
         let number = number(key);
-        if !self.gate.admits(reservoir, number) {
+        if !self.filter.admits(reservoir, number) {
             return Completeness::Whole;
         }
         let (attributes, completeness) = EventAttributes::of_span(span, label);
@@ -151,7 +151,7 @@ impl ReservoirMinima {
         }
     }
 
-    pub fn gate(&self) -> ReservoirFilter {
+    pub fn filter(&self) -> ReservoirFilter {
         ReservoirFilter {
             limits: Arc::clone(&self.limits),
             floor: self.floor,
@@ -235,10 +235,10 @@ mod tests {
     ) {
         for key in keys {
             let sampling = SampledAttributes {
-                gate: seen.gate(),
+                filter: seen.filter(),
                 ..SampledAttributes::default()
             };
-            if sampling.gate.admits(reservoir, key) {
+            if sampling.filter.admits(reservoir, key) {
                 let admitted = vec![(reservoir, key)];
                 let sampling = SampledAttributes {
                     admitted,
@@ -254,13 +254,13 @@ mod tests {
         let mut seen = ReservoirMinima::default();
         let reservoir = (SLO, SampleSide::Bad, hour());
         noted(&mut seen, reservoir, 0..200);
-        let gate = seen.gate();
-        assert!(gate.admits(reservoir, 199));
-        assert!(!gate.admits(reservoir, 200));
-        assert!(gate.admits((SLO, SampleSide::Good, hour()), 200));
-        assert!(gate.admits((SloId(2), SampleSide::Bad, hour()), 200));
+        let filter = seen.filter();
+        assert!(filter.admits(reservoir, 199));
+        assert!(!filter.admits(reservoir, 200));
+        assert!(filter.admits((SLO, SampleSide::Good, hour()), 200));
+        assert!(filter.admits((SloId(2), SampleSide::Bad, hour()), 200));
         let next = hour() + Resolution::Hour.length();
-        assert!(gate.admits((SLO, SampleSide::Bad, next), 200));
+        assert!(filter.admits((SLO, SampleSide::Bad, next), 200));
     }
 
     #[test]
@@ -273,9 +273,9 @@ mod tests {
             1_000..5_096,
         );
         noted(&mut seen, (SLO, SampleSide::Undecided, next), 0..4_096);
-        let gate = seen.gate();
-        assert!(gate.admits((SLO, SampleSide::Undecided, next), 5_095));
-        assert!(!gate.admits((SLO, SampleSide::Undecided, next), 5_096));
+        let filter = seen.filter();
+        assert!(filter.admits((SLO, SampleSide::Undecided, next), 5_095));
+        assert!(!filter.admits((SLO, SampleSide::Undecided, next), 5_096));
     }
 
     #[test]
@@ -297,7 +297,7 @@ mod tests {
         assert!(seen.smallest.len() <= OPEN_HOURS + 1);
         assert!(seen.limits.len() <= 26);
         assert!(
-            !seen.gate().admits((SLO, SampleSide::Good, NOW), 0),
+            !seen.filter().admits((SLO, SampleSide::Good, NOW), 0),
             "too long ago"
         );
     }
@@ -317,9 +317,9 @@ mod tests {
             for part in [one, other] {
                 let mut seen = ReservoirMinima::default();
                 noted(&mut seen, reservoir, part.iter().copied());
-                let gate = seen.gate();
+                let filter = seen.filter();
                 for key in part.iter().filter(|key| smallest.contains(key)) {
-                    prop_assert!(gate.admits(reservoir, *key));
+                    prop_assert!(filter.admits(reservoir, *key));
                     prop_assert!(seen.smallest[&reservoir].contains(key));
                 }
             }
