@@ -18,25 +18,25 @@
 //! between, the transaction is repeated with locks, which cannot fail in this way again.
 
 mod assign_groups;
+mod counted;
 mod known_locks;
 mod link_updates;
 mod place_links;
 mod place_messages;
 mod resolve_links;
-mod span_counts;
 mod stage_keeper;
 mod timeouts;
 
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    ops::AddAssign,
     sync::Arc,
     time::Duration,
 };
 
 use tokio::sync::watch;
 
+pub use counted::RecordedWorkflows;
 pub use known_locks::{KnownLocks, KnownRows};
 pub use link_updates::{LinkCheck, LinkUpdates};
 pub use place_links::NewLinks;
@@ -45,8 +45,8 @@ pub use stage_keeper::{StageKeeper, WaitingStages};
 pub use timeouts::JudgedDue;
 
 use self::{
+    counted::{add, span_counts},
     known_locks::repeat,
-    span_counts::{add, span_counts},
 };
 use crate::{
     clock::Clock,
@@ -101,29 +101,6 @@ pub struct CommitPart<'a> {
     pub definitions: Revision,
 }
 
-/// The workflows that evidence came for, by what it changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecordedWorkflows {
-    pub new: usize,
-    pub changed: usize,
-    /// All of the evidence was there.
-    pub unchanged: usize,
-    /// They are older than evidence may be.
-    pub removed: usize,
-    /// How often the transaction began again because another replica was first.
-    pub conflicts: usize,
-}
-
-impl AddAssign for RecordedWorkflows {
-    fn add_assign(&mut self, other: Self) {
-        self.new += other.new;
-        self.changed += other.changed;
-        self.unchanged += other.unchanged;
-        self.removed += other.removed;
-        self.conflicts += other.conflicts;
-    }
-}
-
 /// The result of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
@@ -176,6 +153,29 @@ impl Committer {
         Ok(Ok(recorded))
     }
 
+    /// Returns what verdicts depend on besides evidence. How ends are sampled matters only where a
+    /// workflow may time out; links may move evidence of any.
+    async fn judging_context(
+        &self,
+        tx: &mut Tx<'_>,
+        part: &CommitPart<'_>,
+        new_links: &NewLinks<'_>,
+        now: Timestamp,
+    ) -> Result<JudgingContext, StoreError> {
+        let watermark = *self.watermark.borrow();
+        let needs_sampling = !new_links.is_empty() || may_time_out(&part.evidence, watermark);
+        Ok(JudgingContext {
+            now,
+            watermark,
+            catch_up: self.catch_up,
+            observed: if needs_sampling {
+                tx.end_observations(now).await?
+            } else {
+                BTreeMap::new()
+            },
+        })
+    }
+
     /// Judges and counts the evidence, and stores the rest of what was found.
     async fn record(
         &self,
@@ -185,21 +185,8 @@ impl Committer {
         known_rows: KnownRows,
     ) -> Result<(RecordedWorkflows, Option<DueCheck>), StoreError> {
         let findings = part.findings;
-        let new_links = NewLinks {
-            linked: findings.iter().flat_map(|f| &f.linked).collect(),
-            edges: findings.iter().flat_map(|f| &f.edges).collect(),
-            batches: findings.iter().flat_map(|f| &f.batches).collect(),
-        };
-        let mut context = JudgingContext {
-            now,
-            watermark: *self.watermark.borrow(),
-            catch_up: self.catch_up,
-            observed: BTreeMap::new(),
-        };
-        // Links may move evidence of any workflow.
-        if !new_links.is_empty() || may_time_out(&part.evidence, context.watermark) {
-            context.observed = tx.end_observations(now).await?;
-        }
+        let new_links = NewLinks::of(findings);
+        let context = self.judging_context(tx, part, &new_links, now).await?;
         let classifier = Arc::clone(&self.classifier.borrow());
         let judging = |slo| classifier.judging(slo, &context);
         let mut recording = Recording::new(tx, state, &judging);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::workflow::{
         batch::BatchEvidence,
-        classify::{DiscardReason, Linked},
+        classify::{ClassifiedBatch, DiscardReason, Linked},
         join,
         links::{Edges, FragmentResolution, LinkResolution, place},
     },
@@ -26,7 +26,16 @@ pub struct NewLinks<'a> {
     pub batches: Vec<&'a BatchEvidence>,
 }
 
-impl NewLinks<'_> {
+impl<'a> NewLinks<'a> {
+    /// Returns those of classified requests.
+    pub fn of(findings: &[&'a ClassifiedBatch]) -> Self {
+        Self {
+            linked: findings.iter().flat_map(|f| &f.linked).collect(),
+            edges: findings.iter().flat_map(|f| &f.edges).collect(),
+            batches: findings.iter().flat_map(|f| &f.batches).collect(),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.linked.is_empty() && self.edges.is_empty() && self.batches.is_empty()
     }

@@ -1,8 +1,31 @@
-//! The counts of spans that requests bring, which do not depend on verdicts.
+//! What a transaction counts besides verdicts: spans, and workflows by what became of them.
 
 use std::{collections::BTreeMap, ops::AddAssign};
 
 use crate::{domain::workflow::classify::ClassifiedBatch, store::SpanCounts};
+
+/// The workflows that evidence came for, by what it changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordedWorkflows {
+    pub new: usize,
+    pub changed: usize,
+    /// All of the evidence was there.
+    pub unchanged: usize,
+    /// They are older than evidence may be.
+    pub removed: usize,
+    /// How often the transaction began again because another replica was first.
+    pub conflicts: usize,
+}
+
+impl AddAssign for RecordedWorkflows {
+    fn add_assign(&mut self, other: Self) {
+        self.new += other.new;
+        self.changed += other.changed;
+        self.unchanged += other.unchanged;
+        self.removed += other.removed;
+        self.conflicts += other.conflicts;
+    }
+}
 
 /// Returns the counts of spans, which do not depend on verdicts.
 pub(super) fn span_counts(findings: &[&ClassifiedBatch]) -> SpanCounts {
