@@ -39,6 +39,29 @@ fn a_span_and_an_alert_pass_few_files() {
     }
 }
 
+/// The number that a text begins with: `24,800` or `24,800 |`.
+fn number(text: &str) -> u32 {
+    let digits = text.trim().split(|c: char| !c.is_ascii_digit() && c != ',');
+    digits
+        .into_iter()
+        .next()
+        .unwrap()
+        .replace(',', "")
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn the_parts_are_as_large_as_the_whole() {
+    let text = architecture();
+    let size = text.split_once("\n## Size\n\n").unwrap().1;
+    let table = size.split_once("|---|---|\n").unwrap().1;
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let parts =
+        rows.map(|row| number(row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap()));
+    assert_eq!(parts.sum::<u32>(), number(size));
+}
+
 #[test]
 fn every_path_is_there() {
     let text = architecture();
