@@ -115,7 +115,7 @@ pub async fn run(settings: DemoSettings, shutdown: CancellationToken) -> anyhow:
         bodies,
     };
     narrator.say("Writing four weeks of history of a made-up shop.");
-    let past = story.write_past(folder.path(), settings.seed);
+    let past = Box::pin(story.write_past(folder.path(), settings.seed));
     let past = shutdown.run_until_cancelled(past).await;
     let cast = Cast::enter(app, hook, traffic, &shutdown);
     let told = match past {

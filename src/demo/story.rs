@@ -152,7 +152,7 @@ impl Board {
                 Ok(Some(standing)) => self.narrator.say(&standing),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error.in_full(), "cannot read the progress of the demo")
+                    tracing::warn!(error = %error.in_full(), "cannot read the progress of the demo");
                 }
             }
         }

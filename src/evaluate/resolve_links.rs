@@ -44,7 +44,7 @@ impl LinkResolver {
             if !is_there_more {
                 return Ok(report);
             }
-            report.placed += self.place_batch(now, watermark).await?;
+            report.placed += Box::pin(self.place_batch(now, watermark)).await?;
         }
     }
 

@@ -180,11 +180,9 @@ impl StagePlan {
         if before.is_some_and(AggregatedStages::is_event) && !was_left_out(workflow) {
             return Self::Divide;
         }
-        let is_bad = workflow
-            .verdict()
-            .is_some_and(|(outcome, _)| outcome.is_bad());
+        let outcome = workflow.verdict().map(|(outcome, _)| outcome);
         let (key, started_at) = (workflow.key, workflow.started_at());
-        match hours.coverage(key, started_at, slo.slo.clock_skew, is_bad) {
+        match hours.coverage(key, started_at, slo.slo.clock_skew, outcome) {
             StageCoverage::InMemory if workflow.has_new_verdict() => Self::Ask,
             // A replica that has ended had it.
             StageCoverage::InMemory if pieces.is_empty() => Self::LeaveOut,

@@ -279,7 +279,8 @@ impl<'a, 'c> Recording<'a, 'c> {
         let Self {
             tx, delta, changes, ..
         } = self;
-        tx.write_changes(writer, now, &delta, &changes, spans).await
+        // On the heap, or every transaction that records would be as large as this.
+        Box::pin(tx.write_changes(writer, now, &delta, &changes, spans)).await
     }
 
     /// Returns the rules for one workflow; those in `lost` may have had an end that was lost.
@@ -314,7 +315,7 @@ impl<'a, 'c> Recording<'a, 'c> {
     /// come after theirs.
     async fn write_rows(&mut self) -> Result<(), StoreError> {
         let rows = std::mem::take(&mut self.changes.rows);
-        self.tx.write_workflows(&rows).await
+        Box::pin(self.tx.write_workflows(&rows)).await
     }
 
     /// Deletes known rows whose counts were subtracted.

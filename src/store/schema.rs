@@ -126,7 +126,9 @@ fn own() -> BTreeMap<i64, &'static [u8]> {
 fn is_refused(migration: &StoredMigration, own: &BTreeMap<i64, &[u8]>) -> bool {
     let last = own.keys().next_back().copied().unwrap_or_default();
     let is_compatible = migration.compatible_from.is_some_and(|from| from <= last);
-    !own.contains_key(&migration.version) && !(migration.version > last && is_compatible)
+    let is_newer = migration.version > last;
+    let can_use = own.contains_key(&migration.version) || is_newer && is_compatible;
+    !can_use
 }
 
 #[cfg(test)]

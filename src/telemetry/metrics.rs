@@ -172,10 +172,7 @@ impl Metrics {
                 "throughline_spans_matched_total",
                 "Spans that an SLO selected and could use.",
             )?,
-            last_span_timestamp: builder.gauge(
-                "throughline_last_span_timestamp_seconds",
-                "When the last span was received; 0 before the first.",
-            )?,
+            last_span_timestamp: builder.last_span_timestamp()?,
             watermark_timestamp: builder.gauge(
                 "throughline_watermark_timestamp_seconds",
                 "Up to when ingest is known to have been healthy; deadlines wait for it.",
@@ -416,6 +413,13 @@ impl MetricBuilder {
                 &["port", "reason"],
             )?,
         })
+    }
+
+    fn last_span_timestamp(&self) -> Result<Gauge, prometheus::Error> {
+        self.gauge(
+            "throughline_last_span_timestamp_seconds",
+            "When the last span was received; 0 before the first.",
+        )
     }
 
     fn last_tick_timestamp(&self) -> Result<GaugeVec, prometheus::Error> {

@@ -193,19 +193,19 @@ mod tests {
 
     fn blocked() -> AttemptLimit {
         let mut limit = AttemptLimit::default();
-        limit.note_right(ip("192.0.2.1"), RIGHT, at(0));
+        limit.note_right(Some(ip("192.0.2.1")), RIGHT, at(0));
         for _ in 0..AttemptLimit::MOST {
-            limit.note_wrong(ip("192.0.2.1"), at(0));
+            limit.note_wrong(Some(ip("192.0.2.1")), at(0));
         }
         limit
     }
 
-    fn ip(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
-    fn numbered(sender: u32) -> Option<IpAddr> {
-        Some(IpAddr::V4(sender.into()))
+    fn numbered(sender: u32) -> IpAddr {
+        IpAddr::V4(sender.into())
     }
 
     fn at(secs: i64) -> Timestamp {
@@ -216,17 +216,17 @@ mod tests {
     fn too_many_wrong_tokens_block_their_sender_for_a_minute_and_nobody_else() {
         let limit = blocked();
         let again_in = Duration::from_secs(20);
-        let blocked = limit.check(ip("192.0.2.1"), WRONG, at(40));
+        let blocked = limit.check(Some(ip("192.0.2.1")), WRONG, at(40));
         assert_eq!(blocked, Err(Blocked { again_in }));
-        assert_eq!(limit.check(ip("192.0.2.1"), WRONG, at(60)), Ok(()));
-        assert_eq!(limit.check(ip("192.0.2.2"), WRONG, at(40)), Ok(()));
+        assert_eq!(limit.check(Some(ip("192.0.2.1")), WRONG, at(60)), Ok(()));
+        assert_eq!(limit.check(Some(ip("192.0.2.2")), WRONG, at(40)), Ok(()));
     }
 
     #[test]
     fn wrong_tokens_count_for_a_minute_from_the_first() {
         let limit = blocked();
         let count = AttemptLimit::MOST;
-        let used = |address, secs| limit.used(ip(address), at(secs));
+        let used = |address, secs| limit.used(Some(ip(address)), at(secs));
         assert_eq!(used("192.0.2.1", 40), (count, Duration::from_secs(20)));
         assert_eq!(used("192.0.2.1", 60), (0, Duration::ZERO));
         assert_eq!(used("192.0.2.2", 40), (0, Duration::ZERO));
@@ -234,18 +234,21 @@ mod tests {
 
     #[test]
     fn a_token_that_was_right_before_is_not_blocked() {
-        assert_eq!(blocked().check(ip("192.0.2.1"), RIGHT, at(40)), Ok(()));
+        assert_eq!(
+            blocked().check(Some(ip("192.0.2.1")), RIGHT, at(40)),
+            Ok(())
+        );
     }
 
     #[test]
     fn all_addresses_of_one_ipv6_network_are_one_sender() {
         let mut limit = AttemptLimit::default();
         for host in 0..AttemptLimit::MOST {
-            limit.note_wrong(ip(&format!("2001:db8::{host:x}")), at(0));
+            limit.note_wrong(Some(ip(&format!("2001:db8::{host:x}"))), at(0));
         }
-        assert!(limit.admit(ip("2001:db8::ffff:1"), at(1)).is_err());
-        assert!(limit.admit(ip("2001:db8:0:1::1"), at(1)).is_ok());
-        let mapped = blocked().admit(ip("::ffff:192.0.2.1"), at(1));
+        assert!(limit.admit(Some(ip("2001:db8::ffff:1")), at(1)).is_err());
+        assert!(limit.admit(Some(ip("2001:db8:0:1::1")), at(1)).is_ok());
+        let mapped = blocked().admit(Some(ip("::ffff:192.0.2.1")), at(1));
         assert!(mapped.is_err());
     }
 
@@ -253,42 +256,50 @@ mod tests {
     fn no_number_of_senders_fills_the_memory() {
         let mut limit = AttemptLimit::default();
         for sender in 0..20_000 {
-            limit.note_wrong(numbered(sender), at(0));
-            limit.note_right(numbered(sender), RIGHT, at(0));
+            limit.note_wrong(Some(numbered(sender)), at(0));
+            limit.note_right(Some(numbered(sender)), RIGHT, at(0));
         }
         assert_eq!(limit.wrong.len(), AttemptLimit::MOST_SENDERS);
         assert_eq!(limit.right.len(), AttemptLimit::MOST_SENDERS);
-        limit.note_wrong(numbered(20_000), at(3_600));
+        limit.note_wrong(Some(numbered(20_000)), at(3_600));
         assert_eq!(limit.wrong.len(), 1);
     }
 
     #[test]
     fn senders_without_a_place_of_their_own_have_one_limit_together() {
         let mut limit = AttemptLimit::default();
-        let known = numbered(1_000_000);
+        let known = Some(numbered(1_000_000));
         limit.note_right(known, RIGHT, at(0));
         let places = u32::try_from(AttemptLimit::MOST_SENDERS).unwrap();
         let others = places..places + AttemptLimit::MOST_OF_OTHERS;
         for sender in (0..places).chain(others) {
-            assert_eq!(limit.admit(numbered(sender), at(0)), Ok(()), "{sender}");
-            limit.note_wrong(numbered(sender), at(0));
+            assert_eq!(
+                limit.admit(Some(numbered(sender)), at(0)),
+                Ok(()),
+                "{sender}"
+            );
+            limit.note_wrong(Some(numbered(sender)), at(0));
         }
-        assert!(limit.admit(numbered(999_999), at(0)).is_err());
+        assert!(limit.admit(Some(numbered(999_999)), at(0)).is_err());
         assert_eq!(limit.check(known, RIGHT, at(0)), Ok(()), "not affected");
-        assert_eq!(limit.admit(numbered(0), at(0)), Ok(()), "it has a place");
-        assert_eq!(limit.admit(numbered(999_999), at(60)), Ok(()));
+        assert_eq!(
+            limit.admit(Some(numbered(0)), at(0)),
+            Ok(()),
+            "it has a place"
+        );
+        assert_eq!(limit.admit(Some(numbered(999_999)), at(60)), Ok(()));
     }
 
     #[test]
     fn a_full_table_is_swept_once_a_second() {
         let mut limit = AttemptLimit::default();
         let places = u32::try_from(AttemptLimit::MOST_SENDERS).unwrap();
-        (0..places).for_each(|sender| limit.note_wrong(numbered(sender), at(0)));
+        (0..places).for_each(|sender| limit.note_wrong(Some(numbered(sender)), at(0)));
         let late = at(59) + Duration::from_millis(500);
-        limit.note_wrong(numbered(places), late);
-        limit.note_wrong(numbered(places), at(60));
+        limit.note_wrong(Some(numbered(places)), late);
+        limit.note_wrong(Some(numbered(places)), at(60));
         assert_eq!(limit.wrong.len(), AttemptLimit::MOST_SENDERS, "too soon");
-        limit.note_wrong(numbered(places), at(61));
+        limit.note_wrong(Some(numbered(places)), at(61));
         assert_eq!(limit.wrong.len(), 1);
     }
 }

@@ -289,13 +289,13 @@ pub(super) fn connection(config: &KafkaSettings) -> ClientConfig {
 mod tests {
     use super::*;
 
-    fn settings(tls: bool, sasl: Option<SaslLogin>) -> KafkaSettings {
+    fn settings(scheme: &str, sasl: Option<SaslLogin>) -> KafkaSettings {
         KafkaSettings {
             brokers: vec!["one:9092".to_owned(), "two:9092".to_owned()],
             topic: "otlp_spans".to_owned(),
             group: "throughline".to_owned(),
             dead_letter_topic: None,
-            tls,
+            tls: scheme == "tls",
             ca: None,
             client_cert: None,
             client_key: None,
@@ -329,20 +329,20 @@ mod tests {
             ("sasl.mechanism", None),
             ("ssl.ca.location", None),
         ];
-        assert_given(&settings(false, None), &expected);
+        assert_given(&settings("plain", None), &expected);
     }
 
     #[test]
     fn a_password_is_given_with_its_mechanism_with_and_without_tls() {
         for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
-            for (tls, protocol) in [(false, "sasl_plaintext"), (true, "sasl_ssl")] {
+            for (scheme, protocol) in [("plain", "sasl_plaintext"), ("tls", "sasl_ssl")] {
                 let expected = [
                     ("security.protocol", Some(protocol)),
                     ("sasl.mechanism", Some(mechanism)),
                     ("sasl.username", Some("service")),
                     ("sasl.password", Some("secret")),
                 ];
-                assert_given(&settings(tls, Some(password(mechanism))), &expected);
+                assert_given(&settings(scheme, Some(password(mechanism))), &expected);
             }
         }
     }
@@ -356,7 +356,7 @@ mod tests {
             ("sasl.username", None),
             ("sasl.password", None),
         ];
-        assert_given(&settings(true, Some(token)), &expected);
+        assert_given(&settings("tls", Some(token)), &expected);
     }
 
     #[test]
@@ -371,7 +371,7 @@ mod tests {
             ca: Some(ca.clone().into()),
             client_cert: Some(certificate.clone().into()),
             client_key: Some(key.clone().into()),
-            ..settings(true, None)
+            ..settings("tls", None)
         };
         let expected = [
             ("security.protocol", Some("ssl")),

@@ -15,6 +15,7 @@ use rdkafka::{
     producer::{DeliveryFuture, FutureProducer, FutureRecord},
 };
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::{
     KafkaSettings,
@@ -56,6 +57,8 @@ pub(super) struct DeadLetterTopic {
     from: String,
     producer: Option<(String, FutureProducer<LoginContext>)>,
     metrics: KafkaMetrics,
+    /// Where writing goes on, so that a shutdown waits for it.
+    tasks: TaskTracker,
     /// True if the last message could not be written: then the next ones are written without waiting.
     is_failing: Arc<AtomicBool>,
 }
@@ -74,6 +77,7 @@ impl DeadLetterTopic {
         limits: &ReceiverLimits,
         token: &OauthTokenReader,
         metrics: KafkaMetrics,
+        tasks: &TaskTracker,
     ) -> KafkaResult<Self> {
         let producer = |topic: &String| -> KafkaResult<(String, FutureProducer<LoginContext>)> {
             let mut settings = connection(config);
@@ -95,6 +99,7 @@ impl DeadLetterTopic {
                 .map(producer)
                 .transpose()?,
             metrics,
+            tasks: tasks.clone(),
             is_failing: Arc::default(),
         })
     }
@@ -131,7 +136,7 @@ impl DeadLetterTopic {
             is_failing: Arc::clone(&self.is_failing),
         };
         let is_failing = self.is_failing.load(Ordering::Relaxed);
-        let written = tokio::spawn(writing.finish());
+        let written = self.tasks.spawn(writing.finish());
         if !is_failing {
             let is_late = timeout(WRITTEN_WITHIN, written).await.is_err();
             // Its results are counted when they come.

@@ -137,7 +137,7 @@ impl KafkaSource {
     }
 
     /// Makes the watermark wait for the topic while this replica is configured to read it, whether brokers
-    /// answer or not, and whoever reads its partitions.
+    /// answer or not, and also if another program reads its partitions.
     async fn want(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         if !self.progress.is_want_due(now) {

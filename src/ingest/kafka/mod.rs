@@ -37,6 +37,7 @@ use self::{
 use super::{consumer::TraceConsumer, server::limits::ReceiverLimits};
 use crate::{
     clock::Clock,
+    domain::model::time::Timestamp,
     store::{Store, StoreError},
     telemetry::metrics::KafkaMetrics,
 };
@@ -115,14 +116,9 @@ impl KafkaSource {
         let topic: Arc<str> = parts.config.topic.as_str().into();
         let token = OauthTokenReader::new(&parts.config);
         token.check()?;
-        let mut tx = parts.store.begin("read the Kafka offsets").await?;
-        // Before the first heartbeat after an outage of a day.
-        tx.want_log_partitions(&topic, parts.clock.now()).await?;
-        let known = tx.log_partitions(&topic).await?;
-        let installation = tx.installation_id().await?;
-        let database = tx.database_identity().await?;
-        tx.commit().await?;
-        let progress = Arc::new(SharedProgress::new(known, database));
+        let (progress, installation) =
+            Self::stored(&parts.store, &topic, parts.clock.now()).await?;
+        let progress = Arc::new(progress);
         let (config, limits) = (&parts.config, &parts.limits);
         let consumer = client::consumer(config, limits, Arc::clone(&progress), token.clone())?;
         let source = Self {
@@ -131,12 +127,13 @@ impl KafkaSource {
             store: parts.store,
             clock: parts.clock.clone(),
             metrics: parts.metrics.clone(),
-            installation: client::metadata_of(installation).into(),
+            installation: installation.into(),
             problems: parts.problems,
             token: token.clone(),
             topic,
         };
-        let dead_letters = DeadLetterTopic::new(config, limits, &token, parts.metrics.clone())?;
+        let metrics = parts.metrics.clone();
+        let dead_letters = DeadLetterTopic::new(config, limits, &token, metrics, tasks)?;
         let reader = MessageReader::new(
             parts.trace_consumer,
             &parts.limits,
@@ -173,5 +170,22 @@ impl KafkaSource {
             }
         });
         Ok(source)
+    }
+
+    /// Returns how far the topic was read, and what commits to the group say of this installation.
+    async fn stored(
+        store: &Store,
+        topic: &str,
+        now: Timestamp,
+    ) -> Result<(SharedProgress, String), StoreError> {
+        let mut tx = store.begin("read the Kafka offsets").await?;
+        // Before the first heartbeat after an outage of a day.
+        tx.want_log_partitions(topic, now).await?;
+        let known = tx.log_partitions(topic).await?;
+        let installation = tx.installation_id().await?;
+        let database = tx.database_identity().await?;
+        tx.commit().await?;
+        let progress = SharedProgress::new(known, database);
+        Ok((progress, client::metadata_of(installation)))
     }
 }

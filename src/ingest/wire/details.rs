@@ -112,9 +112,8 @@ impl<'a, 's> WireLink<'a, 's> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
                 (LINK_TRACE_ID..=LINK_ATTRIBUTE, WireField::Bytes(bytes)) => {
-                    if tag == number && is_wanted(bytes) {
-                        *last = Some(bytes);
-                    }
+                    let found = (tag == number && is_wanted(bytes)).then_some(bytes);
+                    *last = found.or(*last);
                 }
                 (LINK_TRACE_ID..=LINK_ATTRIBUTE, _) => return Err(MalformedProtobuf::WireType),
                 (tag, field) => message.skip(tag, field)?,

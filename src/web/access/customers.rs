@@ -117,7 +117,9 @@ impl WebState {
             let pseudonyms = self.pseudonyms(None);
             let matchers = silence.terms.matchers.iter_mut();
             let hidden = matchers.filter(|matcher| pseudonyms.hide_label(matcher.name()));
-            hidden.for_each(|matcher| *matcher = pseudonyms.matcher(matcher));
+            for matcher in hidden {
+                *matcher = pseudonyms.matcher(matcher);
+            }
         }
         silence
     }
@@ -139,6 +141,12 @@ impl Pseudonyms<'_> {
     /// another one: a customer may be called what looks like one.
     fn replace(&self, name: &mut String) {
         *name = self.key.pseudonym(name);
+    }
+
+    fn replace_all<'n>(&self, names: impl IntoIterator<Item = &'n mut String>) {
+        for name in names {
+            self.replace(name);
+        }
     }
 
     /// Returns whether values of the attribute `key`, without its scope, are names of customers of any
@@ -198,20 +206,25 @@ impl Pseudonyms<'_> {
 
 impl<T: NamesCustomers> NamesCustomers for Option<T> {
     fn hide(&mut self, pseudonyms: &Pseudonyms<'_>) {
-        self.iter_mut().for_each(|one| one.hide(pseudonyms));
+        if let Some(one) = self {
+            one.hide(pseudonyms);
+        }
     }
 }
 
 impl<T: NamesCustomers> NamesCustomers for Vec<T> {
     fn hide(&mut self, pseudonyms: &Pseudonyms<'_>) {
-        self.iter_mut().for_each(|one| one.hide(pseudonyms));
+        for one in self {
+            one.hide(pseudonyms);
+        }
     }
 }
 
 impl NamesCustomers for AffectedCustomers {
     fn hide(&mut self, pseudonyms: &Pseudonyms<'_>) {
-        let worst = self.worst.iter_mut();
-        worst.for_each(|one| pseudonyms.replace(&mut one.customer));
+        for one in &mut self.worst {
+            pseudonyms.replace(&mut one.customer);
+        }
     }
 }
 
@@ -220,7 +233,7 @@ impl NamesCustomers for Group {
         let values = self.values.iter_mut().flatten();
         for (attribute, value) in self.by.iter().zip(values) {
             if pseudonyms.hide_values(attribute) {
-                value.iter_mut().for_each(|value| pseudonyms.replace(value));
+                pseudonyms.replace_all(value);
             }
         }
     }
@@ -237,8 +250,7 @@ impl NamesCustomers for Difference {
 impl NamesCustomers for WorkflowRecord {
     fn hide(&mut self, pseudonyms: &Pseudonyms<'_>) {
         let label = pseudonyms.hide_labels().then_some(&mut self.label);
-        let names = self.customer.iter_mut().chain(label);
-        names.for_each(|name| pseudonyms.replace(name));
+        pseudonyms.replace_all(self.customer.iter_mut().chain(label));
     }
 }
 
@@ -246,8 +258,7 @@ impl NamesCustomers for StoredWorkflow {
     fn hide(&mut self, pseudonyms: &Pseudonyms<'_>) {
         let workflow = &mut self.judged.workflow;
         let label = pseudonyms.hide_labels().then_some(&mut workflow.label);
-        let names = workflow.customer.iter_mut().chain(label);
-        names.for_each(|name| pseudonyms.replace(name));
+        pseudonyms.replace_all(workflow.customer.iter_mut().chain(label));
     }
 }
 
@@ -268,17 +279,15 @@ impl NamesCustomers for AlertSnapshot {
         self.group.hide(pseudonyms);
         self.differences.hide(pseudonyms);
         let ended = self.episode_summary.as_mut();
-        let before = ended.and_then(|ended| ended.before.as_mut());
-        before
-            .into_iter()
-            .for_each(|before| before.difference.hide(pseudonyms));
+        if let Some(before) = ended.and_then(|ended| ended.before.as_mut()) {
+            before.difference.hide(pseudonyms);
+        }
         for top in &mut self.context.top_customers {
             pseudonyms.replace(&mut top.customer);
         }
         let are_labels_hidden = pseudonyms.hide_labels();
         for worst in &mut self.worst {
-            let customers = worst.customer.iter_mut();
-            customers.for_each(|name| pseudonyms.replace(name));
+            pseudonyms.replace_all(&mut worst.customer);
             if are_labels_hidden {
                 pseudonyms.replace(&mut worst.label);
                 // The addresses of trace viewers may have the label.

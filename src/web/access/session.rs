@@ -172,15 +172,13 @@ async fn with_token(
     parts: &Parts,
     token: &str,
 ) -> Result<(HeaderValue, Caller), WebError> {
-    let record = match ApiToken::parse(token) {
-        Some(token) => check_token(state, &token, peer(state, parts))?,
-        None => {
-            let peer = peer(state, parts);
-            check_attempts(state, peer).map_err(AccessError::from)?;
-            note_wrong(state, peer);
-            return Err(AccessError::from(TokenRefusal::Unknown).into());
-        }
+    let peer = peer(state, parts);
+    let Some(token) = ApiToken::parse(token) else {
+        check_attempts(state, peer).map_err(AccessError::from)?;
+        note_wrong(state, peer);
+        return Err(AccessError::from(TokenRefusal::Unknown).into());
     };
+    let record = check_token(state, &token, peer)?;
     let TokenRecord {
         id,
         name,

@@ -122,7 +122,7 @@ impl Lane {
     async fn record(&self, batch: Batch) {
         let mut known_rows = KnownRows::Read;
         loop {
-            match self.try_record(&batch, known_rows).await {
+            match Box::pin(self.try_record(&batch, known_rows)).await {
                 Err(error) if error.is_conflict() => known_rows = KnownRows::Locked,
                 result => return result.unwrap(),
             }

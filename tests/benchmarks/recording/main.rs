@@ -69,9 +69,8 @@ async fn compare() {
             bench.fill().await;
             let rate = bench.compare().await;
             if kind == Kind::Workflows {
-                for small in [SMALL, MEDIUM] {
-                    bench.compare_small(small).await;
-                }
+                bench.compare_small(SMALL).await;
+                bench.compare_small(MEDIUM).await;
                 bench.compare_finishes().await;
                 bench.index(1.0 / rate).await;
             }
@@ -248,9 +247,8 @@ impl Bench {
             ] {
                 let before = spent();
                 self.run(work).await;
-                for (sum, (after, before)) in sum.iter_mut().zip(spent().iter().zip(before)) {
-                    *sum += after - before;
-                }
+                let after = spent();
+                *sum = std::array::from_fn(|n| sum[n] + after[n] - before[n]);
             }
         }
         let count = to_float(MEDIUM.spans * batches * rounds * self.lanes.len());

@@ -41,14 +41,8 @@ fn a_span_and_an_alert_pass_few_files() {
 
 /// The number that a text begins with: `24,800` or `24,800 |`.
 fn number(text: &str) -> u32 {
-    let digits = text.trim().split(|c: char| !c.is_ascii_digit() && c != ',');
-    digits
-        .into_iter()
-        .next()
-        .unwrap()
-        .replace(',', "")
-        .parse()
-        .unwrap()
+    let mut numbers = text.trim().split(|c: char| !c.is_ascii_digit() && c != ',');
+    numbers.next().unwrap().replace(',', "").parse().unwrap()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Logins at brokers by name and password.
 
-use super::{Cluster, problems::says};
+use super::{Cluster, SpanLog, problems::says};
 use crate::support::{
     database::TestDatabase,
     relay::Relay,
@@ -15,7 +15,7 @@ const MECHANISMS: [(Mechanism, &str); 3] = [
     (Mechanism::ScramSha512, "scram-sha512"),
 ];
 
-async fn relay(cluster: &Cluster, mechanism: Mechanism) -> Relay {
+async fn relay(cluster: &SpanLog, mechanism: Mechanism) -> Relay {
     let login = Login {
         mechanism,
         user: "service",

@@ -328,5 +328,9 @@ async fn messages_that_a_broker_leaves_out_are_replayed_too() {
         orders.len() as u64,
         "{replayed}"
     );
-    assert_eq!(count(&replayed, "/offset_jumps/recovered"), 3);
+    // How often depends on how far librdkafka was ahead when the first one was missed.
+    assert!(
+        count(&replayed, "/offset_jumps/recovered") >= 1,
+        "{replayed}"
+    );
 }

@@ -130,12 +130,12 @@ pub(super) struct Shop {
 
 impl Shop {
     /// The address at which programs reach it, until the end of the test.
-    #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
     pub(super) async fn serve(&self) -> String {
         Self::serve_as(self.state.clone()).await
     }
 
     /// With another state.
+    #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
     pub(super) async fn serve_as(state: WebState) -> String {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

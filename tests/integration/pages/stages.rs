@@ -1,4 +1,4 @@
-//! Where the time goes, on the page and in its json_view.
+//! Where the time goes, on the page and in its `json_view`.
 
 use std::time::Duration;
 

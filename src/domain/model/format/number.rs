@@ -1,6 +1,6 @@
 //! Counts, shares and burn rates.
 
-use std::{cmp::Ordering, fmt::Write as _};
+use std::cmp::Ordering;
 
 use super::NONE;
 
@@ -44,11 +44,11 @@ pub fn counted(n: i64, noun: &str) -> String {
 
 /// Formats the first 64 bits of a hash: 16 hexadecimal digits.
 pub fn fingerprint(hash: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in hash.iter().take(8) {
-        let _written = write!(text, "{byte:02x}");
-    }
-    text
+    let start = hash
+        .iter()
+        .take(8)
+        .fold(0, |start: u64, byte| start << 8 | u64::from(*byte));
+    format!("{start:016x}")
 }
 
 /// Formats a share: `13.3 %`, `0.42 %`. One below 1 never reads as `100 %`, nor one above 0 as `0

@@ -1,6 +1,7 @@
-//! Decides which stage evidence to store: that of known workflows in the sample. Other evidence waits
-//! in memory for a while, since the first span of a workflow may arrive after others, and a workflow
-//! outside of the sample may turn out to be bad.
+//! Decides which stage evidence to store: that of known workflows in the sample.
+//!
+//! Other evidence waits in memory for a while, since the first span of a workflow may arrive after
+//! others, and a workflow outside of the sample may turn out to be bad.
 
 mod sample;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 
 use crate::domain::{
     model::{ids::SloId, time::Timestamp},
-    workflow::EventKey,
+    workflow::{EventKey, Outcome},
 };
 
 /// Spans of messages of known workflows that all replicas store in an hour: 1,100 a second.
@@ -120,8 +120,9 @@ impl SampledHours {
         key: EventKey,
         started_at: Timestamp,
         clock_skew: Duration,
-        is_bad: bool,
+        outcome: Option<Outcome>,
     ) -> StageCoverage {
+        let is_bad = outcome.is_some_and(Outcome::is_bad);
         let from = (started_at - READ_WITHIN).floor_to(HOUR);
         let (mut sampling, mut dropped_until) = (StageSampling::default(), None);
         for hour in self.0.range(from..).map(|(_, hour)| hour) {
@@ -305,8 +306,9 @@ mod tests {
                 },
             );
         }
-        let of = |first: u8, started_at, is_bad| {
-            hours.coverage(key(first, 7), started_at, Duration::from_secs(5), is_bad)
+        let of = |first: u8, started_at, is_bad: bool| {
+            let outcome = is_bad.then_some(Outcome::Timeout);
+            hours.coverage(key(first, 7), started_at, Duration::from_secs(5), outcome)
         };
         let (first, last) = (NOON, NOON + HOUR * 2 + READ_WITHIN);
         assert_eq!(of(0b0001_0000, first, false), StageCoverage::Stored);
@@ -327,7 +329,7 @@ mod tests {
                 key(0b0010_0000, 7),
                 started_at,
                 Duration::from_secs(5),
-                true,
+                Some(Outcome::Timeout),
             )
         };
         assert_eq!(of(5), StageCoverage::Absent);

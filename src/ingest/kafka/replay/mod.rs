@@ -116,7 +116,7 @@ impl<D: TraceConsumer> LogReplay<D> {
         let token = OauthTokenReader::new(&config);
         token.check()?;
         let (limits, metrics) = (&parts.limits, parts.metrics.clone());
-        let dead_letters = DeadLetterTopic::new(&config, limits, &token, metrics);
+        let dead_letters = DeadLetterTopic::new(&config, limits, &token, metrics, tasks);
         let dead_letters = dead_letters.map_err(ReplayError::Settings)?;
         let settings = client::reading(&config, &parts.limits);
         let topic = Arc::from(config.topic);

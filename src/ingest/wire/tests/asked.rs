@@ -102,7 +102,7 @@ fn the_cost_of_a_span_does_not_grow_with_the_attributes_of_its_resource() {
     }
     let mut keys = 0;
     scan(&body, &asked, &mut |span| {
-        span.unwrap().each_asked_key(&mut |_| keys += 1)
+        span.unwrap().each_asked_key(&mut |_| keys += 1);
     })
     .unwrap();
     assert_eq!(keys, 2);

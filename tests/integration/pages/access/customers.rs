@@ -74,6 +74,16 @@ const NAMED: [&str; 22] = [
     "/silences",
 ];
 
+/// A silence of the customer's alerts; its id.
+async fn silenced(shop: &Shop) -> String {
+    let silence = json!({
+        "matchers": [format!("group={NAME}")], "duration": "1h", "reason": "upgrade"
+    });
+    let silence = silence.to_string();
+    let answer = post_with(&shop.router, "/api/v1/silences", &[JSON], &silence).await;
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
 /// The shop with the customer wherever names can be.
 struct Named {
     shop: Shop,
@@ -103,17 +113,7 @@ impl Named {
         let mut connection = shop.database.connect().await;
         let delivery = give_one_up(&mut connection).await;
         rename(&mut connection).await;
-        let silence = json!({
-            "matchers": [format!("group={NAME}")], "duration": "1h", "reason": "upgrade"
-        });
-        let silence = post_with(
-            &shop.router,
-            "/api/v1/silences",
-            &[JSON],
-            &silence.to_string(),
-        )
-        .await;
-        let silence = silence.json()["id"].as_str().unwrap().to_owned();
+        let silence = silenced(&shop).await;
         let sql = "select distinct snapshot ->> 'incident' from alert_transitions";
         let mut ids: Vec<String> = sqlx::query_scalar(sql)
             .fetch_all(&mut connection)
@@ -191,6 +191,7 @@ fn filled(path: String, values: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
 async fn rename(connection: &mut PgConnection) {
     for sql in [
         "update workflows set customer = 'Leeds', label = 'Leeds' where customer = 'acme-eu'",
+        "update bad_workflows set customer = 'Leeds' where customer = 'acme-eu'",
         "update customer_counts set customer = 'Leeds' where customer = 'acme-eu'",
         "update workflows set details = jsonb_set(details, '{attributes}', (details -> 'attributes')
              || '[[\"span.customer.id\", \"Leeds\"]]') where outcome in (2, 3, 4) and details ? 'attributes'",
@@ -198,7 +199,8 @@ async fn rename(connection: &mut PgConnection) {
         "update alert_transitions set snapshot = snapshot || jsonb_build_object(
              'context', coalesce(snapshot -> 'context', '{}') || '{\"top_customers\": [{\"customer\": \"Leeds\", \"bad\": 9}]}',
              'in_common', '[{\"attribute\": \"span.customer.id\", \"value\": \"Leeds\", \"bad_ratio\": 0.9, \"good_ratio\": 0.1}]'::jsonb,
-             'worst_workflows', (select coalesce(jsonb_agg(worst || '{\"customer\": \"Leeds\", \"workflow\": \"Leeds\"}'), '[]')
+             'worst_workflows', (select coalesce(jsonb_agg(worst || '{\"customer\": \"Leeds\"}'
+                     || case when snapshot ->> 'slo' = 'orders-on-time' then '{\"workflow\": \"Leeds\"}'::jsonb else '{}' end), '[]')
                  from jsonb_array_elements(snapshot -> 'worst_workflows') worst))",
     ] {
         sqlx::query(sql).execute(&mut *connection).await.unwrap();

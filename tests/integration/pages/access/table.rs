@@ -135,17 +135,15 @@ async fn ask(router: &Router, caller: Option<&str>, (method, path): &Route) -> A
 async fn pages() -> Vec<String> {
     let shop = fixture::empty(Catalog::default()).await;
     let router = guarded(&shop, AuthMethod::Token);
-    let mut routes: Vec<Route> = routes().into_iter().collect();
-    routes.sort_by(|(method, path), (other_method, other)| {
-        path.cmp(other).then(method.cmp(other_method))
-    });
+    let mut all: Vec<Route> = routes().into_iter().collect();
+    all.sort_by(|(verb, path), (other_verb, other)| path.cmp(other).then(verb.cmp(other_verb)));
     let mut rows = Vec::new();
-    for route in &routes {
-        let mut cells = [false; 5];
-        for (cell, caller) in cells.iter_mut().zip(callers()) {
-            *cell = passed(&ask(&router, caller.as_deref(), route).await);
+    for route in &all {
+        let mut may_call = [false; 5];
+        for (may, caller) in may_call.iter_mut().zip(callers()) {
+            *may = passed(&ask(&router, caller.as_deref(), route).await);
         }
-        rows.push(row(route, cells));
+        rows.push(row(route, may_call));
     }
     rows
 }
