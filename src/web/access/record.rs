@@ -74,10 +74,11 @@ impl PendingEntry {
     }
 
     /// Writes the entry to the table and the log. For an unknown caller only the action is
-    /// recorded, so that anonymous requests cannot fill the table.
+    /// recorded, so that anonymous requests cannot fill the table; they have no session to end.
     pub(super) async fn end(self, state: &WebState, actor: Option<Actor>, status: StatusCode) {
         let outcome = AuditOutcome::of_status(status.as_u16());
-        if actor.is_none() && outcome != AuditOutcome::Done {
+        let has_changed = outcome == AuditOutcome::Done && self.action != routes::LOGOUT;
+        if actor.is_none() && !has_changed {
             return;
         }
         let role = actor.as_ref().and_then(|actor| actor.role);

@@ -53,6 +53,9 @@ pub(super) fn need(method: &Method, route: &str) -> Need {
     }
 }
 
+/// The action of ending one's own session.
+pub(super) const LOGOUT: &str = "session.end";
+
 /// Returns the name of the action in the audit log; `None` if the request only reads.
 pub(super) fn action(method: &Method, route: &str) -> Option<&'static str> {
     if route == CALLBACK {
@@ -65,7 +68,7 @@ pub(super) fn action(method: &Method, route: &str) -> Option<&'static str> {
     Some(match name.trim_start_matches("/api/v2") {
         "/explain" | "/silences/preview" => return None,
         "/login" => "session.begin",
-        "/logout" => "session.end",
+        "/logout" => LOGOUT,
         "/sessions/{id}" | "/sessions/{id}/end" => "session.revoke",
         "/tokens" => "token.create",
         "/tokens/{id}" | "/tokens/{id}/end" => "token.revoke",
