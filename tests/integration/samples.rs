@@ -125,25 +125,24 @@ impl<'a> Replica<'a> {
         };
         let admitted = gathered.values().filter(sampled).count();
         let judging = |_| Judging::healthy(Duration::from_mins(2), at(0));
-        loop {
-            let (mut tx, state) = self.store.begin_recording("record").await.unwrap();
+        let record = async || {
+            let (mut tx, state) = self.store.begin_recording("record").await?;
             let mut recording = Recording::new(&mut tx, state, &judging);
-            match recording
-                .apply(&gathered, &GroupsOfBatches::default())
-                .await
-            {
-                Err(error) if error.is_conflict() => continue,
-                result => result.unwrap(),
-            }
-            let spans = SpanCounts::default();
             recording
-                .write_counts(self.writer, at(0), &spans)
-                .await
-                .unwrap();
-            tx.commit().await.unwrap();
-            self.seen.note([&findings.sampling], at(0));
-            return admitted;
+                .apply(&gathered, &GroupsOfBatches::default())
+                .await?;
+            let spans = SpanCounts::default();
+            recording.write_counts(self.writer, at(0), &spans).await?;
+            tx.commit().await
+        };
+        loop {
+            match record().await {
+                Err(error) if error.is_conflict() => {}
+                result => break result.unwrap(),
+            }
         }
+        self.seen.note([&findings.sampling], at(0));
+        admitted
     }
 }
 

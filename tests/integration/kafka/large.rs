@@ -1,4 +1,5 @@
-//! Messages of 50 MB.
+//! Messages of 50 MB. Each is the first of its partition, as the cluster keeps 5 MB of one, and cannot say where
+//! it begins once it has removed all of it.
 
 use prost::encoding::encode_varint;
 use rdkafka::{
@@ -33,18 +34,20 @@ async fn letters_are(api: &Api, result: &str, count: f64) {
 
 #[tokio::test]
 async fn a_message_of_50_mb_is_read_a_larger_one_is_set_aside_and_reading_goes_on() {
-    let (cluster, database) = (Cluster::new(1), TestDatabase::create().await);
+    let (cluster, database) = (Cluster::new(3), TestDatabase::create().await);
     let site = cluster
         .site(&database)
         .flag("--kafka-dead-letter-topic", DEAD_LETTERS);
     let service = site.start().await;
     let before = service.peak_mib();
     let orders = Workload::good(4, 1).requests;
-    // One by one: the cluster keeps 5 MB of a partition, and at least the last message.
-    for (nth, bytes) in [50_000_000, 70_000_000, 0].into_iter().enumerate() {
-        cluster.write(&[enlarged(&orders[nth], bytes)]).await;
-        all_are_committed(&database, nth + 1).await;
-    }
+    let sizes = [50_000_000, 70_000_000, 0];
+    let messages = sizes.into_iter().zip(&orders);
+    let messages: Vec<_> = messages
+        .map(|(size, order)| enlarged(order, size))
+        .collect();
+    cluster.write(&messages).await;
+    all_are_committed(&database, 3).await;
     has_read(&service.api, 2).await;
     service.api.counts_become("orders", good(2)).await;
     letters_are(&service.api, "stored", 1.0).await;
@@ -57,9 +60,11 @@ async fn a_message_of_50_mb_is_read_a_larger_one_is_set_aside_and_reading_goes_o
 
 #[tokio::test]
 async fn a_message_that_the_topic_of_dead_letters_refuses_is_counted_and_delays_no_other() {
-    let (cluster, database) = (Cluster::new(1), TestDatabase::create().await);
-    let unreadable = vec![0; 50_000_000];
-    cluster.write(&[unreadable]).await;
+    let (cluster, database) = (Cluster::new(7), TestDatabase::create().await);
+    let mut messages = vec![vec![0; 50_000_000]];
+    messages.extend(Workload::good(5, 2).requests);
+    messages.push(b"this was never OTLP".to_vec());
+    cluster.write(&messages).await;
     // As with a smaller `max.message.bytes`.
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     let producing = RDKafkaApiKey::Produce;
@@ -68,10 +73,7 @@ async fn a_message_that_the_topic_of_dead_letters_refuses_is_counted_and_delays_
         .site(&database)
         .flag("--kafka-dead-letter-topic", DEAD_LETTERS);
     let service = site.start().await;
-    letters_are(&service.api, "failed", 1.0).await;
-    let mut messages = Workload::good(5, 2).requests;
-    messages.push(b"this was never OTLP".to_vec());
-    cluster.write(&messages).await;
     service.api.counts_become("orders", good(5)).await;
+    letters_are(&service.api, "failed", 1.0).await;
     letters_are(&service.api, "stored", 1.0).await;
 }

@@ -130,17 +130,12 @@ pub(super) struct Shop {
 
 impl Shop {
     /// The address at which programs reach it, until the end of the test.
-    pub(super) async fn serve(&self) -> String {
-        Self::serve_as(self.state.clone()).await
-    }
-
-    /// With another state.
     #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
-    pub(super) async fn serve_as(state: WebState) -> String {
+    pub(super) async fn serve(&self) -> String {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let limits = ConnectionLimits::of_pages();
-        let serving = web::serve(listener, state, limits, future::pending());
+        let serving = web::serve(listener, self.state.clone(), limits, future::pending());
         tokio::spawn(serving);
         url
     }

@@ -3,11 +3,17 @@
 
 use std::{
     io::Write as _,
+    net::Ipv4Addr,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use axum::{
-    extract::Request,
+    Router,
+    extract::{Request, State},
     http::{HeaderValue, header},
     middleware::{self, Next},
     response::Response,
@@ -16,6 +22,7 @@ use serde_json::{Value, json};
 use throughline::{
     config::AuthMethod,
     domain::{access::AccessRole, slo::Catalog},
+    server::PeerAddress,
     web::{self, WebState},
 };
 use tokio::net::TcpListener;
@@ -211,8 +218,30 @@ async fn let_everybody_in(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-#[tokio::test]
+/// Gives every request an address of its own: after some wrong tokens, those of one address are
+/// answered with 429.
+async fn from_another_address(
+    State(count): State<Arc<AtomicU32>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let address = Ipv4Addr::from(count.fetch_add(1, Ordering::Relaxed));
+    let address = PeerAddress(address.into());
+    request.extensions_mut().insert(address);
+    next.run(request).await
+}
+
+/// Serves pages until the end of the test, and returns their address.
 #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
+async fn serve(router: Router) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = axum::serve(listener, router.into_make_service());
+    tokio::spawn(async move { serving.await.unwrap() });
+    url
+}
+
+#[tokio::test]
 async fn schemathesis_is_asked_for_a_token_by_every_operation() {
     let shop = fixture::four_weeks().await;
     let state = WebState {
@@ -224,17 +253,15 @@ async fn schemathesis_is_asked_for_a_token_by_every_operation() {
     let flags = ["--phases", "examples,coverage", "--mode", "positive"];
     let few = ["--max-examples", "1", "--checks", "ignored_auth"];
     let flags = [&flags[..], &few, &["--header", &header]].concat();
-    let guarded = Shop::serve_as(state.clone()).await;
+    let router = web::router(state);
+    let from_many = middleware::from_fn_with_state(Arc::default(), from_another_address);
+    let guarded = serve(router.clone().layer(from_many)).await;
     let (found_nothing, said) = schemathesis(&guarded, &flags).await;
     assert!(found_nothing, "{said}");
 
-    let open = web::router(state).layer(middleware::from_fn(let_everybody_in));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let serving = axum::serve(listener, open.into_make_service());
-    tokio::spawn(async move { serving.await.unwrap() });
+    let open = serve(router.layer(middleware::from_fn(let_everybody_in))).await;
     let flags = [&flags[..], &["--include-path", "/api/v1/slos"]].concat();
-    let (found_nothing, said) = schemathesis(&url, &flags).await;
+    let (found_nothing, said) = schemathesis(&open, &flags).await;
     assert!(!found_nothing && said.contains("authentication"), "{said}");
 }
 

@@ -26,8 +26,6 @@ const LAST_DELTA: usize = 23;
 const COUNT: usize = 57;
 /// Clients pass over batches with this attribute.
 const IS_CONTROL: u8 = 0x20;
-/// The number of the request for versions.
-const VERSIONS: u16 = 18;
 /// The time of the batch is that of appending, and of each of its messages.
 const IS_APPEND_TIME: u8 = 0x08;
 
@@ -206,11 +204,14 @@ async fn log_in(
 ) -> Option<()> {
     loop {
         let request = sasl::frame(client).await?;
-        if !request.starts_with(&VERSIONS.to_be_bytes()) {
-            return login.check(client, &request).await;
-        }
-        sasl::send(broker, &request).await?;
-        let response = sasl::frame(broker).await?;
+        let response = match request.get(..2)? {
+            sasl::VERSIONS => {
+                sasl::send(broker, &request).await?;
+                sasl::with_handshake(sasl::frame(broker).await?)
+            }
+            sasl::HANDSHAKE => login.answer_handshake(&request),
+            _ => return login.check(client, &request).await,
+        };
         sasl::send(client, &response).await?;
     }
 }

@@ -1,5 +1,5 @@
-//! The part of a broker in logins by SASL: it knows one user. Frames are those of brokers that have no request
-//! for the mechanism, which is what the relay's cluster says of itself.
+//! The part of a broker in logins by SASL: it knows one user. After the handshake, frames have no header, as those of
+//! brokers without the request `SaslAuthenticate`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac as _};
@@ -11,11 +11,29 @@ use super::relay::Connection;
 const SALT: &[u8] = b"salt of the user";
 const ITERATIONS: u32 = 4_096;
 
+/// Numbers of requests.
+pub(super) const VERSIONS: &[u8] = &[0, 18];
+pub(super) const HANDSHAKE: &[u8] = &[0, 17];
+/// The number of `UNSUPPORTED_SASL_MECHANISM`.
+const UNSUPPORTED: u16 = 33;
+/// Where a response to `VERSIONS` has the number of its entries, after its own number and an error.
+const COUNT: usize = 6;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mechanism {
     Plain,
     ScramSha256,
     ScramSha512,
+}
+
+impl Mechanism {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
 }
 
 /// The user, and how it has to log in.
@@ -41,7 +59,29 @@ pub(super) async fn send(connection: &mut dyn Connection, content: &[u8]) -> Opt
     connection.flush().await.ok()
 }
 
+/// Adds the handshake, in its first version, to the requests that a broker says it knows.
+pub(super) fn with_handshake(mut versions: Vec<u8>) -> Vec<u8> {
+    let entries = COUNT + 4;
+    let count: [u8; 4] = versions[COUNT..entries].try_into().unwrap();
+    let count = u32::from_be_bytes(count) + 1;
+    versions[COUNT..entries].copy_from_slice(&count.to_be_bytes());
+    let entry = [HANDSHAKE, &[0; 4]].concat();
+    versions.splice(entries..entries, entry);
+    versions
+}
+
 impl Login {
+    /// Answers a client that names its mechanism, at the end of its request.
+    pub(super) fn answer_handshake(&self, request: &[u8]) -> Vec<u8> {
+        let name = self.mechanism.name().as_bytes();
+        let length = u16::try_from(name.len()).unwrap().to_be_bytes();
+        let is_known = request.ends_with(&[&length, name].concat());
+        let error = if is_known { 0 } else { UNSUPPORTED };
+        let number = &request[4..8];
+        let count = 1_u32.to_be_bytes();
+        [number, &error.to_be_bytes(), &count, &length, name].concat()
+    }
+
     /// Checks a client that has sent `first`; `None` if it may not go on.
     pub(super) async fn check(&self, client: &mut dyn Connection, first: &[u8]) -> Option<()> {
         let Self { user, password, .. } = self;

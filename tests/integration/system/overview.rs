@@ -150,7 +150,7 @@ fn an_overview_that_others_reach_is_told_who_may_read() {
         .expect("the program starts");
     assert!(!output.status.success());
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("set `--auth proxy`"), "{text}");
+    assert!(text.contains("Set `--auth proxy`"), "{text}");
 }
 
 #[test]

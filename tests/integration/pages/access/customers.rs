@@ -56,7 +56,7 @@ const NAMED: [&str; 22] = [
     "/slos/stock-synced/groups",
     "/api/v1/slos/stock-synced/groups",
     "/slos/stock-synced/groups/[0-9]+",
-    "/workflows",
+    "/workflows\\?outcome=open",
     "/workflows\\?customer=Leeds",
     "/api/v1/workflows\\?outcome=open",
     "/api/v1/workflows\\?outcome=late&format=csv",
