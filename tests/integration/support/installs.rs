@@ -51,10 +51,14 @@ pub(crate) fn node(client: &str) -> PathBuf {
     });
     for file in fs::read_dir(&sources).unwrap() {
         let file = file.unwrap();
-        if file.path().extension().is_some_and(|kind| kind == "js") {
+        let path = file.path();
+        if path
+            .extension()
+            .is_some_and(|kind| kind == "js" || kind == "ts")
+        {
             // In one step: another test may be reading it.
             let copy = NamedTempFile::new_in(&home).unwrap();
-            fs::copy(file.path(), copy.path()).unwrap();
+            fs::copy(path, copy.path()).unwrap();
             copy.persist(home.join(file.file_name())).unwrap();
         }
     }

@@ -3,6 +3,7 @@
 mod counters;
 mod endpoint;
 mod exported;
+mod grafana;
 mod metrics;
 mod own_endpoint;
 mod prometheus;

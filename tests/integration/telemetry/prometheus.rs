@@ -28,7 +28,7 @@ fn deployed(path: &str) -> PathBuf {
         .join(path)
 }
 
-fn dashboard() -> Value {
+pub(super) fn dashboard() -> Value {
     let text = fs::read_to_string(deployed("grafana/throughline.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
@@ -64,7 +64,7 @@ async fn dashboard_alerts_and_exported_rules_name_only_metrics_that_are_served()
         .map(|metric| metric["name"].as_str().unwrap().to_owned())
         .collect();
     let folder = tempfile::tempdir().unwrap();
-    let variable = dashboard()["templating"]["list"][1]["definition"].to_string();
+    let variable = dashboard()["templating"]["list"][1]["query"].to_string();
     for (file, text) in [
         ("dashboard", queries(&dashboard()).join("\n")),
         ("variable", variable),
