@@ -20,6 +20,7 @@ use axum::{
     BoxError, Router,
     body::{Bytes, HttpBody},
     extract::Request,
+    http::{HeaderMap, HeaderValue, header::RETRY_AFTER},
     response::Response,
 };
 use hyper_util::{
@@ -59,6 +60,16 @@ pub(crate) enum Versions {
 /// The peer's address, in the extensions of its requests.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub IpAddr);
+
+/// Sets the header `Retry-After`.
+pub(crate) fn set_retry_after(headers: &mut HeaderMap, delay: Duration) {
+    headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
+}
+
+/// Returns at least 1, rounded up so that a retry is not too early.
+pub(crate) fn whole_seconds(delay: Duration) -> u64 {
+    (delay + Duration::from_millis(999)).as_secs().max(1)
+}
 
 /// A port and what it serves.
 #[derive(Debug)]

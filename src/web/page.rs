@@ -19,9 +19,8 @@ use super::{
     reader::{self, PastBanner},
     request::RequestId,
     state::WebState,
-    write::rate_limit::set_retry_after,
 };
-use crate::domain::model::format;
+use crate::{domain::model::format, server::set_retry_after};
 
 /// The maximum size of an error text of the framework.
 const LONGEST_REASON: usize = 4_096;

@@ -27,12 +27,13 @@ use crate::{
         access::{ApiToken, TokenDigest, TokenGrant, TokenRecord, TokenRefusal},
         model::time::Timestamp,
     },
+    server::set_retry_after,
     store::{EndedSession, NewSession, SessionLogin},
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
         state::WebState,
-        write::{rate_limit::set_retry_after, see_other, who::Who},
+        write::{see_other, who::Who},
     },
 };
 

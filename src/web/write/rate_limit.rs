@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    domain::access::AttemptLimit, store::CHANGE_EVENTS_AN_HOUR,
+    domain::access::AttemptLimit, server::whole_seconds, store::CHANGE_EVENTS_AN_HOUR,
     web::pages::targets::test::BETWEEN_TESTS,
 };
 
@@ -89,16 +89,6 @@ impl RemainingQuota {
             }
         }
     }
-}
-
-/// Sets the header `Retry-After`.
-pub(in crate::web) fn set_retry_after(headers: &mut HeaderMap, delay: Duration) {
-    headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
-}
-
-/// Returns at least 1, rounded up so that a retry is not too early.
-pub(in crate::web) fn whole_seconds(delay: Duration) -> u64 {
-    (delay + Duration::from_millis(999)).as_secs().max(1)
 }
 
 #[cfg(test)]
