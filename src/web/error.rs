@@ -92,6 +92,8 @@ pub(super) enum WebError {
     Unreadable(String),
     #[error("this target was tested within the last minute")]
     TestedJustNow(RemainingQuota),
+    #[error("too many requests were sent with this token within a minute")]
+    TooManyRequests(RemainingQuota),
     #[error("too many requests are being processed")]
     Busy,
     /// With the limit in bytes.
@@ -179,7 +181,9 @@ impl WebError {
             | Self::OtherRequest
             | Self::InvalidChangeEvent(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::TestedJustNow(_) | Self::TooManyChangeEvents(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TestedJustNow(_) | Self::TooManyChangeEvents(_) | Self::TooManyRequests(_) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::UnknownHost { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -223,7 +227,9 @@ impl WebError {
             Self::Access(AccessError::Blocked(blocked)) => {
                 Some(RequestLimit::WRONG_TOKENS.exceeded(blocked.again_in))
             }
-            Self::TestedJustNow(quota) | Self::TooManyChangeEvents(quota) => Some(*quota),
+            Self::TestedJustNow(quota)
+            | Self::TooManyChangeEvents(quota)
+            | Self::TooManyRequests(quota) => Some(*quota),
             _ => None,
         }
     }
@@ -255,6 +261,9 @@ impl WebError {
             }
             Self::Access(error) => error.help(),
             Self::Busy => "try again in a few seconds",
+            Self::TooManyRequests(_) => {
+                "wait as long as `Retry-After` says; `RateLimit` of every answer says how many are left"
+            }
             Self::NoSuchPage => "the overview has links to all pages",
             Self::NoSuchSilence { .. } => {
                 "the page of silences lists active and recently expired ones"

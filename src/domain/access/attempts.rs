@@ -13,9 +13,9 @@ use crate::domain::model::time::Timestamp;
 /// Attempts by the network of their sender.
 #[derive(Clone, Debug, Default)]
 pub struct AttemptLimit {
-    wrong: HashMap<Network, WrongAttempts>,
+    wrong: HashMap<Network, WindowCount>,
     /// Those of all networks for which `wrong` has no place.
-    others: Option<WrongAttempts>,
+    others: Option<WindowCount>,
     /// The time at which a sender last used a valid token or session.
     right: HashMap<(Network, TokenDigest), Timestamp>,
     swept_at: Option<Timestamp>,
@@ -25,10 +25,11 @@ pub struct AttemptLimit {
 /// is unknown.
 type Network = Option<IpAddr>;
 
+/// How often something happened since the first time, which is forgotten after a minute.
 #[derive(Clone, Copy, Debug)]
-struct WrongAttempts {
+pub(super) struct WindowCount {
     since: Timestamp,
-    count: u32,
+    pub(super) count: u32,
 }
 
 /// A sender with too many wrong tokens, and when its next one is checked.
@@ -50,7 +51,7 @@ pub enum TokenLookupError {
 impl AttemptLimit {
     /// The limit of wrong tokens of one sender within [`WINDOW`](Self::WINDOW).
     pub const MOST: u32 = 10;
-    pub const WINDOW: Duration = Duration::from_mins(1);
+    pub const WINDOW: Duration = WindowCount::WINDOW;
     const REMEMBERED: Duration = Duration::from_hours(1);
     /// Bounds memory, even if an attacker has many addresses.
     const MOST_SENDERS: usize = 10_000;
@@ -124,19 +125,13 @@ impl AttemptLimit {
             self.sweep(now);
         }
         let is_full = self.wrong.len() >= Self::MOST_SENDERS && !self.wrong.contains_key(&sender);
-        let fresh = WrongAttempts {
-            since: now,
-            count: 0,
-        };
+        let fresh = WindowCount::begin(now);
         let wrong = if is_full {
             self.others.get_or_insert(fresh)
         } else {
             self.wrong.entry(sender).or_insert(fresh)
         };
-        if !wrong.counts_at(now) {
-            *wrong = fresh;
-        }
-        wrong.count = wrong.count.saturating_add(1);
+        wrong.add(now);
     }
 
     /// Remembers that a token or session of `sender` was accepted.
@@ -164,13 +159,30 @@ impl AttemptLimit {
     }
 }
 
-impl WrongAttempts {
-    fn until(&self) -> Timestamp {
-        self.since + AttemptLimit::WINDOW
+impl WindowCount {
+    pub(super) const WINDOW: Duration = Duration::from_mins(1);
+
+    pub(super) const fn begin(now: Timestamp) -> Self {
+        Self {
+            since: now,
+            count: 0,
+        }
     }
 
-    fn counts_at(&self, now: Timestamp) -> bool {
+    pub(super) fn until(&self) -> Timestamp {
+        self.since + Self::WINDOW
+    }
+
+    pub(super) fn counts_at(&self, now: Timestamp) -> bool {
         now < self.until()
+    }
+
+    /// Counts one more, from now on if those before are forgotten.
+    pub(super) fn add(&mut self, now: Timestamp) {
+        if !self.counts_at(now) {
+            *self = Self::begin(now);
+        }
+        self.count = self.count.saturating_add(1);
     }
 }
 

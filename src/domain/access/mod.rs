@@ -4,6 +4,7 @@ mod attempts;
 mod audit;
 mod login;
 mod permission;
+mod requests;
 mod role;
 mod silences;
 mod token;
@@ -13,6 +14,7 @@ pub use attempts::{AttemptLimit, Blocked, TokenLookupError};
 pub use audit::{AuditEntry, AuditOutcome, AuditSource};
 pub use login::{LoginSecrets, PendingLogin};
 pub use permission::{InvalidPermission, Permission, Permissions, SloScope, may_see};
+pub use requests::RequestCounts;
 pub use role::{AccessRole, UnknownRole};
 pub use silences::is_within;
 pub use token::{

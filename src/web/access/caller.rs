@@ -6,13 +6,14 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header, request::Parts};
+use uuid::Uuid;
 
 use super::{error::AccessError, session};
 use crate::{
     config::{AuthMethod, TrustedProxies},
     domain::access::{
-        AccessRole, ApiToken, AttemptLimit, Blocked, Permissions, TokenDigest, TokenGrant,
-        TokenRecord,
+        AccessRole, ApiToken, AttemptLimit, Blocked, Permissions, RequestCounts, TokenDigest,
+        TokenGrant, TokenRecord,
     },
     server::PeerAddress,
     web::{
@@ -32,20 +33,37 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 pub(in crate::web) struct Caller {
     pub(in crate::web) who: Who,
     pub(in crate::web) permissions: Permissions,
+    /// What is left of the limit of their token.
+    pub(super) quota: Option<RemainingQuota>,
+}
+
+impl Caller {
+    /// Makes a caller without a token.
+    pub(super) const fn new(who: Who, permissions: Permissions) -> Self {
+        Self {
+            who,
+            permissions,
+            quota: None,
+        }
+    }
 }
 
 /// The numbers of wrong tokens and sessions by the sender's IP address. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::web) struct TokenAttempts(Arc<Mutex<AttemptLimit>>);
 
+/// The numbers of requests by their token. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(in crate::web) struct TokenRequests(Arc<Mutex<RequestCounts>>);
+
 /// Identifies the caller by the configured method.
 pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, WebError> {
     let rules = &state.access.rules;
     match rules.method {
-        AuthMethod::None => Ok(Caller {
-            who: who::of(&parts.headers, &state.writes.user_header),
-            permissions: AccessRole::Admin.into(),
-        }),
+        AuthMethod::None => {
+            let who = who::of(&parts.headers, &state.writes.user_header);
+            Ok(Caller::new(who, AccessRole::Admin.into()))
+        }
         AuthMethod::Token | AuthMethod::Oidc => match by_token(state, parts)? {
             Some(caller) => Ok(caller),
             None if parts.headers.contains_key(header::AUTHORIZATION) => {
@@ -77,11 +95,23 @@ fn by_token(state: &WebState, parts: &Parts) -> Result<Option<Caller>, WebError>
     let record = check_token(state, &token, peer(state, parts))?;
     match record.grant {
         TokenGrant::User(permissions) => Ok(Some(Caller {
-            who: Who::named(&record.name),
-            permissions,
+            quota: Some(count_request(state, record.id)?),
+            ..Caller::new(Who::named(&record.name), permissions)
         })),
         TokenGrant::Sender(_) => Err(AccessError::OnlySends { name: record.name }.into()),
     }
+}
+
+/// Rejects a request if too many were sent with its token.
+fn count_request(state: &WebState, token: Uuid) -> Result<RemainingQuota, WebError> {
+    let requests = state.access.requests.0.lock();
+    let mut requests = requests.unwrap_or_else(PoisonError::into_inner);
+    let (used, more_in) = requests.count(token, state.clock.now());
+    let quota = RequestLimit::TOKEN_REQUESTS.after(used, more_in);
+    if used > RequestCounts::MOST {
+        return Err(WebError::TooManyRequests(quota));
+    }
+    Ok(quota)
 }
 
 fn attempts(state: &WebState) -> MutexGuard<'_, AttemptLimit> {
@@ -209,7 +239,7 @@ fn by_proxy(state: &WebState, parts: &Parts) -> Result<Caller, WebError> {
             })?
         }
     };
-    Ok(Caller { who, permissions })
+    Ok(Caller::new(who, permissions))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use tracing::Instrument as _;
 pub use visible::Restriction;
 
 use self::{
-    caller::{Caller, TokenAttempts, identify, peer, remaining_attempts},
+    caller::{Caller, TokenAttempts, TokenRequests, identify, peer, remaining_attempts},
     error::AccessError,
     record::{Actor, AuditSubject, PendingEntry},
     routes::{Need, need, reads},
@@ -55,6 +55,7 @@ pub struct Access {
     rules: AccessRules,
     tokens: watch::Receiver<Arc<KnownTokens>>,
     attempts: TokenAttempts,
+    requests: TokenRequests,
     /// Tasks of requests that write, which are completed even if the client disconnects.
     tasks: TaskTracker,
 }
@@ -94,6 +95,7 @@ impl Access {
             tokens,
             tasks,
             attempts: TokenAttempts::default(),
+            requests: TokenRequests::default(),
         }
     }
 
@@ -103,31 +105,39 @@ impl Access {
     }
 }
 
-/// Passes a request on if its sender has the role that the route needs.
+/// Passes a request on if its sender has the role that the route needs. Every answer to a request
+/// with a token says how many more it may send.
 pub(super) async fn check(State(state): State<WebState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let route = parts.extensions.get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     let pending = PendingEntry::of(&state, &parts, route);
     let (caller, admitted) = admit(&state, &mut parts, route).await;
-    match admitted {
-        Ok(narrowed) => drop(parts.extensions.insert(narrowed)),
+    let quota = caller.as_ref().and_then(|caller| caller.quota);
+    let mut response = match admitted {
+        Ok(narrowed) => {
+            parts.extensions.insert(narrowed);
+            let who = caller.as_ref().map(|caller| caller.who.clone());
+            parts.extensions.insert(who.unwrap_or_default());
+            let running = next.run(Request::from_parts(parts, body));
+            match pending {
+                None => running.await,
+                Some(pending) => write(state, running, pending, caller).await,
+            }
+        }
         Err(error) => {
             let response = refuse(&state, &parts, &error);
             if let Some(pending) = pending {
                 let actor = caller.map(Actor::from);
                 pending.end(&state, actor, response.status()).await;
             }
-            return response;
+            response
         }
+    };
+    if let Some(quota) = quota {
+        quota.set(response.headers_mut());
     }
-    let who = caller.as_ref().map(|caller| caller.who.clone());
-    parts.extensions.insert(who.unwrap_or_default());
-    let running = next.run(Request::from_parts(parts, body));
-    match pending {
-        None => running.await,
-        Some(pending) => write(state, running, pending, caller).await,
-    }
+    response
 }
 
 /// Runs a request that writes to its end even if the client disconnects, so that no change lacks

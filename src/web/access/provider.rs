@@ -152,7 +152,7 @@ async fn begin(
     };
     let login = SessionLogin::Provider(user);
     let session = session::begin(state, &parts.headers, login, None).await?;
-    Ok((session, Caller { who, permissions }))
+    Ok((session, Caller::new(who, permissions)))
 }
 
 /// Exchanges the code at the provider, unless the IP address has sent too many unknown codes.

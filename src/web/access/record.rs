@@ -29,10 +29,10 @@ pub(super) struct Actor {
 }
 
 impl From<Caller> for Actor {
-    fn from(Caller { who, permissions }: Caller) -> Self {
+    fn from(caller: Caller) -> Self {
         Self {
-            who,
-            role: Some(permissions.role()),
+            who: caller.who,
+            role: Some(caller.permissions.role()),
         }
     }
 }

@@ -69,10 +69,8 @@ pub(super) async fn caller(state: &WebState, parts: &Parts) -> Result<Option<Cal
         return Err(AccessError::SessionOver.into());
     };
     note_right(state, peer, digest);
-    Ok(Some(Caller {
-        who: Who::named(&session.name),
-        permissions: session.permissions,
-    }))
+    let who = Who::named(&session.name);
+    Ok(Some(Caller::new(who, session.permissions)))
 }
 
 pub(in crate::web) async fn form(
@@ -193,7 +191,7 @@ async fn with_token(
     let login = SessionLogin::Token(id);
     let cookie = begin(state, &parts.headers, login, Some(expires_at)).await?;
     let who = Who::named(&name);
-    Ok((cookie, Caller { who, permissions }))
+    Ok((cookie, Caller::new(who, permissions)))
 }
 
 /// Begins a session that lasts until the given time at most, and returns its cookie. An older

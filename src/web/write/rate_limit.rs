@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    domain::access::AttemptLimit, server::whole_seconds, store::CHANGE_EVENTS_AN_HOUR,
+    domain::access::{AttemptLimit, RequestCounts},
+    server::whole_seconds,
+    store::CHANGE_EVENTS_AN_HOUR,
     web::pages::targets::test::BETWEEN_TESTS,
 };
 
@@ -27,6 +29,12 @@ impl RequestLimit {
         name: "wrong-tokens",
         requests: AttemptLimit::MOST,
         window: AttemptLimit::WINDOW,
+    };
+    /// Of requests with one token, by the replica that takes them.
+    pub(in crate::web) const TOKEN_REQUESTS: Self = Self {
+        name: "token-requests",
+        requests: RequestCounts::MOST,
+        window: RequestCounts::WINDOW,
     };
     /// Of test notifications to one target.
     pub(in crate::web) const TARGET_TESTS: Self = Self {
@@ -69,7 +77,7 @@ impl RemainingQuota {
         self.remaining == 0
     }
 
-    /// Sets the headers `RateLimit-Policy` and `RateLimit`.
+    /// Adds the headers `RateLimit-Policy` and `RateLimit` to those of other limits.
     pub(in crate::web) fn set(&self, headers: &mut HeaderMap) {
         let RequestLimit {
             name,
@@ -85,7 +93,7 @@ impl RemainingQuota {
         let remaining = format!("\"{name}\";r={}{more}", self.remaining);
         for (header, value) in [(POLICY, policy), (REMAINING, remaining)] {
             if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(header, value);
+                headers.append(header, value);
             }
         }
     }
@@ -106,6 +114,25 @@ mod tests {
         let left = RequestLimit::WRONG_TOKENS.after(3, Duration::from_millis(41_200));
         let policy = "\"wrong-tokens\";q=10;w=60";
         assert_eq!(headers(left), [policy, "\"wrong-tokens\";r=7;t=42"]);
+    }
+
+    #[test]
+    fn limits_of_one_answer_are_all_there() {
+        let mut headers = HeaderMap::new();
+        RequestLimit::TOKEN_REQUESTS
+            .after(1, Duration::from_mins(1))
+            .set(&mut headers);
+        RequestLimit::CHANGE_EVENTS
+            .after(2, Duration::from_hours(1))
+            .set(&mut headers);
+        let all: Vec<_> = headers.get_all(REMAINING).iter().collect();
+        assert_eq!(
+            all,
+            [
+                "\"token-requests\";r=5999;t=60",
+                "\"change-events\";r=998;t=3600"
+            ]
+        );
     }
 
     #[test]

@@ -257,17 +257,16 @@ pub(super) fn main_problem(operation: &ApiOperation) -> WebError {
     }
 }
 
-/// Returns the error of too many requests, if an operation has a limit of them.
-pub(super) fn limit_problem(operation: &ApiOperation) -> Option<WebError> {
+/// Returns the error of too many requests: with one token, where an operation has no limit of its own.
+pub(super) fn limit_problem(operation: &ApiOperation) -> WebError {
+    let more_in = Duration::from_mins(1);
     match (operation.method, operation.path) {
         ("POST", "/api/v1/events") => {
-            let quota = RequestLimit::CHANGE_EVENTS.exceeded(Duration::from_mins(1));
-            Some(WebError::TooManyChangeEvents(quota))
+            WebError::TooManyChangeEvents(RequestLimit::CHANGE_EVENTS.exceeded(more_in))
         }
         ("POST", "/api/v1/targets/{target}/test") => {
-            let quota = RequestLimit::TARGET_TESTS.exceeded(Duration::from_mins(1));
-            Some(WebError::TestedJustNow(quota))
+            WebError::TestedJustNow(RequestLimit::TARGET_TESTS.exceeded(more_in))
         }
-        _ => None,
+        _ => WebError::TooManyRequests(RequestLimit::TOKEN_REQUESTS.exceeded(more_in)),
     }
 }

@@ -107,12 +107,12 @@ fn fields_of(schemas: &Map<String, Value>, schema: &Value) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
-/// Returns the headers that say what is left of a limit.
+/// Returns the headers that say what is left of a limit: of every one to which the request counts.
 fn limit_headers() -> Value {
     let header = |about| json!({ "description": about, "schema": { "type": "string" } });
     json!({
-        "RateLimit-Policy": header("The limit: `q` requests in `w` seconds."),
-        "RateLimit": header("`r` requests are left, and more after `t` seconds."),
+        "RateLimit-Policy": header("The limits: `q` requests in `w` seconds."),
+        "RateLimit": header("What is left of each: `r` requests, and more after `t` seconds."),
     })
 }
 
@@ -170,7 +170,7 @@ impl Schemas {
 
     fn responses(&mut self, operation: &ApiOperation) -> Value {
         let schema = (operation.answer)(&mut self.answers).to_value();
-        let mut answered = json!({ "description": "The result." });
+        let mut answered = json!({ "description": "The result.", "headers": limit_headers() });
         if schema["type"] != "null" {
             answered["content"] = json!({ "application/json": { "schema": schema } });
         }
@@ -181,32 +181,28 @@ impl Schemas {
         for (_, kind) in TEXTS.iter().filter(|(path, _)| *path == operation.path) {
             answered["content"][*kind] = json!({ "schema": { "type": "string" } });
         }
-        let limit = limit_problem(operation);
-        if limit.is_some() {
-            answered["headers"] = limit_headers();
-        }
         let mut responses = json!({
             "2XX": answered,
             "default": {
                 "description": "What was wrong, and what to do.",
+                "headers": limit_headers(),
                 "content": self.error(operation, &main_problem(operation)),
             },
         });
         if operation.method == "GET" {
             responses["304"] = json!({
                 "description": "Nothing but the time has changed since the answer whose `ETag` was sent as `If-None-Match`.",
+                "headers": limit_headers(),
             });
         }
-        if let Some(error) = limit {
-            let mut headers = limit_headers();
-            headers["Retry-After"] =
-                json!({ "description": "Seconds to wait.", "schema": { "type": "integer" } });
-            responses["429"] = json!({
-                "description": "It comes too often.",
-                "headers": headers,
-                "content": self.error(operation, &error),
-            });
-        }
+        let mut headers = limit_headers();
+        headers["Retry-After"] =
+            json!({ "description": "Seconds to wait.", "schema": { "type": "integer" } });
+        responses["429"] = json!({
+            "description": "It comes too often.",
+            "headers": headers,
+            "content": self.error(operation, &limit_problem(operation)),
+        });
         responses
     }
 

@@ -4,6 +4,7 @@ mod customers;
 mod login;
 pub(super) mod oidc;
 mod proxies;
+mod requests;
 mod table;
 mod tenants;
 mod tokens;

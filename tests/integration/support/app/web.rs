@@ -158,7 +158,7 @@ fn write_rules() -> WriteRules {
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    headers: axum::http::HeaderMap,
+    pub(crate) headers: axum::http::HeaderMap,
     pub(crate) body: String,
 }
 
