@@ -52,6 +52,26 @@ async fn a_week_and_a_month_have_the_events_of_their_days() {
 }
 
 #[tokio::test]
+async fn a_day_is_one_in_utc_whatever_time_zone_the_page_shows() {
+    let shop = fixture::four_weeks().await;
+    let rows = async |zone: &str| {
+        let path = format!("/slos/orders-on-time/history?by=day&tz={zone}");
+        let page = get(&shop.router, &path).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        assert!(
+            page.body.contains("A day begins at midnight UTC"),
+            "{}",
+            page.body
+        );
+        let (_, rows) = page.body.split_once("<tbody>").unwrap();
+        rows.split_once("</tbody>").unwrap().0.to_owned()
+    };
+    let in_utc = rows("UTC").await;
+    assert!(in_utc.contains("2026-11-21"), "{in_utc}");
+    assert_eq!(rows("Pacific/Auckland").await, in_utc);
+}
+
+#[tokio::test]
 async fn a_period_has_its_incidents_and_what_of_its_budget_was_spent() {
     let shop = fixture::four_weeks().await;
     let view = history(&shop, "").await;
