@@ -1,6 +1,9 @@
 //! The reasons for which a whole request fails. Each protocol encodes them in its own way.
 
+use std::time::Duration;
+
 use super::{Malformed, Unavailable};
+use crate::{domain::access::Blocked, server::whole_seconds};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
@@ -27,6 +30,9 @@ pub(super) enum Failure {
         "{0}: send `authorization: Bearer` with a token of `throughline token create NAME --sender`"
     )]
     Unauthenticated(String),
+    /// Not the sender's own fault if others send wrong tokens from its address, so it may try again.
+    #[error("{0}; try again in {seconds} s", seconds = whole_seconds(.0.again_in))]
+    Blocked(Blocked),
     #[error("only POST is supported here")]
     NotPost,
     #[error("the receiver failed on this request; see its log")]
@@ -35,7 +41,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Every result of a request in metrics, failure or not.
-    pub(super) const RESULTS: [&str; 14] = [
+    pub(super) const RESULTS: [&str; 15] = [
         Self::COMMITTED,
         Self::WITHOUT_TRACES,
         "too_large",
@@ -48,6 +54,7 @@ impl Failure {
         "media_type",
         "no_such_path",
         "unauthenticated",
+        "blocked",
         "not_post",
         "panicked",
     ];
@@ -68,6 +75,7 @@ impl Failure {
             Self::MediaType => "media_type",
             Self::NoSuchPath => "no_such_path",
             Self::Unauthenticated(_) => "unauthenticated",
+            Self::Blocked(_) => "blocked",
             Self::NotPost => "not_post",
             Self::Panicked => "panicked",
         }
@@ -85,7 +93,20 @@ impl Failure {
             | Self::MediaType
             | Self::NoSuchPath
             | Self::Unauthenticated(_) => true,
-            Self::BrokenOff(_) | Self::Unavailable(_) | Self::NotPost | Self::Panicked => false,
+            Self::BrokenOff(_)
+            | Self::Unavailable(_)
+            | Self::Blocked(_)
+            | Self::NotPost
+            | Self::Panicked => false,
+        }
+    }
+
+    /// Returns when to send the same request again; `None` if that would not help.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable(unavailable) => Some(unavailable.retry_after),
+            Self::Blocked(blocked) => Some(blocked.again_in),
+            _ => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! OTLP/HTTP: `POST /v1/traces` with protobuf or JSON, by HTTP/1.1 and HTTP/2.
 //!
 //! Senders retry a request after 429, 502, 503 and 504 only, and some regard every 3xx as success.
-//! So every temporary failure is answered with 503 and `Retry-After`, and no redirect is ever sent.
+//! So every temporary failure is answered with 503 or 429, and `Retry-After`, and no redirect is ever sent.
 
 use std::future::Future;
 
@@ -11,7 +11,7 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE},
     },
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -151,6 +151,7 @@ impl IntoResponse for Failure {
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::Blocked(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             // A defect of this service that the same request would trigger again, so it must not be
@@ -182,10 +183,8 @@ async fn speak(State(results): State<RequestResults>, request: Request, next: Ne
         return response;
     }
     let format = known_format.unwrap_or(RequestFormat::Json);
-    if let Failure::Unavailable(unavailable) = &failure {
-        let seconds = unavailable.retry_after.as_secs().max(1);
-        let headers = response.headers_mut();
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    if let Some(delay) = failure.retry_after() {
+        server::set_retry_after(response.headers_mut(), delay);
     }
     if let Failure::Unauthenticated(_) = failure {
         let scheme = HeaderValue::from_static("Bearer realm=\"throughline\"");

@@ -124,10 +124,10 @@ pub(super) fn accepted_json(refusals: &Rejections) -> serde_json::Value {
     }})
 }
 
-/// Returns the gRPC code. Only `Unavailable` is worth a retry.
+/// Returns the gRPC code. `ResourceExhausted` is worth a retry if it says when.
 pub(super) const fn code(failure: &Failure) -> Code {
     match failure {
-        Failure::TooLarge { .. } => Code::ResourceExhausted,
+        Failure::TooLarge { .. } | Failure::Blocked(_) => Code::ResourceExhausted,
         Failure::UnknownEncoding(_)
         | Failure::MediaType
         | Failure::NoSuchPath

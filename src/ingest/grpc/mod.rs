@@ -160,9 +160,8 @@ pub(super) fn message(message: &[u8]) -> Response {
 fn failed(failure: &Failure) -> Response {
     let code = reply::code(failure);
     let message = failure.to_string();
-    let status = match failure {
-        Failure::Unavailable(unavailable) => {
-            let delay = unavailable.retry_after;
+    let status = match (failure, failure.retry_after()) {
+        (_, Some(delay)) => {
             let details = ErrorDetails::with_retry_info(Some(delay));
             let mut status = Status::with_error_details(code, message, details);
             // The Python exporter reads the delay from here, not from the status details.
@@ -171,7 +170,7 @@ fn failed(failure: &Failure) -> Response {
             metadata.insert_bin("google.rpc.retryinfo-bin", retry_info);
             status
         }
-        Failure::Malformed(_) | Failure::NotCompressed(_) | Failure::BadFrame(_) => {
+        (Failure::Malformed(_) | Failure::NotCompressed(_) | Failure::BadFrame(_), None) => {
             let details = ErrorDetails::with_bad_request_violation("request", message.clone());
             Status::with_error_details(code, message, details)
         }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     clock::Clock,
     domain::access::{
-        AllowedServices, ApiToken, AttemptLimit, Blocked, KnownTokens, TokenGrant, TokenLookupError,
+        AllowedServices, ApiToken, AttemptLimit, KnownTokens, TokenGrant, TokenLookupError,
     },
     ingest::failure::Failure,
     telemetry::metrics::Metrics,
@@ -29,8 +29,8 @@ struct TokenCheck {
     attempts: Mutex<AttemptLimit>,
 }
 
-/// The reason for a rejection, with its label.
-type RejectedToken = (String, &'static str);
+/// A rejection, with the label of its reason.
+type RejectedToken = (Failure, &'static str);
 
 /// All labels.
 const REASONS: [&str; 7] = [
@@ -71,9 +71,9 @@ impl SenderAccess {
         let Some(check) = &self.0 else {
             return Ok(AllowedServices::All);
         };
-        check.admit(headers, peer).map_err(|(reason, label)| {
+        check.admit(headers, peer).map_err(|(failure, label)| {
             check.metrics.auth_failure(port, label);
-            Failure::Unauthenticated(reason)
+            failure
         })
     }
 }
@@ -85,7 +85,7 @@ impl TokenCheck {
         peer: Option<IpAddr>,
     ) -> Result<AllowedServices, RejectedToken> {
         let value = headers.get(AUTHORIZATION);
-        let value = value.ok_or_else(|| ("there is no token".to_owned(), "missing"))?;
+        let value = value.ok_or_else(|| refuse("there is no token", "missing"))?;
         let token = value.to_str().ok().and_then(ApiToken::from_authorization);
         match token {
             Some(token) => self.check(&token, peer),
@@ -99,11 +99,11 @@ impl TokenCheck {
         let attempts = self.attempts.lock();
         let mut attempts = attempts.unwrap_or_else(PoisonError::into_inner);
         if let Err(blocked) = attempts.admit(peer, now) {
-            return refuse_blocked(blocked);
+            return (Failure::Blocked(blocked), "blocked");
         }
         attempts.note_wrong(peer, now);
         let reason = "the header `authorization` has no token of this service";
-        (reason.to_owned(), "malformed")
+        refuse(reason, "malformed")
     }
 
     fn check(
@@ -119,18 +119,17 @@ impl TokenCheck {
                 TokenGrant::Sender(services) => Ok(services.clone()),
                 TokenGrant::User(_) => {
                     let reason = format!("the token `{}` is not for sending spans", record.name);
-                    Err((reason, "wrong_kind"))
+                    Err(refuse(reason, "wrong_kind"))
                 }
             },
             Err(TokenLookupError::Refused(refusal)) => {
-                Err((refusal.to_string(), refusal.as_label()))
+                Err(refuse(refusal.to_string(), refusal.as_label()))
             }
-            Err(TokenLookupError::Blocked(blocked)) => Err(refuse_blocked(blocked)),
+            Err(TokenLookupError::Blocked(blocked)) => Err((Failure::Blocked(blocked), "blocked")),
         }
     }
 }
 
-fn refuse_blocked(blocked: Blocked) -> RejectedToken {
-    let secs = blocked.again_in.as_secs().max(1);
-    (format!("{blocked}; wait {secs} s"), "blocked")
+fn refuse(reason: impl Into<String>, label: &'static str) -> RejectedToken {
+    (Failure::Unauthenticated(reason.into()), label)
 }

@@ -22,6 +22,7 @@ use throughline::{
 };
 use tokio::sync::watch;
 use tonic::{Code, Request, transport::Endpoint};
+use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use super::server::{Commits, Server, client, request, span};
@@ -160,6 +161,30 @@ async fn a_call_without_a_token_is_unauthenticated_and_health_is_not() {
 }
 
 #[tokio::test]
+async fn a_call_from_a_blocked_address_is_to_be_tried_again_when_it_may_be() {
+    let server = guarded().await;
+    let channel = Endpoint::from_shared(server.grpc.clone()).unwrap();
+    let mut client = TraceServiceClient::new(channel.connect().await.unwrap());
+    let mut call = async |token: ApiToken| {
+        let mut call = Request::new(spans_of(&["shop"]));
+        let bearer = format!("Bearer {}", token.reveal());
+        call.metadata_mut()
+            .insert("authorization", bearer.parse().unwrap());
+        client.export(call).await.unwrap_err()
+    };
+    for _ in 0..10 {
+        let wrong = call(ApiToken::from_random([9; 32])).await;
+        assert_eq!(wrong.code(), Code::Unauthenticated);
+        assert!(wrong.get_details_retry_info().is_none());
+    }
+    let blocked = call(anything()).await;
+    assert_eq!(blocked.code(), Code::ResourceExhausted);
+    let retry = blocked.get_details_retry_info().unwrap();
+    assert_eq!(retry.retry_delay, Some(Duration::from_mins(1)));
+    assert!(blocked.metadata().contains_key("google.rpc.retryinfo-bin"));
+}
+
+#[tokio::test]
 async fn spans_of_services_that_a_token_does_not_cover_are_refused_alone() {
     let server = guarded().await;
     let response = post(&server, Some(&only_the_shop())).await;
@@ -191,12 +216,13 @@ async fn too_many_wrong_tokens_block_their_address_and_no_sender_that_was_there_
         assert_eq!(post(&server, Some(&wrong)).await.status(), 401);
     }
     let blocked = post(&server, Some(&only_the_shop())).await;
-    assert_eq!(blocked.status(), 401);
+    assert_eq!(blocked.status(), 429, "its spans are not lost");
+    assert_eq!(blocked.headers()["retry-after"], "60");
+    assert!(!blocked.headers().contains_key("www-authenticate"));
     let status = tonic_types::Status::decode(blocked.bytes().await.unwrap()).unwrap();
-    assert!(
-        status.message.starts_with("too many wrong tokens"),
-        "{}",
-        status.message
-    );
+    assert_eq!(status.code, Code::ResourceExhausted as i32);
+    let message = "too many wrong tokens came from this address; try again in 60 s";
+    assert_eq!(status.message, message);
+    assert_eq!(server.requests("blocked"), Some(1));
     assert_eq!(post(&server, Some(&anything())).await.status(), 200);
 }
