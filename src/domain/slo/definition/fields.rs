@@ -58,9 +58,9 @@ impl<'a> Fields<'a> {
         for entry in entries {
             if known.contains(&entry.key.as_str()) {
                 given.push((entry.key.as_str(), &entry.value));
-            } else if let Some(later) = not_yet_supported(name, &entry.key) {
-                let message = format!("not yet supported: `{}`, {later}", entry.key);
-                findings.error(entry.key_place, message);
+            } else if let Some(why) = not_supported(name, &entry.key) {
+                let message = format!("`{}` is not supported", entry.key);
+                findings.error_with_help(entry.key_place, message, Some(why.to_owned()));
             } else {
                 let meant = meant(entry, entries, &known);
                 let meant = meant.filter(|meant| given.iter().all(|(name, _)| name != meant));
@@ -274,11 +274,11 @@ fn meant(entry: &Entry, entries: &[Entry], known: &[&'static str]) -> Option<&'s
     suggest::nearest(&entry.key, absent)
 }
 
-/// Returns the planned meaning of `key` in `group`; `None` if it has none.
-fn not_yet_supported(group: &str, key: &str) -> Option<&'static str> {
+/// Returns why a field that others have is not one of `group`; `None` if it is unknown.
+fn not_supported(group: &str, key: &str) -> Option<&'static str> {
     match (group, key) {
-        ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget") => {
-            Some("slices of time that are good or bad")
+        ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget" | "timeSliceWindow") => {
+            Some("an objective is a share of events here, not of slices of time: delete it")
         }
         _ => None,
     }

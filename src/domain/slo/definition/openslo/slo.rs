@@ -75,8 +75,8 @@ fn budgeting(document: &SourceDocument<'_>) {
         return;
     };
     if document.scalar(&method.value) != "Occurrences" {
-        let why = "events are counted here, not slices of time: write `Occurrences`, and check that the \
-                   objective still fits";
+        let why = "an objective is a share of events here, and no share of slices of time equals one: write \
+                   `Occurrences`, with the share of events that must be good as `target`";
         document.unsupported(method, why);
     }
 }
@@ -113,6 +113,12 @@ fn objective(document: &SourceDocument<'_>) -> Option<Value> {
                 document.lost(
                     entry,
                     "the threshold belongs into the selectors of the indicator",
+                );
+            }
+            "timeSliceTarget" | "timeSliceWindow" => {
+                document.lost(
+                    entry,
+                    "it is about slices of time, which are not counted here",
                 );
             }
             _ => document.lost(entry, "only `target` and `targetPercent` are known here"),
