@@ -111,7 +111,7 @@ pub struct DatabaseConfig {
     /// `$XDG_DATA_HOME` or `~/.local/share`, or in `/var/lib` as root
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
-    /// Maximum number of connections to the database. A quarter records spans, a quarter serves the
+    /// Maximum number of connections to the database. A third records spans, a quarter serves the
     /// pages, and the rest evaluates and delivers
     #[arg(long, env = "THROUGHLINE_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(4..=1000))]
     pub database_connections: u32,

@@ -113,6 +113,45 @@ fn every_command_and_flag_that_a_deployment_starts_exists() {
     }
 }
 
+/// Documents that show commands of the program.
+const DOCUMENTS: [&str; 5] = [
+    "README.md",
+    ".github/CONTRIBUTING.md",
+    ".github/DEFINITIONS.md",
+    ".github/OPERATING.md",
+    ".deploy/debian/definitions.md",
+];
+
+#[test]
+fn every_command_and_flag_that_a_document_shows_exists() {
+    let shown = Regex::new(r"(?m)(?:^|[`/])throughline ([a-z][^`\n#|>]*)").unwrap();
+    let mut cli = Cli::command();
+    cli.build();
+    let mut found = 0;
+    for path in DOCUMENTS {
+        let text = read(path).replace("\\\n", " ");
+        for shown in shown.captures_iter(&text) {
+            let mut command = &cli;
+            let mut words = shown[1].split_whitespace().peekable();
+            while let Some(inner) = words.peek().and_then(|word| command.find_subcommand(word)) {
+                command = inner;
+                words.next();
+            }
+            let place = format!("{path}: {}", &shown[0]);
+            assert_ne!(command.get_name(), cli.get_name(), "{place}");
+            for flag in words.filter_map(|word| word.strip_prefix("--")) {
+                let mut arguments = command.get_arguments();
+                assert!(
+                    arguments.any(|known| known.get_long() == Some(flag)),
+                    "{place}"
+                );
+            }
+            found += 1;
+        }
+    }
+    assert!(found > 60, "only {found} commands were found");
+}
+
 #[test]
 fn the_settings_of_the_chart_are_those_of_the_service() {
     let schema = values_schema();
