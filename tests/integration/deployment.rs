@@ -211,6 +211,40 @@ fn chart_and_image_have_the_version_of_the_service() {
 }
 
 #[test]
+fn the_debian_package_has_files_that_exist_and_an_upgrade_keeps_what_is_in_etc() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let package = &manifest["package"];
+    let deb = &package["metadata"]["deb"];
+    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    let kept: Vec<String> = deb["conf-files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(text)
+        .collect();
+    let mut installed = Vec::new();
+    for asset in deb["assets"].as_array().unwrap() {
+        let [source, target] = [0, 1].map(|at| text(&asset[at]));
+        let folder = source.split('*').next().unwrap();
+        let is_built = source.starts_with("target/");
+        assert!(is_built || root().join(folder).exists(), "{source}");
+        installed.extend(
+            target
+                .strip_prefix("etc/")
+                .map(|path| format!("/etc/{path}")),
+        );
+    }
+    assert_eq!(installed, kept);
+    let license = root().join(text(&deb["license-file"][0]));
+    assert!(license.exists(), "{}", license.display());
+    let synopsis = text(&package["description"]);
+    assert!(
+        synopsis.len() < 80,
+        "the first line of a description: {synopsis}"
+    );
+}
+
+#[test]
 fn the_custom_resource_definition_is_the_one_that_the_program_prints() {
     let output = program()
         .args(["schema", "--crd"])
