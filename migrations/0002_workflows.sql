@@ -199,17 +199,15 @@ comment on column search_queue.keys is 'Keys of the workflows, in the same order
 create table epochs (
     epoch         integer     not null,
     opened_at     timestamptz not null,
-    purged_slo_id integer,
-    purged_key    uuid,
+    purged_pages  bigint      not null default 0,
     purged_at     timestamptz,
     constraint epochs_pkey primary key (epoch),
-    constraint epochs_purged_key_check check ((purged_slo_id is null) = (purged_key is null))
+    constraint epochs_purged_pages_check check (purged_pages >= 0)
 );
 comment on table epochs is 'Consecutive periods of ingest time, oldest first, each with its own partitions of workflows and of the link tables. Rows are inserted into the newest epoch. Opening an epoch excludes all writers (advisory lock), so no key is inserted twice.';
 comment on column epochs.epoch is 'Number of the epoch, from 0; also the suffix of its partitions.';
 comment on column epochs.opened_at is 'Time at which the epoch was opened.';
-comment on column epochs.purged_slo_id is 'The epoch is being dropped: the SLO of the last workflow whose key was copied to purged_workflows. Null before the first.';
-comment on column epochs.purged_key is 'The key of that workflow.';
+comment on column epochs.purged_pages is 'The epoch is being dropped: the pages of its partition of workflows, from the first on, of which the keys that are needed later were copied to purged_workflows.';
 comment on column epochs.purged_at is 'Time at which the workflows of the epoch were dropped. Null while they are kept. After twice the evidence horizon the row is deleted, and its partition of purged_workflows dropped.';
 
 create table purged_workflows (

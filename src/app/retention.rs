@@ -23,7 +23,7 @@ use crate::{
         workflow::reservoir::REMEMBERED,
     },
     evaluate::{overdue::losses_kept, stages::stage_spans_kept},
-    store::{Progress, Retention, Store, StoreError, Tx},
+    store::{PagesAStep, Progress, Retention, Store, StoreError, Tx},
 };
 
 /// Hours and days are kept for a calendar year plus some weeks, so that a year can be compared with
@@ -118,7 +118,11 @@ impl CleanUpSteps {
     ) -> Result<Progress, StoreError> {
         let (catalog, horizon) = (Arc::clone(&self.catalog.borrow()), self.horizon);
         match clean_up {
-            CleanUp::Epochs => return tx.drop_oldest_epoch(now, horizon).await,
+            CleanUp::Epochs => {
+                return tx
+                    .drop_oldest_epoch(now, horizon, PagesAStep::DEFAULT)
+                    .await;
+            }
             CleanUp::PurgedKeys => return tx.forget_purged(now - horizon * 2).await,
             CleanUp::Requests => return tx.forget_requests(now - DAY).await,
             CleanUp::Sessions => return tx.forget_sessions(now).await,

@@ -89,6 +89,7 @@ pub use updates::SpanCounts;
 pub(crate) use updates::WorkflowChanges;
 pub use workflows::epochs::LedgerState;
 pub use workflows::heard::{HeardWorkflows, OpenStagesCursor};
+pub use workflows::purged::PagesAStep;
 pub use workflows::reads::WorkflowRecord;
 pub(crate) use workflows::rows::{ChangedRows, CountedWorkflow, KnownWorkflow};
 pub use workflows::{losses::Loss, observations::LearnedSampling, one::StoredWorkflow};

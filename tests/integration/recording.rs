@@ -13,7 +13,7 @@ use throughline::domain::{
     workflow::{Judging, JudgingContext, Outcome, WorkflowNote, classify::Classifier},
 };
 use throughline::recording::Recording;
-use throughline::store::{Progress, SpanCounts, Writer};
+use throughline::store::{PagesAStep, Progress, SpanCounts, Writer};
 
 use crate::support::{
     app::{HORIZON, MINUTE, Replica, TestApp, good, minute_long, slo, time, timeouts},
@@ -62,10 +62,30 @@ async fn retain(app: &TestApp, now: Timestamp) -> bool {
 }
 
 async fn step(app: &TestApp, now: Timestamp) -> Progress {
+    step_of(app, now, PagesAStep::DEFAULT).await
+}
+
+async fn step_of(app: &TestApp, now: Timestamp, pages: PagesAStep) -> Progress {
     let mut tx = app.store.begin("drop an epoch").await.unwrap();
-    let progress = tx.drop_oldest_epoch(now, HORIZON).await.unwrap();
+    let progress = tx.drop_oldest_epoch(now, HORIZON, pages).await.unwrap();
     tx.commit().await.unwrap();
     progress
+}
+
+/// Inserts timeouts of the first minute into the first epoch.
+async fn insert_timeouts(app: &TestApp, number: u32) {
+    let slo = app.only().0;
+    let sql = format!(
+        "insert into workflows (slo_id, key, epoch, label, started_at, within_us, trace_id,
+             trace_rank, outcome, judged_at)
+         select {slo}, gen_random_uuid(), 0, 'order', at, 60000000, gen_random_uuid(), 0, {}, at
+         from generate_series(1, {number}), (select timestamptz '{}' as at) as began",
+        Outcome::Timeout.as_code(),
+        app.began.to_rfc3339(),
+    );
+    let mut past = app.database.connect().await;
+    past.execute(AssertSqlSafe(sql)).await.unwrap();
+    app.fill_lists().await;
 }
 
 #[tokio::test]
@@ -248,29 +268,24 @@ async fn an_epoch_is_dropped_only_when_nobody_can_speak_of_its_workflows_any_mor
     );
 }
 
-/// Two and a half steps of them.
+const PURGED_KEYS: &str = "select count(*) from purged_workflows";
+
 #[tokio::test]
-async fn an_epoch_with_more_timeouts_than_a_step_takes_is_dropped_in_committed_steps() {
+async fn an_epoch_of_more_pages_than_a_step_reads_is_dropped_in_committed_steps() {
     let app = app().await;
-    let slo = app.only().0;
-    let sql = format!(
-        "insert into workflows (slo_id, key, epoch, label, started_at, within_us, trace_id,
-             trace_rank, outcome, judged_at)
-         select {slo}, gen_random_uuid(), 0, 'order', at, 60000000, gen_random_uuid(), 0, {}, at
-         from generate_series(1, 25000), (select timestamptz '{}' as at) as began",
-        Outcome::Timeout.as_code(),
-        app.began.to_rfc3339(),
-    );
-    let mut past = app.database.connect().await;
-    past.execute(AssertSqlSafe(sql)).await.unwrap();
-    app.fill_lists().await;
+    insert_timeouts(&app, 5_000).await;
     retain(&app, app.began + HORIZON).await;
     let now = app.began + HORIZON * 2 + MINUTE;
-    for kept in [10_000, 20_000, 25_000] {
-        assert_eq!(step(&app, now).await, Progress::More);
-        let keys = app.number("select count(*) from purged_workflows").await;
-        assert_eq!(keys, kept);
+    let pages = "select pg_relation_size('workflows_0') / 8192";
+    let third = PagesAStep((app.number(pages).await + 2) / 3);
+    let mut before = 0;
+    for _ in 0..3 {
+        assert_eq!(step_of(&app, now, third).await, Progress::More);
+        let keys = app.number(PURGED_KEYS).await;
+        assert!(keys > before, "{keys} keys after {before}");
+        before = keys;
     }
+    assert_eq!(before, 5_000);
     assert_eq!(app.number(KEPT_EPOCHS).await, 2);
     assert_eq!(step(&app, now).await, Progress::More);
     assert_eq!(app.number(KEPT_EPOCHS).await, 1);
@@ -291,6 +306,31 @@ async fn an_epoch_with_more_timeouts_than_a_step_takes_is_dropped_in_committed_s
     assert_eq!(app.number(keys).await, 0);
 }
 
+/// As by a pause that is known of afterwards.
+#[tokio::test]
+async fn an_epoch_is_kept_if_a_deadline_moves_after_its_page_was_looked_at() {
+    let app = app().await;
+    insert_timeouts(&app, 3).await;
+    retain(&app, app.began + HORIZON).await;
+    let now = app.began + HORIZON * 2 + MINUTE;
+    assert_eq!(step(&app, now).await, Progress::More);
+    assert_eq!(app.number(PURGED_KEYS).await, 3);
+    let moved = [
+        "update workflows set judged_at = judged_at + interval '8 days' where key = (select min(key::text)::uuid from workflows)",
+        "update bad_workflows b set judged_at = w.judged_at from workflows w where w.key = b.key",
+    ];
+    for sql in moved {
+        app.database.connect().await.execute(sql).await.unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(step(&app, now).await, Progress::Done);
+        assert_eq!(app.number(KEPT_EPOCHS).await, 2);
+        assert_eq!(app.number("select count(*) from workflows").await, 3);
+    }
+    assert!(retain(&app, now + HORIZON * 2).await);
+    assert_eq!(app.number(PURGED_KEYS).await, 3, "each once");
+}
+
 #[tokio::test]
 async fn a_clean_up_does_not_make_recording_wait_behind_a_backup() {
     let app = app().await;
@@ -304,7 +344,9 @@ async fn a_clean_up_does_not_make_recording_wait_behind_a_backup() {
         .unwrap();
     assert_eq!(step(&app, now).await, Progress::More);
     let mut tx = app.store.begin("drop an epoch").await.unwrap();
-    tx.drop_oldest_epoch(now, HORIZON).await.unwrap_err();
+    tx.drop_oldest_epoch(now, HORIZON, PagesAStep::DEFAULT)
+        .await
+        .unwrap_err();
     // PostgreSQL rolls a failed transaction back at its commit. A drop would do so in the background.
     tx.commit().await.unwrap();
     backup.execute("rollback").await.unwrap();

@@ -23,7 +23,7 @@ use throughline::{
         },
     },
     recording::Recording,
-    store::{Progress, SpanCounts, Store, StoreError, Writer},
+    store::{PagesAStep, Progress, SpanCounts, Store, StoreError, Writer},
 };
 
 use crate::support::{
@@ -160,7 +160,10 @@ impl Replica {
 
     async fn drop_oldest_epoch(&self, secs: i64) -> Progress {
         let mut tx = self.store.begin("drop an epoch").await.unwrap();
-        let progress = tx.drop_oldest_epoch(at(secs), HORIZON).await.unwrap();
+        let progress = tx
+            .drop_oldest_epoch(at(secs), HORIZON, PagesAStep::DEFAULT)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         progress
     }

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::purged::{NextWorkflows, PurgedUpTo};
+use super::purged::{NextWorkflows, PagesAStep};
 use crate::{
     domain::model::{ids::Revision, time::Timestamp},
     store::{Progress, StoreError, Tx},
@@ -35,7 +34,8 @@ struct OldestEpoch {
     epoch: i32,
     /// The time at which the next one was opened.
     closed_at: Timestamp,
-    purged_up_to: Option<PurgedUpTo>,
+    /// Those of its pages whose workflows are not needed, from the first on.
+    purged_pages: i64,
 }
 
 /// The state that stays the same during a transaction that judges workflows.
@@ -133,48 +133,56 @@ impl Tx<'_> {
 
     /// Takes one step towards dropping the oldest epoch, if no evidence for its workflows is
     /// accepted any more: all are judged, and evidence as old as they are would be rejected as too
-    /// late. Each step copies some of its keys; the next one begins after them.
+    /// late. Each step looks at the workflows of some pages and copies those keys that are needed
+    /// later; the next one begins after them.
     pub async fn drop_oldest_epoch(
         &mut self,
         now: Timestamp,
         horizon: Duration,
+        pages: PagesAStep,
     ) -> Result<Progress, StoreError> {
         let floor = now - horizon;
         let Some(oldest) = self.oldest_epoch().await? else {
             return Ok(Progress::Done);
         };
-        if oldest.closed_at > floor || self.has_open_workflows(oldest.epoch).await? {
+        let epoch = oldest.epoch;
+        if oldest.closed_at > floor || self.has_open_workflows(epoch).await? {
             return Ok(Progress::Done);
         }
-        let after = oldest.purged_up_to;
-        match self.purge_next(oldest.epoch, after, floor).await? {
+        let first = oldest.purged_pages;
+        match self.purge_next(epoch, first, pages, floor).await? {
             NextWorkflows::Needed => return Ok(Progress::Done),
-            NextWorkflows::Purged => {}
-            NextWorkflows::None => self.drop_epoch(oldest.epoch, now).await?,
+            NextWorkflows::Purged => return Ok(Progress::More),
+            NextWorkflows::None => {}
         }
+        self.wait_briefly_for_locks().await?;
+        // Tables of links and workflows are locked in various orders by those who judge.
+        self.exclude_writers().await?;
+        if self.has_open_workflows(epoch).await? || self.has_bad_since(epoch, floor).await? {
+            // A verdict has changed after its page was looked at, so all are looked at again.
+            self.purge_from_start(epoch).await?;
+            return Ok(Progress::Done);
+        }
+        self.drop_epoch(epoch, now).await?;
         Ok(Progress::More)
     }
 
     /// Returns the oldest epoch. `None` also while there is only one, which is in use.
     async fn oldest_epoch(&mut self) -> Result<Option<OldestEpoch>, StoreError> {
-        type Row = (i32, Option<DateTime<Utc>>, Option<i32>, Option<Uuid>);
-
         let query = sqlx::query_as(
             "-- epoch.lock_oldest
              select epoch, (select min(opened_at) from epochs later where later.epoch > oldest.epoch),
-                 purged_slo_id, purged_key
+                 purged_pages
              from epochs oldest
              where epoch = (select min(epoch) from epochs where purged_at is null)
              for update skip locked",
         );
-        let row: Option<Row> = self.fetch_optional(query).await?;
-        Ok(row.and_then(|(epoch, closed_at, slo_id, key)| {
+        let row: Option<(i32, Option<DateTime<Utc>>, i64)> = self.fetch_optional(query).await?;
+        Ok(row.and_then(|(epoch, closed_at, purged_pages)| {
             Some(OldestEpoch {
                 epoch,
                 closed_at: closed_at?.into(),
-                purged_up_to: slo_id
-                    .zip(key)
-                    .map(|(slo_id, key)| PurgedUpTo { slo_id, key }),
+                purged_pages,
             })
         }))
     }
@@ -191,6 +199,27 @@ impl Tx<'_> {
         Ok(has_open)
     }
 
+    /// Returns true if a workflow of the epoch is bad since `floor`, as its list says.
+    async fn has_bad_since(&mut self, epoch: i32, floor: Timestamp) -> Result<bool, StoreError> {
+        let query = sqlx::query_as(
+            "-- epoch.has_bad_since
+             select exists (
+                 select 1 from slos s cross join lateral (
+                     select 1 from bad_workflows b
+                     where b.epoch = $1 and b.slo_id = s.id and b.judged_at >= $2 limit 1) as bad)",
+        );
+        let (has_bad,): (bool,) = self.fetch_one(query.bind(epoch).bind(floor)).await?;
+        Ok(has_bad)
+    }
+
+    async fn purge_from_start(&mut self, epoch: i32) -> Result<(), StoreError> {
+        let statement = sqlx::query(
+            "-- epoch.purge_from_start\nupdate epochs set purged_pages = 0 where epoch = $1",
+        );
+        self.execute(statement.bind(epoch)).await.map(drop)
+    }
+
+    /// Drops the partitions of an epoch. No transaction that judges workflows is under way.
     async fn drop_epoch(&mut self, epoch: i32, now: Timestamp) -> Result<(), StoreError> {
         for sql in [
             "-- deadlines.delete_epoch\ndelete from deadlines where epoch = $1",
@@ -198,9 +227,6 @@ impl Tx<'_> {
         ] {
             self.execute(sqlx::query(sql).bind(epoch)).await?;
         }
-        self.wait_briefly_for_locks().await?;
-        // Tables of links and workflows are locked in various orders by those who judge.
-        self.exclude_writers().await?;
         for parent in ["workflows"].into_iter().chain(PARTITIONED_LIKE_WORKFLOWS) {
             self.run_ddl(format!(
                 "-- epoch.drop_partition\ndrop table if exists {parent}_{epoch}"

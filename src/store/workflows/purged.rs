@@ -24,11 +24,14 @@ const WITHOUT_SUCCESS: [Outcome; 7] = [
     Outcome::Ambiguous,
 ];
 
-/// A workflow of an epoch, as a position in the order of keys.
+/// The number of pages (of 8 KiB) of workflows that one step of a purge reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PurgedUpTo {
-    pub(crate) slo_id: i32,
-    pub(crate) key: Uuid,
+pub struct PagesAStep(pub i64);
+
+impl PagesAStep {
+    /// 256 MiB, about a million workflows: some seconds from a slow disk, so that no snapshot is old
+    /// and a step that fails repeats little.
+    pub const DEFAULT: Self = Self(32_768);
 }
 
 /// The next workflows of an epoch that is to be dropped.
@@ -43,50 +46,66 @@ pub(crate) enum NextWorkflows {
 }
 
 impl Tx<'_> {
-    /// Stores the keys of the next workflows of `epoch` after `after` that may still end, unless one
-    /// of these workflows is needed: those judged at `floor` or later, or with a deadline then.
+    /// Stores the keys of the workflows in the next pages of `epoch` from `first` that may still end,
+    /// unless one of these workflows is needed: those judged at `floor` or later, or with a deadline
+    /// then.
+    ///
+    /// Pages are read in their order. In the order of keys, which are hashes, each workflow would be
+    /// on another page.
     pub(crate) async fn purge_next(
         &mut self,
         epoch: i32,
-        after: Option<PurgedUpTo>,
+        first: i64,
+        PagesAStep(pages): PagesAStep,
         floor: Timestamp,
     ) -> Result<NextWorkflows, StoreError> {
+        if first >= self.pages_of_workflows(epoch).await? {
+            return Ok(NextWorkflows::None);
+        }
+        let next = first.saturating_add(pages);
         let query = sqlx::query_as(
             "-- purged_workflows.next
              with slice as materialized (
-                 select slo_id, key, outcome, started_at,
-                     outcome = 0 or judged_at >= $4 or coalesce(
-                         started_at + coalesce(within_us, 0) * interval '1 microsecond' >= $4, false)
-                         as is_needed
-                 from workflows where epoch = $1 and (slo_id, key) > ($2, $3)
-                 order by slo_id, key limit $5
+                 select slo_id, key, is_needed from (
+                     select slo_id, key, outcome, started_at,
+                         outcome = 0 or judged_at >= $4 or coalesce(
+                             started_at + coalesce(within_us, 0) * interval '1 microsecond' >= $4, false)
+                             as is_needed
+                     from workflows where epoch = $1 and ctid >= $2::text::tid and ctid < $3::text::tid
+                 ) as looked_at
+                 where is_needed or outcome = any ($5) and started_at is not null
              ), total as (
-                 select count(*) as workflows, coalesce(bool_or(is_needed), false) as is_needed from slice
-             ), last as (
-                 select slo_id, key from slice where not (select is_needed from total)
-                 order by slo_id desc, key desc limit 1
+                 select coalesce(bool_or(is_needed), false) as is_needed from slice
              ), kept as (
                  insert into purged_workflows (slo_id, key, epoch)
-                 select slo_id, key, $1 from slice
-                 where outcome = any ($6) and started_at is not null and not (select is_needed from total)
+                 select slo_id, key, $1 from slice where not (select is_needed from total)
+                 on conflict do nothing
              ), noted as (
-                 update epochs set purged_slo_id = last.slo_id, purged_key = last.key
-                 from last where epochs.epoch = $1
+                 update epochs set purged_pages = $6 where epoch = $1 and not (select is_needed from total)
              )
-             select workflows, is_needed from total",
+             select is_needed from total",
         );
         let query = query
             .bind(epoch)
-            .bind(after.map_or(i32::MIN, |after| after.slo_id))
-            .bind(after.map_or(Uuid::nil(), |after| after.key))
+            .bind(format!("({first},0)"))
+            .bind(format!("({next},0)"))
             .bind(floor)
-            .bind(Progress::SLICE)
-            .bind(WITHOUT_SUCCESS.map(Outcome::as_code).to_vec());
+            .bind(WITHOUT_SUCCESS.map(Outcome::as_code).to_vec())
+            .bind(next);
         Ok(match self.fetch_one(query).await? {
-            (0_i64, _) => NextWorkflows::None,
-            (_, true) => NextWorkflows::Needed,
-            (_, false) => NextWorkflows::Purged,
+            (true,) => NextWorkflows::Needed,
+            (false,) => NextWorkflows::Purged,
         })
+    }
+
+    async fn pages_of_workflows(&mut self, epoch: i32) -> Result<i64, StoreError> {
+        let query = sqlx::query_as(
+            "-- epoch.pages
+             select pg_relation_size(to_regclass('workflows_' || $1))
+                 / current_setting('block_size')::bigint",
+        );
+        let (pages,): (i64,) = self.fetch_one(query.bind(epoch)).await?;
+        Ok(pages)
     }
 
     /// Drops the keys of one epoch whose workflows were dropped before `before`.
