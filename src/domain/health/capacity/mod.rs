@@ -22,6 +22,8 @@ const BUSY: f64 = 0.5;
 const LEAST_REPLICAS: f64 = 2.0;
 /// The default of `--database-connections`.
 const CONNECTIONS: f64 = 12.0;
+/// Transactions of spans that a replica has under way at once: a third of its connections, minus one.
+const TRANSACTIONS: f64 = 3.0;
 /// The limit of connections to a PostgreSQL server without a pooler.
 const MOST_CONNECTIONS: f64 = 500.0;
 /// Partitions per replica, so that replicas have nearly equal shares when their number changes.
@@ -159,21 +161,35 @@ impl Workload {
     }
 
     fn replicas(&self, installations: f64) -> f64 {
-        let needed = self.service_cores(installations) / REPLICA_CORES;
-        let needed = needed.max(self.kafka_threads());
+        let needed = self.needed_replicas(installations);
         needed.ceil().max(LEAST_REPLICAS)
     }
 
-    fn database_cores(&self, installations: f64) -> f64 {
+    /// Returns how many replicas are busy as planned, by their cores, by the transactions that each has under
+    /// way, or by the thread of each.
+    fn needed_replicas(&self, installations: f64) -> f64 {
+        let by_cores = self.service_cores(installations) / REPLICA_CORES;
+        let by_transactions = self.recording_cores(installations) / TRANSACTIONS;
+        by_cores.max(by_transactions).max(self.kafka_threads())
+    }
+
+    /// Returns what transactions of spans take of the cores of PostgreSQL. Each works on one.
+    fn recording_cores(&self, installations: f64) -> f64 {
         let record = RECORD.value + self.linked_share * (LINKED.value - RECORD.value);
-        let workflows = self.workflows_per_second * (record + SEARCH.value);
+        let workflows = self.workflows_per_second * record;
         let further = self.further_spans() * UPDATE.value;
+        (workflows + further) / installations / MICROS / BUSY
+    }
+
+    fn database_cores(&self, installations: f64) -> f64 {
+        let searched = self.workflows_per_second * SEARCH.value;
         // Every event is of another SLO, in the worst case.
         let slos = f64::from(self.slos);
         let active = slos.min(self.slo_spans() * EVALUATION_SECONDS);
         let evaluated = active * EVALUATE.value + (slos - active) * EVALUATE_IDLE.value;
         let evaluations = evaluated / EVALUATION_SECONDS;
-        (workflows + further + evaluations) / installations / MICROS / BUSY
+        let others = (searched + evaluations) / installations / MICROS / BUSY;
+        self.recording_cores(installations) + others
     }
 
     /// Returns the threads that receive messages, of which a replica has one. Their work is at most what
@@ -187,9 +203,14 @@ impl Workload {
         self.spans_per_second * cost / MICROS / BUSY
     }
 
-    /// Returns up to when there is a partition for each replica that is needed for its cores, or for its thread.
-    fn kafka_limits(&self, installations: f64, partitions: u32) -> [PartLimit; 2] {
+    /// Returns up to when there is a partition for each replica that is needed for its cores, its transactions,
+    /// or its thread.
+    fn kafka_limits(&self, installations: f64, partitions: u32) -> [PartLimit; 3] {
         [
+            PartLimit {
+                part: "transactions of replicas, one a partition of Kafka",
+                times: f64::from(partitions) * TRANSACTIONS / self.recording_cores(installations),
+            },
             PartLimit {
                 part: "cores of replicas, one a partition of Kafka",
                 times: f64::from(partitions) * REPLICA_CORES / self.service_cores(installations),
@@ -235,12 +256,13 @@ pub fn size(load: Workload, server: DatabaseServer) -> Result<Sizing, InvalidWor
         },
         PartLimit {
             part: "connections to PostgreSQL",
-            times: most_replicas * REPLICA_CORES / load.service_cores(of),
+            times: most_replicas / load.needed_replicas(of),
         },
     ];
     if load.from_kafka {
         limits.extend(load.kafka_limits(of, partitions));
     }
+    limits.retain(|limit| limit.times.is_finite());
     limits.sort_by(|one, other| one.times.total_cmp(&other.times));
     Ok(Sizing {
         installations,
@@ -284,4 +306,8 @@ fn whole(number: f64) -> u32 {
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk_tests;

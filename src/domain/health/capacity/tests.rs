@@ -182,8 +182,9 @@ fn kafka_gives_way_by_its_partitions_and_by_one_thread_of_each_replica() {
     assert_eq!(size(load, SERVER).unwrap().replicas, 3);
     let limits = of(load);
     assert!((limits[0] - 3.462).abs() < 0.001, "{limits:?}");
-    // Nine partitions, each for a replica of four cores.
+    // Nine partitions, each for a replica of four cores, or with three transactions.
     assert!((5.0..6.0).contains(&limits[1]), "{limits:?}");
+    assert!((53.0..54.0).contains(&limits[2]), "{limits:?}");
     let from_kafka = false;
     assert!(of(Workload { from_kafka, ..load }).is_empty());
 }
