@@ -7,11 +7,11 @@ use serde_json::json;
 use super::client::answer::{Answer, AnswerArgs};
 use crate::{
     app::doctor::{Examined, examine},
-    config::{DatabaseConfig, DefinitionsConfig, DeliveryConfig, TlsConfig},
+    config::{DatabaseConfig, DefinitionsConfig, DeliveryConfig, KafkaConfig, TlsConfig},
     domain::health::diagnosis::{Diagnosis, DiagnosisResult},
 };
 
-/// Check the database, the definitions, the targets and the service, and give advice
+/// Check database, Kafka, definitions, targets and the service, and give advice
 ///
 /// Run it where the service runs, with the same settings. It changes nothing and sends nothing. Exit
 /// codes: 0 fine or only warnings, 1 something does not work.
@@ -23,6 +23,8 @@ pub struct DoctorArgs {
     definitions: DefinitionsConfig,
     #[command(flatten)]
     database: DatabaseConfig,
+    #[command(flatten)]
+    kafka: KafkaConfig,
     #[command(flatten)]
     delivery: DeliveryConfig,
     #[command(flatten)]
@@ -36,6 +38,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let found = runtime.block_on(examine(Examined {
         definitions: &args.definitions,
         database: &args.database,
+        kafka: &args.kafka,
         delivery: &args.delivery,
         tls: &args.tls,
     }));

@@ -61,7 +61,7 @@ enum Command {
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
     Size(size::SizeArgs),
-    Doctor(doctor::DoctorArgs),
+    Doctor(Box<doctor::DoctorArgs>),
     Healthcheck(healthcheck::HealthcheckArgs),
     Replay(Box<replay::ReplayArgs>),
     Status(status::StatusArgs),

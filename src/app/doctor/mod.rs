@@ -1,6 +1,8 @@
 //! Examines an installation: its database, its definitions, its targets and the service itself. It changes
 //! nothing and sends nothing.
 
+mod kafka;
+
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
@@ -8,7 +10,9 @@ use nix::sys::statvfs::statvfs;
 use super::{database::running, definitions, ports::examine_certificates};
 use crate::{
     clock::Clock,
-    config::{DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment, TlsConfig},
+    config::{
+        DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment, KafkaConfig, TlsConfig,
+    },
     deliver::{AddressPolicy, UnusableTarget, resolve_target},
     domain::{
         health::{
@@ -33,6 +37,7 @@ const CONNECTIONS: u32 = 4;
 pub struct Examined<'a> {
     pub definitions: &'a DefinitionsConfig,
     pub database: &'a DatabaseConfig,
+    pub kafka: &'a KafkaConfig,
     pub delivery: &'a DeliveryConfig,
     pub tls: &'a TlsConfig,
 }
@@ -40,6 +45,9 @@ pub struct Examined<'a> {
 /// Returns a line for each check, in an order that is the same in every run.
 pub async fn examine(examined: Examined<'_>) -> Vec<Diagnosis> {
     let mut found = examine_database(examined.database).await;
+    if !examined.kafka.brokers.is_empty() {
+        found.extend(kafka::examine(examined.kafka, examined.database).await);
+    }
     let (catalog, diagnosis) = examine_definitions(examined.definitions);
     found.push(diagnosis);
     found.extend(certificates(examined.tls).await);
@@ -53,11 +61,7 @@ pub async fn examine(examined: Examined<'_>) -> Vec<Diagnosis> {
 
 async fn examine_database(config: &DatabaseConfig) -> Vec<Diagnosis> {
     let check = "database";
-    let url = match &config.url {
-        Some(url) => Ok(url.clone()),
-        None => running(config, &Environment::read()).map(|connection| connection.url()),
-    };
-    let store = match url.and_then(|url| Ok(Store::at(&url, CONNECTIONS)?)) {
+    let store = match open(config) {
         Ok(store) => store,
         Err(error) => {
             let advice = "use the same database settings as `throughline serve`";
@@ -72,6 +76,15 @@ async fn examine_database(config: &DatabaseConfig) -> Vec<Diagnosis> {
     });
     store.close().await;
     found
+}
+
+/// Returns the database of these settings; connects later.
+fn open(config: &DatabaseConfig) -> anyhow::Result<Store> {
+    let url = match &config.url {
+        Some(url) => url.clone(),
+        None => running(config, &Environment::read())?.url(),
+    };
+    Ok(Store::at(&url, CONNECTIONS)?)
 }
 
 async fn examine_store(store: &Store, connections: u32) -> Result<Vec<Diagnosis>, StoreError> {

@@ -164,9 +164,33 @@ fn numbers(partitions: &TopicPartitionList) -> Vec<i32> {
         .collect()
 }
 
+/// The metadata of an installation begins with it.
+const OF_INSTALLATION: &str = "throughline ";
+
 /// Returns the metadata that an installation writes with its committed offsets.
 pub(super) fn metadata_of(installation: Uuid) -> String {
-    format!("throughline {installation}")
+    format!("{OF_INSTALLATION}{installation}")
+}
+
+/// Returns what the group has committed of these partitions.
+pub(super) fn committed_offsets<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partitions: &[i32],
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(topic, *partition);
+    }
+    consumer.committed_offsets(list, ANSWERS_WITHIN)
+}
+
+/// Returns the id of an installation that has committed offsets and is not the one with the metadata `own`.
+pub(super) fn another_installation(committed: &TopicPartitionList, own: &str) -> Option<String> {
+    let elements = committed.elements();
+    let mut metadata = elements.iter().map(TopicPartitionListElem::metadata);
+    let another = metadata.find(|of| of.starts_with(OF_INSTALLATION) && *of != own)?;
+    Some(another.trim_start_matches(OF_INSTALLATION).to_owned())
 }
 
 /// Commits offsets to Kafka, for tools that show the lag.

@@ -1,7 +1,7 @@
 //! Reads the bounds of partitions every second, stores how far they are read, and finds problems.
 
 use rdkafka::{
-    Offset, TopicPartitionList,
+    Offset,
     consumer::Consumer as _,
     error::{KafkaError, KafkaResult},
     topic_partition_list::TopicPartitionListElem,
@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     KafkaSource,
-    client::{ANSWERS_WITHIN, partitions},
+    client::{ANSWERS_WITHIN, another_installation, committed_offsets, partitions},
     progress::{Asked, GroupOffset},
 };
 use crate::{
@@ -263,7 +263,7 @@ impl KafkaSource {
     }
 
     fn group_offset(&self, partition: i32, start: i64) -> KafkaResult<GroupOffset> {
-        let committed = self.committed_offsets(&[partition])?;
+        let committed = committed_offsets(&self.consumer, &self.topic, &[partition])?;
         let elements = committed.elements();
         let committed = elements.first();
         Ok(match committed.map(TopicPartitionListElem::offset) {
@@ -278,25 +278,11 @@ impl KafkaSource {
         })
     }
 
-    fn committed_offsets(&self, partitions: &[i32]) -> KafkaResult<TopicPartitionList> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&self.topic, *partition);
-        }
-        self.consumer.committed_offsets(list, ANSWERS_WITHIN)
-    }
-
     /// Detects another installation in the same consumer group: it would receive messages that this
     /// one needs.
     fn strangers(&self, partitions: &[i32]) -> KafkaResult<Option<String>> {
-        let committed = self.committed_offsets(partitions)?;
-        let elements = committed.elements();
-        let stranger = elements
-            .iter()
-            .map(TopicPartitionListElem::metadata)
-            .find(|of| of.starts_with("throughline ") && **of != *self.installation);
-        Ok(stranger.map(|stranger| {
-            let id = stranger.trim_start_matches("throughline ");
+        let committed = committed_offsets(&self.consumer, &self.topic, partitions)?;
+        Ok(another_installation(&committed, &self.installation).map(|id| {
             format!(
                 "Another installation ({id}) reads `{}` with the same consumer group, so each gets a part \
                  of the messages: give each a `--kafka-group` of its own.",

@@ -13,6 +13,7 @@
 mod batch_committer;
 mod client;
 mod dead_letters;
+pub mod examine;
 mod look;
 mod messages;
 mod oauth_token;

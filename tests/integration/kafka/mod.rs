@@ -5,6 +5,7 @@ pub(crate) mod catch_up;
 mod clocks;
 mod day;
 mod dead_letters;
+mod doctor;
 mod forgotten;
 mod installations;
 mod jumps;

@@ -16,7 +16,7 @@ use crate::support::{
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-fn doctor(database: &PgConnectOptions, definitions: &str) -> Command {
+pub(crate) fn doctor(database: &PgConnectOptions, definitions: &str) -> Command {
     let mut command = program();
     command
         .env("DATABASE_URL", database.to_url_lossy().as_str())
@@ -26,7 +26,7 @@ fn doctor(database: &PgConnectOptions, definitions: &str) -> Command {
 }
 
 /// Its exit code, and the result and the text of each check.
-fn examined(mut command: Command) -> (Option<i32>, BTreeMap<String, (String, String)>) {
+pub(crate) fn examined(mut command: Command) -> (Option<i32>, BTreeMap<String, (String, String)>) {
     let output = command.output().expect("the program starts");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(!said.contains("hunter2"), "{said}");

@@ -9,7 +9,7 @@ pub(crate) mod clock;
 mod commands;
 mod config_file;
 pub(crate) mod definitions;
-mod doctor;
+pub(crate) mod doctor;
 mod kills;
 mod login;
 pub(crate) mod machine;

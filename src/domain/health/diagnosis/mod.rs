@@ -2,6 +2,7 @@
 
 mod certificate;
 mod database;
+mod kafka;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ pub use self::{
     database::{
         DatabaseFacts, DiskSpace, EXPECTED_ON, Pooling, SchemaState, of_database, of_pooling,
     },
+    kafka::{GroupReader, KafkaFacts, of_kafka},
     service::{ServiceFacts, of_service},
 };
 

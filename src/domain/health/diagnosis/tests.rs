@@ -188,3 +188,77 @@ fn what_the_service_finds_itself_is_a_line_each() {
         ]
     );
 }
+
+fn topic_that_is_read() -> KafkaFacts {
+    let now = running().now;
+    KafkaFacts {
+        topic: "otlp_spans".to_owned(),
+        group: "throughline".to_owned(),
+        partitions: 6,
+        replicas: 2,
+        reader: GroupReader::ThisInstallation,
+        ahead: Some(Duration::from_secs(2)),
+        lag: 1,
+        read_up_to: Some(now - Duration::from_secs(3)),
+        now,
+    }
+}
+
+#[test]
+fn a_topic_that_is_read_is_described() {
+    let found = of_kafka(&topic_that_is_read());
+    assert_eq!(problems(&found), []);
+    let texts: Vec<&str> = found.iter().map(|one| one.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "`otlp_spans` has 6 partitions",
+            "this installation alone reads by `throughline`",
+            "no broker has appended messages in the future",
+            "1 message waits; all partitions are read up to 3 s ago",
+        ]
+    );
+}
+
+#[test]
+fn each_problem_of_a_topic_is_found_alone() {
+    type Change = fn(&mut KafkaFacts);
+    let (warn, fail) = (DiagnosisResult::Warn, DiagnosisResult::Fail);
+    let changes: [(&str, DiagnosisResult, Change); 8] = [
+        ("kafka topic", warn, |facts| facts.partitions = 1),
+        ("kafka group", fail, |facts| {
+            facts.reader = GroupReader::Another("1".to_owned());
+        }),
+        ("kafka group", warn, |facts| {
+            facts.reader = GroupReader::AnotherProgram;
+        }),
+        ("kafka group", warn, |facts| {
+            facts.reader = GroupReader::Unknown;
+        }),
+        ("kafka clock", warn, |facts| {
+            facts.ahead = Some(Duration::from_secs(31));
+        }),
+        ("kafka lag", warn, |facts| {
+            facts.read_up_to = Some(facts.now - Duration::from_mins(5));
+        }),
+        ("kafka lag", warn, |facts| facts.read_up_to = None),
+        ("kafka lag", warn, |facts| {
+            (facts.lag, facts.read_up_to) = (0, None);
+        }),
+    ];
+    for (check, result, change) in changes {
+        let mut facts = topic_that_is_read();
+        change(&mut facts);
+        let found = of_kafka(&facts);
+        assert_eq!(problems(&found), [(check, result)], "{facts:?}");
+        assert!(
+            found
+                .iter()
+                .all(|one| one.advice.is_some() == (one.result != DiagnosisResult::Ok))
+        );
+    }
+    let mut idle = topic_that_is_read();
+    (idle.lag, idle.ahead) = (0, None);
+    idle.read_up_to = Some(idle.now - Duration::from_hours(3));
+    assert_eq!(problems(&of_kafka(&idle)), [], "nothing waits");
+}

@@ -6,7 +6,7 @@ use super::{Finding, HealthInputs, MINUTE, MOST_NAMED, hold_times, sentences};
 use crate::domain::{health::LogSign, model::format, slo::Severity};
 
 /// A smaller lag is caught up before a person could react.
-const BEHIND: Duration = Duration::from_mins(5);
+pub(in crate::domain::health) const BEHIND: Duration = Duration::from_mins(5);
 /// Each replica reports every second what it reads.
 const READ_BY_NOBODY: Duration = Duration::from_mins(1);
 

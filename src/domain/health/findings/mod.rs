@@ -31,6 +31,8 @@ mod kafka;
 #[cfg(test)]
 mod tests;
 
+pub(super) use kafka::BEHIND as KAFKA_BEHIND;
+
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A problem of the service.

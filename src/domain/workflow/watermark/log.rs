@@ -11,7 +11,7 @@ use std::{collections::VecDeque, time::Duration};
 use crate::domain::model::time::Timestamp;
 
 /// The tolerance for a broker's clock that is ahead.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 /// The limit of stored ends: above it every second one is dropped, and new ones are stored half as
 /// often.
 const MOST_ENDS: usize = 1_024;

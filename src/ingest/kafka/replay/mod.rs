@@ -4,7 +4,7 @@
 //! of all partitions are in the order of their times ([`merge`]), so that judging can follow the log.
 
 mod merge;
-mod range;
+pub(super) mod range;
 mod selection;
 
 use std::{sync::Arc, time::Duration};

@@ -20,7 +20,7 @@ use crate::{
 
 /// A consumer that belongs to no group.
 #[derive(Clone)]
-pub(super) struct ReplayConsumer(Arc<BaseConsumer<LoginContext>>);
+pub(in crate::ingest::kafka) struct ReplayConsumer(Arc<BaseConsumer<LoginContext>>);
 
 impl Deref for ReplayConsumer {
     type Target = Arc<BaseConsumer<LoginContext>>;
@@ -33,6 +33,25 @@ impl Deref for ReplayConsumer {
 impl fmt::Debug for ReplayConsumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReplayConsumer").finish_non_exhaustive()
+    }
+}
+
+impl ReplayConsumer {
+    pub(in crate::ingest::kafka) fn open(
+        mut settings: ClientConfig,
+        login: LoginContext,
+    ) -> Result<Self, ReplayError> {
+        settings
+            .set("enable.partition.eof", "true")
+            // A gap is an error, not skipped.
+            .set("auto.offset.reset", "error")
+            // Of each partition: each has a queue of its own.
+            .set("queued.max.messages.kbytes", "4096");
+        let consumer = settings.create_with_context(login);
+        let consumer = Self(Arc::new(consumer.map_err(ReplayError::Settings)?));
+        // Reads the token for the first connection, if one is needed. Nothing is assigned yet.
+        drop(consumer.poll(Duration::ZERO));
+        Ok(consumer)
     }
 }
 
@@ -72,21 +91,12 @@ pub(super) struct LogRange {
 impl LogRange {
     /// Asks the brokers for offsets by time, as far as the topic reaches now.
     pub(super) fn find(
-        mut settings: ClientConfig,
+        settings: ClientConfig,
         login: LoginContext,
         topic: Arc<str>,
         from: Timestamp,
     ) -> Result<Self, ReplayError> {
-        settings
-            .set("enable.partition.eof", "true")
-            // A gap is an error, not skipped.
-            .set("auto.offset.reset", "error")
-            // Of each partition: each has a queue of its own.
-            .set("queued.max.messages.kbytes", "4096");
-        let consumer = settings.create_with_context(login);
-        let consumer = ReplayConsumer(Arc::new(consumer.map_err(ReplayError::Settings)?));
-        // Reads the token for the first connection, if one is needed. Nothing is assigned yet.
-        drop(consumer.poll(Duration::ZERO));
+        let consumer = ReplayConsumer::open(settings, login)?;
         let asked = Self::ask(&consumer, &topic, from).map_err(ReplayError::Unreachable)?;
         if asked.is_empty() {
             return Err(ReplayError::NoTopic(topic.to_string()));
@@ -137,7 +147,7 @@ impl LogRange {
             };
             ranges.push(match element.offset() {
                 Offset::Offset(next) => (range(next.max(start)), None),
-                _ => match last_at(consumer, topic, partition, end)? {
+                _ => match last_at(consumer, topic, partition, end)?.map(MessageTime::at) {
                     // This broker does not find messages by time: older ones are skipped.
                     Some(last) if last >= from => (range(start), None),
                     last => (range(end), last),
@@ -149,12 +159,12 @@ impl LogRange {
 }
 
 /// Returns when the last message before `end` was written; `None` if there is none.
-fn last_at(
+pub(in crate::ingest::kafka) fn last_at(
     consumer: &ReplayConsumer,
     topic: &str,
     partition: i32,
     end: i64,
-) -> KafkaResult<Option<Timestamp>> {
+) -> KafkaResult<Option<MessageTime>> {
     if end == 0 {
         return Ok(None);
     }
@@ -166,7 +176,7 @@ fn last_at(
     while Instant::now() < until {
         match consumer.poll(ANSWERS_WITHIN) {
             Some(Ok(message)) => {
-                found = Ok(LogMessage::of(&message).time.map(MessageTime::at));
+                found = Ok(LogMessage::of(&message).time);
                 break;
             }
             // Nothing is left: it was removed.
