@@ -1,7 +1,7 @@
 //! The product's consumer of Kafka. Its load is in the topic before its cost is counted, and the brokers, which
 //! librdkafka brings along, have a thread of their own.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use rdkafka::{
     ClientConfig,
@@ -26,11 +26,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    SENDERS, cpu_beside_sending,
+    BROKERS, SENDERS, cpu_beside_sending, cpu_of,
     load::{Encoding, Load},
     requests_a_sender,
 };
 
+/// How the names of threads of librdkafka begin.
+const CLIENT: &str = "rdk:";
 const TOPIC: &str = "otlp_spans";
 const LOOKED_AT_EVERY: Duration = Duration::from_millis(5);
 
@@ -42,6 +44,8 @@ pub(super) struct LogServer {
     consumer: Ingest,
     store: Store,
     metrics: KafkaMetrics,
+    /// What all threads have done in all rounds, and what those of librdkafka have.
+    spent: Cell<[Duration; 2]>,
 }
 
 impl LogServer {
@@ -65,13 +69,14 @@ impl LogServer {
             consumer,
             store,
             metrics: Metrics::new().unwrap().kafka,
+            spent: Cell::default(),
         }
     }
 
     /// Reads one round, and returns what this process did meanwhile.
     pub(super) fn read(&self, loads: &mut [Load]) -> Duration {
         self.write(loads);
-        let before = cpu_beside_sending();
+        let before = [cpu_beside_sending(), client_cpu()];
         let wanted = self.committed() + u64::from(SENDERS * requests_a_sender());
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         self.runtime.block_on(async {
@@ -81,13 +86,23 @@ impl LogServer {
                 sleep(LOOKED_AT_EVERY).await;
             }
             // Before its threads end, and take their account with them.
-            let spent = cpu_beside_sending().saturating_sub(before);
+            let after = [cpu_beside_sending(), client_cpu()];
+            let spent = [0, 1].map(|of| after[of].saturating_sub(before[of]));
+            let so_far = self.spent.get();
+            self.spent.set([0, 1].map(|of| so_far[of] + spent[of]));
             shutdown.cancel();
             tasks.close();
             tasks.wait().await;
             drop(source);
-            spent
+            spent[0]
         })
+    }
+
+    /// Returns which part of the CPU threads of librdkafka took. What it does in the thread that polls is in
+    /// the other part.
+    pub(super) fn client_share(&self) -> f64 {
+        let [all, client] = self.spent.get();
+        client.as_secs_f64() / all.as_secs_f64()
     }
 
     fn write(&self, loads: &mut [Load]) {
@@ -132,4 +147,8 @@ impl LogServer {
             problems: watch::Sender::new(Vec::new()),
         }
     }
+}
+
+fn client_cpu() -> Duration {
+    cpu_of(|thread| thread.starts_with(CLIENT) && thread != BROKERS)
 }

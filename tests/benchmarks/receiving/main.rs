@@ -170,6 +170,11 @@ impl Scenario {
         println!(
             "{label:39} {floor:8.0} {hundred:9.0} {thousand:9.0} {to_floor:10.2} {to_fewer:9.2}"
         );
+        #[cfg(feature = "kafka")]
+        if let Way::Kafka(log) = &servers[1].way {
+            let share = log.client_share();
+            println!("  of it in threads of librdkafka: {share:.2} of what 100 SLOs take");
+        }
         if let Some(goal) = self.shipment.goal() {
             let what = format!("CPU a span against dropping its bytes, {label}");
             print_goal(&what, to_floor, ..=goal);
@@ -341,6 +346,10 @@ fn listen(runtime: &Runtime) -> TcpListener {
 
 /// The kernel's account: `/proc/self/task/<thread>/schedstat` begins with nanoseconds on a CPU.
 fn cpu_beside_sending() -> Duration {
+    cpu_of(|thread| thread != SENDER && thread != BROKERS)
+}
+
+fn cpu_of(is_counted: impl Fn(&str) -> bool) -> Duration {
     let read = |thread: &Path, file: &str| std::fs::read_to_string(thread.join(file)).ok();
     let nanos = std::fs::read_dir("/proc/self/task")
         .unwrap()
@@ -350,8 +359,4 @@ fn cpu_beside_sending() -> Duration {
         .map(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap())
         .sum();
     Duration::from_nanos(nanos)
-}
-
-fn is_counted(thread: &str) -> bool {
-    thread != SENDER && thread != BROKERS
 }
