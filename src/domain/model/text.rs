@@ -1,4 +1,5 @@
-//! Makes strings from senders safe to display in a message.
+//! Text of people and senders: made safe to display in a message, and compared with the words that were
+//! meant.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -68,6 +69,29 @@ fn cleaned(character: char) -> char {
     }
 }
 
+/// Returns the candidate that `wrong` is most likely a typo of, if one is near enough.
+pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = fold(wrong);
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(&folded, &fold(candidate));
+            (distance, candidate)
+        })
+        // Up to a third of the letters may be wrong; beyond that a guess misleads.
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Normalises a name: case, `_` and `-` are the most frequent mistakes, so they are ignored.
+fn fold(text: &str) -> String {
+    text.chars()
+        .filter(|c| !matches!(c, '_' | '-' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +129,13 @@ mod tests {
             assert_eq!(web_address(bad, 30), None, "{bad}");
         }
         assert_eq!(web_address("https://a.example/too-long", 10), None);
+    }
+
+    #[test]
+    fn a_slip_is_recognised_and_another_word_is_not() {
+        let fields = ["start", "finish", "within", "alertPolicies"];
+        assert_eq!(nearest("finsih", fields), Some("finish"));
+        assert_eq!(nearest("alert_policies", fields), Some("alertPolicies"));
+        assert_eq!(nearest("colour", fields), None);
     }
 }

@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::{
     SelectorError, literal,
     tree::{Arithmetic, Comparison, Literal},
-    words,
 };
+use crate::domain::model::text::nearest;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
@@ -236,7 +236,7 @@ impl<'a> Lexer<'a> {
             .chars()
             .take_while(|c| is_attribute_part(*c))
             .collect();
-        error.with_help(match words::nearest(word, names) {
+        error.with_help(match nearest(word, names) {
             Some(scope) => format!("did you mean `{scope}{tail}`?"),
             None => {
                 format!("write `span.{word}{tail}`, `resource.{word}{tail}` or `.{word}{tail}`")

@@ -13,6 +13,7 @@ use super::{
     value::{Checked, YamlValue},
     yaml::{Entry, NodeValue, YamlNode},
 };
+use crate::domain::model::text::nearest;
 
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
@@ -271,7 +272,7 @@ fn outline<T>(
 fn meant(entry: &Entry, entries: &[Entry], known: &[&'static str]) -> Option<&'static str> {
     let is_absent = |field: &&str| entries.iter().all(|other| other.key != **field);
     let absent = known.iter().copied().filter(is_absent);
-    suggest::nearest(&entry.key, absent)
+    nearest(&entry.key, absent)
 }
 
 /// Returns why a field that others have is not one of `group`; `None` if it is unknown.

@@ -12,6 +12,7 @@ use super::{
     suggest,
     yaml::{NodeValue, YamlNode},
 };
+use crate::domain::model::text::nearest;
 
 /// A value, or none because of a problem that has been reported.
 pub(super) type Checked<T> = Result<T, Reported>;
@@ -113,7 +114,7 @@ impl<'a> YamlValue<'a> {
         let text = self.text_as(Shape::Words(names.clone()))?;
         let found = words.iter().find(|(name, _)| *name == text);
         found.map(|(_, value)| *value).ok_or_else(|| {
-            let near = suggest::nearest(text, names.iter().copied());
+            let near = nearest(text, names.iter().copied());
             self.error_with_help(
                 format!("`{text}` is none of {}", suggest::list(&names)),
                 near.map(|near| format!("did you mean `{near}`?")),

@@ -9,7 +9,10 @@ use super::{
     SelectorError,
     tree::{Expr, Intrinsic, Literal, SelectorField},
 };
-use crate::domain::model::span::{SpanKind, SpanStatus};
+use crate::domain::model::{
+    span::{SpanKind, SpanStatus},
+    text::nearest,
+};
 
 const WORDS: [(&str, Word); 32] = [
     ("name", Word::Field(Intrinsic::Name)),
@@ -122,17 +125,3 @@ pub(super) fn unknown(
 
 const KINDS: &str =
     "a kind is `unspecified`, `internal`, `server`, `client`, `producer` or `consumer`";
-
-/// Returns the one of `words` that was most likely meant by `word`.
-pub(super) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_ascii_lowercase();
-    words
-        .into_iter()
-        .map(|known| {
-            let distance = strsim::damerau_levenshtein(&word, &known.to_ascii_lowercase());
-            (distance, known)
-        })
-        .filter(|(distance, known)| *distance <= 2 && *distance * 2 < known.len())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}

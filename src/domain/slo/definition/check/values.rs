@@ -10,7 +10,7 @@ use super::super::{
     value::{Checked, YamlValue},
 };
 use crate::domain::{
-    model::ids::Name,
+    model::{ids::Name, text::nearest},
     slo::duration::{format_duration, parse_duration},
 };
 
@@ -132,7 +132,7 @@ pub(crate) fn time_zone(value: YamlValue<'_>) -> Checked<Tz> {
     text.parse().map_err(|_| {
         // There are hundreds: only the nearest one helps.
         let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let help = suggest::nearest(text, known).map_or_else(
+        let help = nearest(text, known).map_or_else(
             || "write a name of the tz database: `Europe/London`".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
