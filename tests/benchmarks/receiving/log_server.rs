@@ -34,6 +34,8 @@ use super::{
 /// How the names of threads of librdkafka begin.
 const CLIENT: &str = "rdk:";
 const TOPIC: &str = "otlp_spans";
+/// A partition of these brokers keeps 5 MiB, so that these are all there in a round.
+const REQUESTS_A_PARTITION: u32 = 8;
 const LOOKED_AT_EVERY: Duration = Duration::from_millis(5);
 
 pub(super) struct LogServer {
@@ -55,8 +57,7 @@ impl LogServer {
         encoding: Encoding,
     ) -> Self {
         let cluster = MockCluster::new(1).unwrap();
-        // Each keeps 5 MiB: what one sender sends in a round.
-        let partitions = i32::try_from(SENDERS).unwrap();
+        let partitions = i32::try_from(SENDERS * partitions_a_sender()).unwrap();
         cluster.create_topic(TOPIC, partitions, 1).unwrap();
         Self {
             runtime: runtime.handle().clone(),
@@ -111,9 +112,11 @@ impl LogServer {
             .set("compression.type", self.compression)
             .create()
             .unwrap();
-        for (partition, load) in (0..).zip(loads) {
-            for _ in 0..requests_a_sender() {
+        for (sender, load) in (0..).zip(loads) {
+            for nth in 0..requests_a_sender() {
                 let message = load.message();
+                let partition = sender * partitions_a_sender() + nth / REQUESTS_A_PARTITION;
+                let partition = i32::try_from(partition).unwrap();
                 let record = BaseRecord::<[u8], _>::to(TOPIC);
                 let record = record.partition(partition).payload(&message);
                 producer.send(record).map_err(|(error, _)| error).unwrap();
@@ -147,6 +150,10 @@ impl LogServer {
             problems: watch::Sender::new(Vec::new()),
         }
     }
+}
+
+fn partitions_a_sender() -> u32 {
+    requests_a_sender().div_ceil(REQUESTS_A_PARTITION)
 }
 
 fn client_cpu() -> Duration {
