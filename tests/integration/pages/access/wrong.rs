@@ -34,8 +34,10 @@ async fn pages() -> (Shop, Router) {
     (shop, router)
 }
 
+/// The pages as they are asked from an address. A layer on the pages themselves is one on each route.
 fn from(router: &Router, address: IpAddr) -> Router {
-    router.clone().layer(Extension(PeerAddress(address)))
+    let pages = Router::new().fallback_service(router.clone());
+    pages.layer(Extension(PeerAddress(address)))
 }
 
 /// How many transactions there were.
