@@ -67,9 +67,7 @@ pub(super) async fn identify(state: &WebState, parts: &Parts) -> Result<Caller, 
         AuthMethod::Token | AuthMethod::Oidc => match by_token(state, parts)? {
             Some(caller) => Ok(caller),
             None if parts.headers.contains_key(header::AUTHORIZATION) => {
-                let peer = peer(state, parts);
-                check_attempts(state, peer).map_err(AccessError::from)?;
-                note_wrong(state, peer);
+                count_malformed(state, parts)?;
                 Err(AccessError::Malformed.into())
             }
             None => match session::caller(state, parts).await? {
@@ -145,6 +143,14 @@ pub(super) fn remaining_attempts(state: &WebState, peer: Option<IpAddr>) -> Rema
 
 pub(super) fn note_wrong(state: &WebState, peer: Option<IpAddr>) {
     attempts(state).note_wrong(peer, state.clock.now());
+}
+
+/// Counts what is no token as a wrong one. Rejects a sender of too many.
+pub(super) fn count_malformed(state: &WebState, parts: &Parts) -> Result<(), AccessError> {
+    let peer = peer(state, parts);
+    check_attempts(state, peer)?;
+    note_wrong(state, peer);
+    Ok(())
 }
 
 /// Returns the token's record if it is valid. Rejects a sender of too many wrong tokens.

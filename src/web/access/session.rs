@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::{
     caller::{
-        Caller, check_attempts, check_session, check_token, note_right, note_wrong, peer,
+        Caller, check_session, check_token, count_malformed, note_right, note_wrong, peer,
         remaining_attempts,
     },
     error::AccessError,
@@ -171,13 +171,11 @@ async fn with_token(
     parts: &Parts,
     token: &str,
 ) -> Result<(HeaderValue, Caller), WebError> {
-    let peer = peer(state, parts);
     let Some(token) = ApiToken::parse(token) else {
-        check_attempts(state, peer).map_err(AccessError::from)?;
-        note_wrong(state, peer);
+        count_malformed(state, parts)?;
         return Err(AccessError::from(TokenRefusal::Unknown).into());
     };
-    let record = check_token(state, &token, peer)?;
+    let record = check_token(state, &token, peer(state, parts))?;
     let TokenRecord {
         id,
         name,
