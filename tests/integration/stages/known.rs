@@ -3,7 +3,7 @@
 
 use throughline::domain::slo::Stages;
 
-use super::world::{app, order, sent};
+use super::world::{another_replica, app, order, sent};
 use crate::support::{
     app::{Replica, TestApp},
     span::SpanBuilder,
@@ -12,13 +12,7 @@ use crate::support::{
 /// An app that knows which workflows there are, and another replica of it.
 async fn two_replicas() -> (TestApp, Replica) {
     let app = app(Stages::Auto).await;
-    let other = app.replica();
-    for second in [0.0, 8.0, 16.0] {
-        app.at_second(second).beat(app.clock.now()).await;
-        other.beat(app.clock.now()).await;
-        app.learn_workflows().await;
-        other.learn_workflows().await;
-    }
+    let other = another_replica(&app).await;
     (app, other)
 }
 

@@ -7,7 +7,7 @@ use throughline::domain::{
     workflow::{classify::DiscardReason, stage_buffer::SampleLevel, trace_key},
 };
 
-use super::world::{means, workflow};
+use super::world::{another_replica, means, workflow};
 use crate::support::{
     app::{HOUR, Replica, TestApp, minute_long, slo},
     span::{SpanBuilder, trace_id},
@@ -33,13 +33,7 @@ async fn shop() -> (TestApp, Replica) {
              0, 0, 0 from slos",
     )
     .await;
-    let other = app.replica();
-    for second in [0.0, 8.0, 16.0] {
-        app.at_second(second).beat(app.clock.now()).await;
-        other.beat(app.clock.now()).await;
-        app.learn_workflows().await;
-        other.learn_workflows().await;
-    }
+    let other = another_replica(&app).await;
     (app, other)
 }
 

@@ -9,7 +9,7 @@ use throughline::domain::{
 };
 
 use crate::support::{
-    app::{HOUR, TestApp, minute_long, slo},
+    app::{HOUR, Replica, TestApp, minute_long, slo},
     span::{SpanBuilder, span},
 };
 
@@ -21,6 +21,18 @@ pub(super) async fn app(stages: Stages) -> TestApp {
         indicator.cancel = Some(Selector::parse("{ name = \"cancelled\" }").unwrap());
     }
     TestApp::new().define(orders).at("06:18").await
+}
+
+/// Another replica of an app. Both know which workflows there are.
+pub(super) async fn another_replica(app: &TestApp) -> Replica {
+    let other = app.replica();
+    for second in [0.0, 8.0, 16.0] {
+        app.at_second(second).beat(app.clock.now()).await;
+        other.beat(app.clock.now()).await;
+        app.learn_workflows().await;
+        other.learn_workflows().await;
+    }
+    other
 }
 
 impl TestApp {
