@@ -81,30 +81,30 @@ pub(crate) async fn within(
         (None, None) => TransitionsOf::All,
     };
     let transitions = tx.transitions(of, range, limit).await?;
-    let ids: Vec<Uuid> = transitions.iter().map(|told| told.id).collect();
+    let ids: Vec<Uuid> = transitions.iter().map(|transition| transition.id).collect();
     let mut deliveries = tx.deliveries_of(&ids).await?;
-    let view = |told: AlertTransition| {
-        let deliveries = deliveries.remove(&told.id).unwrap_or_default();
-        let slo = told.facts.slo.clone();
-        TransitionView::new(state.shown(&slo, told), deliveries)
+    let view = |transition: AlertTransition| {
+        let deliveries = deliveries.remove(&transition.id).unwrap_or_default();
+        let slo = transition.facts.slo.clone();
+        TransitionView::new(state.shown(&slo, transition), deliveries)
     };
     Ok(transitions.into_iter().map(view).collect())
 }
 
 impl TransitionView {
-    fn new(told: AlertTransition, deliveries: Vec<Delivery>) -> Self {
-        let facts = told.facts;
+    fn new(transition: AlertTransition, deliveries: Vec<Delivery>) -> Self {
+        let facts = transition.facts;
         Self {
             update: wording::development(&facts),
             cost: facts
                 .episode_summary
                 .as_ref()
                 .map(|summary| wording::cost(&facts, summary)),
-            suppression: told.suppression,
-            id: told.id,
+            suppression: transition.suppression,
+            id: transition.id,
             incident: facts.episode,
-            at: told.at,
-            id_of: told.slo,
+            at: transition.at,
+            id_of: transition.slo,
             group: facts.group.as_ref().map(Group::text),
             slo: facts.slo,
             display_name: facts.display_name,

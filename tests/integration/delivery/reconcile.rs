@@ -57,7 +57,7 @@ async fn last_repair(world: &TestBench) -> Option<Timestamp> {
     tx.last_reconciled_at().await.unwrap()
 }
 
-async fn told(world: &TestBench, receiver: &Receiver, target: &Name) -> serde_json::Value {
+async fn delivered(world: &TestBench, receiver: &Receiver, target: &Name) -> serde_json::Value {
     assert_eq!(world.deliver(target).await.attempts, [Delivered]);
     receiver.requests().pop().unwrap().json()
 }
@@ -68,7 +68,7 @@ async fn an_end_that_got_lost_is_told_to_who_shows_the_alert_as_firing() {
     let receiver = Receiver::start([]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
     world.fires("checkout", &[&pager]).await;
-    told(&world, &receiver, &pager).await;
+    delivered(&world, &receiver, &pager).await;
     world.resolves("checkout", &[]).await;
     let reconciler = reconciler(&world);
     assert_eq!(
@@ -81,7 +81,7 @@ async fn an_end_that_got_lost_is_told_to_who_shows_the_alert_as_firing() {
     let (one, other) = tokio::join!(reconciler.tick(world.now), reconciler.tick(world.now));
     assert_eq!(one.unwrap().ends + other.unwrap().ends, 1, "two replicas");
     assert_eq!(last_repair(&world).await, Some(world.now));
-    let message = told(&world, &receiver, &pager).await;
+    let message = delivered(&world, &receiver, &pager).await;
     assert_eq!(message["event_action"], "resolve");
     world.advance(61);
     assert_eq!(reconciler.tick(world.now).await.unwrap(), NONE);
@@ -131,7 +131,7 @@ async fn a_page_that_nobody_shows_is_delivered_after_all() {
     evaluated(&world, "checkout").await;
     let repairs = reconciler.tick(world.now).await.unwrap();
     assert_eq!(repairs.beginnings, 1);
-    let message = told(&world, &receiver, &hook).await;
+    let message = delivered(&world, &receiver, &hook).await;
     assert_eq!(message["type"], "slo.alert.firing");
     assert_eq!(reconciler.tick(world.now).await.unwrap(), NONE);
 }
@@ -157,7 +157,7 @@ async fn what_was_given_up_is_tried_again_with_what_followed_it() {
     });
     for action in ["trigger", "resolve"] {
         assert_eq!(
-            told(&world, &receiver, &pager).await["event_action"],
+            delivered(&world, &receiver, &pager).await["event_action"],
             action
         );
     }
@@ -171,7 +171,7 @@ async fn what_a_target_has_been_told_the_end_of_is_not_tried_again() {
     let fired = world.fires("checkout", &[&pager]).await;
     assert_eq!(world.deliver(&pager).await.attempts, [Rejected]);
     world.resolves("checkout", &[&pager]).await;
-    told(&world, &receiver, &pager).await;
+    delivered(&world, &receiver, &pager).await;
     assert_eq!(retry(&world, fired).await, Retried::Overtaken);
 }
 

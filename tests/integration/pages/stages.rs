@@ -66,21 +66,21 @@ async fn the_stages_add_up_to_the_whole_and_the_slowest_is_named() {
     for range in ["1h", "6h", "24h", "7d", "28d"] {
         let path = format!("/api/v1/slos/orders-on-time?range={range}");
         let json_view = get(&shop.router, &path).await.json();
-        let told = &json_view["latency_breakdown"];
-        let stages = told["stages"].as_array().unwrap();
+        let shown = &json_view["latency_breakdown"];
+        let stages = shown["stages"].as_array().unwrap();
         let sum = |key: &str| -> f64 { stages.iter().map(|one| one[key].as_f64().unwrap()).sum() };
         for (part, whole) in [
             (
                 "good_mean_seconds",
-                told["good_mean_seconds"].as_f64().unwrap(),
+                shown["good_mean_seconds"].as_f64().unwrap(),
             ),
             (
                 "bad_mean_seconds",
-                told["bad_mean_seconds"].as_f64().unwrap(),
+                shown["bad_mean_seconds"].as_f64().unwrap(),
             ),
             ("share_of_excess_ratio", 1.0),
         ] {
-            assert!((sum(part) - whole).abs() < 1e-6, "{range} {part}: {told}");
+            assert!((sum(part) - whole).abs() < 1e-6, "{range} {part}: {shown}");
         }
         let names: Vec<_> = stages
             .iter()
@@ -88,7 +88,7 @@ async fn the_stages_add_up_to_the_whole_and_the_slowest_is_named() {
             .collect();
         assert_eq!(names, STAGES.map(|stage| stage.1), "{range}");
         assert_eq!(
-            (&told["good_workflows"], &told["bad_workflows"]),
+            (&shown["good_workflows"], &shown["bad_workflows"]),
             (&1_000.into(), &40.into())
         );
     }

@@ -1,4 +1,4 @@
-//! The contract: once as the definition that the product is told, once as plain values for the
+//! The contract: once as the definition that the product is given, once as plain values for the
 //! oracle.
 
 /// One SLO. Its spans are named after it and the role that they play: `orders start`.

@@ -92,7 +92,7 @@ impl Measured {
         let is_inconsistent = counts.into_iter().any(|counts| !counts.is_possible())
             || customers
                 .chain([&self.customers_affected])
-                .any(|hurt| *hurt < 0);
+                .any(|count| *count < 0);
         Self {
             freshness: if is_inconsistent {
                 Freshness::Inconsistent

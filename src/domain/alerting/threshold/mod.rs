@@ -295,8 +295,8 @@ impl Numbers<'_> {
             return (None, ThresholdState::Unknown);
         }
         #[expect(clippy::cast_precision_loss, reason = "customers stay far below 2^53")]
-        let hurt = self.customers_in(length).count as f64;
-        (Some(hurt), against(hurt, affected))
+        let count = self.customers_in(length).count as f64;
+        (Some(count), against(count, affected))
     }
 
     /// Returns the number of workflows in flight that have used a share of their time limit. `None`

@@ -199,32 +199,32 @@ fn a_pace_is_taken_over_whole_minutes() {
     assert_eq!([15, 16, 240].map(minutes), [4, 4, 60]);
 }
 
-fn status_of_customers(hurt: BoundedCount, events: EventCounts) -> ThresholdStatus {
+fn status_of_customers(count: BoundedCount, events: EventCounts) -> ThresholdStatus {
     let length = HOUR;
     let limit = Limit::Customers {
         affected: 10,
         length,
     };
     let burn = burn(0.99, DAY * 28, counts(1_000, 0));
-    let hurt = CustomersByLength::from([(length, hurt)]);
-    of_customers(limit, &burn, &[(length, events)], &hurt)
+    let count = CustomersByLength::from([(length, count)]);
+    of_customers(limit, &burn, &[(length, events)], &count)
 }
 
 fn customers(affected: i64, events: EventCounts) -> ThresholdState {
-    let hurt = BoundedCount {
+    let count = BoundedCount {
         count: affected,
         is_upper_bound: false,
     };
-    status_of_customers(hurt, events).state
+    status_of_customers(count, events).state
 }
 
 #[test]
 fn s33_customers_of_whom_only_the_number_is_known_are_the_largest_possible_number() {
-    let hurt = BoundedCount {
+    let count = BoundedCount {
         count: 12,
         is_upper_bound: true,
     };
-    let status = status_of_customers(hurt, counts(20, 12));
+    let status = status_of_customers(count, counts(20, 12));
     assert_eq!(status.state, ThresholdState::Over);
     assert_eq!(status.reading(), "up to 12");
     assert_eq!(
@@ -330,9 +330,9 @@ proptest! {
     }
 
     #[test]
-    fn one_more_customer_never_calms_a_rule(hurt in 0_i64..20) {
+    fn one_more_customer_never_calms_a_rule(count in 0_i64..20) {
         let events = counts(100, 50);
-        prop_assert!(loudness(customers(hurt, events)) <= loudness(customers(hurt + 1, events)));
+        prop_assert!(loudness(customers(count, events)) <= loudness(customers(count + 1, events)));
     }
 }
 

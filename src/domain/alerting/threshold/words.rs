@@ -54,7 +54,7 @@ impl ThresholdStatus {
                 format::percent(share)
             }
             (Limit::Exhaustion { .. }, Some(secs)) => lasting(secs),
-            (Limit::Customers { .. }, Some(hurt)) => self.at_most(format::count(whole(hurt))),
+            (Limit::Customers { .. }, Some(count)) => self.at_most(format::count(whole(count))),
         }
     }
 
@@ -76,9 +76,12 @@ impl ThresholdStatus {
             (Limit::Exhaustion { .. }, None) => {
                 format!("budget does not burn down, limit {threshold}")
             }
-            (Limit::Customers { affected, .. }, hurt) => format!(
+            (Limit::Customers { affected, .. }, count) => format!(
                 "{} with a bad event in {}, limit {}",
-                self.at_most(format::counted(whole(hurt.unwrap_or_default()), "customer")),
+                self.at_most(format::counted(
+                    whole(count.unwrap_or_default()),
+                    "customer"
+                )),
                 self.window.text(),
                 format::count(i64::from(affected))
             ),

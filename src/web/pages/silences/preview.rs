@@ -99,26 +99,26 @@ pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<Previ
     let seen = state.seen_names();
     let of = seen.as_deref();
     let of = of.map_or(TransitionsOf::All, TransitionsOf::Named);
-    let told = tx
+    let transitions = tx
         .transitions(of, TimeRange::ending_at(now, LOOK_BACK), MOST_TRANSITIONS)
         .await?;
-    let would_have_muted = told
+    let would_have_muted = transitions
         .into_iter()
         // The end of a notified alert is never suppressed.
-        .filter(|told| told.facts.kind != TransitionKind::Resolved)
-        .map(|told| {
-            let slo = told.facts.slo.clone();
-            state.shown(&slo, told)
+        .filter(|transition| transition.facts.kind != TransitionKind::Resolved)
+        .map(|transition| {
+            let slo = transition.facts.slo.clone();
+            state.shown(&slo, transition)
         })
-        .filter(|told| are_met(matchers, &AlertLabels::of_facts(&told.facts)))
-        .map(|told| MutedMessage {
-            at: told.at,
-            group: told.facts.group.as_ref().map(Group::text),
-            slo: told.facts.slo,
-            display_name: told.facts.display_name,
-            severity: told.facts.severity,
-            kind: told.facts.kind,
-            incident: told.facts.episode,
+        .filter(|transition| are_met(matchers, &AlertLabels::of_facts(&transition.facts)))
+        .map(|transition| MutedMessage {
+            at: transition.at,
+            group: transition.facts.group.as_ref().map(Group::text),
+            slo: transition.facts.slo,
+            display_name: transition.facts.display_name,
+            severity: transition.facts.severity,
+            kind: transition.facts.kind,
+            incident: transition.facts.episode,
         });
     Ok(PreviewView {
         would_have_muted: would_have_muted.collect(),

@@ -254,7 +254,11 @@ async fn who_sees_no_names_sees_pseudonyms_and_learns_which_role_is_needed() {
     let customers: BTreeSet<_> = customers
         .map(|one| one["customer"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(customers.len(), 7, "rows can be told apart: {customers:?}");
+    assert_eq!(
+        customers.len(),
+        7,
+        "no two rows look the same: {customers:?}"
+    );
     let pseudonym = named.shop.state.signing_key.pseudonym(NAME);
     assert!(customers.contains(&pseudonym), "the same as in messages");
     let listed = ask(
